@@ -1,5 +1,9 @@
-"""Kept for tools that still call it; everything is said in pyproject.toml."""
+"""What pyproject.toml cannot say: the folder conf/ is installed into the package, where `cuckoo-ml` finds it again."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
-setup()
+setup(
+    packages=[*find_packages(include=["cuckoo_ml_plugin", "cuckoo_ml_plugin.*"]), "cuckoo_ml_plugin.conf"],
+    package_dir={"cuckoo_ml_plugin.conf": "conf"},
+    package_data={"cuckoo_ml_plugin": ["py.typed", "*.json"], "cuckoo_ml_plugin.conf": ["*.conf", "*/*.conf"]},
+)

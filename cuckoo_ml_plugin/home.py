@@ -1,0 +1,64 @@
+"""The home: one folder with ``cuckooml.conf``, ``store.db`` and ``models/``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.settings import Settings, documented_settings, load_settings
+
+ENVIRONMENT_VARIABLE = "CUCKOO_ML_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where everything lies; nothing is made until :meth:`create`."""
+
+    path: Path
+
+    @property
+    def settings_file(self) -> Path:
+        return self.path / "cuckooml.conf"
+
+    @property
+    def store_file(self) -> Path:
+        return self.path / "store.db"
+
+    @property
+    def models(self) -> Path:
+        return self.path / "models"
+
+    def create(self) -> Home:
+        """Make the folder, and the documented settings in it where there are none yet.
+
+        Raises:
+            CuckooMLError: the folder cannot be made or written.
+        """
+        try:
+            self.models.mkdir(parents=True, exist_ok=True)
+            if not self.settings_file.exists():
+                self.settings_file.write_text(documented_settings(), encoding="utf-8")
+        except OSError as error:
+            raise CuckooMLError(
+                f"{self.path}: the home cannot be made there ({error.strerror}); name another with --home."
+            ) from error
+        return self
+
+    def settings(self) -> Settings:
+        """The settings of this home.
+
+        Raises:
+            SettingsError: see :func:`~cuckoo_ml_plugin.settings.load_settings`.
+        """
+        return load_settings(self.settings_file)
+
+    def store_url(self, settings: Settings) -> str:
+        """SQLAlchemy's URL of the store: the one that is set, or SQLite in the home."""
+        return settings.store.url or f"sqlite:///{self.store_file}"
+
+
+def default_home() -> Path:
+    """``$CUCKOO_ML_HOME``, or ``~/.cuckoo-ml``."""
+    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or Path.home() / ".cuckoo-ml")
