@@ -1,0 +1,101 @@
+"""A behaviour as a few hundred bytes: what the store keeps of each analysis, and how to get it back.
+
+A packed behaviour is one format byte and a zlib stream of ``counts as JSON \\n token \\n token ...``. Measured on RISS
+(1,524 analyses, 132 tokens each): zlib 6 leaves 1,430 bytes and decodes in 15 us; zstandard saves no bytes at that size
+and 9 us; front coding saves 3 % and makes packing five times slower. So the standard library does it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+FORMAT = 1
+MAX_UNPACKED = 256 * 2**20  # bytes; no behaviour comes near, so a blob that says more is damaged or hostile
+MAX_COUNTS = 200
+_LEVEL = 6
+
+Counts = dict[str, "int | float"]
+
+
+class DamagedBlobError(ValueError):
+    """A packed behaviour that cannot be read; the store turns it into an error that names the analysis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A behaviour ready to be stored: ``digest`` is equal exactly when the tokens are (counts do not matter)."""
+
+    blob: bytes
+    digest: str
+    token_count: int
+
+
+def pack(tokens: Iterable[str], counts: Mapping[str, int | float]) -> Packed:
+    """Pack tokens (sorted, unique, without line breaks: made so when they are not) and finite counts."""
+    known = list(tokens)
+    joined = "\n".join(known)
+    try:
+        body = joined.encode()
+    except UnicodeEncodeError:
+        body = joined.encode("utf-8", "replace")
+    if not _canonical(known, body):
+        body = b"\n".join(sorted({line for line in body.split(b"\n") if line}))
+    head = json.dumps(_finite(counts), separators=(",", ":"), sort_keys=True).encode()
+    blob = bytes([FORMAT]) + zlib.compress(head + b"\n" + body, _LEVEL)
+    digest = hashlib.blake2b(body, digest_size=16).hexdigest()
+    return Packed(blob, digest, body.count(b"\n") + 1 if body else 0)
+
+
+def _canonical(tokens: list[str], body: bytes) -> bool:
+    """Whether the joined tokens come back as they went in: no line breaks, no empty ones, ascending and unique."""
+    if body.count(b"\n") != max(len(tokens) - 1, 0) or "" in tokens:
+        return False
+    return all(left < right for left, right in pairwise(tokens))
+
+
+def _finite(counts: Mapping[str, int | float]) -> Counts:
+    """Numbers that JSON and float64 can hold; anything else is left out, as is what lies beyond ``MAX_COUNTS``."""
+    kept: Counts = {}
+    for name, value in list(counts.items())[:MAX_COUNTS]:
+        try:
+            if math.isfinite(value):
+                kept[str(name)[:100]] = int(value) if value == int(value) and abs(value) < 2**53 else float(value)
+        except (OverflowError, TypeError, ValueError):
+            continue
+    return kept
+
+
+def unpack_joined(blob: bytes) -> tuple[bytes, Counts]:
+    """The tokens as UTF-8 with a line break between them, and the counts: the fast way in for a refit.
+
+    Raises :class:`DamagedBlobError`.
+    """
+    if not blob or blob[0] != FORMAT:
+        raise DamagedBlobError(f"unknown format {blob[0] if blob else 'of an empty blob'}")
+    stream = zlib.decompressobj()
+    try:
+        raw = stream.decompress(memoryview(blob)[1:], MAX_UNPACKED)
+        if not stream.eof:
+            raise DamagedBlobError("cut short or too large")
+        head, _, body = raw.partition(b"\n")
+        counts = json.loads(head)
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise DamagedBlobError(str(error)) from error
+    if not isinstance(counts, dict):
+        raise DamagedBlobError("its counts are not a table")
+    return body, counts
+
+
+def unpack(blob: bytes) -> tuple[list[str], Counts]:
+    """The tokens, sorted, and the counts. Raises :class:`DamagedBlobError`."""
+    body, counts = unpack_joined(blob)
+    try:
+        return (body.decode().split("\n") if body else []), counts
+    except UnicodeDecodeError as error:
+        raise DamagedBlobError(str(error)) from error

@@ -1,0 +1,268 @@
+"""What goes into the store and comes out of it, with every outside value made harmless at the door.
+
+Names and texts come from malware and from file systems: PostgreSQL refuses NUL characters, UTF-8 refuses lone
+surrogates, and nothing bounds a string's length but us.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import PurePath
+from typing import Protocol
+
+from cuckoo_ml_plugin.errors import StoreError
+from cuckoo_ml_plugin.packing import Counts, DamagedBlobError, Packed, pack, unpack, unpack_joined
+
+MAX_ID = 200
+MAX_TEXT = 300
+MAX_TAGS = 20
+MAX_SECTION = 256 * 1024
+LABEL_SOURCES = ("analyst", "host", "virustotal")  # the first that has a label wins
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DIGITS = re.compile(r"\d+", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def clean(text: object, limit: int = MAX_TEXT) -> str:
+    """A text that every database takes: no control characters, no lone surrogates, bounded."""
+    raw = str(text)[: limit + 1]
+    if not raw.isprintable():
+        raw = _CONTROL.sub("", raw.encode("utf-8", "replace").decode())
+    return raw[:limit]
+
+
+def clean_id(name: str) -> str:
+    """An analysis id of at most ``MAX_ID`` characters; a longer one keeps its start and gets a digest."""
+    text = clean(name, 8192).strip() or "unnamed"
+    if len(text) <= MAX_ID:
+        return text
+    return f"{text[: MAX_ID - 17]}~{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def order_key(analysis: str) -> str:
+    """Sorts as text the way people count: 2 before 10, ``run-9`` before ``run-10``. It is unique to the id."""
+    natural = _DIGITS.sub(lambda run: f"{len(run[0].lstrip('0')):03d}{run[0].lstrip('0')}", analysis)
+    return f"{natural}\t{analysis}"
+
+
+def utc_text(moment: datetime) -> str:
+    """A moment as the store writes it: UTC, fixed width. A moment without a zone is taken as UTC."""
+    aware = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    return aware.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def now_text() -> str:
+    """This moment as the store writes it."""
+    return utc_text(datetime.now(timezone.utc))
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None for one that no database and no JSON holds."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file that an analysis was read from: with an equal size and time of change it is not read again."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @property
+    def key(self) -> str:
+        """Identity of the path, whatever bytes it is made of and however long it is."""
+        return source_key(self.path)
+
+
+def source_key(path: str) -> str:
+    """SHA-256 of a path's bytes, hexadecimal."""
+    return hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def qualified_names(analysis: str, source: Source | None, host: str) -> Iterator[str]:
+    """The names to try for an analysis whose id another source already has: ever more of its folders, then a number.
+
+    ``x``, ``b/x``, ``a/b/x`` ... for /a/b/x.json; the last ones carry the whole path and never end.
+    """
+    yield analysis
+    if source is None:
+        yield clean_id(f"{host or 'host'}/{analysis}")
+        path = analysis
+    else:
+        folders = [part for part in PurePath(source.path).parent.parts if part != os.sep]
+        if folders[-1:] == ["reports"] and folders[-2:-1] == [analysis]:
+            folders = folders[:-2]  # a host's N/reports/report.json: the id is already the folder's
+        for depth in range(1, len(folders) + 1):
+            yield clean_id("/".join([*folders[-depth:], analysis]))
+        path = source.path
+        yield clean_id(path)
+    number = 2
+    while True:
+        yield clean_id(f"{clean_id(path)[: MAX_ID - 12]}~{number}")
+        number += 1
+
+
+class BehaviourLike(Protocol):
+    """What the store needs of a behaviour."""
+
+    @property
+    def tokens(self) -> Sequence[str]: ...
+    @property
+    def counts(self) -> Mapping[str, int | float]: ...
+    @property
+    def has_behaviour(self) -> bool: ...
+
+
+class ReportLike(Protocol):
+    """What the store needs of a report."""
+
+    host: str
+    host_version: str
+    sha256: str | None
+    target: str
+    analysed_at: str | None
+    machine: str
+    tags: list[str]
+    submitter: str
+
+
+class LabelLike(Protocol):
+    """What the store needs of a label."""
+
+    @property
+    def family(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+
+
+@dataclass(slots=True)
+class AnalysisRecord:
+    """One analysis on its way into the store, its behaviour packed already (in the process that read it)."""
+
+    analysis: str
+    packed: Packed
+    has_behaviour: bool
+    host: str = ""
+    host_version: str = ""
+    sha256: str | None = None
+    target: str = ""
+    analysed_at: str | None = None
+    machine: str = ""
+    tags: list[str] = field(default_factory=list)
+    submitter: str = ""
+    labels: dict[str, str] = field(default_factory=dict)  # source -> family
+    source: Source | None = None
+
+    @classmethod
+    def of(
+        cls,
+        analysis: str,
+        report: ReportLike,
+        behaviour: BehaviourLike,
+        labels: Iterable[LabelLike] = (),
+        source: Source | None = None,
+    ) -> AnalysisRecord:
+        """Pack a behaviour with what its report says about the analysis; every text is cleaned and bounded."""
+        sha256 = (report.sha256 or "").lower()
+        return cls(
+            analysis=clean_id(analysis),
+            packed=pack(behaviour.tokens, behaviour.counts),
+            has_behaviour=bool(behaviour.has_behaviour),
+            host=clean(report.host, 50),
+            host_version=clean(report.host_version, 50),
+            sha256=sha256 if _SHA256.fullmatch(sha256) else None,
+            target=clean(report.target),
+            analysed_at=clean(report.analysed_at, 40) if report.analysed_at else None,
+            machine=clean(report.machine, 100),
+            tags=[clean(tag, 100) for tag in report.tags[:MAX_TAGS]],
+            submitter=clean(report.submitter, 100),
+            labels={label.source: clean(label.family, 100) for label in labels},
+            source=source,
+        )
+
+
+@dataclass(slots=True)
+class StoredAnalysis:
+    """One analysis as the store has it. ``labels``: source -> family. The behaviour is there only when asked for."""
+
+    number: int
+    analysis: str
+    host: str
+    host_version: str
+    sha256: str | None
+    target: str
+    analysed_at: str | None
+    machine: str
+    tags: list[str]
+    submitter: str
+    source_path: str | None
+    digest: str
+    token_count: int
+    has_behaviour: bool
+    stored_at: str
+    labels: dict[str, str] = field(default_factory=dict)
+    blob: bytes | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The family from the source that counts most: the analyst, then the host, then VirusTotal."""
+        return next((self.labels[source] for source in LABEL_SOURCES if source in self.labels), None)
+
+    def unpack(self) -> tuple[list[str], Counts]:
+        """Tokens and counts. Raises StoreError that names the analysis when they are damaged."""
+        try:
+            return unpack(self._packed())
+        except DamagedBlobError as error:
+            raise self._damaged(error) from error
+
+    def unpack_joined(self) -> tuple[bytes, Counts]:
+        """Tokens as UTF-8 with line breaks between, and counts; faster. Raises StoreError as :meth:`unpack` does."""
+        try:
+            return unpack_joined(self._packed())
+        except DamagedBlobError as error:
+            raise self._damaged(error) from error
+
+    def _packed(self) -> bytes:
+        if self.blob is None:
+            raise ValueError("read without its behaviour")
+        return self.blob
+
+    def _damaged(self, error: DamagedBlobError) -> StoreError:
+        return StoreError(
+            f"The stored behaviour of analysis {self.analysis} is damaged ({error}): import its report again."
+        )
+
+
+@dataclass(slots=True)
+class FindingRecord:
+    """The latest finding of one analysis. ``section``: the whole report section as JSON text, or ""."""
+
+    analysis: str
+    model: str
+    cluster: str | None
+    probability: float | None
+    outlier_score: float | None
+    anomaly_score: float | None
+    anomalous: bool
+    section: str = ""
+    scored_at: str = ""
+
+
+@dataclass(slots=True)
+class FoundAnalysis:
+    """A finding with what a list shows of its analysis."""
+
+    finding: FindingRecord
+    sha256: str | None
+    target: str
+    analysed_at: str | None
+    stored_at: str
+    label: str | None
