@@ -425,6 +425,11 @@ def _file(sha256: str, name: Any, path: str, guest_paths: Any, size: int, kind: 
     if old:
         for key in ("rh_hash", "data", "cape_type_code", "cape_type"):
             del rendered[key]
+        rendered |= {
+            "entrypoint": 4744,
+            "ep_bytes": "e8ec020000e97afeffff558beca11850",
+            "timestamp": "2016-01-04 08:00:00",
+        }
     return rendered
 
 
@@ -434,6 +439,30 @@ def _dropped(run: Run, storage: str, *, old: bool) -> list[dict[str, Any]]:
         | ({} if old else {"pid": ""})
         for f in run.dropped
     ]
+
+
+def _payloads(run: Run, storage: str, *, old: bool) -> list[dict[str, Any]]:
+    """The memory that CAPE saves when code appears in another process, or in a fresh part of the own."""
+    payloads = []
+    for key, code, kind in (("injects", 4, "Injected Shellcode/Data"), ("packed", 8, "Unpacked Shellcode")):
+        if key not in run.signatures:
+            continue
+        process = next(p for p in run.processes if p.pid == run.signatures[key][0])
+        digest = hashlib.sha256(f"{key} {run.sample.sha256}".encode()).hexdigest()
+        guest_path = f"{code};?{process.path};?{process.path};?"
+        payload = _file(digest, digest, f"{storage}/CAPE/{digest}", guest_path, 163840, "data", old=old)
+        payloads.append(
+            payload
+            | {
+                "pid": process.pid,
+                "process_path": process.path,
+                "process_name": process.name,
+                "module_path": process.path,
+                "cape_type_code": code,
+                "cape_type": kind,
+            }
+        )
+    return payloads
 
 
 def _network(run: Run, digest: str, rng: Random, *, old: bool) -> dict[str, Any]:
@@ -506,6 +535,21 @@ def _suricata(network: Network, run: Run, task: int) -> dict[str, Any]:
     rendered: dict[str, Any] = {kind: [] for kind in kinds}
     rendered["eve_log_full_path"] = f"/opt/CAPEv2/storage/analyses/{task}/logs/eve.json"
     rendered |= {f"{log}_log_full_path": None for log in logs}
+    rendered["dns"] = [
+        {
+            "timestamp": run.started.strftime("%Y-%m-%dT%H:%M:%S.000000+0000"),
+            "flow_id": 1182635193110000 + number,
+            "pcap_cnt": number + 1,
+            "event_type": "dns",
+            "src_ip": source,
+            "src_port": 51601,
+            "dest_ip": "192.168.56.1",
+            "dest_port": 53,
+            "proto": "UDP",
+            "dns": {"type": "query", "id": 40123 + number, "rrname": name, "rrtype": "A", "tx_id": 0, "opcode": 0},
+        }
+        for number, name in enumerate(network.lookups)
+    ]
     rendered["tls"] = [
         {
             "srcport": 49200,
@@ -663,15 +707,17 @@ def render(run: Run, task: int, *, label: str | None = None, scanned: bool = Tru
             file["pe"] = _pe(sample.pe, old=False)
     if run.dropped:
         report["dropped"] = _dropped(run, storage, old=old)
-    report["CAPE"] = {"payloads": [], "configs": []}
+    report["CAPE"] = {"payloads": _payloads(run, storage, old=old), "configs": []}
     report["procdump"] = []
     report["info"] = _info(run, task, old=old)
     report["behavior"] = _behavior(run, rng)
     report |= {"curtain": None, "debug": _debug(run), "deduplicated_shots": ["0001"]}
     report["network"] = _network(run, digest, rng, old=old) if run.processes else {}
     report["suricata"] = _suricata(run.network, run, task)
-    report |= {"url_analysis": {}, "procmemory": [], "signatures": _signatures(run), "malscore": round(run.score, 1)}
+    report |= {"procmemory": [], "signatures": _signatures(run), "malscore": round(run.score, 1)}
     report["ttps"] = _techniques(run, old=old)
+    if not old:
+        report["url_analysis"] = {}
     if family is not None and (sample.detects or label is not None):
         report |= _detections(run, family, old=old)
     if scanned:

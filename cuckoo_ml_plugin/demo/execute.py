@@ -42,9 +42,7 @@ def _lan_noise(run: Run, rng: Random) -> None:
         if rng.random() < 0.3:
             run.network.lookups[name] = ""
     if rng.random() < 0.2:
-        run.network.lookups.pop("update.example.net", None)
-        recorder_agent = "Microsoft-CryptoAPI/6.1"
-        run.network.requests.append(HttpRequest("GET", "crl.example.net", 80, "/root.crl", recorder_agent))
+        run.network.requests.append(HttpRequest("GET", "crl.example.net", 80, "/root.crl", "Microsoft-CryptoAPI/6.1"))
 
 
 def execute(sample: Sample, variant: Variant, rng: Random, *, extra: tuple[Step, ...] = (), noise: bool = True) -> Run:

@@ -664,7 +664,7 @@ CINDERWIPE = Family(
 #: One sample each, alike to nothing: outliers.
 ODDITIES = (
     Family(
-        "oddity-driver",
+        "acpilurk",
         "rootkit",
         0,
         (
@@ -682,7 +682,7 @@ ODDITIES = (
         ("acpi",),
     ),
     Family(
-        "oddity-game",
+        "blockarena",
         "clean",
         0,
         (
@@ -699,7 +699,7 @@ ODDITIES = (
         ("blockarena",),
     ),
     Family(
-        "oddity-eventlog",
+        "broomlog",
         "hacktool",
         0,
         (
@@ -712,7 +712,7 @@ ODDITIES = (
         ("broom",),
     ),
     Family(
-        "oddity-certificates",
+        "cardtool",
         "clean",
         0,
         (
@@ -729,7 +729,7 @@ ODDITIES = (
         ("cardtool",),
     ),
     Family(
-        "oddity-clicker",
+        "tollclick",
         "clicker",
         0,
         (
@@ -753,7 +753,7 @@ ODDITIES = (
         ("clicker",),
     ),
     Family(
-        "oddity-proxy",
+        "sockrelay",
         "proxy",
         0,
         (

@@ -1,0 +1,313 @@
+"""The demo's corpus: anyone who tries the plugin out gets the same one, and it looks like what the hosts write."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import ipaddress
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from cuckoo_ml_plugin.demo import DemoCorpus, generate, perturb
+from cuckoo_ml_plugin.demo import cape as cape_host
+from cuckoo_ml_plugin.demo import cuckoo2 as cuckoo2_host
+from cuckoo_ml_plugin.demo.execute import execute
+from cuckoo_ml_plugin.demo.families import FAMILIES, Family
+from cuckoo_ml_plugin.demo.run import Run
+from cuckoo_ml_plugin.demo.samples import make_sample
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> DemoCorpus:
+    return generate(tmp_path_factory.mktemp("demo"), analyses=120)
+
+
+def read(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    report: dict[str, Any] = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+    return report
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def one_run(family: Family, variant: int, seed: str) -> Run:
+    rng = Random(seed)
+    chosen = family.variants[variant]
+    return execute(make_sample(family, chosen, rng), chosen, rng)
+
+
+# -- the corpus ------------------------------------------------------------------------------------------------------
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
+    generate(tmp_path / "first", analyses=60, seed=7)
+    generate(tmp_path / "again", analyses=60, seed=7)
+    generate(tmp_path / "other", analyses=60, seed=8)
+    first = digests(tmp_path / "first")
+    assert first == digests(tmp_path / "again")
+    assert set(first.values()).isdisjoint(digests(tmp_path / "other").values())
+
+
+def test_the_truth_tells_of_every_report_and_of_every_role(corpus: DemoCorpus) -> None:
+    header, *rows = [line.split("\t") for line in (corpus.folder / "truth.tsv").read_text().splitlines()]
+    assert header == ["analysis", "family", "variant", "role"]
+    assert rows == [[a.name, a.family, a.variant, a.role] for a in corpus.analyses]
+    roles = Counter(row[3] for row in rows)
+    assert roles["outlier"] == 6
+    assert roles["noise"] == 6
+    assert roles["mislabelled"] == roles["abnormal"] == roles["novel"] == 1
+    assert len(corpus.fitted) == 120
+    assert [a.role for a in corpus.new] == ["new"] * 5 + ["novel"]
+    on_disk = [p for p in corpus.folder.rglob("*") if p.is_file() and p.suffix != ".tsv"]
+    assert sorted(on_disk) == sorted(a.path for a in corpus.analyses)
+    assert len({a.name for a in corpus.analyses}) == len(corpus.analyses)
+
+
+def test_an_analysis_in_a_host_tree_is_known_by_its_task_id(corpus: DemoCorpus) -> None:
+    hosts = Counter()
+    for analysis in corpus.analyses:
+        report = read(analysis.path)
+        version = report["info"]["version"]
+        hosts["cuckoo2" if version == "2.0.7" else version] += 1
+        if analysis.path.name == "report.json":
+            assert str(report["info"]["id"]) == analysis.name == analysis.path.parts[-3]
+            assert analysis.path.parts[-6] == ("cuckoo2" if version == "2.0.7" else "cape")
+    assert min(hosts["cuckoo2"], hosts["2.4-CAPE"]) > 30
+    assert hosts["2.2-CAPE"] > 2
+
+
+def test_labels_name_analyses_that_exist(corpus: DemoCorpus) -> None:
+    rows = [line.split("\t") for line in (corpus.folder / "labels.tsv").read_text().splitlines()]
+    families = {a.name: a.family for a in corpus.fitted}
+    assert len(rows) >= 10
+    assert all(families[name] == label for name, label in rows)
+
+
+def test_the_odd_ones_are_odd(corpus: DemoCorpus) -> None:
+    def summary_size(report: dict[str, Any]) -> int:
+        summary = report["behavior"]["summary"]
+        return len(summary.get("file_written") or summary.get("write_files") or ())
+
+    sizes = {a.name: summary_size(read(a.path)) for a in corpus.fitted}
+    (abnormal,) = [a for a in corpus.fitted if a.role == "abnormal"]
+    assert sizes[abnormal.name] > 1000 > 10 * sorted(sizes.values())[-2]
+    for analysis in corpus.fitted:
+        if analysis.role == "noise":
+            assert read(analysis.path)["behavior"]["processes"] == []
+    (wrong,) = [a for a in corpus.fitted if a.role == "mislabelled"]
+    results = [scan["result"] or "" for scan in read(wrong.path)["virustotal"]["scans"].values()]
+    assert sum("glacierlock" in result.lower() for result in results) > 3
+    assert not any(wrong.family in result.lower() for result in results)
+
+
+def test_some_files_were_analysed_twice(corpus: DemoCorpus) -> None:
+    hashes = Counter(read(a.path)["target"]["file"]["sha256"] for a in corpus.fitted)
+    assert 2 <= sum(count > 1 for count in hashes.values()) < len(hashes) / 5
+
+
+def test_too_small_a_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least 60"):
+        generate(tmp_path, analyses=10)
+
+
+def strings_of(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield key
+            yield from strings_of(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from strings_of(entry)
+    elif isinstance(value, str):
+        yield value
+
+
+RESERVED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "192.168.56.0/24")  # the last: the sandbox's own
+
+
+def test_nobody_real_is_named(corpus: DemoCorpus) -> None:
+    reserved = [
+        ipaddress.ip_network(n) for n in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "192.168.56.0/24")
+    ]
+    names = re.compile(r"(?:^|\.)(?:example\.(?:com|net|org)|test|invalid)$")
+    checked = 0
+    for analysis in corpus.analyses:
+        network = read(analysis.path).get("network") or {"hosts": [], "domains": [], "tcp": []}
+        for host in network["hosts"]:
+            address = ipaddress.ip_address(host if isinstance(host, str) else host["ip"])
+            assert any(address in block for block in reserved), address
+        for domain in network["domains"]:
+            assert names.search(domain["domain"]), domain
+            checked += 1
+    assert checked > 100
+
+
+# -- the two hosts ---------------------------------------------------------------------------------------------------
+def seen_by_cuckoo(report: dict[str, Any]) -> set[str]:
+    behavior = report["behavior"]
+    seen = {f"api {call['api']}" for process in behavior["processes"] for call in process["calls"]}
+    summary = behavior["summary"]
+    seen |= {f"mutex {name}" for name in summary.get("mutex", ())}
+    seen |= {f"key {name}" for name in summary.get("regkey_written", ())}
+    seen |= {f"command {name.strip()}" for name in summary.get("command_line", ())}
+    seen |= {f"deleted {name}" for name in summary.get("file_deleted", ())}
+    return seen | {f"domain {entry['domain']}" for entry in report["network"]["domains"]}
+
+
+def seen_by_cape(report: dict[str, Any]) -> set[str]:
+    behavior = report["behavior"]
+    system = ("services.exe", "svchost.exe")
+    seen = {
+        f"api {call['api']}" for p in behavior["processes"] if p["process_name"] not in system for call in p["calls"]
+    }
+    summary = behavior["summary"]
+    moved = {e["data"]["from"] for e in behavior["enhanced"] if e["event"] == "move"}
+    seen |= {f"mutex {name}" for name in summary["mutexes"]}
+    seen |= {f"key {name}" for name in summary["write_keys"]}
+    seen |= {f"command {name}" for name in summary["executed_commands"]}
+    seen |= {f"deleted {name}" for name in summary["delete_files"] if name not in moved}
+    return seen | {f"domain {entry['domain']}" for entry in report["network"]["domains"]}
+
+
+def likeness(a: set[str], b: set[str]) -> float:
+    return len(a & b) / len(a | b)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_both_hosts_saw_the_same_run(family: Family) -> None:
+    run = one_run(family, 0, "two hosts")
+    cuckoo = json.loads(json.dumps(cuckoo2_host.render(run, 1)))
+    for old in (False, True):
+        cape = json.loads(json.dumps(cape_host.render(run, 2, old=old)))
+        assert likeness(seen_by_cuckoo(cuckoo), seen_by_cape(cape)) > 0.95
+        assert cape["target"]["file"]["sha256"] == cuckoo["target"]["file"]["sha256"]
+        assert len(cape["signatures"]) == len(cuckoo["signatures"])
+
+
+def keys_of(value: Any, *, skip: frozenset[str]) -> set[str]:
+    """The keys of a section, those of lists taken from all entries; below `skip` keys are data, not shape."""
+    if isinstance(value, list):
+        return set().union(*(keys_of(entry, skip=skip) for entry in value))
+    if not isinstance(value, dict):
+        return set()
+    found = set()
+    for key, entry in value.items():
+        found.add(key)
+        if key not in skip:
+            found |= {f"{key}.{below}" for below in keys_of(entry, skip=skip)}
+    return found
+
+
+# what reports have under these keys differs from sample to sample
+DATA = frozenset(
+    {"arguments", "flags", "apistats", "summary", "imports", "marks", "data", "ttp", "children", "scans", "yara"}
+)
+
+
+CUCKOO2 = "2.0.7"
+SECTIONS = {
+    CUCKOO2: ("info", "target", "static", "behavior.processes", "behavior.generic", "behavior.processtree", "network",
+              "metadata", "debug", "signatures"),
+    "2.2-CAPE": ("info", "static.pe", "behavior.processes", "behavior.summary", "behavior.enhanced", "network", "debug",
+                 "statistics", "signatures"),
+    "2.4-CAPE": ("info", "target.file.pe", "behavior.processes", "behavior.summary", "behavior.enhanced", "network",
+                 "debug", "statistics", "signatures", "dropped"),
+}  # fmt: skip
+CASES = [(version, section) for version, sections in SECTIONS.items() for section in sections]
+OPTIONAL = {"pe", "strings"}  # of dropped files, when they happen to be programs
+
+
+def keys_by_section(report: dict[str, Any]) -> dict[str, set[str]]:
+    found = {}
+    for section in SECTIONS[report["info"]["version"]]:
+        value: Any = report
+        for key in section.split("."):
+            value = value.get(key) or {} if isinstance(value, dict) else {}
+        found[section] = keys_of(value, skip=DATA)
+    return found
+
+
+@pytest.fixture(scope="module")
+def real_keys(shared_data: Path) -> dict[tuple[str, str], list[set[str]]]:
+    files = sorted((shared_data / "cape").glob("*.json.gz"), key=lambda file: file.stat().st_size)[:7]
+    files.append(shared_data / "cuckoo2" / "210" / "reports" / "report.json")
+    found: dict[tuple[str, str], list[set[str]]] = {}
+    for report in map(read, files):
+        for section, keys in keys_by_section(report).items():
+            if keys:
+                found.setdefault((report["info"]["version"], section), []).append(keys)
+    return found
+
+
+@pytest.fixture(scope="module")
+def made_keys(corpus: DemoCorpus) -> dict[tuple[str, str], set[str]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for analysis in corpus.analyses:
+        report = read(analysis.path)
+        for section, keys in keys_by_section(report).items():
+            found.setdefault((report["info"]["version"], section), set()).update(keys)
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_sections_have_the_keys_of_real_ones(
+    real_keys: dict[tuple[str, str], list[set[str]]],
+    made_keys: dict[tuple[str, str], set[str]],
+    case: tuple[str, str],
+) -> None:
+    assert real_keys[case]
+    for keys in real_keys[case]:
+        missing = {key for key in keys - made_keys[case] if key.split(".")[0] not in OPTIONAL}
+        assert not missing, sorted(missing)
+
+
+# -- what extraction makes of it ---------------------------------------------------------------------------------------
+def dynamic_tokens(results: dict[str, Any]) -> set[str]:
+    behaviour = pytest.importorskip("cuckoo_ml_plugin.behaviour")
+    report = pytest.importorskip("cuckoo_ml_plugin.report")
+    tokens = behaviour.extract(report.report_from_results(json.loads(json.dumps(results)))).tokens
+    static = tuple(kind for kind in behaviour.KINDS if kind.startswith(("static", "pe", "string", "signature")))
+    return {token for token in tokens if behaviour.kind_of(token) not in static}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_one_run_in_both_hosts_is_nearly_one_behaviour(family: Family) -> None:
+    run = one_run(family, 0, "two hosts")
+    cuckoo = dynamic_tokens(cuckoo2_host.render(run, 1))
+    cape = dynamic_tokens(cape_host.render(run, 2))
+    assert likeness(cuckoo, cape) > 0.6
+    foreign = FAMILIES[(FAMILIES.index(family) + 1) % len(FAMILIES)]
+    other = dynamic_tokens(cape_host.render(one_run(foreign, 0, "other"), 3))
+    assert likeness(cuckoo, cape) > 2 * likeness(cape, other)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_runs_of_a_variant_are_nearer_than_families(family: Family) -> None:
+    first = dynamic_tokens(cape_host.render(one_run(family, 0, "first"), 1))
+    second = dynamic_tokens(cape_host.render(one_run(family, 0, "second"), 2))
+    others = [
+        dynamic_tokens(cape_host.render(one_run(other, 0, "other"), 3)) for other in FAMILIES if other is not family
+    ]
+    assert likeness(first, second) > 0.5
+    assert likeness(first, second) > max(likeness(first, other) for other in others) + 0.1
+
+
+# -- behaviours multiplied -------------------------------------------------------------------------------------------
+def test_a_perturbed_behaviour_stays_near_its_origin() -> None:
+    tokens = [f"file:{n}" for n in range(200)]
+    other = [f"key:{n}" for n in range(200)]
+    made = perturb(tokens, Random(1), others=[other])
+    assert made == perturb(tokens, Random(1), others=[other]) == sorted(set(made))
+    assert made != perturb(tokens, Random(2), others=[other])
+    assert likeness(set(made), set(tokens)) > 0.8
+    assert set(made) & set(other)
+    assert set(made) - set(tokens) - set(other)
+    assert perturb([], Random(1)) == []
