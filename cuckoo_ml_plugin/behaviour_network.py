@@ -1,0 +1,30 @@
+"""Tokens of what a sample sent: addresses, names, ports, requests, user agents, TLS."""
+
+from __future__ import annotations
+
+from cuckoo_ml_plugin.found import Found, few_enough
+from cuckoo_ml_plugin.normalise import host, url_path
+from cuckoo_ml_plugin.report import Report
+
+_LAST_SERVICE_PORT = 10_000  # above, a port is more often one end of a connection than a service's address
+_MANY_PORTS = 64  # more than that, and which ones they are is chance
+
+
+def add_network(report: Report, found: Found) -> None:
+    """All of it; nothing if the host saw no network."""
+    network = report.network
+    if network is None:
+        return
+    addresses = network.hosts + network.answers + [address for address, _ in network.tcp + network.udp]
+    found.add("host", map(host, few_enough(addresses)))
+    found.add("domain", map(host, few_enough(network.domains + network.queries)))
+    for protocol, flows in (("tcp", network.tcp), ("udp", network.udp)):
+        ports = {port for _, port in flows if 0 < port <= _LAST_SERVICE_PORT}
+        few = ports if len(ports) <= _MANY_PORTS else {"many"}
+        found.add("port", (f"{protocol}/{port}" for port in few))
+    for method, name, path, agent in set(network.requests[:20_000]):
+        found["http"].add(f"{method.lower()} {host(name)}{url_path(path)}")
+        found["user_agent"].add(" ".join(agent.split()))
+    for name, ja3 in set(network.tls[:20_000]):
+        found["tls"].add(host(name))
+        found["ja3"].add(ja3.lower())

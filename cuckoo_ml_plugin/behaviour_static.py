@@ -1,0 +1,97 @@
+"""Tokens of the sample's file, of the files it left behind, of the host's signatures and of strings."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from cuckoo_ml_plugin.found import Found, few_enough
+from cuckoo_ml_plugin.normalise import Normaliser, library, without_identifiers, without_random_names
+from cuckoo_ml_plugin.report import Report
+
+_MAX_STRINGS: Final = 2_000
+_VERSION_NUMBERS: Final = frozenset({"fileversion", "productversion", "assembly version"})
+_EXTENSION = re.compile(r"\.([a-z0-9_]{1,10})$")
+_WORDS = re.compile(r"[A-Za-z][a-z]{3,}|[A-Z]{4,}")
+_NO_WORD = re.compile(r"[^A-Za-z0-9 ._\-/\\:%=&?,()@'+]")
+_SPACES = re.compile(r"\s+")
+
+
+def add_static(report: Report, found: Found) -> None:
+    """File type and size, and what the host found in a portable executable."""
+    facts = report.static
+    if report.file_type:
+        found["file_type"].add(_file_type(report.file_type))
+    if report.file_size is not None:
+        found["file_size"].add(f"<2^{report.file_size.bit_length()}")
+    for name, functions in facts.imports:
+        dll = library(name)
+        found["import_dll"].add(dll)
+        found.add("import", [f"{dll}!{function.lower()}" for function in functions[:20_000]])
+    found.add("section", [_section(name, entropy) for name, entropy in facts.sections[:1_000]])
+    for name, contents in facts.resources[:20_000]:
+        found["resource"].add(without_random_names(name.lower()))
+        if contents:
+            found["resource"].add(f"{without_random_names(name.lower())} {_file_type(contents)}")
+    found.add("language", map(str.lower, facts.languages))
+    for name, value in facts.version[:1_000]:
+        folded = value if name.lower() in _VERSION_NUMBERS else without_identifiers(_folded(value))
+        found["version"].add(f"{name.lower()}={folded}")
+    found.add("signer", map(_folded, facts.signers))
+    found.add("packer", map(_folded, facts.packers))
+    found["compiled"].add(facts.compiled[:7])  # year and month
+    found["pdb"].add(without_identifiers(_folded(facts.pdb)))
+    found["imphash"].add(facts.imphash.lower())
+
+
+def _folded(text: str) -> str:
+    return _SPACES.sub(" ", text).strip().lower()
+
+
+def _file_type(magic: str) -> str:
+    """libmagic's words up to what is particular to one file: sizes, dates, names."""
+    parts = [part.strip() for part in magic[:1024].lower().split(",")]
+    kept = [part for part in parts[:4] if not any(digit in part for digit in "0123456789") or part is parts[0]]
+    return without_identifiers(", ".join(kept))
+
+
+def _section(name: str, entropy: float | None) -> str:
+    """A section by its name; a packed one says so."""
+    folded = _folded(name)
+    return f"{folded} packed" if entropy is not None and entropy > 7.2 else folded
+
+
+def add_dropped(report: Report, names: Normaliser, found: Found) -> None:
+    """Type, extension and name of each file that the host kept because the sample wrote it."""
+    for path, magic in (report.dropped or [])[:20_000]:
+        name = names.file_name(path)
+        found["dropped_name"].add(name)
+        extension = _EXTENSION.search(name)
+        if extension is not None:
+            found["dropped_extension"].add(extension[1])
+        if magic:
+            found["dropped_type"].add(_file_type(magic))
+
+
+def add_signatures(report: Report, found: Found) -> None:
+    """What the host's signatures are called: the seed's simple features."""
+    found.add("signature", map(str.lower, few_enough(report.signatures)))
+
+
+def add_strings(report: Report, found: Found) -> None:
+    """Strings of the file that read like words or names; of packed files most do not."""
+    words = (string for string in report.strings[:MAX_STRINGS_READ] if _readable(string))
+    found.add("string", {without_identifiers(_folded(string[:400])) for string in words})
+    if len(found["string"]) > _MAX_STRINGS:
+        found["string"] = set(sorted(found["string"])[:_MAX_STRINGS])
+
+
+MAX_STRINGS_READ: Final = 20_000
+
+
+def _readable(string: str) -> bool:
+    """Whether most of a string is words: a third of its letters in runs of four or more, few other characters."""
+    if not 5 <= len(string) <= 2000:
+        return False
+    words = sum(map(len, _WORDS.findall(string)))
+    return words * 2 >= len(string) and len(_NO_WORD.findall(string)) * 10 <= len(string)

@@ -1,0 +1,232 @@
+"""The parts of a report file that are read, as msgspec decodes them: everything else is skipped and never built.
+
+Both hosts share one schema, since their sections share names. The types are dictionaries with fewer keys, so that what
+a file gives and what a host hands over in memory are walked by the same code. Seen in Cuckoo 2.0.7 and CAPE 2.2 to 2.5.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class Machine(TypedDict, total=False):
+    name: Any
+    label: Any
+    platform: Any
+
+
+class Info(TypedDict, total=False):
+    version: Any
+    id: Any
+    started: Any
+    machine: Any
+    owner: Any
+    user_id: Any
+    tags: Any
+    category: Any
+
+
+class TargetFile(TypedDict, total=False):
+    name: Any
+    size: Any
+    type: Any
+    md5: Any
+    sha1: Any
+    sha256: Any
+    pe: PortableExecutable | None
+    strings: list[str] | None
+    virustotal: Any
+
+
+class Target(TypedDict, total=False):
+    category: Any
+    url: Any
+    file: TargetFile | None
+
+
+class Symbol(TypedDict, total=False):
+    name: str | None
+
+
+class Library(TypedDict, total=False):
+    dll: str | None
+    imports: list[Symbol] | None
+
+
+class Section(TypedDict, total=False):
+    name: str | None
+    entropy: float | str | None
+
+
+class Resource(TypedDict, total=False):
+    name: str | None
+    language: str | None
+    sublanguage: str | None
+    filetype: str | None
+
+
+class VersionField(TypedDict, total=False):
+    name: str | None
+    value: str | None
+
+
+class PortableExecutable(TypedDict, total=False):
+    """``static`` of Cuckoo (keys that begin with pe_), ``static.pe`` and ``target.file.pe`` of CAPE."""
+
+    imports: list[Library] | dict[str, Library] | None
+    sections: list[Section] | None
+    resources: list[Resource] | None
+    versioninfo: list[VersionField] | None
+    timestamp: str | None
+    pdbpath: str | None
+    imphash: str | None
+    peid_signatures: list[str] | None
+    digital_signers: Any
+    guest_signers: Any
+    pe_imports: list[Library] | None
+    pe_sections: list[Section] | None
+    pe_resources: list[Resource] | None
+    pe_versioninfo: list[VersionField] | None
+    pe_timestamp: str | None
+    pe_imphash: str | None
+    pdb_path: str | None
+    signature: Any
+
+
+class Static(PortableExecutable, total=False):
+    pe: PortableExecutable | None
+
+
+class Call(TypedDict, total=False):
+    api: str
+
+
+class Environment(TypedDict, total=False):
+    UserName: str | None
+    ComputerName: str | None
+    CommandLine: str | None
+
+
+class Process(TypedDict, total=False):
+    process_name: str | None
+    process_path: str | None
+    module_path: str | None
+    command_line: str | None
+    track: bool | None
+    environ: Environment | None
+    calls: list[Call] | None
+
+
+class LoadedFile(TypedDict, total=False):
+    file: Any
+
+
+class Event(TypedDict, total=False):
+    """One entry of CAPE's ``behavior.enhanced``; only libraries that were loaded are used."""
+
+    event: str | None
+    object: str | None
+    data: LoadedFile | None
+
+
+class GenericProcess(TypedDict, total=False):
+    summary: dict[str, Any] | None
+
+
+class Behavior(TypedDict, total=False):
+    processes: list[Process] | None
+    summary: dict[str, Any] | None
+    generic: list[GenericProcess] | None
+    apistats: dict[str, dict[str, int]] | None
+    enhanced: list[Event] | None
+
+
+class DnsAnswer(TypedDict, total=False):
+    type: str | None
+    data: str | None
+
+
+class Dns(TypedDict, total=False):
+    request: str | None
+    answers: list[DnsAnswer] | None
+
+
+class Connection(TypedDict, total=False):
+    dst: str | None
+    dport: int | str | None
+
+
+Request = TypedDict(
+    "Request",
+    {
+        "method": Any,
+        "host": Any,
+        "path": Any,
+        "uri": Any,
+        "user-agent": Any,
+        "hostname": Any,
+        "http_method": Any,
+        "ua": Any,
+    },
+    total=False,
+)
+
+
+class Network(TypedDict, total=False):
+    hosts: Any
+    domains: Any
+    dns: list[Dns] | None
+    tcp: list[Connection] | None
+    udp: list[Connection] | None
+    http: list[Request] | None
+    http_ex: list[Request] | None
+    https_ex: list[Request] | None
+    dead_hosts: Any
+
+
+class TlsHandshake(TypedDict, total=False):
+    sni: Any
+    ja3: Any
+
+
+class Suricata(TypedDict, total=False):
+    tls: list[TlsHandshake] | None
+    http: list[Request] | None
+
+
+class Dropped(TypedDict, total=False):
+    name: Any
+    type: Any
+    filepath: Any
+    guest_paths: Any
+
+
+class Signature(TypedDict, total=False):
+    name: str | None
+
+
+class Payload(TypedDict, total=False):
+    cape_type: Any
+
+
+class Cape(TypedDict, total=False):
+    configs: Any
+
+
+class ReportFile(TypedDict, total=False):
+    """The sections of a report that are read, each with the type it has when nothing is wrong with it."""
+
+    info: Info | None
+    target: Target | None
+    static: Static | None
+    behavior: Behavior | None
+    network: Network | None
+    suricata: Suricata | None
+    dropped: list[Dropped] | None
+    signatures: list[Signature] | None
+    strings: list[str] | None
+    virustotal: Any
+    detections: Any
+    malfamily: Any
+    malfamily_tag: Any
+    CAPE: Cape | list[Any] | None

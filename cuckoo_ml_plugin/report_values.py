@@ -1,0 +1,76 @@
+"""Values of a shape that is not known, taken as the shape that is expected or as nothing: so reading never fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """``value`` if it is a table, else an empty one."""
+    return value if isinstance(value, Mapping) else _NOTHING
+
+
+def items(value: Any) -> Iterable[Any]:
+    """``value`` if it is a list, else an empty one."""
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def tables(value: Any) -> list[Mapping[str, Any]]:
+    """The tables in a list, in order."""
+    return [entry for entry in items(value) if isinstance(entry, Mapping)]
+
+
+def text(value: Any) -> str:
+    """``value`` if it is text, else nothing."""
+    return value if isinstance(value, str) else ""
+
+
+def texts(value: Any) -> list[str]:
+    """The texts in a list, without the empty ones; a single text counts as a list of one."""
+    if isinstance(value, str):
+        return [value] if value else []
+    return [entry for entry in items(value) if isinstance(entry, str) and entry]
+
+
+def integer(value: Any) -> int | None:
+    """``value`` as an integer from 0 to 2**63 - 1, if it is one or says one."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        value = int(value)
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
+        return value
+    return None
+
+
+def number(value: Any) -> float | None:
+    """``value`` as a finite number, if it is one or says one: CAPE writes entropies as text."""
+    if isinstance(value, str):
+        try:
+            value = float(value[:40])
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def hexadecimal(value: Any, length: int) -> str | None:
+    """``value`` in lower case if it is a hash of that many hexadecimal digits."""
+    digits = text(value).lower()
+    return digits if len(digits) == length and all(digit in "0123456789abcdef" for digit in digits) else None
+
+
+def identifier(value: Any) -> str | None:
+    """A number or a short text as text, if there is one."""
+    if isinstance(value, str):
+        return value[:100] or None
+    whole = integer(value)
+    return None if whole is None else str(whole)
