@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from cuckoo_ml_plugin import behaviour, report
 from cuckoo_ml_plugin.demo import DemoCorpus, generate, perturb
 from cuckoo_ml_plugin.demo import cape as cape_host
 from cuckoo_ml_plugin.demo import cuckoo2 as cuckoo2_host
@@ -72,7 +73,7 @@ def test_the_truth_tells_of_every_report_and_of_every_role(corpus: DemoCorpus) -
 
 
 def test_an_analysis_in_a_host_tree_is_known_by_its_task_id(corpus: DemoCorpus) -> None:
-    hosts = Counter()
+    hosts: Counter[str] = Counter()
     for analysis in corpus.analyses:
         report = read(analysis.path)
         version = report["info"]["version"]
@@ -240,10 +241,10 @@ def real_keys(shared_data: Path) -> dict[tuple[str, str], list[set[str]]]:
     files = sorted((shared_data / "cape").glob("*.json.gz"), key=lambda file: file.stat().st_size)[:7]
     files.append(shared_data / "cuckoo2" / "210" / "reports" / "report.json")
     found: dict[tuple[str, str], list[set[str]]] = {}
-    for report in map(read, files):
-        for section, keys in keys_by_section(report).items():
+    for real in map(read, files):
+        for section, keys in keys_by_section(real).items():
             if keys:
-                found.setdefault((report["info"]["version"], section), []).append(keys)
+                found.setdefault((real["info"]["version"], section), []).append(keys)
     return found
 
 
@@ -271,11 +272,17 @@ def test_sections_have_the_keys_of_real_ones(
 
 # -- what extraction makes of it ---------------------------------------------------------------------------------------
 def dynamic_tokens(results: dict[str, Any]) -> set[str]:
-    behaviour = pytest.importorskip("cuckoo_ml_plugin.behaviour")
-    report = pytest.importorskip("cuckoo_ml_plugin.report")
     tokens = behaviour.extract(report.report_from_results(json.loads(json.dumps(results)))).tokens
-    static = tuple(kind for kind in behaviour.KINDS if kind.startswith(("static", "pe", "string", "signature")))
-    return {token for token in tokens if behaviour.kind_of(token) not in static}
+    kinds = behaviour.DYNAMIC_KINDS | behaviour.NETWORK_KINDS
+    return {token for token in tokens if behaviour.kind_of(token) in kinds}
+
+
+# What the summary of one host only tells: CAPE's `keys` and `files` mix what was opened with what was read or written,
+# a rename is a deletion and a write to it, and it alone has resolved functions; only Cuckoo tells creations, listings.
+ONE_HOST_ONLY = {
+    "resolved_api", "reg_opened", "file_opened", "file_created", "file_moved", "file_copied", "dir_created",
+    "dir_enumerated",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
@@ -283,10 +290,11 @@ def test_one_run_in_both_hosts_is_nearly_one_behaviour(family: Family) -> None:
     run = one_run(family, 0, "two hosts")
     cuckoo = dynamic_tokens(cuckoo2_host.render(run, 1))
     cape = dynamic_tokens(cape_host.render(run, 2))
-    assert likeness(cuckoo, cape) > 0.6
     foreign = FAMILIES[(FAMILIES.index(family) + 1) % len(FAMILIES)]
     other = dynamic_tokens(cape_host.render(one_run(foreign, 0, "other"), 3))
-    assert likeness(cuckoo, cape) > 2 * likeness(cape, other)
+    assert likeness(cuckoo, cape) > likeness(cape, other) + 0.15
+    both_tell = [{t for t in seen if behaviour.kind_of(t) not in ONE_HOST_ONLY} for seen in (cuckoo, cape)]
+    assert likeness(*both_tell) > 0.8
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

@@ -482,9 +482,9 @@ def _network(run: Run, digest: str, rng: Random, *, old: bool) -> dict[str, Any]
         "udp": [
             {
                 "src": source,
-                "sport": 137,
+                "sport": 137 + n % 2,
                 "dst": "192.168.56.255",
-                "dport": 137,
+                "dport": 137 + n % 2,
                 "offset": 24 + 100 * n,
                 "time": 0.5 * n,
             }

@@ -376,7 +376,7 @@ def _network(run: Run, sample_digest: str, rng: Random) -> dict[str, Any]:
             "dport": 137 + n % 2,
             "sport": 137 + n % 2,
         }
-        for n in range(rng.randrange(2, 6))
+        for n in range(rng.randrange(2, 6) if run.processes else 0)
     ]
     hosts = sorted({address for address, _, _ in network.tcp})
     return {

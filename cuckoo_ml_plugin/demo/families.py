@@ -705,8 +705,8 @@ ODDITIES = (
         (
             Variant(
                 "a",
-                (s(b.startup, "vb6"), b.clear_event_logs, s(b.store_settings, "Broom", "Last", "Count")),
-                Build(runtime="vb6", imports=("MSVBVM60.DLL",)),
+                (s(b.startup, "bare"), b.clear_event_logs, s(b.store_settings, "Broom", "Last", "Count")),
+                Build(imports=("WEVTAPI.dll", "ADVAPI32.dll"), sections=(".text", ".broom")),
             ),
         ),
         ("broom",),

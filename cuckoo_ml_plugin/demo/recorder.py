@@ -86,7 +86,7 @@ class Recorder:
             self.registry_read(
                 "HKEY_LOCAL_MACHINE\\SOFTWARE\\Microsoft\\Command Processor", "DisableUNCCheck", found=False
             )
-            self.exists(f"C:\\Windows\\System32\\{program}")
+            self.exists(folder + program)
         return child
 
     def open_process(self, pid: int) -> str:

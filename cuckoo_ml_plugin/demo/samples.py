@@ -44,6 +44,7 @@ _FUNCTIONS = {
     "d3d9.dll": ("Direct3DCreate9",),
     "WINMM.dll": ("timeBeginPeriod", "timeGetTime"),
     "DINPUT8.dll": ("DirectInput8Create",),
+    "WEVTAPI.dll": ("EvtClearLog", "EvtOpenLog"),
     "WINSCARD.dll": ("SCardEstablishContext", "SCardListReadersW"),
 }
 _FILE_TYPES = {
