@@ -8,9 +8,9 @@ Two questions are asked about an analysis and the fitted analyses nearest to it:
   (Ramaswamy et al., SIGMOD 2000): one near neighbour weighs more than the ninth far one.
 * *missing*: how much of what they do in common does this one not do? A naive Bayes estimate over the same neighbours.
 
-Each answer becomes its rank among the fitted analyses, the two ranks are averaged, and the average becomes its own rank:
-the share of the fitted corpus that is less unusual. Fitting (``anomaly_fit.py``) scores every reference analysis as if it
-had not been there, so that a new analysis is compared with like.
+Each answer becomes its rank among the fitted analyses, the two ranks are averaged, and the average becomes its own
+rank: the share of the fitted corpus that is less unusual. Fitting (``anomaly_fit.py``) scores every reference analysis
+as if it had not been there, so that a new analysis is compared with like.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class AnomalyDetector:
         column_map: (v,) position of a token among the common ones, -1 when it is not one of them.
         frequencies: (c,) analyses that show each common token.
         row_starts, row_columns: the points' common tokens, as in a CSR matrix ((n + 1,) and (entries,)).
-        reference_distance, reference_missing, reference_score: ascending, leave-one-out, one per analysis of the reference.
+        reference_distance, reference_missing, reference_score: ascending, leave-one-out, one per reference analysis.
+        analyses: all that the points stand for.
+        background: see ``background_of``.
     """
 
     multiplicities: NDArray[np.int64]
@@ -97,7 +99,7 @@ class AnomalyDetector:
         """
         fields = {name: arrays[name] for name in _ARRAYS}
         n, starts = len(fields["multiplicities"]), fields["row_starts"]
-        if len(fields["explained"]) != n or len(starts) != n + 1 or (n and int(starts[-1]) != len(fields["row_columns"])):
+        if len(fields["explained"]) != n or len(starts) != n + 1 or int(starts[-1]) != len(fields["row_columns"]):
             raise ValueError("The anomaly arrays of the model do not belong together; run cuckoo-ml refit.")
         analyses = int(fields["multiplicities"].sum())
         return cls(**fields, analyses=analyses, background=background_of(fields["frequencies"], analyses))
@@ -153,7 +155,7 @@ class AnomalyDetector:
         common = self.column_map[columns]
         common = common[common >= 0]
         total = float(weights.sum())
-        base = PRIOR / (total + PRIOR) / (self.analyses + 1)  # of a token that no neighbour has, per analysis that has it
+        base = PRIOR / (total + PRIOR) / (self.analyses + 1)  # what each analysis adds to the estimate of its tokens
         seen = np.flatnonzero(counts)
         expected = base * base * self.background + _excess(counts[seen], self.frequencies[seen], base, total)
         shown = (counts[common] / (total + PRIOR) + base * (self.frequencies[common] + SMOOTHING)) ** 2

@@ -28,7 +28,7 @@ COMMON = 5
 REFERENCE = 10_000
 """Analyses that the score is calibrated on: at 0.95 their rank is off by 0.2 % (one standard error)."""
 TOKENS_PER_POINT = 512
-"""Mean of the common tokens kept per point; above it a seeded sample of the columns is kept, which leaves shares as they are."""
+"""Mean of the common tokens kept per point; above it a seeded sample of columns is kept: shares stay what they are."""
 
 
 def fit_anomaly(
@@ -118,7 +118,11 @@ def _nearest(vectors: NDArray[np.float32], points: NDArray[np.int64]) -> NDArray
 def _left_out(
     detector: AnomalyDetector, vectors: NDArray[np.float32], rows: csr_matrix, point: int, nearest: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Mean log distance and missing share of one analysis of ``point``, its other repeats being its nearest."""
+    """Mean log distance and missing share of one analysis of ``point``, its other repeats being its nearest.
+
+    The embedding itself was fitted with this analysis in it, so it explains it a little better than a new one; where
+    analyses are few for the dimensions, that makes the score cautious (fewer alarms than the threshold asks for).
+    """
     others = np.concatenate([[point], nearest[nearest != point]])
     weights = detector.multiplicities[others].copy()
     weights[0] -= 1
