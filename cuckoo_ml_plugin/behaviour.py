@@ -1,7 +1,7 @@
 """What an analysis did, as tokens and counts: one extraction for both hosts and both ways in.
 
-A token is ``kind:value``, such as ``file_written:%temp%\\\\<rand>.exe`` or ``api:NtCreateFile``. The kinds are shared by
-the hosts wherever they mean the same, so that a Cuckoo run and a CAPE run of one sample look alike. ``docs/features.md``
+A token is ``kind:value``, such as ``file_written:%temp%\\\\a.exe`` or ``api:NtCreateFile``. The kinds are shared by the
+hosts wherever they mean the same, so that a Cuckoo run and a CAPE run of one sample look alike. ``docs/features.md``
 lists them, with the features of CuckooML that they cover.
 """
 

@@ -38,7 +38,7 @@ def count_features(report: Report, found: Found) -> dict[str, int | float]:
     counts: dict[str, int | float] = {
         "signatures": len(set(report.signatures)),
         "processes": len({process.name for process in report.processes}),
-        "api_calls": sum(report.api_counts.values()) or sum(len(process.calls) for process in report.processes),
+        "api_calls": sum(report.api_counts.values()) or len(report.calls.codes),
         "distinct_apis": len(found["api"]),
         "distinct_call_pairs": len(found["ngram"]),
         "libraries_loaded": len(found["library"]),

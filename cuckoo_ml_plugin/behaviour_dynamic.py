@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from cuckoo_ml_plugin.found import Found, few_enough
 from cuckoo_ml_plugin.normalise import Normaliser, host, library, url_path
-from cuckoo_ml_plugin.report import ProcessFacts, Report
-from cuckoo_ml_plugin.report_values import items, texts
+from cuckoo_ml_plugin.report import Report
+from cuckoo_ml_plugin.report_values import texts
 
 # Operation in a host's summary -> the kind it is. The first of each pair of lines is Cuckoo's name, the second CAPE's.
 _PATH_KINDS: Final = {
@@ -52,66 +49,41 @@ def own_names(report: Report) -> tuple[set[str], set[str], set[str]]:
     return sample, users, computers
 
 
-# --- calls ------------------------------------------------------------------------------------------------------------
-
-
 def add_calls(report: Report, found: Found) -> None:
-    """API names, and pairs of different calls that follow each other in a process (repeats of one call collapsed)."""
-    apis: set[str] = set().union(*(process.apis for process in report.processes))
-    found.add("ngram", _bigrams(report.processes, sorted(apis)))
-    found.add("api", apis)
+    """API names, and pairs of different calls that follow each other in a process."""
+    found.add("api", report.calls.names)
     found.add("api", report.api_counts)
-
-
-def _bigrams(processes: list[ProcessFacts], apis: list[str]) -> list[str]:
-    """``NtOpenKey NtQueryValueKey`` for each pair of calls that occurs."""
-    ids = {api: index for index, api in enumerate(apis)}
-    pairs = [_pairs(_codes(process.calls, ids), len(ids)) for process in processes if len(process.calls) > 1]
-    if not pairs:
-        return []
-    codes = np.concatenate(pairs)
-    distinct = np.flatnonzero(np.bincount(codes)) if len(ids) < 1000 else np.unique(codes)
-    first, second = np.divmod(distinct, len(ids))
-    return [f"{apis[a]} {apis[b]}" for a, b in zip(first.tolist(), second.tolist(), strict=True)]
-
-
-def _codes(calls: list[str], ids: dict[str, int]) -> NDArray[np.int64]:
-    """Each call as the number of its API name. Bytes are the quickest array to make, as long as they suffice."""
-    if len(ids) <= 256:
-        return np.frombuffer(bytes([ids[name] for name in calls]), dtype=np.uint8).astype(np.int64)
-    return np.fromiter(map(ids.__getitem__, calls), dtype=np.int64, count=len(calls))
-
-
-def _pairs(codes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """``first * size + second`` for each two calls in sequence that differ."""
-    first, second = codes[:-1], codes[1:]
-    changes = first != second
-    pairs: NDArray[np.int64] = first[changes] * size + second[changes]
-    return pairs
+    found["ngram"].update([f"{first} {second}" for first, second in report.calls.bigrams()])
 
 
 # --- operations of the summary ----------------------------------------------------------------------------------------
 
 
 def operation_names(report: Report, operation: str) -> list[str]:
-    """The names in one list of the summary; of a pair (moved, copied: from, to) both."""
+    """The names in one list of the summary; of a pair (moved, copied: from, to) both.
+
+    CAPE's ``keys`` has every key that was touched: what is left without those read or changed, Cuckoo calls opened.
+    """
     value = (report.summary or {}).get(operation)
     if not isinstance(value, (list, tuple)):
         return []
     try:
         "".join(value)  # all text: by far the quickest way to know
-        return list(value)
+        names = list(value)
     except TypeError:
-        return [name for entry in value for name in texts(entry if isinstance(entry, (list, tuple)) else [entry])]
+        names = [name for entry in value for name in texts(entry if isinstance(entry, (list, tuple)) else [entry])]
+    if operation == "keys":
+        read_or_changed = (operation_names(report, other) for other in ("read_keys", "write_keys", "delete_keys"))
+        return list(set(names).difference(*read_or_changed))
+    return names
 
 
 def add_operations(report: Report, names: Normaliser, found: Found) -> None:
     """Files, folders, registry, mutexes, services, libraries, COM and WMI, each normalised, by operation."""
     if report.summary is not None:
-        path = names.path
         for operation, kind in _PATH_KINDS.items():
             if operation in report.summary:
-                found.add(kind, map(path, few_enough(operation_names(report, operation))))
+                found[kind].update(names.paths(few_enough(operation_names(report, operation))))
         for operation, kind, normalise in _other_operations(names):
             if operation in report.summary:
                 found.add(kind, map(normalise, few_enough(operation_names(report, operation))))
@@ -158,9 +130,3 @@ def add_processes(report: Report, names: Normaliser, found: Found) -> None:
         found.add("process", [names.file_name(process.name or process.path)])
         if process.command_line:
             found.add("command", [names.command(process.command_line)])
-
-
-def pairs_in(report: Report, operation: str) -> int:
-    """How many entries a list of the summary has, a pair counted as one."""
-    value: Any = (report.summary or {}).get(operation)
-    return sum(1 for _ in items(value))

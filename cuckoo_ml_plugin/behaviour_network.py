@@ -24,7 +24,7 @@ def add_network(report: Report, found: Found) -> None:
         found.add("port", (f"{protocol}/{port}" for port in few))
     for method, name, path, agent in set(network.requests[:20_000]):
         found["http"].add(f"{method.lower()} {host(name)}{url_path(path)}")
-        found["user_agent"].add(" ".join(agent.split()))
+        found["user_agent"].add(" ".join(agent.lower().split()))
     for name, ja3 in set(network.tls[:20_000]):
         found["tls"].add(host(name))
         found["ja3"].add(ja3.lower())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from cuckoo_ml_plugin.found import Found, few_enough
+from cuckoo_ml_plugin.found import Found, few_enough, smallest_by_hash
 from cuckoo_ml_plugin.normalise import Normaliser, library, without_identifiers, without_random_names
 from cuckoo_ml_plugin.report import Report
 
-_MAX_STRINGS: Final = 2_000
+_MAX_STRINGS: Final = 2_000  # tokens
+_MAX_STRINGS_READ: Final = 20_000
+_SHORTEST_STRING: Final = 8  # characters; shorter ones are mostly machine code that happens to be printable
 _VERSION_NUMBERS: Final = frozenset({"fileversion", "productversion", "assembly version"})
 _EXTENSION = re.compile(r"\.([a-z0-9_]{1,10})$")
 _WORDS = re.compile(r"[A-Za-z][a-z]{3,}|[A-Z]{4,}")
@@ -80,18 +82,13 @@ def add_signatures(report: Report, found: Found) -> None:
 
 def add_strings(report: Report, found: Found) -> None:
     """Strings of the file that read like words or names; of packed files most do not."""
-    words = (string for string in report.strings[:MAX_STRINGS_READ] if _readable(string))
-    found.add("string", {without_identifiers(_folded(string[:400])) for string in words})
-    if len(found["string"]) > _MAX_STRINGS:
-        found["string"] = set(sorted(found["string"])[:_MAX_STRINGS])
-
-
-MAX_STRINGS_READ: Final = 20_000
+    words = (string for string in report.strings[:_MAX_STRINGS_READ] if _readable(string))
+    found["string"] = smallest_by_hash({without_identifiers(_folded(string[:400])) for string in words}, _MAX_STRINGS)
 
 
 def _readable(string: str) -> bool:
-    """Whether most of a string is words: a third of its letters in runs of four or more, few other characters."""
-    if not 5 <= len(string) <= 2000:
+    """Whether a string is mostly words: half of it letters in runs of one case, with few signs."""
+    if not _SHORTEST_STRING <= len(string) <= 2000 or len(set(string)) < 5:
         return False
     words = sum(map(len, _WORDS.findall(string)))
     return words * 2 >= len(string) and len(_NO_WORD.findall(string)) * 10 <= len(string)

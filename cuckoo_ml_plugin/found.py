@@ -41,9 +41,18 @@ def few_enough(names: list[str]) -> Collection[str]:
 
 
 def presentable(values: set[str]) -> set[str]:
-    """The values without empty ones, each printable, without space at its ends and of bounded length."""
+    """The values without empty ones, each printable, without space at its ends and of bounded length.
+
+    Nearly always they are so already: all of a kind are looked at together, and one by one only if something is amiss.
+    """
     values.discard("")
-    joined = "".join(values)
-    if joined.isprintable() and max(map(len, values), default=0) <= MAX_VALUE and " " not in joined:
-        return values
-    return {value for raw in values if (value := bounded(printable(raw).strip()))}
+    lines = "\n".join(values)
+    amiss = (
+        not "".join(values).isprintable()
+        or max(map(len, values), default=0) > MAX_VALUE
+        or " \n" in lines
+        or "\n " in lines
+        or lines[:1] == " "
+        or lines[-1:] == " "
+    )
+    return {value for raw in values if (value := bounded(printable(raw).strip()))} if amiss else values

@@ -2,7 +2,8 @@
 
 Drive letters, profiles and temporary folders become the variables that Windows knows them by, registry roots and
 control sets their short names, and identifiers, long numbers and random-looking names a placeholder (``<guid>``,
-``<hex>``, ``<n>``, ``<rand>``). The sample's own name becomes ``%sample%``, the user's ``%user%``, the machine's ``%computer%``.
+``<hex>``, ``<n>``, ``<rand>``). The sample's own name becomes ``%sample%``, the user's ``%user%``, the machine's
+``%computer%``.
 
 Paths are normalised folder by folder: a folder that many names share is looked at once for an analysis, and a part that
 many analyses share once for the process. That is what makes it cost less than a microsecond a name.
@@ -28,7 +29,10 @@ COMPUTER: Final = "%computer%"
 
 # Names that are too common a word to be taken for a user's or a sample's wherever they appear.
 _COMMON_NAMES: Final = frozenset(
-    ["user", "users", "admin", "administrator", "public", "default", "system", "windows", "test", "sample", "file", "files", "data", "temp", "tmp", "app", "apps", "desktop", "documents", "software", "microsoft", "program", "programs", "setup", "install", "pc"]
+    (  # noqa: SIM905
+        "user users admin administrator public default system windows test sample file files data temp tmp app apps "
+        "desktop documents software microsoft program programs setup install pc"
+    ).split()
 )
 
 
@@ -40,7 +44,9 @@ class BoundedCache(dict[str, str]):
         self._function = function
 
     def __missing__(self, key: str) -> str:
-        value = self._function(key)
+        value = self._function(key[:_MAX_RAW])
+        if len(key) > MAX_VALUE:
+            return value
         if len(self) >= _CACHE_SIZE:
             self.clear()
         self[key] = value
@@ -151,7 +157,7 @@ _HIVES = BoundedCache(_hive)
 _GUID_PARENTS: Final = frozenset(
     ("clsid", "interface", "typelib", "appid", "folderdescriptions", "namespace", "activatableclassid", "shellex")
 )
-_SYSTEM_PREFIXES: Final = ("%windir%", "%programfiles%", "hklm", "hkcr", "\\device", "\\pipe")
+_SYSTEM_PREFIXES: Final = ("%windir%", "%programfiles%", "hklm", "hkcr", "device", "pipe")
 
 _ALIASES: Final[dict[str, str]] = {
     "%systemdrive%\\windows": "%windir%",
@@ -188,42 +194,35 @@ _ALIASES: Final[dict[str, str]] = {
     "hkcr\\wow6432node": "hkcr",
     "hku\\*": "hkcu",
     "hku\\*_classes": "hkcr",
-    "hkcc": "hklm\\system\\currentcontrolset\\hardware profiles\\current",
+    "registry\\machine": "hklm",
+    "registry\\user": "hku",
     **{f"hklm\\system\\controlset00{number}": "hklm\\system\\currentcontrolset" for number in range(1, 6)},
 }
 
-# What a name may begin with, longest first, and what that means.
-_ROOTS: Final[tuple[tuple[str, str], ...]] = (
-    ("\\registry\\machine", "hklm"),
-    ("\\registry\\user", "hku"),
-    ("hkey_local_machine", "hklm"),
-    ("hkey_current_user", "hkcu"),
-    ("hkey_classes_root", "hkcr"),
-    ("hkey_current_config", "hkcc"),
-    ("hkey_users", "hku"),
-    ("\\systemroot", "%windir%"),
-    ("%systemroot%", "%windir%"),
-    ("%userprofile%", "%profile%"),
-    ("%allusersprofile%", "%programdata%"),
-    ("%programfiles(x86)%", "%programfiles%"),
-    ("%homedrive%", "%systemdrive%"),
-    ("%tmp%", "%temp%"),
-)
-_DEVICE_PREFIX = re.compile(r"\\(?:\?\?|\\\?|\\\.|dosdevices|global\?\?)\\(?:global\\)?(?:(unc)\\)?")
-_VOLUME = re.compile(r"\\?device\\(?:harddiskvolume|harddisk)\d+(?:\\partition\d+)?|volume\{[0-9a-f-]{36}\}")
-_DRIVE = re.compile(r"([a-z]):")
+# What the first part of a name means; drives are told by their colon.
+_ROOTS: Final[dict[str, str]] = {
+    "hkey_local_machine": "hklm",
+    "hkey_current_user": "hkcu",
+    "hkey_classes_root": "hkcr",
+    "hkey_current_config": "hklm\\system\\currentcontrolset\\hardware profiles\\current",
+    "hkey_users": "hku",
+    "systemroot": "%windir%",
+    "%systemroot%": "%windir%",
+    "%userprofile%": "%profile%",
+    "%allusersprofile%": "%programdata%",
+    "%programfiles(x86)%": "%programfiles%",
+    "%homedrive%": "%systemdrive%",
+    "%tmp%": "%temp%",
+}
+_DEVICE_PREFIX = re.compile(r"\\(?:\?\?|\\\?|\\\.|dosdevices|global\?\?)\\(?:global\\)?(?:unc\\)?")
+_VOLUME = re.compile(r"\\?(?:device\\)?(?:harddiskvolume\d+|harddisk\d+\\partition\d+|volume\{[0-9a-f-]{36}\})(?=\\|$)")
 
 
-def _root(text: str) -> str:
-    """The beginning of a lower-case path or key, up to its first folder, in our words."""
-    text = _VOLUME.sub("c:", _DEVICE_PREFIX.sub(lambda match: "\\\\" if match[1] else "", text, count=1), count=1)
-    drive = _DRIVE.match(text)
-    if drive is not None:
-        return ("%systemdrive%" if drive[1] == "c" else "%drive%") + text[2:]
-    for raw, name in _ROOTS:
-        if text.startswith(raw):
-            return name + text[len(raw) :]
-    return text
+def _root(part: str) -> str:
+    """The first part of a lower-case path or key in our words."""
+    if len(part) == 2 and part[1] == ":":
+        return "%systemdrive%" if part == "c:" else "%drive%"
+    return _ROOTS.get(part) or _PLAIN[part]
 
 
 class _OwnNames(dict[str, str]):
@@ -239,6 +238,11 @@ class _OwnNames(dict[str, str]):
             value = "%user%@" + value.partition("@")[2]
         self[part] = value
         return value
+
+
+# What to put in front of the names in a folder, and the table to look their last part up in.
+_Folder = tuple[str, dict[str, str]]
+_SYSTEM_FOLDERS: Final[dict[str, _Folder]] = {}
 
 
 class Normaliser:
@@ -258,51 +262,72 @@ class Normaliser:
             re.compile("(?<![a-z0-9])(?:" + "|".join(map(re.escape, words[:32])) + ")(?![a-z0-9])") if words else None
         )
         self._writable = _OwnNames(self._own, _RANDOM)
-        self._folders: dict[str, tuple[str, dict[str, str]]] = {}
+        self._folders: dict[str, _Folder] = {}
         self._paths: dict[str, str] = {}
 
     def path(self, raw: str) -> str:
-        """A file, folder or registry key: ``C:\\Users\\joe\\AppData\\Local\\Temp\\a.exe`` becomes ``%temp%\\a.exe``."""
-        value = self._paths.get(raw)
-        if value is None:
-            head, separator, tail = raw.lower().rpartition("\\")
-            if not separator or "/" in tail:
-                value = self._odd_path(raw)
-            else:
-                folder = self._folders.get(head)
-                if folder is None:
-                    folder = self._folder(head)
-                value = folder[0] + folder[1][tail]
-                value = _ALIASES.get(value, value)
-            self._paths[raw] = value
-        return value
+        """A file, a folder or a registry key.
+
+        ``C:\\Users\\joe\\AppData\\Local\\Temp\\a.exe`` becomes ``%temp%\\a.exe``.
+        """
+        return self.paths([raw])[0]
+
+    def paths(self, names: Iterable[str]) -> list[str]:
+        """The same for many; what was asked before in the same analysis costs least, then what lies in a known folder."""
+        known, folders, aliases = self._paths, self._folders, _ALIASES
+        values = []
+        for raw in names:
+            value = known.get(raw)
+            if value is None:
+                head, _, tail = raw.lower().rpartition("\\")
+                folder = folders.get(head)
+                if folder is None or not tail or "/" in tail:
+                    value = self._path(raw)
+                else:
+                    value = folder[0] + folder[1][tail]
+                    value = aliases.get(value, value)
+                known[raw] = value
+            values.append(value)
+        return values
+
+    def _path(self, raw: str) -> str:
+        """One name that was not seen before in this analysis."""
+        head, separator, tail = raw.lower().rpartition("\\")
+        if not separator or not tail or head[:1] == "\\" or "/" in tail:
+            return self._odd_path(raw)
+        folder = self._folders.get(head) or self._folder(head)
+        value = folder[0] + folder[1][tail]
+        return _ALIASES.get(value, value)
 
     def _odd_path(self, raw: str) -> str:
-        """A path without a folder, or with slashes the other way."""
-        text = raw[:_MAX_RAW].lower().replace("/", "\\")
+        """A name without a folder, of a device, with slashes the other way or with one at its end."""
+        text = raw[:_MAX_RAW].lower().replace("/", "\\").rstrip("\\")
+        text = _VOLUME.sub("c:", _DEVICE_PREFIX.sub("", text, count=1), count=1).lstrip("\\?")
         if "\\" in text:
-            return self.path(text)
+            return self._path(text)
         root = _root(text)
-        return _ALIASES.get(root, root) if root != text else self._writable[text]
+        return root if root != text else self._writable[text]
 
-    def _folder(self, head: str) -> tuple[str, dict[str, str]]:
-        """What to put in front of the names in a lower-case folder, and the table to look their last part up in."""
-        if len(head) > _MAX_RAW or head.count("\\") > _MAX_DEPTH:
-            head = "\\".join(head[:_MAX_RAW].split("\\")[:_MAX_DEPTH])
-        known = self._folders.get(head)
-        if known is not None:
-            return known
-        root = _root(head)
-        parent, separator, tail = root.rpartition("\\")
-        if not separator or not parent.strip("\\"):
-            name = root
-        else:
-            above = self._folders.get(parent) or self._folder(parent)
-            name = above[0] + above[1][tail]
-        name = _ALIASES.get(name, name)
-        entry = (name + "\\", self._table(name))
-        self._folders[head] = entry
-        return entry
+    def _folder(self, head: str) -> _Folder:
+        """The folder of a lower-case name, known from now on to this analysis, and to all if it is the system's."""
+        folder = _SYSTEM_FOLDERS.get(head)
+        if folder is None:
+            if len(head) > _MAX_RAW or head.count("\\") > _MAX_DEPTH:
+                head = "\\".join(head[:_MAX_RAW].split("\\")[:_MAX_DEPTH])
+            parent, separator, tail = head.rpartition("\\")
+            if separator:
+                above = self._folders.get(parent) or self._folder(parent)
+                name = above[0] + above[1][tail]
+                name = _ALIASES.get(name, name)
+            else:
+                name = _root(head)
+            folder = (name + "\\", self._table(name))
+            if name.startswith(_SYSTEM_PREFIXES) and folder[1] is not self._writable:
+                if len(_SYSTEM_FOLDERS) >= _CACHE_SIZE:
+                    _SYSTEM_FOLDERS.clear()
+                _SYSTEM_FOLDERS[head] = folder
+        self._folders[head] = folder
+        return folder
 
     def _table(self, folder: str) -> dict[str, str]:
         """The table for the names in a normalised folder: how much of a name may be one run's own depends on where."""
@@ -329,7 +354,7 @@ class Normaliser:
         text = raw[:_MAX_RAW].lower()
         text = _MUTEX_SCOPE.sub("", text)
         text = self._without_own(text)
-        text = _VOLATILE.sub(_volatile_word, _MUTEX_NUMBER.sub("<n>", text))
+        text = _MUTEX_NUMBER.sub("<n>", _VOLATILE.sub(_volatile_word, text))
         return _WORD.sub(lambda match: "<rand>" if looks_random(match.group()) else match.group(), text)
 
     def command(self, raw: str) -> str:
@@ -337,7 +362,10 @@ class Normaliser:
         text = " ".join(raw[:_MAX_RAW].lower().replace('"', " ").split())
         for folder, name in _SPACED_FOLDERS:
             text = text.replace(folder, name)
-        words = (self.path(word) if "\\" in word else self._argument(word) for word in text.split(" "))
+        words = (
+            self.path(word) if "\\" in word and not word.startswith("s-1-5-") else self._argument(word)
+            for word in text.split(" ")
+        )
         return self._without_own(" ".join(words))
 
     def _argument(self, word: str) -> str:
@@ -372,7 +400,11 @@ def library(raw: str) -> str:
 
 def host(raw: str) -> str:
     """An address or a host name; addresses that mean nothing outside the sandbox are marked: ``private 10.0.0.5``."""
-    text = raw[:_MAX_RAW].strip().lower().rstrip(".")
+    return _HOSTS[raw]
+
+
+def _host(raw: str) -> str:
+    text = raw.strip().lower().rstrip(".")
     if not text[:1].isdigit() and ":" not in text:
         return _DEFAULT_COMPUTER.sub(COMPUTER, text)
     try:
@@ -384,9 +416,15 @@ def host(raw: str) -> str:
     return f"private {text}" if address.is_private else text
 
 
+_OPAQUE = re.compile(r"(?=.*\d)[0-9a-z%+=_]{20,}")
+
+
+_HOSTS = BoundedCache(_host)
+
+
 def url_path(raw: str) -> str:
     """The path of a request with identifiers replaced, and the names of its parameters without their values."""
     path, _, query = raw[:_MAX_RAW].lower().partition("#")[0].partition("?")
-    parts = "/".join(_RANDOM[part] for part in path.split("/"))
+    parts = "/".join("<rand>" if _OPAQUE.fullmatch(part) else _RANDOM[part] for part in path.split("/"))
     names = sorted({_RANDOM[field.partition("=")[0]] for field in query.split("&") if field})
     return f"{parts or '/'}?{'&'.join(names)}" if names else parts or "/"

@@ -6,13 +6,13 @@ damaged in one place and whole in the others, and nothing in it can make reading
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from cuckoo_ml_plugin.calls import CallLog, call_log
 from cuckoo_ml_plugin.report_file import check_is_report, load_sections
 from cuckoo_ml_plugin.report_network import NetworkFacts, network_facts
 from cuckoo_ml_plugin.report_static import StaticFacts, static_facts
@@ -20,18 +20,15 @@ from cuckoo_ml_plugin.report_values import hexadecimal, identifier, integer, ite
 
 CUCKOO2: Final = "cuckoo2"
 CAPE: Final = "cape"
-MAX_CALLS: Final = 5_000_000  # of one process that are looked at; the hosts' own limits lie far below
 
 
 @dataclass(slots=True)
 class ProcessFacts:
-    """One process: what it is called, and the names of the API functions it called, in order."""
+    """One process as it is called."""
 
     name: str
     path: str
     command_line: str
-    calls: list[str]
-    apis: set[str]  # the distinct ones among ``calls``
 
 
 @dataclass(slots=True)
@@ -61,6 +58,7 @@ class Report:
     summary: Mapping[str, Any] | None = None  # of the behaviour: operation as the host names it -> names
     libraries: list[str] = field(default_factory=list)  # loaded, as CAPE's enhanced events have them
     processes: list[ProcessFacts] = field(default_factory=list)
+    calls: CallLog = field(default_factory=CallLog)
     api_counts: dict[str, int] = field(default_factory=dict)  # Cuckoo's own count, over all processes
     users: set[str] = field(default_factory=set)
     computers: set[str] = field(default_factory=set)
@@ -190,22 +188,22 @@ def _scans(value: Any) -> dict[str, str]:
 
 
 def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
+    call_lists = []
     for process in tables(behavior.get("processes")):
         if process.get("track") is False:  # Cuckoo lists lsass.exe, which it watches for keys and not for behaviour
             continue
         environment = mapping(process.get("environ"))
         report.users.update(texts(environment.get("UserName")))
         report.computers.update(texts(environment.get("ComputerName")))
-        calls, apis = _calls(process.get("calls"))
         report.processes.append(
             ProcessFacts(
                 name=text(process.get("process_name")),
                 path=text(process.get("process_path")) or text(process.get("module_path")),
                 command_line=text(process.get("command_line")) or text(environment.get("CommandLine")),
-                calls=calls,
-                apis=apis,
             )
         )
+        call_lists.append(process.get("calls"))
+    report.calls = call_log(call_lists)
     for counts in mapping(behavior.get("apistats")).values():
         for api, value in mapping(counts).items():
             count = integer(value)
@@ -213,32 +211,6 @@ def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
                 report.api_counts[api] = report.api_counts.get(api, 0) + count
     report.summary = _summary(behavior)
     report.libraries = _libraries(behavior.get("enhanced"))
-
-
-def _calls(calls: Any) -> tuple[list[str], set[str]]:
-    """The API names of a process in order, and the distinct ones.
-
-    A host's list may be lazy: it parses a log as it is iterated, and by its length it is empty. So it is iterated once,
-    and nothing else is asked of it.
-    """
-    if type(calls) is list and len(calls) <= MAX_CALLS:  # what nearly always comes, and costs the most
-        try:
-            names = [call["api"] for call in calls]
-            apis = set(names)
-            if all(type(api) is str for api in apis) and "" not in apis:
-                return names, apis
-        except (KeyError, TypeError, IndexError):
-            pass
-    if isinstance(calls, (str, bytes, Mapping)) or not isinstance(calls, Iterable):
-        return [], set()
-    names = []
-    try:
-        for call in islice(calls, MAX_CALLS):
-            if isinstance(call, Mapping) and isinstance(name := call.get("api"), str) and name:
-                names.append(name)
-    except Exception:  # the log breaks off in the middle: what was read of it counts
-        pass
-    return names, set(names)
 
 
 def _summary(behavior: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -1,0 +1,102 @@
+"""API calls as numbers: a log of a hundred thousand names becomes one small array, in one pass over each list.
+
+The names of API functions are few and come again in every analysis, so they are numbered once for the process. A
+:class:`CallLog` has numbers of its own and stands alone: it can be sent to another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_CALLS: Final = 5_000_000  # of one process that are looked at; the hosts' own limits lie far below
+_MAX_NAMES: Final = 2**16  # numbers that two bytes hold; the hosts know a few hundred functions
+
+_NAMES: list[str] = []
+_CODES: dict[str, bytes] = {}
+
+
+@dataclass(slots=True)
+class CallLog:
+    """The calls of all processes, one process after the other.
+
+    ``codes`` (n calls,) are indices into ``names``, ``lengths`` the number of calls of each process.
+    """
+
+    names: list[str] = field(default_factory=list)
+    codes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    lengths: list[int] = field(default_factory=list)
+
+    def bigrams(self) -> list[tuple[str, str]]:
+        """The pairs of different calls that follow each other in a process: repeats of one call count as one."""
+        if len(self.codes) < 2:
+            return []
+        first, second, size = self.codes[:-1], self.codes[1:], len(self.names)
+        follows = first != second
+        ends = np.cumsum(self.lengths)[:-1] - 1
+        follows[ends[(ends >= 0) & (ends < len(follows))]] = False
+        pairs = first[follows] * size + second[follows]
+        distinct = np.flatnonzero(np.bincount(pairs)) if size < 1000 else np.unique(pairs)
+        before, after = np.divmod(distinct, size)
+        names = self.names
+        return [(names[a], names[b]) for a, b in zip(before.tolist(), after.tolist(), strict=True)]
+
+
+def call_log(processes: Iterable[Any]) -> CallLog:
+    """The log of the processes' lists of calls, each a table with ``api``. What has another shape is left out."""
+    encoded = [_encode(calls) for calls in processes]
+    codes = np.frombuffer(b"".join(encoded), dtype=np.uint16)
+    if not len(codes):
+        return CallLog(lengths=[0] * len(encoded))
+    present = np.flatnonzero(np.bincount(codes))
+    own_codes = np.zeros(int(present[-1]) + 1, dtype=np.int64)
+    own_codes[present] = np.arange(len(present))
+    names = [_NAMES[code] for code in present.tolist()]
+    return CallLog(names, own_codes[codes], [len(part) // 2 for part in encoded])
+
+
+def _encode(calls: Any) -> bytes:
+    """Two bytes for each call of a process.
+
+    A host's list may be lazy: it parses a log as it is iterated, and by its length it is empty. So it is iterated once,
+    and nothing else is asked of it.
+    """
+    if type(calls) is list and len(calls) <= MAX_CALLS:  # what nearly always comes, and costs the most
+        try:
+            return _encode_names([call["api"] for call in calls])
+        except (KeyError, TypeError, IndexError):
+            pass
+    if isinstance(calls, (str, bytes, Mapping)) or not isinstance(calls, Iterable):
+        return b""
+    names = []
+    try:
+        for call in islice(calls, MAX_CALLS):
+            if isinstance(call, Mapping) and isinstance(name := call.get("api"), str) and name:
+                names.append(name)
+    except Exception:  # the log breaks off in the middle: what was read of it counts
+        pass
+    return _encode_names(names)
+
+
+def _encode_names(names: list[str]) -> bytes:
+    """Raises :class:`TypeError` if one is not a text, or is empty."""
+    try:
+        return b"".join([_CODES[name] for name in names])
+    except KeyError:
+        _learn(set(names))
+    return b"".join([_CODES[name] for name in names if name in _CODES])
+
+
+def _learn(names: set[str]) -> None:
+    """Number new names; when there are too many (a made-up report), the rest is left out."""
+    for name in sorted(names - _CODES.keys()):
+        if type(name) is not str or not name:
+            raise TypeError("the name of an API function is not a text")
+        if len(_NAMES) < _MAX_NAMES:
+            _CODES[name] = len(_NAMES).to_bytes(2, "little")
+            _NAMES.append(name)
