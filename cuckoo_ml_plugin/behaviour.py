@@ -98,11 +98,11 @@ def extract(report: Report) -> Behaviour:
     add_dropped(report, names, found)
     add_signatures(report, found)
     add_strings(report, found)
-    values = {kind: presentable(found[kind]) for kind in _SORTED_KINDS if found.get(kind)}
+    values = _bounded(presentable(found))
     tokens: list[str] = []
-    for kind, kept in _bounded(values).items():
+    for kind in _SORTED_KINDS:
         prefix = f"{kind}:"
-        tokens += [prefix + value for value in sorted(kept)]
+        tokens += [prefix + value for value in sorted(values.get(kind, ()))]
     return Behaviour(tokens, count_features(report, found))
 
 

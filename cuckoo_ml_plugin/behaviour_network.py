@@ -15,7 +15,7 @@ def add_network(report: Report, found: Found) -> None:
     network = report.network
     if network is None:
         return
-    addresses = network.hosts + network.answers + [address for address, _ in network.tcp + network.udp]
+    addresses = {*network.hosts, *network.answers, *(address for address, _ in network.tcp + network.udp)}
     found.add("host", map(host, few_enough(addresses)))
     found.add("domain", map(host, few_enough(network.domains + network.queries)))
     for protocol, flows in (("tcp", network.tcp), ("udp", network.udp)):

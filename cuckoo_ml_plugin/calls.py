@@ -50,7 +50,7 @@ class CallLog:
 def call_log(processes: Iterable[Any]) -> CallLog:
     """The log of the processes' lists of calls, each a table with ``api``. What has another shape is left out."""
     encoded = [_encode(calls) for calls in processes]
-    codes = np.frombuffer(b"".join(encoded), dtype=np.uint16)
+    codes = np.frombuffer(b"".join(encoded), dtype="<u2")
     if not len(codes):
         return CallLog(lengths=[0] * len(encoded))
     present = np.flatnonzero(np.bincount(codes))
@@ -68,35 +68,24 @@ def _encode(calls: Any) -> bytes:
     """
     if type(calls) is list and len(calls) <= MAX_CALLS:  # what nearly always comes, and costs the most
         try:
-            return _encode_names([call["api"] for call in calls])
-        except (KeyError, TypeError, IndexError):
+            return b"".join([_CODES[call["api"]] for call in calls])
+        except (KeyError, TypeError, IndexError):  # a new name; or a call of another shape
             pass
     if isinstance(calls, (str, bytes, Mapping)) or not isinstance(calls, Iterable):
         return b""
-    names = []
+    names: list[str] = []
     try:
         for call in islice(calls, MAX_CALLS):
             if isinstance(call, Mapping) and isinstance(name := call.get("api"), str) and name:
                 names.append(name)
     except Exception:  # the log breaks off in the middle: what was read of it counts
         pass
-    return _encode_names(names)
-
-
-def _encode_names(names: list[str]) -> bytes:
-    """Raises :class:`TypeError` if one is not a text, or is empty."""
-    try:
-        return b"".join([_CODES[name] for name in names])
-    except KeyError:
-        _learn(set(names))
+    _learn(set(names))
     return b"".join([_CODES[name] for name in names if name in _CODES])
 
 
 def _learn(names: set[str]) -> None:
     """Number new names; when there are too many (a made-up report), the rest is left out."""
-    for name in sorted(names - _CODES.keys()):
-        if type(name) is not str or not name:
-            raise TypeError("the name of an API function is not a text")
-        if len(_NAMES) < _MAX_NAMES:
-            _CODES[name] = len(_NAMES).to_bytes(2, "little")
-            _NAMES.append(name)
+    for name in sorted(names - _CODES.keys())[: _MAX_NAMES - len(_NAMES)]:
+        _CODES[name] = len(_NAMES).to_bytes(2, "little")
+        _NAMES.append(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterable
 
+import numpy as np
 import xxhash
 
 from cuckoo_ml_plugin.normalise import MAX_VALUE, bounded, printable
@@ -35,24 +36,33 @@ def smallest_by_hash(values: Collection[str], count: int) -> set[str]:
     return set(values) if len(values) <= count else set(heapq.nsmallest(count, values, key=hash_of))
 
 
-def few_enough(names: list[str]) -> Collection[str]:
+def few_enough(names: Collection[str]) -> Collection[str]:
     """``names``, or a stable choice of them if there are more than ``MAX_NAMES``."""
     return names if len(names) <= MAX_NAMES else smallest_by_hash(set(names), MAX_NAMES)
 
 
-def presentable(values: set[str]) -> set[str]:
-    """The values without empty ones, each printable, without space at its ends and of bounded length.
+def presentable(found: Found) -> dict[str, set[str]]:
+    """The values by kind without empty ones, each printable, without space at its ends and of bounded length.
 
-    Nearly always they are so already: all of a kind are looked at together, and one by one only if something is amiss.
+    Nearly always they are so already: all are looked at together, and one by one only if something is amiss.
     """
-    values.discard("")
+    values = {kind: kept for kind, kept in found.items() if kept}
+    for kept in values.values():
+        kept.discard("")
+    if _all_presentable([value for kept in values.values() for value in kept]):
+        return values
+    return {
+        kind: {value for raw in kept if (value := bounded(printable(raw).strip()))} for kind, kept in values.items()
+    }
+
+
+def _all_presentable(values: list[str]) -> bool:
+    """Whether nothing has to be done to any of them."""
     lines = "\n".join(values)
-    amiss = (
-        not "".join(values).isprintable()
-        or max(map(len, values), default=0) > MAX_VALUE
-        or " \n" in lines
-        or "\n " in lines
-        or lines[:1] == " "
-        or lines[-1:] == " "
-    )
-    return {value for raw in values if (value := bounded(printable(raw).strip()))} if amiss else values
+    if " \n" in lines or "\n " in lines or lines != lines.strip() or max(map(len, values), default=0) > MAX_VALUE:
+        return False
+    if not lines.isascii():
+        return "".join(values).isprintable()
+    characters = np.frombuffer(lines.encode(), dtype=np.uint8)
+    others = np.count_nonzero(characters < ord(" ")) + np.count_nonzero(characters > ord("~"))
+    return bool(others == max(len(values) - 1, 0))

@@ -21,7 +21,7 @@ import xxhash
 MAX_VALUE: Final = 300  # characters of a value; what is longer is cut, with a hash of the whole at its end
 _MAX_RAW: Final = 1024  # characters of a name that are looked at
 _MAX_DEPTH: Final = 48  # folders of a path that are looked at
-_CACHE_SIZE: Final = 50_000  # entries of a cache that lives as long as the process; then it starts again
+_CACHE_SIZE: Final = 20_000  # entries of a cache that lives as long as the process; then it starts again
 
 SAMPLE: Final = "%sample%"
 USER: Final = "%user%"
@@ -243,6 +243,7 @@ class _OwnNames(dict[str, str]):
 # What to put in front of the names in a folder, and the table to look their last part up in.
 _Folder = tuple[str, dict[str, str]]
 _SYSTEM_FOLDERS: Final[dict[str, _Folder]] = {}
+_SYSTEM_NAMES: Final[dict[str, str]] = {}  # as they are written -> normalised
 
 
 class Normaliser:
@@ -273,31 +274,36 @@ class Normaliser:
         return self.paths([raw])[0]
 
     def paths(self, names: Iterable[str]) -> list[str]:
-        """The same for many; what was asked before in the same analysis costs least, then what lies in a known folder."""
-        known, folders, aliases = self._paths, self._folders, _ALIASES
+        """The same for many; what was asked before costs least, then what lies in a known folder."""
+        known, everywhere = self._paths, _SYSTEM_NAMES
         values = []
         for raw in names:
-            value = known.get(raw)
+            value = everywhere.get(raw) or known.get(raw)
             if value is None:
-                head, _, tail = raw.lower().rpartition("\\")
-                folder = folders.get(head)
-                if folder is None or not tail or "/" in tail:
-                    value = self._path(raw)
-                else:
-                    value = folder[0] + folder[1][tail]
-                    value = aliases.get(value, value)
-                known[raw] = value
+                value = self._path(raw)
             values.append(value)
         return values
 
     def _path(self, raw: str) -> str:
-        """One name that was not seen before in this analysis."""
-        head, separator, tail = raw.lower().rpartition("\\")
-        if not separator or not tail or head[:1] == "\\" or "/" in tail:
-            return self._odd_path(raw)
-        folder = self._folders.get(head) or self._folder(head)
-        value = folder[0] + folder[1][tail]
-        return _ALIASES.get(value, value)
+        """One name that was not seen before: known from now on to this analysis, or to all if it is the system's."""
+        head, _, tail = raw.lower().rpartition("\\")
+        folder = _SYSTEM_FOLDERS.get(head)
+        if folder is not None and tail and "/" not in tail:
+            value = folder[0] + folder[1][tail]
+            value = _ALIASES.get(value, value)
+            if len(raw) <= MAX_VALUE:
+                if len(_SYSTEM_NAMES) >= _CACHE_SIZE:
+                    _SYSTEM_NAMES.clear()
+                _SYSTEM_NAMES[raw] = value
+            return value
+        if not head or not tail or head[:1] == "\\" or "/" in tail:
+            value = self._odd_path(raw)
+        else:
+            folder = self._folders.get(head) or self._folder(head)
+            value = folder[0] + folder[1][tail]
+            value = _ALIASES.get(value, value)
+        self._paths[raw] = value
+        return value
 
     def _odd_path(self, raw: str) -> str:
         """A name without a folder, of a device, with slashes the other way or with one at its end."""
@@ -394,6 +400,10 @@ _SPACED_FOLDERS: Final = (
 
 def library(raw: str) -> str:
     """A library by its file name: ``C:\\Windows\\System32\\KERNEL32`` becomes ``kernel32.dll``."""
+    return _LIBRARIES[raw]
+
+
+def _library(raw: str) -> str:
     name = raw[-_MAX_RAW:].lower().replace("/", "\\").rpartition("\\")[2].strip()
     return name if "." in name or not name else name + ".dll"
 
@@ -420,6 +430,7 @@ _OPAQUE = re.compile(r"(?=.*\d)[0-9a-z%+=_]{20,}")
 
 
 _HOSTS = BoundedCache(_host)
+_LIBRARIES = BoundedCache(_library)
 
 
 def url_path(raw: str) -> str:

@@ -11,7 +11,7 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """``value`` if it is a table, else an empty one."""
-    return value if isinstance(value, Mapping) else _NOTHING
+    return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING
 
 
 def items(value: Any) -> Iterable[Any]:
@@ -21,7 +21,7 @@ def items(value: Any) -> Iterable[Any]:
 
 def tables(value: Any) -> list[Mapping[str, Any]]:
     """The tables in a list, in order."""
-    return [entry for entry in items(value) if isinstance(entry, Mapping)]
+    return [entry for entry in items(value) if type(entry) is dict or isinstance(entry, Mapping)]
 
 
 def text(value: Any) -> str:
