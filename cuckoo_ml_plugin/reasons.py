@@ -125,14 +125,8 @@ def novelty_reasons(anomaly: AnomalyScore, threshold: float) -> list[Reason]:
     drivers = []
     if anomaly.unseen >= 0.01:
         drivers.append(f"{_percent(anomaly.unseen)} of its behaviour was never seen before")
-    if anomaly.distance_rank >= 0.5:
-        drivers.append(
-            f"its nearest known analyses are further away than those of {_percent(anomaly.distance_rank)} of the corpus"
-        )
-    if anomaly.missing_rank >= 0.5 and anomaly.missing >= 0.01:
-        drivers.append(f"it does not do {_percent(anomaly.missing)} of what they have in common")
-    why = f": {'; '.join(drivers)}" if drivers else ""
-    text = f"Behaves more unusually than {_percent(anomaly.score)} of the known analyses{why}."
+    drivers.append(f"the nearest known analysis lies at a distance of {anomaly.distance:.2f} (0 is the same behaviour)")
+    text = f"Behaves more unusually than {_percent(anomaly.score)} of the known analyses: {'; '.join(drivers)}."
     return [Reason(kind="novel_behaviour", text=text, value=anomaly.score)]
 
 
