@@ -7,7 +7,7 @@ lists them, with the features of CuckooML that they cover.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ from cuckoo_ml_plugin.behaviour_counts import count_features
 from cuckoo_ml_plugin.behaviour_dynamic import add_calls, add_operations, add_processes, own_names
 from cuckoo_ml_plugin.behaviour_network import add_network
 from cuckoo_ml_plugin.behaviour_static import add_dropped, add_signatures, add_static, add_strings
-from cuckoo_ml_plugin.found import Found, presentable, smallest_by_hash
+from cuckoo_ml_plugin.found import Found, all_presentable, presentable, smallest_by_hash, sorted_tokens
 from cuckoo_ml_plugin.normalise import Normaliser
 from cuckoo_ml_plugin.report import Report
 
@@ -47,7 +47,6 @@ DYNAMIC_KINDS: Final = frozenset(KINDS[KINDS.index("api") : KINDS.index("host")]
 }
 MAX_TOKENS: Final = 20_000  # of an analysis; the counts keep the true numbers
 
-_SORTED_KINDS: Final = sorted(KINDS, key=lambda kind: f"{kind}:")
 _KIND_INDEX: Final = {kind: index for index, kind in enumerate(KINDS)}
 
 
@@ -98,15 +97,15 @@ def extract(report: Report) -> Behaviour:
     add_dropped(report, names, found)
     add_signatures(report, found)
     add_strings(report, found)
-    values = _bounded(presentable(found))
-    tokens: list[str] = []
-    for kind in _SORTED_KINDS:
-        prefix = f"{kind}:"
-        tokens += [prefix + value for value in sorted(values.get(kind, ()))]
+    for values in found.values():
+        values.discard("")
+    tokens = sorted_tokens(_bounded(found))
+    if not all_presentable(tokens):
+        tokens = sorted_tokens(_bounded({kind: presentable(values) for kind, values in found.items()}))
     return Behaviour(tokens, count_features(report, found))
 
 
-def _bounded(values: dict[str, set[str]]) -> dict[str, set[str]]:
+def _bounded(values: Mapping[str, set[str]]) -> Mapping[str, set[str]]:
     """At most ``MAX_TOKENS`` values: the largest kinds give way, and keep those whose hashes are the smallest.
 
     Two analyses that share values therefore tend to keep the same ones.

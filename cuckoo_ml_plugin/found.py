@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import xxhash
@@ -41,28 +41,29 @@ def few_enough(names: Collection[str]) -> Collection[str]:
     return names if len(names) <= MAX_NAMES else smallest_by_hash(set(names), MAX_NAMES)
 
 
-def presentable(found: Found) -> dict[str, set[str]]:
-    """The values by kind without empty ones, each printable, without space at its ends and of bounded length.
-
-    Nearly always they are so already: all are looked at together, and one by one only if something is amiss.
-    """
-    values = {kind: kept for kind, kept in found.items() if kept}
-    for kept in values.values():
-        kept.discard("")
-    if _all_presentable([value for kept in values.values() for value in kept]):
-        return values
-    return {
-        kind: {value for raw in kept if (value := bounded(printable(raw).strip()))} for kind, kept in values.items()
-    }
+def sorted_tokens(values: Mapping[str, Collection[str]]) -> list[str]:
+    """``kind:value`` for each value, in order: a kind's tokens stand together, so they are sorted kind by kind."""
+    tokens: list[str] = []
+    for kind in sorted(values, key=lambda kind: f"{kind}:"):
+        prefix = f"{kind}:"
+        tokens += [prefix + value for value in sorted(values[kind])]
+    return tokens
 
 
-def _all_presentable(values: list[str]) -> bool:
-    """Whether nothing has to be done to any of them."""
-    lines = "\n".join(values)
-    if " \n" in lines or "\n " in lines or lines != lines.strip() or max(map(len, values), default=0) > MAX_VALUE:
+def presentable(values: Collection[str]) -> set[str]:
+    """The values without empty ones, each printable, without space at its ends and of bounded length."""
+    return {value for raw in values if (value := bounded(printable(raw).strip()))}
+
+
+def all_presentable(tokens: list[str]) -> bool:
+    """Whether nothing has to be done to the values of any of these tokens: so it is nearly always."""
+    text = "\n".join(tokens)
+    if ":\n" in text or " \n" in text or ": " in text or text[-1:] in (" ", ":"):
+        return False  # an empty value, or one that begins or ends with a space; perhaps only one with a colon in it
+    if max(map(len, tokens), default=0) > MAX_VALUE:
         return False
-    if not lines.isascii():
-        return "".join(values).isprintable()
-    characters = np.frombuffer(lines.encode(), dtype=np.uint8)
+    if not text.isascii():
+        return "".join(tokens).isprintable()
+    characters = np.frombuffer(text.encode(), dtype=np.uint8)
     others = np.count_nonzero(characters < ord(" ")) + np.count_nonzero(characters > ord("~"))
-    return bool(others == max(len(values) - 1, 0))
+    return bool(others == max(len(tokens) - 1, 0))

@@ -158,6 +158,7 @@ _GUID_PARENTS: Final = frozenset(
     ("clsid", "interface", "typelib", "appid", "folderdescriptions", "namespace", "activatableclassid", "shellex")
 )
 _SYSTEM_PREFIXES: Final = ("%windir%", "%programfiles%", "hklm", "hkcr", "device", "pipe")
+_SHARED_PREFIXES: Final = (*_SYSTEM_PREFIXES, "hkcu", "hku")  # where this analysis's own names are not looked for
 
 _ALIASES: Final[dict[str, str]] = {
     "%systemdrive%\\windows": "%windir%",
@@ -246,6 +247,12 @@ _SYSTEM_FOLDERS: Final[dict[str, _Folder]] = {}
 _SYSTEM_NAMES: Final[dict[str, str]] = {}  # as they are written -> normalised
 
 
+def forget_system_names() -> None:
+    """Empty what is remembered between analyses of the system's folders and names; for measuring."""
+    _SYSTEM_FOLDERS.clear()
+    _SYSTEM_NAMES.clear()
+
+
 class Normaliser:
     """Names as one analysis uses them, without what only that run of the sample has.
 
@@ -328,7 +335,7 @@ class Normaliser:
             else:
                 name = _root(head)
             folder = (name + "\\", self._table(name))
-            if name.startswith(_SYSTEM_PREFIXES) and folder[1] is not self._writable:
+            if folder[1] is not self._writable and name.startswith(_SHARED_PREFIXES):
                 if len(_SYSTEM_FOLDERS) >= _CACHE_SIZE:
                     _SYSTEM_FOLDERS.clear()
                 _SYSTEM_FOLDERS[head] = folder
@@ -343,6 +350,8 @@ class Normaliser:
             return _HIVES
         if folder.rpartition("\\")[2] in _GUID_PARENTS:
             return _GUID_KEPT
+        if folder.startswith(("hkcu", "hku")):
+            return _RANDOM
         return _PLAIN if folder.startswith(_SYSTEM_PREFIXES) else self._writable
 
     def file_name(self, raw: str) -> str:
@@ -357,29 +366,11 @@ class Normaliser:
 
     def mutex(self, raw: str) -> str:
         """A mutex: process ids and handles in it are numbers that no two runs share."""
-        text = raw[:_MAX_RAW].lower()
-        text = _MUTEX_SCOPE.sub("", text)
-        text = self._without_own(text)
-        text = _MUTEX_NUMBER.sub("<n>", _VOLATILE.sub(_volatile_word, text))
-        return _WORD.sub(lambda match: "<rand>" if looks_random(match.group()) else match.group(), text)
+        return _MUTEXES[self._without_own(raw[:_MAX_RAW].lower())]
 
     def command(self, raw: str) -> str:
         """A command line: its paths normalised one by one, its numbers and identifiers replaced."""
-        text = " ".join(raw[:_MAX_RAW].lower().replace('"', " ").split())
-        for folder, name in _SPACED_FOLDERS:
-            text = text.replace(folder, name)
-        words = (
-            self.path(word) if "\\" in word and not word.startswith("s-1-5-") else self._argument(word)
-            for word in text.split(" ")
-        )
-        return self._without_own(" ".join(words))
-
-    def _argument(self, word: str) -> str:
-        if word.startswith("/processid:{"):  # names the COM class that dllhost serves
-            return word
-        if word.isdigit() and len(word) > 2:  # a process id, a handle, a port
-            return "<n>"
-        return self._writable[word] if "." in word else without_identifiers(word)
+        return _COMMANDS[self._without_own(raw[:_MAX_RAW].lower())]
 
 
 _MUTEX_SCOPE = re.compile(r"^(?:\\sessions\\\d+)?\\?(?:basenamedobjects\\)?(?:local\\)?")
@@ -393,6 +384,34 @@ _SPACED_FOLDERS: Final = (
     ("\\application data\\", "\\applic~1\\"),
     ("\\start menu\\", "\\start_menu\\"),
 )
+
+
+def _mutex(text: str) -> str:
+    text = _MUTEX_NUMBER.sub("<n>", _VOLATILE.sub(_volatile_word, _MUTEX_SCOPE.sub("", text)))
+    return _WORD.sub(lambda match: "<rand>" if looks_random(match.group()) else match.group(), text)
+
+
+def _command(text: str) -> str:
+    text = " ".join(text.replace('"', " ").split())
+    for folder, name in _SPACED_FOLDERS:
+        text = text.replace(folder, name)
+    names = Normaliser()
+    return " ".join(
+        names.path(word) if "\\" in word and not word.startswith("s-1-5-") else _argument(word)
+        for word in text.split(" ")
+    )
+
+
+def _argument(word: str) -> str:
+    if word.startswith("/processid:{"):  # names the COM class that dllhost serves
+        return word
+    if word.isdigit() and len(word) > 2:  # a process id, a handle, a port
+        return "<n>"
+    return _RANDOM[word] if "." in word else without_identifiers(word)
+
+
+_MUTEXES = BoundedCache(_mutex)
+_COMMANDS = BoundedCache(_command)
 
 
 # --- libraries, hosts, requests ---------------------------------------------------------------------------------------
@@ -435,7 +454,14 @@ _LIBRARIES = BoundedCache(_library)
 
 def url_path(raw: str) -> str:
     """The path of a request with identifiers replaced, and the names of its parameters without their values."""
-    path, _, query = raw[:_MAX_RAW].lower().partition("#")[0].partition("?")
+    return _URL_PATHS[raw]
+
+
+def _url_path(raw: str) -> str:
+    path, _, query = raw.lower().partition("#")[0].partition("?")
     parts = "/".join("<rand>" if _OPAQUE.fullmatch(part) else _RANDOM[part] for part in path.split("/"))
     names = sorted({_RANDOM[field.partition("=")[0]] for field in query.split("&") if field})
     return f"{parts or '/'}?{'&'.join(names)}" if names else parts or "/"
+
+
+_URL_PATHS = BoundedCache(_url_path)
