@@ -25,17 +25,17 @@ class FeatureSettings:
 
 @dataclass(frozen=True, slots=True)
 class VectorSettings:
-    dimensions: int = 64
+    dimensions: int = 48
     min_document_frequency: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ClusteringSettings:
     algorithm: str = "hdbscan"
-    min_cluster_size: int = 5
+    min_cluster_size: int = 4
     min_samples: int = 1
-    selection_epsilon: float = 0.4
-    certainty: float = 0.5
+    selection_epsilon: float = 0.5
+    certainty: float = 0.68
     eps: float = 0.5
 
 
@@ -43,7 +43,7 @@ class ClusteringSettings:
 class AnomalySettings:
     threshold: float = 0.95
     high_outlier_score: float = 0.9
-    low_probability: float = 0.5
+    low_probability: float = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,8 @@ def load_settings(path: Path) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read ({error}); check its permissions and encoding.") from error
     except configparser.Error as error:
-        first_line = str(error).splitlines()[0]
-        raise SettingsError(f"{path}: is not an INI file ({first_line}); compare it with conf/cuckooml.conf.") from error
+        why = str(error).splitlines()[0]
+        raise SettingsError(f"{path}: is not an INI file ({why}); compare it with conf/cuckooml.conf.") from error
     return settings_from({name: dict(parser.items(name)) for name in parser.sections()}, source=str(path))
 
 
@@ -127,7 +127,7 @@ def settings_from(sections: dict[str, dict[str, str]], source: str = "settings")
     chosen: dict[str, Any] = {}
     for section, values in sections.items():
         if section not in {f.name for f in fields(Settings)}:
-            raise SettingsError(f"{source}: there is no section [{section}]; see conf/cuckooml.conf for those there are.")
+            raise SettingsError(f"{source}: there is no section [{section}]; conf/cuckooml.conf has those there are.")
         room = getattr(defaults, section)
         known = {f.name for f in fields(room)}
         typed: dict[str, Any] = {}

@@ -1,0 +1,113 @@
+"""Exact nearest neighbours of one vector among many, NumPy only, in time that hardly grows with the corpus.
+
+Points are kept in cells around pivots. By the triangle inequality no point of a cell is nearer than the distance to its
+pivot less the cell's radius: a first look into the nearest cells gives a bound, and only cells that can beat it are
+looked into (Burkhard & Keller, CACM 1973; in malware corpora, where groups are tight, most cannot).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FIRST_CELLS = 4
+_ENOUGH_TO_PRUNE = 4_000  # below it, looking at every point is quicker than choosing
+_SLACK = 1e-5  # of float32 arithmetic: a bound must never cut off a true neighbour
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourIndex:
+    """n points in p cells.
+
+    Attributes:
+        vectors: (n, d) unit vectors (or zero), the points of a cell one after another.
+        numbers: (n,) the number of each point, as callers know it.
+        pivots: (p, d) one of each cell.
+        radii: (p,) distance of the cell's farthest point from its pivot.
+        starts: (p + 1,) where each cell begins in ``vectors``.
+    """
+
+    vectors: NDArray[np.float32]
+    numbers: NDArray[np.int64]
+    pivots: NDArray[np.float32]
+    radii: NDArray[np.float32]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def build(cls, vectors: NDArray[np.float32], seed: int) -> NeighbourIndex:
+        """Index the rows of ``vectors`` (n, d); their numbers are 0 to n - 1."""
+        n = len(vectors)
+        cells = max(1, int(np.sqrt(n))) if n >= _ENOUGH_TO_PRUNE else 1
+        chosen = np.sort(np.random.default_rng(seed).choice(n, cells, replace=False)) if n else np.zeros(0, np.int64)
+        pivots = np.ascontiguousarray(vectors[chosen], np.float32)
+        cell_of = np.zeros(n, np.int64)
+        for start in range(0, n, 8192):
+            similar = vectors[start : start + 8192] @ pivots.T
+            cell_of[start : start + 8192] = similar.argmax(axis=1)
+        order = np.argsort(cell_of, kind="stable")
+        sorted_vectors = np.ascontiguousarray(vectors[order], np.float32)
+        starts = np.searchsorted(cell_of[order], np.arange(len(pivots) + 1)).astype(np.int64)
+        distances = np.sqrt(((sorted_vectors - pivots[cell_of[order]]) ** 2).sum(axis=1)) if n else np.zeros(0)
+        radii = np.array([distances[a:b].max(initial=0.0) for a, b in zip(starts[:-1], starts[1:], strict=True)])
+        return cls(sorted_vectors, order.astype(np.int64), pivots, radii.astype(np.float32), starts)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> NeighbourIndex:
+        """The index that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
+        fields = {name: arrays[name] for name in cls.__slots__}
+        n, cells = len(fields["vectors"]), len(fields["pivots"])
+        if len(fields["numbers"]) != n or len(fields["starts"]) != cells + 1 or int(fields["starts"][-1]) != n:
+            raise ValueError("The neighbour index's arrays do not belong together.")
+        return cls(**fields)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that :meth:`from_arrays` needs, by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def nearest(self, vector: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Numbers (k,) and Euclidean distances (k,) of the k nearest points, nearest first, ties by number.
+
+        Fewer than k where there are fewer points.
+        """
+        n = len(self.vectors)
+        k = min(k, n)
+        if k == 0:
+            return np.zeros(0, np.int64), np.zeros(0)
+        rows = self._candidates(vector, k) if n >= _ENOUGH_TO_PRUNE else np.arange(n)
+        similar = self.vectors[rows] @ vector if len(rows) < n else self.vectors @ vector
+        if len(rows) > 2 * k:
+            # a few more than asked for: float32 products of near ties are put right below
+            best = np.argpartition(-similar, min(2 * k, len(rows) - 1))[: 2 * k]
+            rows = rows[best]
+        exact = self.vectors[rows].astype(np.float64) - vector.astype(np.float64)
+        distances = np.sqrt((exact * exact).sum(axis=1))
+        numbers = self.numbers[rows]
+        order = np.lexsort((numbers, distances))[:k]
+        return numbers[order], distances[order]
+
+    def _candidates(self, vector: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """Positions of all points that may be among the k nearest."""
+        squared = np.maximum((self.pivots * self.pivots).sum(axis=1) + vector @ vector - 2 * (self.pivots @ vector), 0)
+        to_pivot = np.sqrt(squared)
+        bounds = to_pivot - self.radii - _SLACK
+        sizes = np.diff(self.starts)
+        order = np.argsort(to_pivot, kind="stable")
+        enough = int(np.searchsorted(np.cumsum(sizes[order]), k)) + 1
+        first = order[: max(_FIRST_CELLS, enough)]
+        seen = self.vectors[_positions(self.starts, first)].astype(np.float32)
+        reach = np.sqrt(np.maximum(((seen - vector) ** 2).sum(axis=1), 0))
+        worst = np.partition(reach, k - 1)[k - 1] + _SLACK
+        return _positions(self.starts, np.flatnonzero((bounds <= worst) & (sizes > 0)))
+
+
+def _positions(starts: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The positions of all points of the cells, in the cells' order."""
+    lengths = starts[cells + 1] - starts[cells]
+    if not lengths.sum():
+        return np.zeros(0, np.int64)
+    jumps = np.repeat(starts[cells] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+    return np.arange(int(lengths.sum())) + jumps
