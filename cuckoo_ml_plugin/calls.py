@@ -14,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.report_schema import Call
+
 MAX_CALLS: Final = 5_000_000  # of one process that are looked at; the hosts' own limits lie far below
 _MAX_NAMES: Final = 2**16  # numbers that two bytes hold; the hosts know a few hundred functions
 
@@ -68,6 +70,8 @@ def _encode(calls: Any) -> bytes:
     """
     if type(calls) is list and len(calls) <= MAX_CALLS:  # what nearly always comes, and costs the most
         try:
+            if calls and type(calls[0]) is Call:
+                return _encode_names([call.api for call in calls])
             return b"".join([_CODES[call["api"]] for call in calls])
         except (KeyError, TypeError, IndexError):  # a new name; or a call of another shape
             pass
@@ -76,16 +80,21 @@ def _encode(calls: Any) -> bytes:
     names: list[str] = []
     try:
         for call in islice(calls, MAX_CALLS):
-            if isinstance(call, Mapping) and isinstance(name := call.get("api"), str) and name:
+            name = call.get("api") if isinstance(call, Mapping) else getattr(call, "api", None)
+            if isinstance(name, str) and name:
                 names.append(name)
     except Exception:  # the log breaks off in the middle: what was read of it counts
         pass
+    return _encode_names(names)
+
+
+def _encode_names(names: list[str]) -> bytes:
     _learn(set(names))
     return b"".join([_CODES[name] for name in names if name in _CODES])
 
 
 def _learn(names: set[str]) -> None:
     """Number new names; when there are too many (a made-up report), the rest is left out."""
-    for name in sorted(names - _CODES.keys())[: _MAX_NAMES - len(_NAMES)]:
+    for name in sorted(names - _CODES.keys() - {""})[: _MAX_NAMES - len(_NAMES)]:
         _CODES[name] = len(_NAMES).to_bytes(2, "little")
         _NAMES.append(name)

@@ -114,8 +114,8 @@ def looks_random(word: str) -> bool:
     """Whether a lower-case word looks made up by a generator; would rather miss one than take a real word."""
     if len(word) < 6 or not word.isascii() or not word.isalpha():
         return False
-    if _VOWEL.search(word) is None:
-        return len(word) >= 8
+    if _VOWEL.search(word) is None and len(word) >= 8:
+        return True
     return _CONSONANT_RUN.search(word) is not None or len(_UNLIKELY_PAIR.findall(word)) >= 2
 
 

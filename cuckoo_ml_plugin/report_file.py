@@ -7,7 +7,10 @@ the standard library, as long as it is small enough for that.
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +24,7 @@ from cuckoo_ml_plugin.report_schema import ReportFile
 MAX_UNPACKED: Final = 2 * 2**30  # bytes of a report, after unpacking
 MAX_TOLERANT: Final = 256 * 2**20  # bytes that the standard library is asked to decode, at ten times the memory
 _CHUNK: Final = 2**20
+_MAX_MEMBERS: Final = 100  # streams in one gzip file; more are only there to take time
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _MAX_DIGITS: Final = 300  # of an integer; what is longer is no number that a sandbox writes
 
@@ -44,27 +48,29 @@ def load_sections(path: Path) -> Mapping[str, Any]:
 def _read(path: Path) -> bytes | bytearray:
     """The bytes of the file, unpacked if they are gzip, whatever the name says."""
     try:
-        with path.open("rb") as file:
-            if file.read(2) == _GZIP_MAGIC:
-                file.seek(0)
-                return _unpack(file, path)
+        with path.open("rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ReportError(f"{path} is no regular file: give the report as a file.")
+            if status.st_size > MAX_UNPACKED:
+                raise _too_large(path, status.st_size)
+            packed = file.read(2) == _GZIP_MAGIC
             file.seek(0)
-            if (size := path.stat().st_size) > MAX_UNPACKED:
-                raise _too_large(path, size)
-            data = file.read(MAX_UNPACKED + 1)
+            data = _unpack(file, path) if packed else file.read()
     except OSError as error:
         reason = error.strerror or str(error)
         raise ReportError(f"{path} cannot be read ({reason}): check the path and its permissions.") from error
     if len(data) > MAX_UNPACKED:
         raise _too_large(path, len(data))
-    if not data.strip(b" \t\r\n\0"[:4]):
+    if not data or data.isspace():
         raise ReportError(f"{path} is empty: analyse the sample again or leave the file out.")
     return data
 
 
-def _unpack(file: Any, path: Path) -> bytearray:
+def _unpack(file: io.FileIO, path: Path) -> bytearray:
     """Unpack a gzip file bit by bit, so that one made to explode stops at the limit and not at the end of memory."""
     data = bytearray()
+    at_end, members = False, 0
     stream = zlib.decompressobj(wbits=31)
     try:
         while chunk := file.read(_CHUNK):
@@ -74,6 +80,9 @@ def _unpack(file: Any, path: Path) -> bytearray:
                     raise _too_large(path, len(data))
                 chunk = stream.unconsumed_tail
                 if stream.eof:
+                    members += 1
+                    if members > _MAX_MEMBERS:
+                        raise ReportError(f"{path} is made of more gzip streams than any report: leave it out.")
                     chunk, stream = stream.unused_data.lstrip(b"\0"), zlib.decompressobj(wbits=31)
                     at_end = not chunk
                 else:

@@ -1,12 +1,15 @@
 """The parts of a report file that are read, as msgspec decodes them: everything else is skipped and never built.
 
-Both hosts share one schema, since their sections share names. The types are dictionaries with fewer keys, so that what
-a file gives and what a host hands over in memory are walked by the same code. Seen in Cuckoo 2.0.7 and CAPE 2.2 to 2.5.
+Both hosts share one schema, since their sections share names. But for calls, the types are dictionaries with fewer
+keys, so that what a file gives and what a host hands over in memory are walked by the same code. Seen in Cuckoo 2.0.7
+and CAPE 2.2 to 2.5.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypedDict
+
+import msgspec
 
 
 class Machine(TypedDict, total=False):
@@ -97,7 +100,9 @@ class Static(PortableExecutable, total=False):
     pe: PortableExecutable | None
 
 
-class Call(TypedDict, total=False):
+class Call(msgspec.Struct, gc=False):
+    """One call of millions: a table for each would take seven times the memory."""
+
     api: str
 
 
