@@ -1,0 +1,124 @@
+"""Which behaviour says so: what ties an analysis to its cluster and is rare elsewhere, or what is rarest in the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.behaviour import KINDS
+
+MIN_SHARE = 0.25
+"""Behaviour that fewer of a cluster's analyses show does not tie anything to it, and is not kept."""
+
+# What an analyst reads first. Sequences of calls and loose strings say little to a person: they come when nothing else does.
+_READABLE = {
+    "signature": 1.5, "mutex": 1.4, "command": 1.3, "domain": 1.3, "http": 1.3, "host": 1.2, "service_created": 1.3,
+    "file_written": 1.2, "file_created": 1.2, "file_deleted": 1.2, "reg_written": 1.2, "dropped_name": 1.1,
+    "api": 0.6, "resolved_api": 0.5, "import": 0.5, "string": 0.3, "ngram": 0.1, "file_size": 0.2,
+}  # fmt: skip
+_READABILITY = np.array([_READABLE.get(kind, 1.0) for kind in KINDS] + [0.1] * (256 - len(KINDS)))
+
+
+class Evidence(TypedDict):
+    """One piece of evidence as the report section holds it; the shares are in [0, 1]."""
+
+    kind: str
+    value: str
+    in_cluster: float
+    in_corpus: float
+
+
+@dataclass(frozen=True, slots=True)
+class Frequencies:
+    """How many analyses show each of v known tokens, in the corpus and in each of c clusters.
+
+    Attributes:
+        corpus: (v,) analyses.
+        starts: (c + 1,) where each cluster's entries begin.
+        columns, counts: the tokens that at least ``MIN_SHARE`` of a cluster show (ascending in each), and how many do.
+    """
+
+    corpus: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    counts: NDArray[np.int32]
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Frequencies:
+        """The frequencies that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
+        found = cls(**{name: arrays[name] for name in cls.__slots__})
+        if int(found.starts[-1]) != len(found.columns) or len(found.columns) != len(found.counts):
+            raise ValueError("The frequencies' arrays do not belong together.")
+        return found
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that :meth:`from_arrays` needs, by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def in_cluster(self, cluster: int, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many analyses of a cluster show each of the tokens; 0 for those too few to be kept."""
+        first, last = int(self.starts[cluster]), int(self.starts[cluster + 1])
+        theirs, counts = self.columns[first:last], self.counts[first:last]
+        found = np.zeros(len(columns), np.int64)
+        if len(theirs):
+            places = np.minimum(np.searchsorted(theirs, columns), len(theirs) - 1)
+            same = theirs[places] == columns
+            found[same] = counts[places[same]]
+        return found
+
+    def strongest(self, cluster: int, size: int, analyses: int, kinds: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
+        """The (at most k) tokens that say most about a cluster, strongest first, as columns."""
+        first, last = int(self.starts[cluster]), int(self.starts[cluster + 1])
+        columns = self.columns[first:last].astype(np.int64)
+        strength = _strength(self.counts[first:last] / max(size, 1), self.corpus[columns] / max(analyses, 1), kinds[columns])
+        return columns[np.argsort(-strength, kind="stable")[:k]]
+
+
+def _strength(in_cluster: NDArray[Any], in_corpus: NDArray[Any], kinds: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Each token's part in the divergence of the cluster from the corpus (Kullback & Leibler), by readability."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lift = np.where(in_cluster > 0, in_cluster * np.log(in_cluster / np.maximum(in_corpus, 1e-12)), 0.0)
+    return np.asarray(np.maximum(lift, 0.0) * _READABILITY[kinds])
+
+
+def cluster_evidence(
+    tokens: Sequence[str],
+    columns: NDArray[np.int64],
+    kinds: NDArray[np.uint8],
+    in_cluster: NDArray[np.float64],
+    in_corpus: NDArray[np.float64],
+    k: int,
+) -> list[Evidence]:
+    """The (at most k) tokens of an analysis that tie it to its cluster most, strongest first.
+
+    Args:
+        tokens: the analysis' known tokens.
+        columns: (t,) their columns; kinds: (t,) their kinds.
+        in_cluster, in_corpus: (t,) the share of analyses that show each.
+    """
+    strength = _strength(in_cluster, in_corpus, kinds)
+    best = [i for i in np.argsort(-strength, kind="stable")[:k] if strength[i] > 0]
+    return [_piece(tokens[i], in_cluster[i], in_corpus[i]) for i in best]
+
+
+def rarest_evidence(
+    tokens: Sequence[str], kinds: NDArray[np.uint8], in_cluster: NDArray[np.float64], in_corpus: NDArray[np.float64], k: int
+) -> list[Evidence]:
+    """The (at most k) tokens of an analysis that are rarest in the corpus, rarest and most readable first.
+
+    Args:
+        tokens: all its tokens; kinds: (t,) their kinds.
+        in_cluster, in_corpus: (t,) the share of analyses that show each, 0 for one never seen.
+    """
+    surprise = np.log(1 / np.maximum(in_corpus, 1e-6)) * _READABILITY[kinds]
+    best = np.argsort(-surprise, kind="stable")[:k]
+    return [_piece(tokens[i], in_cluster[i], in_corpus[i]) for i in best]
+
+
+def _piece(token: str, in_cluster: float, in_corpus: float) -> Evidence:
+    kind, _, value = token.partition(":")
+    return Evidence(kind=kind, value=value, in_cluster=round(float(in_cluster), 4), in_corpus=round(float(in_corpus), 4))

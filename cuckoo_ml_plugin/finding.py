@@ -1,0 +1,109 @@
+"""The finding: what the plugin says of one analysis, as the report section ``cuckooml`` holds it (docs/section.md).
+
+Its JSON schema is ``section.schema.json`` in this package.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
+
+from cuckoo_ml_plugin.evidence import Evidence
+from cuckoo_ml_plugin.reasons import Reason
+
+SCHEMA = 1
+Status = Literal["scored", "no_model", "no_behaviour", "failed"]
+
+
+class ModelFacts(TypedDict):
+    """Which model a finding is from."""
+
+    id: str
+    fitted_at: str
+    analyses: int
+    clusters: int
+
+
+class LabelCount(TypedDict):
+    label: str
+    count: int
+
+
+class ClusterFinding(TypedDict):
+    """The cluster of an analysis; ``probability`` of the membership is in [0, 1]."""
+
+    id: str
+    name: str
+    size: int
+    probability: float
+    labels: list[LabelCount]
+
+
+class AnomalyFinding(TypedDict):
+    """How unusual an analysis is; both scores are in [0, 1]."""
+
+    score: float
+    outlier_score: float
+    anomalous: bool
+    reasons: list[Reason]
+
+
+class SimilarAnalysis(TypedDict):
+    """A past analysis that behaved alike; ``similarity`` is in [0, 1]."""
+
+    analysis: str
+    sha256: str | None
+    similarity: float
+    cluster: str | None
+    label: str | None
+
+
+@dataclass(slots=True)
+class Finding:
+    """All that is said of one analysis."""
+
+    status: Status
+    message: str = ""
+    model: ModelFacts | None = None
+    cluster: ClusterFinding | None = None
+    anomaly: AnomalyFinding | None = None
+    similar: list[SimilarAnalysis] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+    threat_scores: dict[str, Any] | None = None
+    counts: dict[str, int | float] = field(default_factory=dict)
+
+    def section(self) -> dict[str, Any]:
+        """The report section: JSON-ready, numbers finite, keys without ``.`` and ``$``."""
+        return {
+            "schema": SCHEMA,
+            "status": self.status,
+            "message": self.message[:1000],
+            "model": self.model,
+            "cluster": self.cluster,
+            "anomaly": self.anomaly,
+            "similar": self.similar,
+            "evidence": self.evidence,
+            "threat_scores": self.threat_scores,
+            "counts": {key: value for key, value in self.counts.items() if _plain(key) and math.isfinite(value)},
+        }
+
+    @property
+    def cluster_number(self) -> int:
+        """The cluster as the seed wrote it: an integer, -1 for none."""
+        return int(self.cluster["id"][1:]) if self.cluster else -1
+
+
+def seed_section(finding: Finding, min_samples: int, min_cluster_size: int) -> dict[str, Any]:
+    """What CuckooML wrote into ``info.clustering.hdbscan``."""
+    return {
+        "clusterID": finding.cluster_number,
+        "clusterProbability": finding.cluster["probability"] if finding.cluster else 0.0,
+        "outlierScore": finding.anomaly["outlier_score"] if finding.anomaly else 0.0,
+        "min_samples": min_samples,
+        "min_cluster_size": min_cluster_size,
+    }
+
+
+def _plain(key: str) -> bool:
+    return "." not in key and "$" not in key

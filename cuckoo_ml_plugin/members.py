@@ -1,0 +1,73 @@
+"""Who the fitted analyses are: id, SHA-256 and label of each, kept as bytes in arrays so that workers share them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Member(NamedTuple):
+    """One fitted analysis."""
+
+    analysis: str
+    sha256: str | None
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """N fitted analyses, those of one behaviour (of n) next to each other.
+
+    Attributes:
+        starts: (n + 1,) where the analyses of each behaviour begin.
+        offsets: (N + 1,) where the text of each analysis begins in ``text``.
+        text: UTF-8 of one JSON list an analysis.
+    """
+
+    starts: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    text: NDArray[np.uint8]
+
+    @classmethod
+    def build(cls, members: Sequence[Member], point_of: NDArray[np.int64], points: int) -> Members:
+        """From the analyses and the behaviour of each, shape (N,)."""
+        order = np.argsort(point_of, kind="stable")
+        starts = np.searchsorted(point_of[order], np.arange(points + 1)).astype(np.int64)
+        lines = [json.dumps(list(members[i]), separators=(",", ":")).encode() for i in order]
+        offsets = np.concatenate([[0], np.cumsum([len(line) for line in lines])]).astype(np.int64)
+        return cls(starts, offsets, np.frombuffer(b"".join(lines), np.uint8))
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Members:
+        """The members that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
+        members = cls(arrays["starts"], arrays["offsets"], arrays["text"])
+        if int(members.starts[-1]) != len(members.offsets) - 1 or int(members.offsets[-1]) != len(members.text):
+            raise ValueError("The members' arrays do not belong together.")
+        return members
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that :meth:`from_arrays` needs, by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def of_point(self, point: int, limit: int | None = None) -> list[Member]:
+        """The analyses (at most ``limit``) that show a behaviour."""
+        first, last = int(self.starts[point]), int(self.starts[point + 1])
+        return list(self._read(range(first, last if limit is None else min(last, first + limit))))
+
+    def all(self) -> Iterator[tuple[int, Member]]:
+        """Every analysis with its behaviour's number."""
+        for point in range(len(self.starts) - 1):
+            for member in self.of_point(point):
+                yield point, member
+
+    def _read(self, numbers: Iterable[int]) -> Iterator[Member]:
+        for number in numbers:
+            yield Member(*json.loads(bytes(self.text[self.offsets[number] : self.offsets[number + 1]])))
