@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from needs import skip_or_fail
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -15,5 +16,5 @@ def shared_data() -> Path:
     """The folder of real reports beside the checkout; skips, with a reason, where it is missing."""
     folder = Path(os.environ.get("CUCKOO_ML_SHARED_DATA") or REPOSITORY.parent / "shared" / "data")
     if not folder.is_dir():
-        pytest.skip(f"no real reports: {folder} is missing")
+        skip_or_fail(f"no real reports: {folder} is missing")
     return folder

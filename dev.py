@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""The two commands of the README, for a machine that has only Python 3.10 or newer.
+
+    python3 dev.py demo [--home DIR]    set up, then make, learn and score sample analyses in DIR
+    python3 dev.py test [PYTEST ARGS]   set up, then run ruff, mypy and all tests on this checkout
+
+Both set up `.venv` beside this file; a second run installs again only when the package's sources have changed.
+"""
+
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036 -- said before anything below that an older Python cannot run
+    sys.exit(f"cuckoo-ml-plugin needs Python 3.10 or newer; this is {sys.version.split()[0]}: try python3.11 dev.py.")
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "cuckoo-ml-installed"
+SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "cuckoo_ml_plugin", "conf")
+"""What the package is built from."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="dev.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="set up and run the main job on sample analyses")
+    demo.add_argument("--home", type=Path, default=Path("cuckoo-ml-demo"), help="default: cuckoo-ml-demo, here")
+    commands.add_parser("test", help="set up and run all checks; further arguments go to pytest", add_help=False)
+    options, others = parser.parse_known_args()
+    if options.command == "test":
+        return run_checks(others)
+    if others:
+        parser.error(f"unknown arguments: {' '.join(others)}")
+    set_up()
+    return subprocess.run([VENV / "bin" / "cuckoo-ml", "--home", options.home, "demo"], check=False).returncode
+
+
+def run_checks(pytest_arguments: list[str]) -> int:
+    """Run every check, also after one has failed; pytest comes last, so that its closing line is the last one."""
+    set_up(extra="test")
+    checks: dict[str, list[str | Path]] = {
+        "ruff": [PYTHON, "-m", "ruff", "check", ROOT],
+        "mypy": [PYTHON, "-m", "mypy"],
+        "pytest": [PYTHON, "-m", "pytest", *pytest_arguments],  # -m: imports the package from this checkout
+    }
+    failed = []
+    for name, command in checks.items():
+        say(f"{name}:")
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            failed.append(name)
+    if failed:
+        say(f"failed: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def set_up(extra: str = "") -> None:
+    """Make `.venv` and install the package into it, with an extra's packages; does nothing where that is done."""
+    wanted = [digest_of_sources(), f"{sys.version_info[0]}.{sys.version_info[1]}"]
+    installed = STAMP.read_text(encoding="utf-8").split() if STAMP.is_file() else []
+    if installed[:2] == wanted and (not extra or extra in installed):
+        return
+    began = time.monotonic()
+    STAMP.unlink(missing_ok=True)
+    if installed[1:2] != wanted[1:] or not PYTHON.exists():
+        say("making .venv")
+        if subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=False).returncode:
+            sys.exit("No .venv could be made; on Debian and Ubuntu: apt-get install python3-venv")
+    say("installing the package and what it needs into .venv (half a minute the first time)")
+    with tempfile.TemporaryDirectory() as folder:  # a copy: what an older build left behind would be installed too
+        copy_sources(Path(folder))
+        # Compiling all of scipy and numba would take longer than installing them; Python compiles what it imports.
+        flags = ["--quiet", "--disable-pip-version-check", "--no-compile", "--prefer-binary"]
+        package = f"{folder}[{extra}]" if extra else folder
+        if subprocess.run([PYTHON, "-m", "pip", "install", *flags, package], check=False).returncode:
+            sys.exit("The package could not be installed; pip says above why. It needs to reach a package index.")
+    STAMP.write_text(" ".join([*wanted, extra]) + "\n", encoding="utf-8")
+    say(f"set up in {time.monotonic() - began:.0f} s")
+
+
+def source_files() -> list[Path]:
+    """The files that the package is built from, sorted; sources that are not there are left out."""
+    found = [ROOT / name for name in SOURCES]
+    files = [file for path in found for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
+    return sorted(file for file in files if "__pycache__" not in file.parts)
+
+
+def digest_of_sources() -> str:
+    digest = hashlib.sha256()
+    for file in source_files():
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(ROOT)} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def copy_sources(folder: Path) -> None:
+    for file in source_files():
+        target = folder / file.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def say(text: str) -> None:
+    print(f"dev.py: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
