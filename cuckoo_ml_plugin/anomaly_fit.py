@@ -73,3 +73,14 @@ def _left_out(
     scaled = vectors[others].astype(np.float64) * explained[others, None]
     distances = np.sqrt(((scaled - scaled[0]) ** 2).sum(axis=1))
     return mean_log_distance(distances, clipped(weights, CANDIDATES))
+
+
+def score_fitted(detector: AnomalyDetector, vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The calibrated score of each fitted point (n,), its own analysis left out; ``vectors`` (n, d) as fitted."""
+    rows = np.asarray(vectors, np.float32)
+    if not len(detector.reference):
+        return np.full(len(rows), 0.5)
+    nearest = _nearest(rows, np.arange(len(rows)))
+    explained, weights = np.asarray(detector.explained), np.asarray(detector.multiplicities)
+    found = [_left_out(rows, explained, weights, np.int64(p), near) for p, near in enumerate(nearest)]
+    return np.searchsorted(detector.reference, np.round(found, DECIMALS)) / len(detector.reference)

@@ -1,4 +1,4 @@
-"""Which behaviour says so: what ties an analysis to its cluster and is rare elsewhere, or what is rarest in the corpus."""
+"""Which behaviour says so: what ties an analysis to its cluster and is rare elsewhere, or what is rarest of all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cuckoo_ml_plugin.behaviour import KINDS
 MIN_SHARE = 0.25
 """Behaviour that fewer of a cluster's analyses show does not tie anything to it, and is not kept."""
 
-# What an analyst reads first. Sequences of calls and loose strings say little to a person: they come when nothing else does.
+# What an analyst reads first. Sequences of calls and loose strings say little to a person: they come last.
 _READABLE = {
     "signature": 1.5, "mutex": 1.4, "command": 1.3, "domain": 1.3, "http": 1.3, "host": 1.2, "service_created": 1.3,
     "file_written": 1.2, "file_created": 1.2, "file_deleted": 1.2, "reg_written": 1.2, "dropped_name": 1.1,
@@ -74,7 +74,8 @@ class Frequencies:
         """The (at most k) tokens that say most about a cluster, strongest first, as columns."""
         first, last = int(self.starts[cluster]), int(self.starts[cluster + 1])
         columns = self.columns[first:last].astype(np.int64)
-        strength = _strength(self.counts[first:last] / max(size, 1), self.corpus[columns] / max(analyses, 1), kinds[columns])
+        in_corpus = self.corpus[columns] / max(analyses, 1)
+        strength = _strength(self.counts[first:last] / max(size, 1), in_corpus, kinds[columns])
         return columns[np.argsort(-strength, kind="stable")[:k]]
 
 
@@ -87,7 +88,6 @@ def _strength(in_cluster: NDArray[Any], in_corpus: NDArray[Any], kinds: NDArray[
 
 def cluster_evidence(
     tokens: Sequence[str],
-    columns: NDArray[np.int64],
     kinds: NDArray[np.uint8],
     in_cluster: NDArray[np.float64],
     in_corpus: NDArray[np.float64],
@@ -96,8 +96,7 @@ def cluster_evidence(
     """The (at most k) tokens of an analysis that tie it to its cluster most, strongest first.
 
     Args:
-        tokens: the analysis' known tokens.
-        columns: (t,) their columns; kinds: (t,) their kinds.
+        tokens: the analysis' known tokens; kinds: (t,) their kinds.
         in_cluster, in_corpus: (t,) the share of analyses that show each.
     """
     strength = _strength(in_cluster, in_corpus, kinds)
@@ -106,7 +105,11 @@ def cluster_evidence(
 
 
 def rarest_evidence(
-    tokens: Sequence[str], kinds: NDArray[np.uint8], in_cluster: NDArray[np.float64], in_corpus: NDArray[np.float64], k: int
+    tokens: Sequence[str],
+    kinds: NDArray[np.uint8],
+    in_cluster: NDArray[np.float64],
+    in_corpus: NDArray[np.float64],
+    k: int,
 ) -> list[Evidence]:
     """The (at most k) tokens of an analysis that are rarest in the corpus, rarest and most readable first.
 
@@ -121,4 +124,5 @@ def rarest_evidence(
 
 def _piece(token: str, in_cluster: float, in_corpus: float) -> Evidence:
     kind, _, value = token.partition(":")
-    return Evidence(kind=kind, value=value, in_cluster=round(float(in_cluster), 4), in_corpus=round(float(in_corpus), 4))
+    shares = round(float(in_cluster), 4), round(float(in_corpus), 4)
+    return Evidence(kind=kind, value=value, in_cluster=shares[0], in_corpus=shares[1])

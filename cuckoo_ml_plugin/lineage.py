@@ -16,7 +16,7 @@ SURVIVES = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one cluster: ``kind`` is born, split, merged or died; ``other`` is the cluster it came from or went to."""
+    """What became of one cluster: it was born, split (from ``other``), merged (into ``other``) or died."""
 
     kind: str
     cluster: str
@@ -148,7 +148,7 @@ def _most(parts: Mapping[str | None, int]) -> str | None:
 
 
 def _names(ids: Sequence[str], majority: Sequence[str | None], old: Mapping[str, str]) -> list[str]:
-    """Survivors keep their name (one that was only its id may get better); new ones get their majority label, once each."""
+    """Survivors keep their name (one that was only its id may get better); new ones get their majority label, once."""
     kept = {i: old[i] for i in ids if old.get(i, i) != i}
     used = set(kept.values())
     names = []

@@ -1,4 +1,4 @@
-"""How alike two behaviours are, in terms an analyst can check: the weighted share of known behaviour they have in common.
+"""How alike two behaviours are, in terms an analyst can check: the weighted share of behaviour they have in common.
 
 Candidates come from the vectors (``neighbours.py``); among them this measure, the weighted Jaccard index (Ioffe, ICDM
 2010) over tokens that at least two analyses of the corpus show, decides the order. 1 is the same known behaviour.

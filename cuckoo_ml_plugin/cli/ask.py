@@ -1,0 +1,246 @@
+"""Commands that answer: ``score``, ``similar``, ``clusters`` and ``anomalies``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary
+from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, progress_bar, safe, share, table
+from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
+from cuckoo_ml_plugin.finding import Finding, seed_section
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.model import ClusterFacts, Model
+from cuckoo_ml_plugin.writeback import write_section
+
+_IN_DETAIL = 3  # more findings than this are shown as one table
+
+
+@click.command()
+@click.argument("reports", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--write", is_flag=True, help="Write the section into each report file.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON: a list, one finding a report.")
+@click.pass_obj
+def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> None:
+    """The finding for each report, or for each in a folder, without touching the model or the store."""
+    from cuckoo_ml_plugin.report_files import find_reports
+
+    engine = Engine(home)
+    files = find_reports(reports)
+    found: list[tuple[str, str, Finding]] = []
+    failed = 0
+    with progress_bar("Scoring") as tell:
+        for done, file in enumerate(files):
+            try:
+                if file.problem:
+                    raise ReportError(f"{file.path}: {file.problem}" if file.path not in file.problem else file.problem)
+                finding = engine.score_file(Path(file.path), file.analysis)
+                if write:
+                    write_section(Path(file.path), finding.section(), _seed(engine, finding))
+                found.append((file.analysis, file.path, finding))
+            except ReportError as error:
+                failed += 1
+                errors.print(safe(f"Error: {error}", 600), style="red", soft_wrap=True)
+            tell(done + 1, len(files))
+    if as_json:
+        answer_json([{"analysis": name, "report": path, **finding.section()} for name, path, finding in found])
+    elif len(found) <= _IN_DETAIL:
+        for name, path, finding in found:
+            show_finding(name, path, finding)
+    else:
+        show_summary([(name, finding) for name, _, finding in found])
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _seed(engine: Engine, finding: Finding) -> dict[str, Any]:
+    model = engine.model()
+    fitted = model.facts["settings"]["clustering"] if model else {}
+    current = engine.settings.clustering
+    return seed_section(
+        finding,
+        fitted.get("min_samples", current.min_samples),
+        fitted.get("min_cluster_size", current.min_cluster_size),
+    )
+
+
+@click.command()
+@click.argument("analysis")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.pass_obj
+def similar(home: Home, analysis: str, as_json: bool) -> None:
+    """Past analyses that behaved like ANALYSIS (the id of a stored one, or a report file)."""
+    engine = Engine(home)
+    engine.need_model()
+    finding = engine.score_stored(analysis)
+    if finding is None and Path(analysis).is_file():
+        finding = engine.score_file(Path(analysis), analysis)
+    if finding is None:
+        raise CuckooMLError(f"{analysis}: there is no such analysis in the store and no such file; check the id.")
+    if as_json:
+        answer_json(finding.similar)
+        return
+    rows = [
+        (one["analysis"], share(one["similarity"]), one["cluster"], one["label"], one["sha256"])
+        for one in finding.similar
+    ]
+    columns = ["analysis", "similarity", "cluster", "label", "SHA-256"]
+    answers.print(table(f"Like {analysis}", columns, rows, numbers=[1]))
+
+
+@click.command()
+@click.argument("cluster", required=False, metavar="[ID]")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Members that are listed.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.pass_obj
+def clusters(home: Home, cluster: str | None, limit: int, as_json: bool) -> None:
+    """All clusters, or one of them (by id or name) with its labels, evidence and members."""
+    engine = Engine(home)
+    model = engine.need_model()
+    if cluster is None:
+        _all_clusters(engine, model, as_json)
+        return
+    detail = _cluster_detail(engine, model, cluster, limit)
+    if as_json:
+        answer_json(detail)
+    else:
+        _show_cluster(detail)
+
+
+def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
+    counts = engine.store.cluster_counts()
+    found = [_brief(one, counts.get(one.id, 0)) for one in model.clusters]
+    if as_json:
+        answer_json(found)
+        return
+    rows = [
+        (
+            one["id"],
+            one["name"],
+            one["size"],
+            one["stored"],
+            _labels(one["labels"]),
+            one["first_seen"][:10],
+            one["last_seen"][:10],
+        )
+        for one in found
+    ]
+    columns = ["cluster", "name", "fitted", "now", "labels", "first seen", "last seen"]
+    answers.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3]))
+    answers.print(f"{counts.get(None, 0):,} analyses belong to no cluster.")
+
+
+def _cluster_detail(engine: Engine, model: Model, cluster: str, limit: int) -> dict[str, Any]:
+    number = next((i for i, one in enumerate(model.clusters) if cluster in (one.id, one.name)), None)
+    if number is None:
+        raise CuckooMLError(f"{cluster}: there is no such cluster in model {model.id}; cuckoo-ml clusters lists them.")
+    facts = model.clusters[number]
+    members = engine.store.cluster_members(facts.id, limit=limit)
+    return _brief(facts, engine.store.cluster_counts().get(facts.id, 0)) | {
+        "evidence": facts.evidence,
+        "nearest": _nearest_clusters(model, number),
+        "members": [
+            {
+                "analysis": one.finding.analysis,
+                "sha256": one.sha256,
+                "target": one.target,
+                "label": one.label,
+                "probability": one.finding.probability,
+                "anomaly_score": one.finding.anomaly_score,
+            }
+            for one in members
+        ],
+    }
+
+
+def _nearest_clusters(model: Model, number: int) -> list[dict[str, Any]]:
+    centroids = model.clustering.centroids
+    alike = centroids @ centroids[number]
+    others = [i for i in (-alike).argsort(kind="stable") if i != number][:5]
+    return [
+        {"id": model.clusters[i].id, "name": model.clusters[i].name, "similarity": round(float(alike[i]), 4)}
+        for i in others
+    ]
+
+
+def _brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
+    return {
+        "id": facts.id,
+        "name": facts.name,
+        "size": facts.size,
+        "stored": stored,
+        "labels": [{"label": label, "count": count} for label, count in facts.labels.items()],
+        "first_seen": facts.first_seen,
+        "last_seen": facts.last_seen,
+    }
+
+
+def _labels(labels: list[dict[str, Any]]) -> str:
+    shown = ", ".join(f"{one['label']} {one['count']}" for one in labels[:3])
+    return f"{shown}, ..." if len(labels) > 3 else shown
+
+
+def _show_cluster(detail: dict[str, Any]) -> None:
+    answers.print(safe(f"Cluster {detail['id']}, {detail['name']}: {detail['size']:,} analyses fitted"), style="bold")
+    answers.print(safe(f"Labels: {_labels(detail['labels']) or 'none'}", 500))
+    near = ", ".join(f"{one['name']} {one['similarity']:.2f}" for one in detail["nearest"])
+    answers.print(safe(f"Nearest clusters: {near or 'none'}", 500))
+    rows: list[tuple[object, ...]] = [
+        (one["kind"], one["value"], f"{one['in_cluster']:.0%}", f"{one['in_corpus']:.1%}") for one in detail["evidence"]
+    ]
+    answers.print(table("What ties it together", ["kind", "value", "in cluster", "in corpus"], rows, numbers=[2, 3]))
+    rows = [
+        (one["analysis"], one["target"], one["label"], share(one["probability"]), share(one["anomaly_score"]))
+        for one in detail["members"]
+    ]
+    columns = ["analysis", "target", "label", "probability", "anomaly"]
+    answers.print(table(f"Its {len(rows)} surest members", columns, rows, numbers=[3, 4]))
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many are listed.")
+@click.option("--order", type=click.Choice(["score", "date"]), default="score", show_default=True)
+@click.option("--days", type=click.FloatRange(min=0), default=None, help="Only those stored in the last days.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.pass_obj
+def anomalies(home: Home, limit: int, order: str, days: float | None, as_json: bool) -> None:
+    """The analyses that are unlike what is known, most unusual or latest first, with reasons."""
+    engine = Engine(home)
+    engine.need_model()
+    found = list(_anomalies(engine, limit, order, days))
+    if as_json:
+        answer_json(found)
+        return
+    rows = [
+        (
+            one["analysis"],
+            one["label"],
+            one["cluster"],
+            share(one["score"]),
+            safe(" ".join(reason["text"] for reason in one["reasons"][:2]), 300),
+        )
+        for one in found
+    ]
+    columns = ["analysis", "label", "cluster", "score", "why"]
+    answers.print(table(f"{len(rows)} anomalies", columns, rows, numbers=[3]))
+
+
+def _anomalies(engine: Engine, limit: int, order: Any, days: float | None) -> Iterator[dict[str, Any]]:
+    since = datetime.now(timezone.utc) - timedelta(days=days) if days is not None else None
+    for one in engine.store.anomalies(order=order, since=since, limit=limit):
+        finding = engine.score_stored(one.finding.analysis)
+        yield {
+            "analysis": one.finding.analysis,
+            "sha256": one.sha256,
+            "target": one.target,
+            "label": one.label,
+            "stored_at": one.stored_at,
+            "cluster": one.finding.cluster,
+            "score": one.finding.anomaly_score,
+            "reasons": finding.anomaly["reasons"] if finding and finding.anomaly else [],
+        }

@@ -1,0 +1,72 @@
+"""Commands that fill the store: ``import`` and ``demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cuckoo_ml_plugin.cli.show import answer_json, answers, progress_bar, safe, table
+from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.home import Home
+
+
+@click.command("import")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--labels", type=click.Path(path_type=Path), help="Analyst labels: analysis<TAB>label, a line each.")
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes that read (default: one a core).")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.pass_obj
+def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int | None, as_json: bool) -> None:
+    """Read report files, folders of them, or a host's storage/analyses into the store.
+
+    What is stored already and unchanged is skipped, so that an interrupted import goes on where it was.
+    """
+    from cuckoo_ml_plugin.intake import import_reports
+
+    engine = Engine(home)
+    with progress_bar("Importing") as tell:
+        result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=tell)
+    if as_json:
+        answer_json(
+            {
+                "read": result.read,
+                "stored": result.stored,
+                "skipped": result.skipped,
+                "without_behaviour": result.without_behaviour,
+                "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
+                "renamed": [{"path": path, "analysis": name} for path, name in result.renamed],
+                "labelled": result.labelled,
+                "unknown_labels": result.unknown_labels,
+                "bad_label_lines": [{"line": line, "reason": reason} for line, reason in result.bad_label_lines],
+            }
+        )
+        return
+    rows = [
+        ("read", result.read),
+        ("stored", result.stored),
+        ("skipped (unchanged)", result.skipped),
+        ("without behaviour", result.without_behaviour),
+        ("unreadable", len(result.unreadable)),
+    ]
+    if labels:
+        rows.append(("labelled", result.labelled))
+    answers.print(table("Import", ["", "analyses"], [(name, f"{number:,}") for name, number in rows], numbers=[1]))
+    for path, reason in result.unreadable:
+        answers.print(safe(f"unreadable: {reason if path in reason else f'{path}: {reason}'}", 600), soft_wrap=True)
+    for path, name in result.renamed:
+        answers.print(safe(f"stored as {name}, as its own id is taken: {path}", 600), soft_wrap=True)
+    for name in result.unknown_labels:
+        answers.print(safe(f"{labels}: no analysis {name} is stored, so its label was left out", 600), soft_wrap=True)
+    for line, reason in result.bad_label_lines:
+        answers.print(safe(f"{labels}, line {line}: {reason}", 600), soft_wrap=True)
+
+
+@click.command()
+@click.option("--analyses", type=click.IntRange(min=60), default=320, show_default=True, help="How many to make.")
+@click.pass_context
+def demo(context: click.Context, analyses: int) -> None:
+    """Make sample analyses of both hosts in the home, and show all that can be asked of them."""
+    from cuckoo_ml_plugin.cli.tour import tour
+
+    tour(context.obj, analyses)

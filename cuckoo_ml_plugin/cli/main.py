@@ -1,0 +1,68 @@
+"""The ``cuckoo-ml`` command itself: its options, and what becomes of errors (0 done, 1 failed, 2 wrong usage)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cuckoo_ml_plugin import __version__
+from cuckoo_ml_plugin.cli.ask import anomalies, clusters, score, similar
+from cuckoo_ml_plugin.cli.fill import demo, import_
+from cuckoo_ml_plugin.cli.fit import models, refit
+from cuckoo_ml_plugin.cli.show import errors
+from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.home import ENVIRONMENT_VARIABLE, Home, default_home
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    envvar=ENVIRONMENT_VARIABLE,
+    help="Where settings, store and models lie (default: $CUCKOO_ML_HOME, or ~/.cuckoo-ml).",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, package_name="cuckoo-ml-plugin")
+@click.pass_context
+def cli(context: click.Context, home: Path | None, debug: bool) -> None:
+    """Have we seen this behaviour before, how sure are we, is it unlike anything we know?
+
+    Clusters, similar past analyses and anomaly scores for the reports of Cuckoo Sandbox 2.0 and CAPE.
+    """
+    context.obj = Home((home or default_home()).absolute())
+
+
+for command in (demo, import_, refit, score, similar, clusters, anomalies, models):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; every error that is ours, or the system's, is one sentence."""
+    debug = "--debug" in sys.argv[1:]
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2 if isinstance(error, click.UsageError) else 1)
+    except (click.Abort, KeyboardInterrupt):
+        errors.print("\nInterrupted; what was stored stays, the same command goes on from there.", style="yellow")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except (CuckooMLError, OSError, MemoryError) as error:
+        if debug:
+            raise
+        errors.print(f"Error: {_sentence(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this; try fewer analyses or [vectors] dimensions."
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the system'}: {error.strerror or error}."
+    return str(error)

@@ -1,0 +1,66 @@
+"""What people look at: tables and progress. Answers go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+answers = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def safe(value: object, limit: int = 120) -> Text:
+    """A value that came from malware, as plain text: no markup, no control characters, not longer than ``limit``."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[: limit + 1])
+    text = text.encode("utf-8", "replace").decode()
+    return Text(text if len(text) <= limit else f"{text[: limit - 1]}…")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = ()) -> Table:
+    """A table whose cells are made safe; ``numbers`` are the columns to align right."""
+    made = Table(title=safe(title), title_justify="left", title_style="bold", header_style="bold", expand=False)
+    for position, name in enumerate(columns):
+        made.add_column(name, justify="right" if position in numbers else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else safe("" if cell is None else cell) for cell in row))
+    return made
+
+
+def answer_json(value: Any) -> None:
+    """Print one JSON value, as an answer for programs."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False))
+
+
+def share(value: float | None) -> str:
+    """A share as an analyst reads it."""
+    return "" if value is None else f"{value:.2f}"
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Any]:
+    """A bar on standard error; gives a function to call with (done, total)."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(what, total=None)
+
+        def tell(done: int, total: int, *_: object) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield tell

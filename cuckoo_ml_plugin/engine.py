@@ -1,0 +1,110 @@
+"""A home at work: its settings, store and model, and the finding for a report. What commands and hosts share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from cuckoo_ml_plugin.behaviour import Behaviour, extract
+from cuckoo_ml_plugin.errors import ModelError
+from cuckoo_ml_plugin.finding import Finding, SimilarAnalysis
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.labels import Label, best_label, labels_of
+from cuckoo_ml_plugin.model import Model
+from cuckoo_ml_plugin.model_files import CURRENT, current_id
+from cuckoo_ml_plugin.report import Report, read_report
+from cuckoo_ml_plugin.store import Store
+
+
+class Engine:
+    """Opens what it needs when it is first needed, and takes up a newly published model by itself."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.settings = home.settings()
+        self._store: Store | None = None
+        self._model: Model | None = None
+
+    @property
+    def store(self) -> Store:
+        """The store. Raises StoreError."""
+        if self._store is None:
+            self.home.create()
+            self._store = Store.open(self.home.store_url(self.settings))
+        return self._store
+
+    def model(self) -> Model | None:
+        """The model in force, None before the first refit. Raises ModelError when it cannot be read."""
+        current = current_id(self.home.models)
+        if current is None:
+            self._model = None
+        elif self._model is None or self._model.id != current:
+            self._model = Model.load(self.home.models / CURRENT)
+        return self._model
+
+    def need_model(self) -> Model:
+        """The model in force. Raises ModelError, also when there is none."""
+        model = self.model()
+        if model is None:
+            raise ModelError(f"{self.home.path}: there is no model yet; run cuckoo-ml import, then cuckoo-ml refit.")
+        return model
+
+    def score_file(self, path: Path, analysis: str) -> Finding:
+        """The finding for a report file. Raises ReportError, ModelError, StoreError."""
+        report = read_report(path)
+        return self.score_report(report, analysis)
+
+    def score_report(self, report: Report, analysis: str) -> Finding:
+        """The finding for a report that was read. Raises ModelError, StoreError."""
+        label = best_label([*labels_of(report), *self._analyst_label(analysis)])
+        return self.score(extract(report), analysis, label.family if label else None)
+
+    def score(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
+        """The finding for a behaviour. Raises ModelError, StoreError."""
+        model = self.model()
+        if model is None:
+            return self._no_model(behaviour)
+        finding = model.score(
+            behaviour, analysis=analysis, label=label, scoring=self.settings.scoring, anomaly=self.settings.anomaly
+        )
+        if finding.status == "scored":
+            finding.similar = self._with_unfitted_repeats(finding.similar, behaviour, analysis)
+        return finding
+
+    def score_stored(self, analysis: str) -> Finding | None:
+        """The finding for a stored analysis, None when there is no such one. Raises ModelError, StoreError."""
+        stored = self.store.get(analysis)
+        if stored is None:
+            return None
+        tokens, counts = stored.unpack()
+        return self.score(Behaviour(tokens, counts), analysis, stored.label)
+
+    def _analyst_label(self, analysis: str) -> Iterable[Label]:
+        labels = self.store.labels_of([analysis]).get(analysis, {})
+        return [Label(family, source) for source, family in labels.items() if source == "analyst"]
+
+    def _no_model(self, behaviour: Behaviour) -> Finding:
+        stored, needed = self.store.count(with_behaviour=True), self.settings.refit.min_analyses
+        message = f"There is no model yet: {stored:,} analyses with behaviour are stored, {needed:,} are needed for one"
+        return Finding("no_model", f"{message}; cuckoo-ml refit makes it.", counts=behaviour.counts)
+
+    def _with_unfitted_repeats(
+        self, similar: list[SimilarAnalysis], behaviour: Behaviour, analysis: str
+    ) -> list[SimilarAnalysis]:
+        """Stored analyses with exactly this behaviour that are too new for the model go first."""
+        digest = hashlib.blake2b("\n".join(behaviour.tokens).encode(), digest_size=16).hexdigest()
+        listed = {one["analysis"] for one in similar} | {analysis}
+        limit = self.settings.scoring.similar
+        repeats = [
+            SimilarAnalysis(
+                analysis=one.analysis, sha256=one.sha256, similarity=1.0, cluster=None, label=one.label
+            )
+            for one in self.store.identical(digest)[: limit + 1]
+            if one.analysis not in listed
+        ]  # fmt: skip
+        findings = self.store.findings_of([one["analysis"] for one in repeats])
+        for one in repeats:
+            known = findings.get(one["analysis"])
+            one["cluster"] = known.cluster if known else None
+        return sorted([*similar, *repeats], key=lambda one: -one["similarity"])[:limit]

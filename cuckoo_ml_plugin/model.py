@@ -1,0 +1,300 @@
+"""The model: what a fit leaves on disk, and ``score``: from a behaviour to a finding. NumPy only, in a millisecond.
+
+model = Model.load(home.models / "current")
+finding = model.score(extract(read_report(path)))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.anomaly import CANDIDATES as NOVELTY_CANDIDATES
+from cuckoo_ml_plugin.anomaly import AnomalyDetector, AnomalyScore
+from cuckoo_ml_plugin.behaviour import Behaviour
+from cuckoo_ml_plugin.clustering import NOISE, Clustering, Placement
+from cuckoo_ml_plugin.errors import ModelError
+from cuckoo_ml_plugin.evidence import Evidence, Frequencies, cluster_evidence, rarest_evidence
+from cuckoo_ml_plugin.finding import (
+    AnomalyFinding,
+    ClusterFinding,
+    Finding,
+    LabelCount,
+    ModelFacts,
+    SimilarAnalysis,
+)
+from cuckoo_ml_plugin.members import Members
+from cuckoo_ml_plugin.model_files import read_model
+from cuckoo_ml_plugin.neighbours import NeighbourIndex
+from cuckoo_ml_plugin.reasons import CountFences, Reason, cluster_reasons, label_reasons, novelty_reasons
+from cuckoo_ml_plugin.settings import AnomalySettings, ScoringSettings, Settings
+from cuckoo_ml_plugin.similarity import TokenRows
+from cuckoo_ml_plugin.vectors import Embedding
+
+DEFAULTS = Settings()
+_SAME_EXPLAINED = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What is known of one cluster: labels and their counts, most frequent first; ``evidence`` as tokens."""
+
+    id: str
+    name: str
+    size: int
+    labels: dict[str, int]
+    evidence: list[Evidence]
+    first_seen: str
+    last_seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A fitted model; every array may be memory-mapped.
+
+    Attributes:
+        facts: id, time and size of the fit, settings, lineage: what model.json holds beside the clusters.
+        clusters: in the order of the clustering's numbers.
+        embedding, clustering: where groups are found; novelty, novelty_index, detector: where new behaviour is.
+        rows: known tokens of each fitted behaviour; frequencies: of tokens; members: analyses of each behaviour.
+        fences: usual values of the count features.
+        fitted_scores: (n,) anomaly score of each fitted behaviour, as if it had not been there.
+    """
+
+    facts: dict[str, Any]
+    clusters: list[ClusterFacts]
+    embedding: Embedding
+    clustering: Clustering
+    novelty: Embedding
+    novelty_index: NeighbourIndex
+    detector: AnomalyDetector
+    rows: TokenRows
+    frequencies: Frequencies
+    members: Members
+    fences: CountFences
+    novelty_vectors: NDArray[np.float32]
+    fitted_scores: NDArray[np.float64]
+
+    @classmethod
+    def load(cls, folder: Path) -> Model:
+        """Open a model's folder. Raises ModelError when it is incomplete, damaged or not one of ours."""
+        facts, arrays = read_model(folder)
+        try:
+            return cls._from(facts, arrays)
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise ModelError(f"{folder}: its parts do not belong together ({error}); run cuckoo-ml refit.") from error
+
+    @classmethod
+    def _from(cls, facts: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Model:
+        rooms: dict[str, dict[str, NDArray[Any]]] = {}
+        for name, array in arrays.items():
+            room, _, rest = name.partition(".")
+            rooms.setdefault(room, {})[rest] = array
+        fitted = facts["settings"]["clustering"]
+        return cls(
+            facts=facts,
+            clusters=[ClusterFacts(**one) for one in facts["clusters"]],
+            embedding=Embedding.from_arrays(rooms["embedding"]),
+            clustering=Clustering.from_arrays(rooms["clustering"], fitted["min_samples"], fitted["certainty"]),
+            novelty=Embedding.from_arrays(rooms["novelty"]),
+            novelty_index=NeighbourIndex.from_arrays(rooms["novelty_index"]),
+            detector=AnomalyDetector.from_arrays(rooms["detector"]),
+            rows=TokenRows.from_arrays(rooms["rows"]),
+            frequencies=Frequencies.from_arrays(rooms["frequencies"]),
+            members=Members.from_arrays(rooms["members"]),
+            fences=CountFences(tuple(facts["count_names"]), np.array(rooms["fences"]["quantiles"])),
+            novelty_vectors=rooms["novelty_vectors"]["all"],
+            fitted_scores=rooms["fitted_scores"]["all"],
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays by room and name, as :func:`model_files.write_model` takes them."""
+        rooms = ("embedding", "clustering", "novelty", "novelty_index", "detector", "rows", "frequencies", "members")
+        found = {f"{room}.{name}": array for room in rooms for name, array in getattr(self, room).arrays().items()}
+        return found | {
+            "fences.quantiles": self.fences.quantiles,
+            "novelty_vectors.all": self.novelty_vectors,
+            "fitted_scores.all": self.fitted_scores,
+        }
+
+    @property
+    def id(self) -> str:
+        return str(self.facts["id"])
+
+    def brief(self) -> ModelFacts:
+        """Which model this is, as a finding says it."""
+        facts = self.facts
+        return ModelFacts(
+            id=self.id, fitted_at=facts["fitted_at"], analyses=facts["analyses"], clusters=len(self.clusters)
+        )
+
+    def score(
+        self,
+        behaviour: Behaviour,
+        *,
+        analysis: str | None = None,
+        label: str | None = None,
+        scoring: ScoringSettings = DEFAULTS.scoring,
+        anomaly: AnomalySettings = DEFAULTS.anomaly,
+    ) -> Finding:
+        """The finding for one behaviour; neither the model nor the store is touched.
+
+        Args:
+            analysis: its id, so that it is not listed as similar to itself.
+            label: its family, if any is known, to compare with its cluster's.
+
+        Raises:
+            ModelError: the model's parts contradict each other.
+        """
+        if not behaviour.has_behaviour:
+            message = "Nothing was seen of the sample when it ran: there is no behaviour to compare."
+            return Finding("no_behaviour", message, model=self.brief(), counts=behaviour.counts)
+        try:
+            return self._score(behaviour, analysis, label, scoring, anomaly)
+        except (IndexError, ValueError) as error:
+            raise ModelError(
+                f"{self.id}: the model's parts contradict each other ({error}); run cuckoo-ml refit."
+            ) from error
+
+    def _score(
+        self,
+        behaviour: Behaviour,
+        analysis: str | None,
+        label: str | None,
+        scoring: ScoringSettings,
+        anomaly: AnomalySettings,
+    ) -> Finding:
+        hashes = behaviour.hashes()
+        columns, places = self._known(hashes)
+        vector = self.embedding.embed(columns, len(hashes)).vector
+        placement = self.clustering.place(vector)
+        unusual = self._unusual(columns, len(hashes))
+        cluster = self._cluster(placement)
+        reasons = self._reasons(placement, unusual, behaviour, label, anomaly)
+        anomalous = unusual.score >= anomaly.threshold
+        return Finding(
+            "scored",
+            model=self.brief(),
+            cluster=cluster,
+            anomaly=AnomalyFinding(
+                score=round(unusual.score, 4),
+                outlier_score=round(placement.outlier_score, 4),
+                anomalous=anomalous,
+                reasons=reasons,
+            ),
+            similar=self._similar(columns, placement, analysis, scoring.similar),
+            evidence=self._evidence(behaviour, columns, places, placement.cluster, anomalous, scoring.evidence),
+            counts=behaviour.counts,
+        )
+
+    def _known(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Columns of the known tokens, ascending, and where each stands among the behaviour's tokens."""
+        vocabulary = self.embedding.hashes
+        if not len(vocabulary) or not len(hashes):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        columns = np.minimum(np.searchsorted(vocabulary, hashes), len(vocabulary) - 1)
+        places = np.flatnonzero(vocabulary[columns] == hashes)
+        order = np.argsort(columns[places], kind="stable")
+        return columns[places][order], places[order]
+
+    def _unusual(self, columns: NDArray[np.int64], tokens: int) -> AnomalyScore:
+        embedded = self.novelty.embed(columns, tokens)
+        neighbours, distances = self.novelty_index.nearest(embedded.vector, NOVELTY_CANDIDATES)
+        vectors = self.novelty_vectors[neighbours]
+        found = self.detector.score(embedded.vector, embedded.explained, len(columns), tokens, neighbours, vectors)
+        if len(distances) and distances[0] == 0:
+            point = int(neighbours[0])
+            if abs(embedded.explained - float(self.detector.explained[point])) < _SAME_EXPLAINED:
+                return replace(found, score=float(self.fitted_scores[point]))  # it was fitted: it must not see itself
+        return found
+
+    def _cluster(self, placement: Placement) -> ClusterFinding | None:
+        if placement.cluster == NOISE:
+            return None
+        facts = self.clusters[placement.cluster]
+        return ClusterFinding(
+            id=facts.id,
+            name=facts.name,
+            size=facts.size,
+            probability=round(placement.probability, 4),
+            labels=[LabelCount(label=label, count=count) for label, count in facts.labels.items()][:20],
+        )
+
+    def _reasons(
+        self,
+        placement: Placement,
+        unusual: AnomalyScore,
+        behaviour: Behaviour,
+        label: str | None,
+        anomaly: AnomalySettings,
+    ) -> list[Reason]:
+        facts = self.clusters[placement.cluster] if placement.cluster != NOISE else None
+        name = f"{facts.name} ({facts.id})" if facts and facts.name != facts.id else facts.id if facts else None
+        return [
+            *novelty_reasons(unusual, anomaly.threshold),
+            *cluster_reasons(
+                cluster=name,
+                probability=placement.probability,
+                outlier_score=placement.outlier_score,
+                high_outlier_score=anomaly.high_outlier_score,
+                low_probability=anomaly.low_probability,
+            ),
+            *label_reasons(label, name, facts.labels if facts else {}),
+            *self.fences.abnormal(behaviour.counts),
+        ]
+
+    def _similar(
+        self, columns: NDArray[np.int64], placement: Placement, analysis: str | None, k: int
+    ) -> list[SimilarAnalysis]:
+        points = placement.neighbours
+        alike = self.rows.similarities(columns, points, self.embedding.weights)
+        found: list[SimilarAnalysis] = []
+        for i in np.lexsort((placement.distances, -np.round(alike, 6))):
+            if len(found) >= k:
+                break
+            if alike[i] <= 0:
+                continue
+            point = int(points[i])
+            cluster = int(self.clustering.labels[point])
+            for member in self.members.of_point(point, k + 1):
+                if member.analysis != analysis:
+                    found.append(
+                        SimilarAnalysis(
+                            analysis=member.analysis,
+                            sha256=member.sha256,
+                            similarity=round(float(alike[i]), 4),
+                            cluster=self.clusters[cluster].id if cluster != NOISE else None,
+                            label=member.label,
+                        )
+                    )
+        return found[:k]
+
+    def _evidence(
+        self,
+        behaviour: Behaviour,
+        columns: NDArray[np.int64],
+        places: NDArray[np.int64],
+        cluster: int,
+        anomalous: bool,
+        k: int,
+    ) -> list[Evidence]:
+        analyses = max(int(self.facts["analyses"]), 1)
+        in_corpus = self.frequencies.corpus[columns] / analyses
+        in_cluster = np.zeros(len(columns))
+        if cluster != NOISE:
+            in_cluster = self.frequencies.in_cluster(cluster, columns) / max(self.clusters[cluster].size, 1)
+        if cluster != NOISE and not anomalous:
+            tokens = [behaviour.tokens[i] for i in places]
+            return cluster_evidence(tokens, self.embedding.kinds[columns], in_cluster, in_corpus, k)
+        shares, within = np.zeros(len(behaviour.tokens)), np.zeros(len(behaviour.tokens))
+        shares[places], within[places] = in_corpus, in_cluster
+        return rarest_evidence(behaviour.tokens, behaviour.kind_ids(), within, shares, k)
+
+    def with_facts(self, **facts: Any) -> Model:
+        """The same model with other facts."""
+        return replace(self, facts={**self.facts, **facts})

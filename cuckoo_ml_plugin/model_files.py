@@ -1,0 +1,160 @@
+"""A model on disk: a folder of ``.npy`` arrays and one ``model.json`` that lists them with shapes and checksums.
+
+Nothing in it can run code: arrays are read with ``allow_pickle=False`` and memory-mapped, so that worker processes
+share their pages. ``models/current`` is a link that is switched in one rename; a crash leaves the old model in force.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.errors import ModelError
+
+FORMAT = 1
+CURRENT = "current"
+_JSON = "model.json"
+_UNFINISHED = ".unfinished-"
+_REMEDY = "run cuckoo-ml refit, or cuckoo-ml models rollback"
+_MAX_JSON = 256 * 2**20
+
+
+def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Path:
+    """Write a model's folder, whole or not at all; it is not in force yet.
+
+    Raises:
+        ModelError: the disk is full or cannot be written; nothing is left behind.
+    """
+    models.mkdir(parents=True, exist_ok=True)
+    unfinished = models / f"{_UNFINISHED}{model_id}"
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        listing = {name: _write_array(unfinished / f"{name}.npy", array) for name, array in arrays.items()}
+        text = json.dumps({"format": FORMAT, "id": model_id, **facts, "arrays": listing}, indent=1, allow_nan=False)
+        with (unfinished / _JSON).open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(models / model_id)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise ModelError(
+            f"{models}: the model cannot be written ({error.strerror}); the one before stays in force."
+        ) from error
+    return models / model_id
+
+
+def _write_array(path: Path, array: NDArray[Any]) -> dict[str, Any]:
+    contiguous = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, contiguous, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    return {"dtype": contiguous.dtype.str, "shape": list(contiguous.shape), "checksum": _checksum(contiguous)}
+
+
+def _checksum(array: NDArray[Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(array.reshape(-1).view(np.uint8).data if array.size else b"")
+
+
+def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The facts and the arrays (memory-mapped) of a model.
+
+    Raises:
+        ModelError: there is none, or a file of it is missing, foreign or changed.
+    """
+    facts = _read_facts(folder)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, listed in facts["arrays"].items():
+        path = folder / f"{name}.npy"
+        if Path(name).name != name:
+            raise ModelError(f"{folder / _JSON}: names an array outside its folder; {_REMEDY}.")
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ModelError(f"{path}: is missing or no array of a model ({error}); {_REMEDY}.") from error
+        if (
+            not isinstance(array, np.ndarray)
+            or array.dtype.hasobject
+            or [array.dtype.str, list(array.shape)] != [listed.get("dtype"), listed.get("shape")]
+            or _checksum(np.ascontiguousarray(array)) != listed.get("checksum")
+        ):
+            raise ModelError(f"{path}: was changed since the model was fitted; {_REMEDY}.")
+        arrays[name] = array
+    return facts, arrays
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    path = folder / _JSON
+    try:
+        if path.stat().st_size > _MAX_JSON:
+            raise ValueError("it is too large")
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(facts, dict) or not isinstance(facts.get("arrays"), dict):
+            raise ValueError("it is not the description of a model")
+        if not all(isinstance(listed, dict) for listed in facts["arrays"].values()):
+            raise ValueError("it lists its arrays wrongly")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); {_REMEDY}.") from error
+    if facts.get("format") != FORMAT:
+        raise ModelError(f"{path}: is of another version of cuckoo-ml-plugin; {_REMEDY}.")
+    return facts
+
+
+def publish(models: Path, model_id: str) -> None:
+    """Put a model in force, in one rename. Raises ModelError."""
+    link = models / f"{_UNFINISHED}link-{os.getpid()}"
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(model_id)
+        link.replace(models / CURRENT)
+    except OSError as error:
+        raise ModelError(f"{models / CURRENT}: cannot be switched to {model_id} ({error.strerror}).") from error
+
+
+def current_id(models: Path) -> str | None:
+    """The id of the model in force, None when there is none."""
+    try:
+        return os.readlink(models / CURRENT)
+    except OSError:
+        return None
+
+
+def list_models(models: Path) -> list[dict[str, Any]]:
+    """The facts of every model that can be read, oldest first."""
+    found = []
+    for folder in sorted(models.glob("*")) if models.is_dir() else []:
+        if folder.is_symlink() or not folder.is_dir() or folder.name.startswith("."):
+            continue
+        try:
+            facts = _read_facts(folder)
+        except ModelError:
+            continue
+        facts["folder"] = folder.name
+        found.append(facts)
+    return sorted(found, key=lambda facts: (str(facts.get("fitted_at")), facts["folder"]))
+
+
+def prune(models: Path, keep: int) -> list[str]:
+    """Remove all but the newest ``keep`` models (never the one in force) and what a crash left; returns their ids."""
+    current = current_id(models)
+    others = [facts["folder"] for facts in list_models(models) if facts["folder"] != current]
+    spared = max(keep - (1 if current else 0), 0)
+    gone = others[: len(others) - spared] if spared else others
+    for name in gone:
+        shutil.rmtree(models / name, ignore_errors=True)
+    for rest in models.glob(f"{_UNFINISHED}*"):
+        if rest.is_symlink():
+            rest.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(rest, ignore_errors=True)
+    return gone
