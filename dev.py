@@ -71,11 +71,12 @@ def set_up(extra: str = "") -> None:
     if installed[:2] == wanted and (not extra or extra in installed):
         return
     began = time.monotonic()
-    STAMP.unlink(missing_ok=True)
     if installed[1:2] != wanted[1:] or not PYTHON.exists():
         say("making .venv")
-        if subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=False).returncode:
+        clear = ["--clear"] if installed else []  # made here for another Python; one that was made by hand is kept
+        if subprocess.run([sys.executable, "-m", "venv", *clear, VENV], check=False).returncode:
             sys.exit("No .venv could be made; on Debian and Ubuntu: apt-get install python3-venv")
+    STAMP.write_text(f"unfinished {wanted[1]}\n", encoding="utf-8")
     say("installing the package and what it needs into .venv (half a minute the first time)")
     with tempfile.TemporaryDirectory() as folder:  # a copy: what an older build left behind would be installed too
         copy_sources(Path(folder))
