@@ -11,11 +11,10 @@ from cuckoo_ml_plugin.report import Report
 
 _MAX_STRINGS: Final = 2_000  # tokens
 _MAX_STRINGS_READ: Final = 20_000
-_SHORTEST_STRING: Final = 8  # characters; shorter ones are mostly machine code that happens to be printable
+_SHORTEST_STRING: Final = 6  # characters; shorter ones are mostly machine code that happens to be printable
 _VERSION_NUMBERS: Final = frozenset({"fileversion", "productversion", "assembly version"})
 _EXTENSION = re.compile(r"\.([a-z0-9_]{1,10})$")
-_WORDS = re.compile(r"[A-Za-z][a-z]{3,}|[A-Z]{4,}")
-_NO_WORD = re.compile(r"[^A-Za-z0-9 ._\-/\\:%=&?,()@'+]")
+_RUN = re.compile(r"[a-z]{3}|[A-Z]{3}")
 _SPACES = re.compile(r"\s+")
 
 
@@ -81,14 +80,13 @@ def add_signatures(report: Report, found: Found) -> None:
 
 
 def add_strings(report: Report, found: Found) -> None:
-    """Strings of the file that read like words or names; of packed files most do not."""
+    """Strings of the file that may be words or names: DLLs and messages, with some debris of packed code."""
     words = (string for string in report.strings[:_MAX_STRINGS_READ] if _readable(string))
     found["string"] = smallest_by_hash({without_identifiers(_folded(string[:400])) for string in words}, _MAX_STRINGS)
 
 
 def _readable(string: str) -> bool:
-    """Whether a string is mostly words: half of it letters in runs of one case, with few signs."""
-    if not _SHORTEST_STRING <= len(string) <= 2000 or len(set(string)) < 5:
+    """Whether a string may be a word or a name: at least half of it letters, some of them a run of one case."""
+    if not _SHORTEST_STRING <= len(string) <= 2000 or len(set(string)) < 3:
         return False
-    words = sum(map(len, _WORDS.findall(string)))
-    return words * 2 >= len(string) and len(_NO_WORD.findall(string)) * 10 <= len(string)
+    return sum(map(str.isalpha, string)) * 2 >= len(string) and _RUN.search(string) is not None

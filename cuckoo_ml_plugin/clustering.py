@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.neighbours import NeighbourIndex
 
-CANDIDATES = 32
+CANDIDATES = 64
 """Nearest distinct behaviours that are looked at for an assignment."""
 NOISE = -1
 SAME = 0.1

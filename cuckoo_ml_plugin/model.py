@@ -204,14 +204,17 @@ class Model:
 
     def _unusual(self, columns: NDArray[np.int64], tokens: int) -> AnomalyScore:
         embedded = self.novelty.embed(columns, tokens)
-        neighbours, distances = self.novelty_index.nearest(embedded.vector, NOVELTY_CANDIDATES)
+        neighbours, distances = self.novelty_index.nearest(embedded.vector, NOVELTY_CANDIDATES + 1)
+        fitted = None
+        if len(distances) and distances[0] == 0:
+            fitted = int(neighbours[0])
+            if abs(embedded.explained - float(self.detector.explained[fitted])) > _SAME_EXPLAINED:
+                fitted = None
+        if fitted is not None and self.detector.multiplicities[fitted] == 1:
+            neighbours = neighbours[1:]  # it was fitted itself, and must not be what it is compared with
         vectors = self.novelty_vectors[neighbours]
         found = self.detector.score(embedded.vector, embedded.explained, len(columns), tokens, neighbours, vectors)
-        if len(distances) and distances[0] == 0:
-            point = int(neighbours[0])
-            if abs(embedded.explained - float(self.detector.explained[point])) < _SAME_EXPLAINED:
-                return replace(found, score=float(self.fitted_scores[point]))  # it was fitted: it must not see itself
-        return found
+        return found if fitted is None else replace(found, score=float(self.fitted_scores[fitted]))
 
     def _cluster(self, placement: Placement) -> ClusterFinding | None:
         if placement.cluster == NOISE:
@@ -252,7 +255,7 @@ class Model:
         self, columns: NDArray[np.int64], placement: Placement, analysis: str | None, k: int
     ) -> list[SimilarAnalysis]:
         points = placement.neighbours
-        alike = self.rows.similarities(columns, points, self.embedding.weights)
+        alike = self.rows.similarities(columns, points, len(self.embedding.hashes))
         found: list[SimilarAnalysis] = []
         for i in np.lexsort((placement.distances, -np.round(alike, 6))):
             if len(found) >= k:

@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.anomaly_fit import fit_anomaly, score_fitted
+from cuckoo_ml_plugin.anomaly import AnomalyDetector
+from cuckoo_ml_plugin.anomaly_fit import score_fitted
 from cuckoo_ml_plugin.behaviour import KINDS
+from cuckoo_ml_plugin.calibration import held_back_distances
 from cuckoo_ml_plugin.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.clustering_fit import fit_clustering
 from cuckoo_ml_plugin.corpus import Corpus, read_corpus
@@ -122,12 +124,15 @@ def fit_model(
     clustering = fit_clustering(vectors, multiplicities, settings.clustering)
     labels = clustering.labels[corpus.point_of]
     say("clusters", f"{clustering.clusters:,} clusters hold {float((labels >= 0).mean()):.0%} of the analyses")
+    novelty_settings = replace(settings.vectors, dimensions=NOVELTY_DIMENSIONS)
     novelty, novelty_known = fit_embedding(
-        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY,
-        type(settings.vectors)(NOVELTY_DIMENSIONS, settings.vectors.min_document_frequency), left_out,
-    )  # fmt: skip
+        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out
+    )
     novelty_vectors, novelty_explained = embed_all(novelty, novelty_known, token_counts)
-    detector = fit_anomaly(novelty_vectors, novelty_explained, multiplicities)
+    reference = held_back_distances(
+        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out
+    )
+    detector = AnomalyDetector(multiplicities, novelty_explained, reference)
     say("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
     lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), _old(before))
     frequencies = _frequencies(known, multiplicities, clustering)

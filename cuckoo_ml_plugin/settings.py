@@ -26,7 +26,7 @@ class FeatureSettings:
 @dataclass(frozen=True, slots=True)
 class VectorSettings:
     dimensions: int = 48
-    min_document_frequency: int = 2
+    min_document_frequency: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class ClusteringSettings:
     min_cluster_size: int = 4
     min_samples: int = 1
     selection_epsilon: float = 0.5
-    certainty: float = 0.68
+    certainty: float = 0.66
     eps: float = 0.5
 
 

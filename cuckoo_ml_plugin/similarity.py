@@ -1,7 +1,7 @@
-"""How alike two behaviours are, in terms an analyst can check: the weighted share of behaviour they have in common.
+"""How alike two behaviours are, in terms an analyst can check: the share of known behaviour that they have in common.
 
-Candidates come from the vectors (``neighbours.py``); among them this measure, the weighted Jaccard index (Ioffe, ICDM
-2010) over tokens that at least two analyses of the corpus show, decides the order. 1 is the same known behaviour.
+Candidates come from the vectors (``neighbours.py``); among them this measure, the Jaccard index (1901) over the tokens
+that the model knows, decides the order. 1 is the same known behaviour.
 """
 
 from __future__ import annotations
@@ -39,22 +39,20 @@ class TokenRows:
         return {"starts": self.starts, "columns": self.columns}
 
     def similarities(
-        self, columns: NDArray[np.int64], points: NDArray[np.int64], weights: NDArray[np.float32]
+        self, columns: NDArray[np.int64], points: NDArray[np.int64], vocabulary: int
     ) -> NDArray[np.float64]:
-        """Weighted Jaccard index, in [0, 1], of a behaviour with each of k fitted ones.
+        """Jaccard index, in [0, 1], of a behaviour with each of k fitted ones.
 
         Args:
             columns: the behaviour's known tokens.
             points: (k,) the fitted behaviours.
-            weights: (v,) of each known token.
+            vocabulary: how many tokens the model knows.
         """
-        shown = np.zeros(len(weights), np.float64)
-        shown[columns] = weights[columns]
-        own = float(shown.sum())
+        shown = np.zeros(vocabulary, np.bool_)
+        shown[columns] = True
         found = np.zeros(len(points))
         for i, point in enumerate(points):
             theirs = self.columns[self.starts[point] : self.starts[point + 1]]
-            common = float(shown[theirs].sum())
-            union = own + float(weights[theirs].sum(dtype=np.float64)) - common
-            found[i] = common / union if union > 0 else 0.0
-        return np.clip(found, 0.0, 1.0)
+            common = int(np.count_nonzero(shown[theirs]))
+            found[i] = common / max(len(columns) + len(theirs) - common, 1)
+        return found

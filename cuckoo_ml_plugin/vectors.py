@@ -36,7 +36,7 @@ class Recipe:
     whitening: float
 
 
-FOR_CLUSTERS = Recipe(smoothing=0.0, rarity=0.25, balance=0.5, whitening=0.25)
+FOR_CLUSTERS = Recipe(smoothing=0.0, rarity=0.5, balance=0.5, whitening=0.25)
 FOR_NOVELTY = Recipe(smoothing=1.0, rarity=1.0, balance=0.0, whitening=0.0)
 
 

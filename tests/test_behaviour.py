@@ -208,7 +208,7 @@ def test_private_addresses_are_marked() -> None:
 
 
 def test_strings_of_machine_code_are_left_out() -> None:
-    strings = ["`.rdata", "d$PZIs9)x", "]C`YbYO0|H!", "Your files have been encrypted!", "tv@~3$%^&*"]
+    strings = ["d$1PZ9)", "d$PZIs9)x", "]C`YbYO0|H!", "Your files have been encrypted!", "tv@~3$%^&*"]
     found = extract(report_from_results({"info": {}, "strings": strings}))
     assert "string:your files have been encrypted!" in found.tokens
     assert len(values(found, "string")) == 1

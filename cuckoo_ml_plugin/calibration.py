@@ -1,0 +1,87 @@
+"""What the anomaly scores of new analyses are compared with: analyses that the embedding has not seen either.
+
+An embedding explains the analyses that it was fitted on better than new ones, so that against their own leave-one-out
+answers everything new looks unusual less or more than it is. Here parts of the corpus are held back in turn, embedded by
+the rest, and answered for by the rest (cross-fitting; Vovk, "Cross-conformal predictors", 2015).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from cuckoo_ml_plugin.anomaly import CANDIDATES, DECIMALS, clipped, mean_log_distance
+from cuckoo_ml_plugin.settings import SEED, VectorSettings
+from cuckoo_ml_plugin.vectors import Recipe
+from cuckoo_ml_plugin.vectors_fit import embed_all, fit_embedding
+
+FOLDS = 5
+SAMPLE = 10_000
+"""Analyses that the calibration goes by; of a larger corpus a seeded sample."""
+_BLOCK = 20_000_000
+
+
+def held_back_distances(
+    tokens: csr_matrix,
+    hashes: NDArray[np.uint64],
+    kinds: NDArray[np.uint8],
+    multiplicities: NDArray[np.int64],
+    recipe: Recipe,
+    settings: VectorSettings,
+    left_out: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float64]:
+    """Mean log distances (ascending) of analyses to those of the other folds, by the other folds' embedding.
+
+    Args:
+        tokens: (n, v) binary; hashes, kinds, left_out: (v,); multiplicities: (n,) analyses of each behaviour.
+    """
+    rng = np.random.default_rng(SEED)
+    of_analysis = np.repeat(np.arange(tokens.shape[0]), multiplicities)
+    if len(of_analysis) > SAMPLE:
+        of_analysis = np.sort(rng.choice(of_analysis, SAMPLE, replace=False))
+    if len(of_analysis) < 2 * FOLDS:
+        return np.zeros(0)
+    fold = rng.permutation(len(of_analysis)) % FOLDS
+    answers = [
+        _answers(tokens, hashes, kinds, of_analysis[fold != one], of_analysis[fold == one], recipe, settings, left_out)
+        for one in range(FOLDS)
+    ]
+    return np.sort(np.round(np.concatenate(answers), DECIMALS))
+
+
+def _answers(
+    tokens: csr_matrix,
+    hashes: NDArray[np.uint64],
+    kinds: NDArray[np.uint8],
+    rest: NDArray[np.int64],
+    held: NDArray[np.int64],
+    recipe: Recipe,
+    settings: VectorSettings,
+    left_out: NDArray[np.bool_] | None,
+) -> NDArray[np.float64]:
+    points, counts = np.unique(rest, return_counts=True)
+    embedding, known = fit_embedding(tokens[points], hashes, kinds, counts, recipe, settings, left_out)
+    vectors, explained = embed_all(embedding, known, np.diff(tokens.indptr)[points])
+    columns = np.searchsorted(hashes, embedding.hashes)
+    new_vectors, new_explained = embed_all(embedding, tokens[held][:, columns].tocsr(), np.diff(tokens.indptr)[held])
+    found = np.empty(len(held))
+    k = min(CANDIDATES, len(points))
+    step = max(1, _BLOCK // max(len(points), 1))
+    for start in range(0, len(held), step):
+        similar = new_vectors[start : start + step] @ vectors.T
+        best = np.argpartition(-similar, k - 1, axis=1)[:, :k]
+        order = np.argsort(-np.take_along_axis(similar, best, axis=1), axis=1, kind="stable")
+        for row, near in enumerate(np.take_along_axis(best, order, axis=1), start):
+            found[row] = _answer(new_vectors[row], new_explained[row], vectors[near], explained[near], counts[near])
+    return found
+
+
+def _answer(
+    vector: NDArray[Any], explained: float, vectors: NDArray[Any], shares: NDArray[Any], counts: NDArray[Any]
+) -> float:
+    away = vectors.astype(np.float64) * shares[:, None] - vector.astype(np.float64) * explained
+    distances = np.sqrt((away * away).sum(axis=1))
+    return mean_log_distance(distances, clipped(counts, CANDIDATES))
