@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from needs import skip_or_fail
 
 INSTALLED = Path("/usr/lib/postgresql")
 
@@ -74,10 +76,11 @@ def running_server(programs: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a running server, to be formatted with ``database``; skips, with a reason, where none is installed."""
-    pytest.importorskip("psycopg", reason="the package psycopg is not installed")
+    if find_spec("psycopg") is None:
+        skip_or_fail("the package psycopg is not installed")
     programs = server_programs()
     if programs is None:
-        pytest.skip(f"no PostgreSQL server: {INSTALLED}/*/bin/initdb is missing (apt-get install postgresql)")
+        skip_or_fail(f"no PostgreSQL server: {INSTALLED}/*/bin/initdb is missing (apt-get install postgresql)")
     yield from running_server(programs)
 
 
