@@ -1,8 +1,8 @@
 """What the anomaly scores of new analyses are compared with: analyses that the embedding has not seen either.
 
-An embedding explains the analyses that it was fitted on better than new ones, so that against their own leave-one-out
-answers everything new looks unusual less or more than it is. Here parts of the corpus are held back in turn, embedded by
-the rest, and answered for by the rest (cross-fitting; Vovk, "Cross-conformal predictors", 2015).
+An embedding explains the analyses that it was fitted on better than new ones: compared with their answers, a new
+analysis would look less unusual than it is. Here parts of the corpus are held back in turn, embedded by the rest, and
+answered for by the rest (cross-fitting; Vovk, "Cross-conformal predictors", 2015).
 """
 
 from __future__ import annotations

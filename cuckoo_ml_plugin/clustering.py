@@ -1,12 +1,13 @@
 """Clusters as a model keeps them, and where a new vector belongs. NumPy only; ``clustering_fit.py`` finds them.
 
 A new vector is placed as ``hdbscan.approximate_predict`` and ``approximate_predict_scores`` place it (McInnes et al.,
-hdbscan, JOSS 2017): its nearest neighbour by mutual reachability says from which cluster of the condensed tree it departs,
-and at which density. On top comes one dial: an analysis is assigned only when its *certainty*, the similarity to the
-nearest member times the similarity to the cluster's centroid, reaches a threshold. The same rule holds for what was fitted
-and for what is new, for HDBSCAN's members and for its noise, which goes to the cluster of its nearest clustered neighbour.
-The certainty is also the membership probability that is reported: HDBSCAN's own compares a member with the densest place of
-its cluster, and where a cluster holds repeats of one behaviour (half of a real corpus) that says next to nothing.
+hdbscan, JOSS 2017): its nearest neighbour by mutual reachability says from which cluster of the condensed tree it
+departs, and at which density. On top comes one dial: an analysis is assigned only when its *certainty*, the similarity
+to the nearest member times the similarity to the cluster's centroid, reaches a threshold. The same rule holds for what
+was fitted and for what is new, for HDBSCAN's members and for its noise, which goes to the cluster of its nearest
+clustered neighbour. The certainty is also the membership probability that is reported: HDBSCAN's own compares a member
+with the densest place of its cluster, and where a cluster holds repeats of one behaviour (half of a real corpus) that
+says next to nothing.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Clustering:
         index = NeighbourIndex.from_arrays(
             {name.removeprefix("index_"): array for name, array in arrays.items() if name.startswith("index_")}
         )
-        fields = {name: arrays[name] for name in _ARRAYS}
+        fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
         n = len(index.vectors)
         if any(len(fields[name]) != n for name in _PER_POINT) or len({len(fields[name]) for name in _PER_NODE}) != 1:
             raise ValueError("The clustering's arrays do not belong together.")
@@ -151,8 +152,8 @@ class Clustering:
         """HDBSCAN's cluster, membership probability and GLOSH score; neighbours count as often as they occur."""
         if not len(self.node_parents) or not len(neighbours):
             return NOISE, 0.0, 1.0
-        repeated = np.repeat(np.arange(len(neighbours)), np.minimum(self.multiplicities[neighbours], 2 * self.min_samples))
-        repeated = repeated[: 2 * self.min_samples]
+        k = 2 * self.min_samples
+        repeated = np.repeat(np.arange(len(neighbours)), np.minimum(self.multiplicities[neighbours], k))[:k]
         own_core = distances[repeated[min(self.min_samples, len(repeated) - 1)]]
         reach = np.maximum(np.maximum(self.core_distances[neighbours[repeated]], own_core), distances[repeated])
         reach = np.maximum(reach, self.same)

@@ -6,8 +6,8 @@ The minimum spanning tree under mutual reachability is what costs time. It comes
 * ``fast_hdbscan``'s parallel Boruvka up to ``EXACT`` points (the same tree, ties aside),
 * a neighbour graph beyond (``neighbour_graph.py``): of many dimensions no space tree keeps its promise.
 
-Everything after the tree is hdbscan's own code. Identical behaviours are one point with a multiplicity; they count in the
-tree as often as they occur, which beyond ``min_samples + 1`` copies changes nothing but sizes.
+Everything after the tree is hdbscan's own code. Identical behaviours are one point with a multiplicity; they count in
+the tree as often as they occur, which beyond ``min_samples + 1`` copies changes nothing but sizes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.clustering import CANDIDATES, NOISE, SAME, Clustering, assign
-from cuckoo_ml_plugin.neighbour_graph import neighbour_graph_tree, nearest_of_all
+from cuckoo_ml_plugin.neighbour_graph import nearest_of_all, neighbour_graph_tree
 from cuckoo_ml_plugin.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.settings import SEED, ClusteringSettings
 
@@ -63,26 +63,26 @@ def fit_clustering(
         tree: "hdbscan", "fast_hdbscan" or "graph" where one is to be compared with another.
         same: distance below which behaviours are in the same place; 0 to compare with hdbscan.
     """
-    multiplicities = np.asarray(multiplicities, np.int64)
+    counts = np.asarray(multiplicities, np.int64)
     known = np.flatnonzero(vectors.any(axis=1))
     if settings.algorithm == "dbscan":
-        density = _dbscan(vectors[known], multiplicities[known], settings)
+        density = _dbscan(vectors[known], counts[known], settings)
     else:
-        density = _hdbscan(vectors[known], multiplicities[known], settings, tree, same)
+        density = _hdbscan(vectors[known], counts[known], settings, tree, same)
     density = _over_all(density, known, len(vectors))
-    labels = _by_size(density.labels, multiplicities)
+    labels = _by_size(density.labels, counts)
     renamed = np.full(density.labels.max(initial=NOISE) + 2, NOISE)
     renamed[density.labels] = labels
     node_clusters = renamed[density.node_clusters]
     fitted = Clustering(
         index=NeighbourIndex.build(vectors, SEED),
-        multiplicities=multiplicities,
+        multiplicities=counts,
         labels=labels,
         probabilities=density.probabilities,
         outlier_scores=density.outlier_scores,
         certainties=np.zeros(len(vectors)),
         density_labels=labels,
-        centroids=_centroids(vectors, labels, multiplicities),
+        centroids=_centroids(vectors, labels, counts),
         core_distances=np.zeros(len(vectors)),
         parents=density.parents,
         lambdas=density.lambdas,
@@ -95,7 +95,7 @@ def fit_clustering(
         certainty=settings.certainty,
         same=same,
     )
-    return _dialled(fitted, vectors)
+    return _without_empty(_dialled(fitted, vectors))
 
 
 def _dialled(fitted: Clustering, vectors: NDArray[np.float32]) -> Clustering:
@@ -129,6 +129,21 @@ def _dialled(fitted: Clustering, vectors: NDArray[np.float32]) -> Clustering:
     )  # fmt: skip
 
 
+def _without_empty(fitted: Clustering) -> Clustering:
+    """Clusters of which the dial left no member are none; the others are numbered by what they have left."""
+    labels = _by_size(fitted.labels, fitted.multiplicities, fitted.clusters)
+    renamed = np.full(fitted.clusters + 1, NOISE)
+    renamed[fitted.labels] = labels
+    kept = np.flatnonzero(renamed[:-1] != NOISE)
+    return replace(
+        fitted,
+        labels=labels,
+        density_labels=renamed[fitted.density_labels],
+        node_clusters=renamed[fitted.node_clusters],
+        centroids=fitted.centroids[kept[np.argsort(renamed[kept])]],
+    )
+
+
 def _core_distance(fitted: Clustering, point: int, near: NDArray[np.int64], away: Floats) -> float:
     """Distance to the ``min_samples``-th nearest analysis, itself among them, as hdbscan's prediction data has it."""
     counted = np.concatenate([[fitted.multiplicities[point]], fitted.multiplicities[near]]).cumsum()
@@ -137,7 +152,11 @@ def _core_distance(fitted: Clustering, point: int, near: NDArray[np.int64], away
 
 
 def _hdbscan(
-    vectors: NDArray[np.float32], multiplicities: NDArray[np.int64], settings: ClusteringSettings, tree: str, same: float
+    vectors: NDArray[np.float32],
+    multiplicities: NDArray[np.int64],
+    settings: ClusteringSettings,
+    tree: str,
+    same: float,
 ) -> _Density:
     from hdbscan._hdbscan_linkage import label as linkage_of
     from hdbscan._hdbscan_tree import outlier_scores
@@ -174,7 +193,11 @@ def _reference_tree(points: NDArray[np.float32], min_samples: int) -> Floats:
     import hdbscan
 
     fitted = hdbscan.HDBSCAN(
-        min_cluster_size=2, min_samples=min_samples, gen_min_span_tree=True, approx_min_span_tree=False, core_dist_n_jobs=1
+        min_cluster_size=2,
+        min_samples=min_samples,
+        gen_min_span_tree=True,
+        approx_min_span_tree=False,
+        core_dist_n_jobs=1,
     ).fit(points.astype(np.float64))
     return np.asarray(fitted.minimum_spanning_tree_.to_numpy(), np.float64)
 
@@ -292,13 +315,18 @@ def _over_all(density: _Density, known: NDArray[np.int64], points: int) -> _Dens
     )  # fmt: skip
 
 
-def _by_size(labels: NDArray[np.int64], multiplicities: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Clusters numbered by their analyses, the largest first; ties by their first member."""
-    count = labels.max(initial=NOISE) + 1
+def _by_size(
+    labels: NDArray[np.int64], multiplicities: NDArray[np.int64], count: int | None = None
+) -> NDArray[np.int64]:
+    """Clusters numbered by their analyses, the largest first, ties by their first member; empty ones get no number."""
+    count = int(labels.max(initial=NOISE)) + 1 if count is None else count
     sizes = np.bincount(labels[labels >= 0], multiplicities[labels >= 0], minlength=count)
-    firsts = np.array([int(np.argmax(labels == cluster)) for cluster in range(count)], np.int64)
+    firsts = np.full(count, len(labels))
+    np.minimum.at(firsts, labels[labels >= 0], np.flatnonzero(labels >= 0))
+    order = np.lexsort((firsts, -sizes))
+    order = order[sizes[order] > 0]
     renamed = np.full(count + 1, NOISE)
-    renamed[np.lexsort((firsts, -sizes))] = np.arange(count)
+    renamed[order] = np.arange(len(order))
     return renamed[labels]
 
 
@@ -309,4 +337,5 @@ def _centroids(
     members = labels >= 0
     np.add.at(sums, labels[members], vectors[members].astype(np.float64) * multiplicities[members, None])
     norms = np.sqrt((sums**2).sum(axis=1, keepdims=True))
-    return np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 0).astype(np.float32)
+    centroids: NDArray[np.float64] = np.divide(sums, norms, out=np.zeros_like(sums), where=norms > 0)
+    return centroids.astype(np.float32)

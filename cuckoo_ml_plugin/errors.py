@@ -6,7 +6,7 @@ from __future__ import annotations
 class CuckooMLError(Exception):
     """Base of every error that this package raises on purpose.
 
-    The command line prints the message alone and exits with 1; the hosts' modules put it into the section's ``message``.
+    The command line prints the message alone and exits with 1; the hosts' modules put it into the section.
     """
 
 

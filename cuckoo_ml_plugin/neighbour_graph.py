@@ -1,12 +1,13 @@
 """The spanning tree of many points: exact nearest neighbours, their graph, and bridges between what it leaves apart.
 
-Within the graph of each point's ``NEIGHBOURS`` nearest the minimum spanning tree under mutual reachability is exact; groups
-that the graph leaves apart are joined by Boruvka rounds over ``REPRESENTATIVES`` members each. What may differ from the true
-tree are the distances at which whole groups meet.
+Within the graph of each point's ``NEIGHBOURS`` nearest the minimum spanning tree under mutual reachability is exact;
+groups that the graph leaves apart are joined by Boruvka rounds over ``REPRESENTATIVES`` members each. What may differ
+from the true tree are the distances at which whole groups meet.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,8 @@ def neighbour_graph_tree(points: NDArray[np.float32], min_samples: int) -> Float
     while components > 1:
         bridges = _bridges(points, core, group, components)
         edges.append(bridges)
-        joined = coo_matrix((np.ones(len(bridges)), (group[bridges[:, 0].astype(int)], group[bridges[:, 1].astype(int)])),
-                            shape=(components, components))  # fmt: skip
+        ends = group[bridges[:, :2].astype(np.int64)]
+        joined = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(components, components))
         components, merged = connected_components(joined, directed=False)
         group = merged[group]
     return np.concatenate(edges)
@@ -74,7 +75,7 @@ def _bridges(points: NDArray[np.float32], core: Floats, group: NDArray[Any], com
     chosen = np.concatenate(
         [
             order[np.unique(np.linspace(a, b - 1, min(b - a, REPRESENTATIVES)).astype(int))]
-            for a, b in zip(starts[:-1], starts[1:], strict=True)
+            for a, b in pairwise(starts)
         ]
     )
     vectors, own = points[chosen], group[chosen]

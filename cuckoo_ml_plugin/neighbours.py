@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class NeighbourIndex:
         sorted_vectors = np.ascontiguousarray(vectors[order], np.float32)
         starts = np.searchsorted(cell_of[order], np.arange(len(pivots) + 1)).astype(np.int64)
         distances = np.sqrt(((sorted_vectors - pivots[cell_of[order]]) ** 2).sum(axis=1)) if n else np.zeros(0)
-        radii = np.array([distances[a:b].max(initial=0.0) for a, b in zip(starts[:-1], starts[1:], strict=True)])
+        radii = np.array([distances[a:b].max(initial=0.0) for a, b in pairwise(starts)])
         return cls(sorted_vectors, order.astype(np.int64), pivots, radii.astype(np.float32), starts)
 
     @classmethod
@@ -109,5 +110,5 @@ def _positions(starts: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[n
     lengths = starts[cells + 1] - starts[cells]
     if not lengths.sum():
         return np.zeros(0, np.int64)
-    jumps = np.repeat(starts[cells] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+    jumps: NDArray[np.int64] = np.repeat(starts[cells] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
     return np.arange(int(lengths.sum())) + jumps

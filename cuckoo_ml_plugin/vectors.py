@@ -1,19 +1,21 @@
 """Behaviours as dense unit vectors: what a fit found, and how a new behaviour is put among them. NumPy only.
 
-A behaviour is a set of tokens, each of a kind (an API call, a file written, a string). Its vector is made in four steps:
+A behaviour is a set of tokens, each of a kind (an API call, a file written, a string). Its vector is made in four
+steps:
 
 1. a weight for each token, less the commoner it is: its inverse document frequency ``s + ln((1 + n) / (s + df))`` over
    its greatest value, to the power of ``rarity``; with ``s = 1`` (smoothed, as scikit-learn has it) behaviour that all
    analyses show still counts, with ``s = 0`` it does not;
 2. kinds brought nearer to each other: a kind with many tokens (strings, opened keys) would drown one with few (mutexes,
    domains), so each kind's part is divided by its length to the power of ``balance``;
-3. projection on the strongest directions of the corpus (truncated SVD: latent semantic analysis, Deerwester et al. 1990),
-   each divided by its singular value to the power of ``whitening``, so that the strongest do not drown the finer ones;
+3. projection on the strongest directions of the corpus (truncated SVD: latent semantic analysis, Deerwester et al.
+   1990), each divided by its singular value to the power of ``whitening``, so that the strongest do not drown the finer
+   ones;
 4. unit length, so that the distance of two vectors is a matter of what was done and not of how much.
 
-These parameters are a :class:`Recipe`. Groups are found best where rare behaviour counts only a little more than common;
-what is new shows best under full inverse document frequency: a model holds an embedding of each. ``vectors_fit.py`` finds the
-weights and directions; that part needs SciPy and scikit-learn, this one does not.
+These parameters are a :class:`Recipe`. Groups are found best where rare behaviour counts only a little more than
+common; what is new shows best under full inverse document frequency: a model holds an embedding of each.
+``vectors_fit.py`` finds the weights and directions; that part needs SciPy and scikit-learn, this one does not.
 """
 
 from __future__ import annotations
@@ -119,7 +121,7 @@ class Embedding:
             return nothing
         weights = self.weights[columns].astype(np.float64)
         kinds = self.kinds[columns]
-        squares = np.bincount(kinds, weights * weights, minlength=256)
+        squares: NDArray[np.float64] = np.bincount(kinds, weights * weights, minlength=256).astype(np.float64)
         known = float(weights @ weights)
         weights *= balance(squares, float(self.balance[0]))[kinds]
         length = float(np.sqrt(weights @ weights))
