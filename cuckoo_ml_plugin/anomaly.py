@@ -3,7 +3,8 @@
 How far are the fitted analyses nearest to it? The answer is the mean logarithm of the distances to the ten nearest (of
 k-nearest-neighbour outlier scores, Ramaswamy et al., SIGMOD 2000; the logarithm lets one near neighbour weigh more than
 the ninth far one) in the space that the embedding explains: the unit vector times the share of the behaviour's length
-that it explains, so that what no component knows counts as no evidence.
+that it explains, so that what no component knows counts as no evidence of likeness; and what is not explained counts
+on its own a little.
 
 The score is that answer's rank: the share of the fitted corpus that is less unusual. Fitting (``anomaly_fit.py``)
 answers for every reference analysis as if it had not been there, so that a new analysis is compared with like.
@@ -11,6 +12,7 @@ answers for every reference analysis as if it had not been there, so that a new 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,8 @@ NEIGHBOURS = 10
 """Of these, how many decide, by distance in the explained space (with multiplicity)."""
 SOFTENING = 0.05
 """Added to a distance before its logarithm: repeats at distance 0 are as near as near gets."""
+UNEXPLAINED = 0.5
+"""Weight of the length that no direction explains, beside the logarithm of the distances."""
 DECIMALS = 6
 """Answers are compared rounded: equal behaviours must tie, whatever the order of a sum was."""
 _ARRAYS = ("multiplicities", "explained", "reference")
@@ -54,7 +58,7 @@ class AnomalyDetector:
     Attributes:
         multiplicities: (n,) analyses that each point stands for.
         explained: (n,) share of each point's length that the embedding explains, in [0, 1].
-        reference: mean log distances of the reference analyses, each left out, ascending; empty for a corpus of one.
+        reference: unusualness of analyses held back from an embedding, ascending; empty for a corpus too small.
     """
 
     multiplicities: NDArray[np.int64]
@@ -104,16 +108,14 @@ class AnomalyDetector:
         unseen = min(max(1.0 - known / tokens, 0.0), 1.0) if tokens else 0.0
         if not tokens or not len(neighbours):
             return AnomalyScore(0.0, 0.0, unseen)
-        weights = clipped(self.multiplicities[neighbours], CANDIDATES)
-        own = np.asarray(vector, np.float64) * explained
-        others = np.asarray(neighbour_vectors, np.float64) * self.explained[neighbours, None]
-        distances = np.sqrt(((others - own) ** 2).sum(axis=1))
-        nearest = float(distances[weights > 0].min())
+        distances = explained_distances(vector, explained, neighbour_vectors, self.explained[neighbours])
+        nearest = float(distances.min())
         if not known:
             return AnomalyScore(1.0, nearest, unseen)
         if not len(self.reference):
             return AnomalyScore(0.5, nearest, unseen)
-        below = np.searchsorted(self.reference, round(mean_log_distance(distances, weights), DECIMALS))
+        answer = unusualness(explained, distances, self.multiplicities[neighbours])
+        below = np.searchsorted(self.reference, answer)
         return AnomalyScore(float(below) / len(self.reference), nearest, unseen)
 
 
@@ -124,8 +126,21 @@ def clipped(weights: Integers, total: int) -> NDArray[np.int64]:
     return sums
 
 
-def mean_log_distance(distances: Floats, weights: NDArray[np.int64]) -> float:
-    """Mean logarithm of the ``NEIGHBOURS`` smallest distances (k,), each counted ``weights`` (k,) times."""
+def explained_distances(vector: Floats, explained: float, others: Floats, shares: Floats) -> NDArray[np.float64]:
+    """Distances (k,) of a unit vector (d,) to others (k, d), each as long as the share of it that is explained."""
+    away = np.asarray(others, np.float64) * np.asarray(shares, np.float64)[:, None]
+    away -= np.asarray(vector, np.float64) * explained
+    return np.asarray(np.sqrt((away * away).sum(axis=1)))
+
+
+def unusualness(explained: float, distances: Floats, weights: Integers) -> float:
+    """The mean logarithm of the ``NEIGHBOURS`` smallest distances, and what is not explained; rounded for comparison.
+
+    Args:
+        explained: share of the behaviour's length that the embedding explains.
+        distances: (k,) to the nearest by unit vector, nearest first; ``weights``: (k,) analyses behind each.
+    """
     order = np.argsort(distances, kind="stable")
-    counted = clipped(weights[order], NEIGHBOURS)
-    return float(np.log(distances[order] + SOFTENING) @ counted / counted.sum())
+    counted = clipped(clipped(weights, CANDIDATES)[order], NEIGHBOURS)
+    logarithm = float(np.log(distances[order] + SOFTENING) @ counted / counted.sum())
+    return round(logarithm + UNEXPLAINED * math.sqrt(max(1.0 - explained * explained, 0.0)), DECIMALS)

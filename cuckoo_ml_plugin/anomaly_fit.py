@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.anomaly import CANDIDATES, DECIMALS, AnomalyDetector, clipped, mean_log_distance
+from cuckoo_ml_plugin.anomaly import CANDIDATES, AnomalyDetector, explained_distances, unusualness
 from cuckoo_ml_plugin.neighbour_graph import nearest_of_all
 
 
@@ -27,7 +25,6 @@ def score_fitted(detector: AnomalyDetector, vectors: NDArray[np.float32]) -> NDA
     numbers, _ = nearest_of_all(vectors, CANDIDATES + 1)
     explained, weights = np.asarray(detector.explained), np.asarray(detector.multiplicities)
     found = np.array([_left_out(vectors, explained, weights, point, near) for point, near in enumerate(numbers)])
-    found = np.round(found, DECIMALS)
     order = np.argsort(found, kind="stable")
     below = np.concatenate([[0], np.cumsum(weights[order])])
     return np.asarray(below[np.searchsorted(found[order], found)] / max(int(weights.sum()), 1))
@@ -40,11 +37,11 @@ def _left_out(
     point: int,
     nearest: NDArray[np.int64],
 ) -> float:
-    """Mean log distance of one analysis of ``point`` to all others; its own repeats are the nearest of them."""
+    """The unusualness of one analysis of ``point`` among all others; its own repeats are the nearest of them."""
     others = np.concatenate([[point], nearest[nearest != point]])
-    weights = clipped(multiplicities[others] - (others == point), CANDIDATES)
+    weights = multiplicities[others] - (others == point)
     if not weights.sum():
         return 0.0  # a corpus of one: there is nothing to be unlike
-    scaled: NDArray[Any] = vectors[others].astype(np.float64) * explained[others, None]
-    distances = np.sqrt(((scaled - scaled[0]) ** 2).sum(axis=1))
-    return mean_log_distance(distances, weights)
+    own = float(explained[point])
+    distances = explained_distances(vectors[point], own, vectors[others], explained[others])
+    return unusualness(own, distances, weights)

@@ -7,13 +7,11 @@ answered for by the rest (cross-fitting; Vovk, "Cross-conformal predictors", 201
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.anomaly import CANDIDATES, DECIMALS, clipped, mean_log_distance
+from cuckoo_ml_plugin.anomaly import CANDIDATES, explained_distances, unusualness
 from cuckoo_ml_plugin.settings import SEED, VectorSettings
 from cuckoo_ml_plugin.vectors import Recipe
 from cuckoo_ml_plugin.vectors_fit import embed_all, fit_embedding
@@ -24,7 +22,7 @@ SAMPLE = 10_000
 _BLOCK = 20_000_000
 
 
-def held_back_distances(
+def held_back_unusualness(
     tokens: csr_matrix,
     hashes: NDArray[np.uint64],
     kinds: NDArray[np.uint8],
@@ -33,7 +31,7 @@ def held_back_distances(
     settings: VectorSettings,
     left_out: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Mean log distances (ascending) of analyses to those of the other folds, by the other folds' embedding.
+    """The unusualness (ascending) of analyses among those of the other folds, by the other folds' embedding.
 
     Args:
         tokens: (n, v) binary; hashes, kinds, left_out: (v,); multiplicities: (n,) analyses of each behaviour.
@@ -49,7 +47,7 @@ def held_back_distances(
         _answers(tokens, hashes, kinds, of_analysis[fold != one], of_analysis[fold == one], recipe, settings, left_out)
         for one in range(FOLDS)
     ]
-    return np.sort(np.round(np.concatenate(answers), DECIMALS))
+    return np.sort(np.concatenate(answers))
 
 
 def _answers(
@@ -75,13 +73,8 @@ def _answers(
         best = np.argpartition(-similar, k - 1, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(similar, best, axis=1), axis=1, kind="stable")
         for row, near in enumerate(np.take_along_axis(best, order, axis=1), start):
-            found[row] = _answer(new_vectors[row], new_explained[row], vectors[near], explained[near], counts[near])
+            own = float(new_explained[row])
+            distances = explained_distances(new_vectors[row], own, vectors[near], explained[near])
+            found[row] = unusualness(own, distances, counts[near])
     return found
 
-
-def _answer(
-    vector: NDArray[Any], explained: float, vectors: NDArray[Any], shares: NDArray[Any], counts: NDArray[Any]
-) -> float:
-    away = vectors.astype(np.float64) * shares[:, None] - vector.astype(np.float64) * explained
-    distances = np.sqrt((away * away).sum(axis=1))
-    return mean_log_distance(distances, clipped(counts, CANDIDATES))

@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix
 from cuckoo_ml_plugin.anomaly import AnomalyDetector
 from cuckoo_ml_plugin.anomaly_fit import score_fitted
 from cuckoo_ml_plugin.behaviour import KINDS
-from cuckoo_ml_plugin.calibration import held_back_distances
+from cuckoo_ml_plugin.calibration import held_back_unusualness
 from cuckoo_ml_plugin.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.clustering_fit import fit_clustering
 from cuckoo_ml_plugin.corpus import Corpus, read_corpus
@@ -129,7 +129,7 @@ def fit_model(
         corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out
     )
     novelty_vectors, novelty_explained = embed_all(novelty, novelty_known, token_counts)
-    reference = held_back_distances(
+    reference = held_back_unusualness(
         corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out
     )
     detector = AnomalyDetector(multiplicities, novelty_explained, reference)
