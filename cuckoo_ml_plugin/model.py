@@ -38,6 +38,7 @@ from cuckoo_ml_plugin.vectors import Embedding
 
 DEFAULTS = Settings()
 _SAME_EXPLAINED = 1e-5
+_COUNT_REASONS = 6  # the counts furthest from what is usual; more would drown the other reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +249,7 @@ class Model:
                 low_probability=anomaly.low_probability,
             ),
             *label_reasons(label, name, facts.labels if facts else {}),
-            *self.fences.abnormal(behaviour.counts),
+            *self.fences.abnormal(behaviour.counts)[:_COUNT_REASONS],
         ]
 
     def _similar(

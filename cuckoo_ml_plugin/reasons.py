@@ -49,6 +49,7 @@ class CountFences:
             known = counts[np.isfinite(counts[:, i]), i]
             if len(known) >= ENOUGH:
                 quantiles[i] = np.quantile(known, _QUANTILES)
+                quantiles[i, [1, 5]] = np.quantile(known, [0.01, 0.99], method="nearest")  # a count that there is
         return cls(tuple(names), quantiles)
 
     def abnormal(self, counts: Mapping[str, float]) -> list[Reason]:

@@ -64,6 +64,9 @@ def show_changes(facts: dict[str, Any]) -> None:
         (change["kind"], change["cluster"], change["name"], f"{change['size']:,}", change["other"])
         for change in facts["changes"]
     ]
+    if not facts["before"]:
+        answers.print(safe(f"Model {facts['id']}: the first one, with {len(rows)} clusters."))
+        return
     title = f"Model {facts['id']}: {facts['survived']} clusters kept"
     answers.print(table(title, ["what", "cluster", "name", "analyses", "from / into"], rows, numbers=[3]))
     if facts["compared"]:
