@@ -40,24 +40,36 @@ class Frequencies:
         corpus: (v,) analyses.
         starts: (c + 1,) where each cluster's entries begin.
         columns, counts: the tokens that at least ``MIN_SHARE`` of a cluster show (ascending in each), and how many do.
+        rare_hashes, rare_counts: tokens that the model does not know, as too few analyses show them (ascending), and
+            how many do.
     """
 
     corpus: NDArray[np.int64]
     starts: NDArray[np.int64]
     columns: NDArray[np.int32]
     counts: NDArray[np.int32]
+    rare_hashes: NDArray[np.uint64]
+    rare_counts: NDArray[np.int32]
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Frequencies:
         """The frequencies that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
         found = cls(**{name: arrays[name] for name in cls.__slots__})
-        if int(found.starts[-1]) != len(found.columns) or len(found.columns) != len(found.counts):
+        pairs = ((found.columns, found.counts), (found.rare_hashes, found.rare_counts))
+        if int(found.starts[-1]) != len(found.columns) or any(len(one) != len(other) for one, other in pairs):
             raise ValueError("The frequencies' arrays do not belong together.")
         return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything that :meth:`from_arrays` needs, by name."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+    def of_rare(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """How many fitted analyses show each of the tokens (t,) that the model does not know."""
+        if not len(self.rare_hashes):
+            return np.zeros(len(hashes), np.int64)
+        places = np.minimum(np.searchsorted(self.rare_hashes, hashes), len(self.rare_hashes) - 1)
+        return np.where(self.rare_hashes[places] == hashes, self.rare_counts[places], 0).astype(np.int64)
 
     def in_cluster(self, cluster: int, columns: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many analyses of a cluster show each of the tokens; 0 for those too few to be kept."""

@@ -174,7 +174,11 @@ class Model:
         columns, places = self._known(hashes)
         vector = self.embedding.embed(columns, len(hashes)).vector
         placement = self.clustering.place(vector)
-        unusual = self._unusual(columns, len(hashes))
+        shown = np.zeros(len(hashes), np.int64)  # how many fitted analyses show each token
+        shown[places] = self.frequencies.corpus[columns]
+        strange = np.flatnonzero(shown == 0)
+        shown[strange] = self.frequencies.of_rare(hashes[strange])
+        unusual = self._unusual(columns, len(hashes), int(np.count_nonzero(shown)))
         cluster = self._cluster(placement)
         reasons = self._reasons(placement, unusual, behaviour, label, anomaly)
         anomalous = unusual.score >= anomaly.threshold
@@ -189,7 +193,7 @@ class Model:
                 reasons=reasons,
             ),
             similar=self._similar(columns, placement, analysis, scoring.similar),
-            evidence=self._evidence(behaviour, columns, places, placement.cluster, anomalous, scoring.evidence),
+            evidence=self._evidence(behaviour, columns, places, shown, placement.cluster, anomalous, scoring.evidence),
             counts=behaviour.counts,
         )
 
@@ -203,7 +207,7 @@ class Model:
         order = np.argsort(columns[places], kind="stable")
         return columns[places][order], places[order]
 
-    def _unusual(self, columns: NDArray[np.int64], tokens: int) -> AnomalyScore:
+    def _unusual(self, columns: NDArray[np.int64], tokens: int, seen: int) -> AnomalyScore:
         embedded = self.novelty.embed(columns, tokens)
         neighbours, distances = self.novelty_index.nearest(embedded.vector, NOVELTY_CANDIDATES + 1)
         fitted = None
@@ -214,7 +218,7 @@ class Model:
         if fitted is not None and self.detector.multiplicities[fitted] == 1:
             neighbours = neighbours[1:]  # it was fitted itself, and must not be what it is compared with
         vectors = self.novelty_vectors[neighbours]
-        found = self.detector.score(embedded.vector, embedded.explained, len(columns), tokens, neighbours, vectors)
+        found = self.detector.score(embedded.vector, embedded.explained, seen, tokens, neighbours, vectors)
         return found if fitted is None else replace(found, score=float(self.fitted_scores[fitted]))
 
     def _cluster(self, placement: Placement) -> ClusterFinding | None:
@@ -283,21 +287,22 @@ class Model:
         behaviour: Behaviour,
         columns: NDArray[np.int64],
         places: NDArray[np.int64],
+        shown: NDArray[np.int64],
         cluster: int,
         anomalous: bool,
         k: int,
     ) -> list[Evidence]:
         analyses = max(int(self.facts["analyses"]), 1)
-        in_corpus = self.frequencies.corpus[columns] / analyses
+        in_corpus = shown / analyses
         in_cluster = np.zeros(len(columns))
         if cluster != NOISE:
             in_cluster = self.frequencies.in_cluster(cluster, columns) / max(self.clusters[cluster].size, 1)
         if cluster != NOISE and not anomalous:
             tokens = [behaviour.tokens[i] for i in places]
-            return cluster_evidence(tokens, self.embedding.kinds[columns], in_cluster, in_corpus, k)
-        shares, within = np.zeros(len(behaviour.tokens)), np.zeros(len(behaviour.tokens))
-        shares[places], within[places] = in_corpus, in_cluster
-        return rarest_evidence(behaviour.tokens, behaviour.kind_ids(), within, shares, k)
+            return cluster_evidence(tokens, self.embedding.kinds[columns], in_cluster, in_corpus[places], k)
+        within = np.zeros(len(behaviour.tokens))
+        within[places] = in_cluster
+        return rarest_evidence(behaviour.tokens, behaviour.kind_ids(), within, in_corpus, k)
 
     def with_facts(self, **facts: Any) -> Model:
         """The same model with other facts."""

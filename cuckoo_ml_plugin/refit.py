@@ -35,7 +35,7 @@ from cuckoo_ml_plugin.records import FindingRecord
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.similarity import TokenRows
 from cuckoo_ml_plugin.store import Store
-from cuckoo_ml_plugin.vectors import FOR_CLUSTERS, FOR_NOVELTY
+from cuckoo_ml_plugin.vectors import FOR_CLUSTERS, FOR_NOVELTY, Embedding
 from cuckoo_ml_plugin.vectors_fit import embed_all, fit_embedding
 
 Report = Callable[[str, str], None]
@@ -135,7 +135,7 @@ def fit_model(
     detector = AnomalyDetector(multiplicities, novelty_explained, reference)
     say("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
     lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), _old(before))
-    frequencies = _frequencies(known, multiplicities, clustering)
+    frequencies = _frequencies(corpus, embedding, known, clustering)
     fitted_at = datetime.now(timezone.utc)
     rows = TokenRows(known.indptr.astype(np.int64), known.indices.astype(np.int32))
     members = [Member(*one) for one in zip(corpus.analyses, corpus.sha256, corpus.labels, strict=True)]
@@ -204,8 +204,10 @@ def _old(before: Model | None) -> OldClusters | None:
     return OldClusters(of_analysis, {one.id: one.name for one in before.clusters}, int(before.facts["next_cluster"]))
 
 
-def _frequencies(known: csr_matrix, multiplicities: NDArray[np.int64], clustering: Clustering) -> Frequencies:
-    corpus = np.asarray(known.T @ multiplicities.astype(np.float64)).ravel().astype(np.int64)
+def _frequencies(corpus: Corpus, embedding: Embedding, known: csr_matrix, clustering: Clustering) -> Frequencies:
+    multiplicities = corpus.multiplicities
+    every = np.asarray(corpus.tokens.T @ multiplicities.astype(np.float64)).ravel().astype(np.int64)
+    in_vocabulary = np.isin(corpus.hashes, embedding.hashes, assume_unique=True)
     starts, columns, counts = [0], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
     order = np.argsort(clustering.labels, kind="stable")
     bounds = np.searchsorted(clustering.labels[order], np.arange(clustering.clusters + 1))
@@ -216,7 +218,14 @@ def _frequencies(known: csr_matrix, multiplicities: NDArray[np.int64], clusterin
         columns.append(kept.astype(np.int32))
         counts.append(shown[kept].astype(np.int32))
         starts.append(starts[-1] + len(kept))
-    return Frequencies(corpus, np.array(starts, np.int64), np.concatenate(columns), np.concatenate(counts))
+    return Frequencies(
+        corpus=every[in_vocabulary],
+        starts=np.array(starts, np.int64),
+        columns=np.concatenate(columns),
+        counts=np.concatenate(counts),
+        rare_hashes=corpus.hashes[~in_vocabulary],
+        rare_counts=every[~in_vocabulary].astype(np.int32),
+    )
 
 
 def _cluster_facts(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary
-from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, progress_bar, safe, share, table
+from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, progress_bar, safe, share, short, table
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
 from cuckoo_ml_plugin.finding import Finding, seed_section
@@ -86,7 +86,7 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
         answer_json(finding.similar)
         return
     rows = [
-        (one["analysis"], share(one["similarity"]), one["cluster"], one["label"], one["sha256"])
+        (one["analysis"], share(one["similarity"]), one["cluster"], one["label"], short(one["sha256"]))
         for one in finding.similar
     ]
     columns = ["analysis", "similarity", "cluster", "label", "SHA-256"]

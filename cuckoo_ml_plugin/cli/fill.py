@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cuckoo_ml_plugin.cli.show import answer_json, answers, progress_bar, safe, table
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.home import Home
+
+if TYPE_CHECKING:
+    from cuckoo_ml_plugin.intake import ImportResult
 
 
 @click.command("import")
@@ -27,6 +31,7 @@ def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int 
     engine = Engine(home)
     with progress_bar("Importing") as tell:
         result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=tell)
+    nothing = not result.read and not result.skipped
     if as_json:
         answer_json(
             {
@@ -41,7 +46,13 @@ def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int 
                 "bad_label_lines": [{"line": line, "reason": reason} for line, reason in result.bad_label_lines],
             }
         )
-        return
+    else:
+        _show_import(result, labels)
+    if nothing and result.unreadable:
+        raise click.exceptions.Exit(1)
+
+
+def _show_import(result: ImportResult, labels: Path | None) -> None:
     rows = [
         ("read", result.read),
         ("stored", result.stored),

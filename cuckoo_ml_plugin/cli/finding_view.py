@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from cuckoo_ml_plugin.cli.show import answers, safe, share, table
+from cuckoo_ml_plugin.cli.show import answers, safe, share, short, table
 from cuckoo_ml_plugin.finding import Finding
 
 
@@ -21,7 +21,7 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
         answers.print(safe(f"  - {reason['text']}", 400), soft_wrap=True)
     if finding.similar:
         rows = [
-            (one["analysis"], share(one["similarity"]), one["cluster"], one["label"], one["sha256"])
+            (one["analysis"], share(one["similarity"]), one["cluster"], one["label"], short(one["sha256"]))
             for one in finding.similar
         ]
         answers.print(table("Similar", ["analysis", "similarity", "cluster", "label", "SHA-256"], rows, numbers=[1]))

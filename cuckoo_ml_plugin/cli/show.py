@@ -44,6 +44,11 @@ def share(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+def short(sha256: str | None) -> str:
+    """The start of a hash: enough to tell files apart, and to search for."""
+    return f"{sha256[:16]}…" if sha256 else ""
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Any]:
     """A bar on standard error; gives a function to call with (done, total)."""
