@@ -1,0 +1,56 @@
+"""Stores of any size for the benchmarks: real behaviour, perturbed as another variant in another run would differ.
+
+Every analysis made is distinct. Real corpora hold many repeats, which a fit takes as one: this is the harder case.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import orjson
+from riss import read_riss
+
+from cuckoo_ml_plugin.behaviour import Behaviour, extract
+from cuckoo_ml_plugin.demo.perturb import perturb
+from cuckoo_ml_plugin.packing import pack
+from cuckoo_ml_plugin.records import AnalysisRecord
+from cuckoo_ml_plugin.report import report_from_results
+from cuckoo_ml_plugin.settings import SEED
+from cuckoo_ml_plugin.store import Store
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+_BATCH = 2_000
+
+
+def real_behaviours(data: Path, cape_share: float = 0.0) -> list[tuple[str, Behaviour]]:
+    """Family and behaviour of RISS's samples; full CAPE reports repeated until they are about ``cape_share`` of all."""
+    found = [(sample.family, extract(report_from_results(sample.report))) for sample in read_riss(data / "riss")]
+    if cape_share:
+        paths = sorted((data / "cape").glob("*.json.gz"))
+        reports = [extract(report_from_results(orjson.loads(gzip.decompress(path.read_bytes())))) for path in paths]
+        repeats = max(1, round(len(found) * cape_share / (1 - cape_share) / max(len(reports), 1)))
+        found += [("cape", behaviour) for behaviour in reports for _ in range(repeats)]
+    return [(family, behaviour) for family, behaviour in found if behaviour.has_behaviour]
+
+
+def perturbed_records(behaviours: list[tuple[str, Behaviour]], analyses: int) -> Iterator[AnalysisRecord]:
+    """That many analyses, each a perturbed copy of one of the behaviours, in turn."""
+    rng = Random(SEED)
+    order = list(range(len(behaviours)))
+    rng.shuffle(order)
+    others = [behaviour.tokens for _, behaviour in behaviours]
+    for number in range(analyses):
+        family, behaviour = behaviours[order[number % len(order)]]
+        packed = pack(perturb(behaviour.tokens, rng, others=others), behaviour.counts)
+        yield AnalysisRecord(f"{number}", packed, True, host="cuckoo2", labels={"host": family})
+
+
+def fill(store: Store, behaviours: list[tuple[str, Behaviour]], analyses: int) -> None:
+    """Put that many perturbed analyses into a store."""
+    records = perturbed_records(behaviours, analyses)
+    while batch := list(islice(records, _BATCH)):
+        store.put(batch)
