@@ -53,11 +53,8 @@ def refit_once(folder: Path) -> None:
 def measure(folder: Path) -> dict[str, object]:
     """Refit in a process of two cores, and the greatest memory that it and its workers held at once, in GB."""
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(CORES))
-    cores = sorted(os.sched_getaffinity(0))[:CORES]
-    process = subprocess.Popen(
-        [sys.executable, __file__, "--one", str(folder)], stdout=subprocess.PIPE, text=True, env=environment,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    )  # fmt: skip
+    command = [sys.executable, __file__, "--one", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     peak = 0.0
     done = threading.Event()
 
@@ -111,6 +108,7 @@ def main() -> None:
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
         refit_once(options.one)
         return
     with tempfile.TemporaryDirectory() as temporary:

@@ -20,14 +20,20 @@ def score_fitted(detector: AnomalyDetector, vectors: NDArray[np.float32]) -> NDA
     Returns:
         (n,) in [0, 1].
     """
-    if not len(vectors):
-        return np.zeros(0)
-    numbers, _ = nearest_of_all(vectors, CANDIDATES + 1)
-    explained, weights = np.asarray(detector.explained), np.asarray(detector.multiplicities)
-    found = np.array([_left_out(vectors, explained, weights, point, near) for point, near in enumerate(numbers)])
+    weights = np.asarray(detector.multiplicities)
+    found = left_out_unusualness(vectors, np.asarray(detector.explained), weights)
     order = np.argsort(found, kind="stable")
     below = np.concatenate([[0], np.cumsum(weights[order])])
     return np.asarray(below[np.searchsorted(found[order], found)] / max(int(weights.sum()), 1))
+
+
+def left_out_unusualness(
+    vectors: NDArray[np.float32], explained: NDArray[np.float32], multiplicities: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The unusualness (n,) of one analysis of each fitted point among all others."""
+    numbers, _ = nearest_of_all(vectors, CANDIDATES + 1)
+    found = [_left_out(vectors, explained, multiplicities, point, near) for point, near in enumerate(numbers)]
+    return np.array(found, np.float64)
 
 
 def _left_out(

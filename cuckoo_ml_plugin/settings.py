@@ -103,7 +103,7 @@ def load_settings(path: Path) -> Settings:
     Raises:
         SettingsError: the file cannot be read, or a section, key or value is not one of ours.
     """
-    parser = configparser.ConfigParser(interpolation=None)
+    parser = configparser.ConfigParser(interpolation=None, default_section="\0")
     try:
         with path.open(encoding="utf-8-sig") as file:
             parser.read_file(file)

@@ -49,20 +49,9 @@ def running_server(programs: Path) -> Iterator[str]:
         if os.geteuid() == 0:
             server_user = pwd.getpwnam("postgres")
             os.chown(folder, server_user.pw_uid, server_user.pw_gid)
-        _run(
-            programs / "initdb",
-            "-D",
-            data,
-            "-U",
-            "tester",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale",
-            "C.UTF-8",
-            "--no-sync",
-        )
+        # A dictionary's order of text, not the bytes': what the store must not depend on.
+        order = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
+        _run(programs / "initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync", *order)
         options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c max_connections=50"
         _run(programs / "pg_ctl", "-D", data, "-w", "-t", "60", "-l", folder / "log", "-o", options, "start")
         try:

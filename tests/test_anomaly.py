@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuckoo_ml_plugin.anomaly import AnomalyDetector, AnomalyScore
-from cuckoo_ml_plugin.anomaly_fit import fit_anomaly
+from cuckoo_ml_plugin.anomaly_fit import left_out_unusualness
 from cuckoo_ml_plugin.reasons import CountFences, cluster_reasons, label_reasons, novelty_reasons
 
 TOKENS, DIMENSIONS = 120, 12
@@ -42,7 +42,11 @@ class Corpus:
         unique, counts = np.unique(rows, axis=0, return_counts=True)
         self.points = unique
         self.point_vectors = self.vectors(unique)
-        return fit_anomaly(self.point_vectors, np.ones(len(unique)), counts)
+        explained = np.ones(len(unique), np.float32)
+        if len(rows) < 2:
+            return AnomalyDetector(counts, explained, np.zeros(0))
+        reference = left_out_unusualness(self.point_vectors.astype(np.float32), explained, counts)
+        return AnomalyDetector(counts, explained, np.sort(np.repeat(reference, counts)))
 
     def score(self, detector: AnomalyDetector, row: np.ndarray, unknown: int = 0) -> AnomalyScore:
         vector = self.vectors(row[None])[0]

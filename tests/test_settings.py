@@ -100,11 +100,7 @@ def test_a_bad_number_is_named_with_its_file(tmp_path: Path, section: str, key: 
         ("[clustering]\nalgorithm = kmeans\n", "hdbscan, dbscan"),
         ("[clustering]\nmin_clusters = 5\n", "min_clusters"),
         ("[clusters]\nmin_cluster_size = 5\n", "[clusters]"),
-        pytest.param(
-            "[DEFAULT]\ncertainty = 0.9\n",
-            "DEFAULT",
-            marks=pytest.mark.xfail(reason="configparser takes [DEFAULT] for its own: settings.py, default_section"),
-        ),
+        ("[DEFAULT]\ncertainty = 0.9\n", "DEFAULT"),
         ("certainty = 0.9\n", "INI"),
         ("[clustering]\ncertainty = 0.9\ncertainty = 0.8\n", "certainty"),
         ("[clustering]\ncertainty\n", "INI"),
