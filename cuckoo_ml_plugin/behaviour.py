@@ -7,6 +7,7 @@ lists them, with the features of CuckooML that they cover.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -66,8 +67,14 @@ class Behaviour:
 
     def kind_ids(self) -> NDArray[np.uint8]:
         """The index in :data:`KINDS` of each token's kind, shape ``(len(tokens),)``."""
-        kinds = [_KIND_INDEX[kind_of(token)] for token in self.tokens]
-        return np.array(kinds, dtype=np.uint8)
+        kinds = np.zeros(len(self.tokens), dtype=np.uint8)
+        start = 0
+        while start < len(self.tokens):  # tokens are sorted: those of a kind stand together
+            kind = kind_of(self.tokens[start])
+            end = bisect_left(self.tokens, f"{kind};", start)  # the character that follows the colon
+            kinds[start:end] = _KIND_INDEX[kind]
+            start = end
+        return kinds
 
     @property
     def has_behaviour(self) -> bool:

@@ -100,6 +100,7 @@ def _strength(in_cluster: NDArray[Any], in_corpus: NDArray[Any], kinds: NDArray[
 
 def cluster_evidence(
     tokens: Sequence[str],
+    places: NDArray[np.int64],
     kinds: NDArray[np.uint8],
     in_cluster: NDArray[np.float64],
     in_corpus: NDArray[np.float64],
@@ -108,12 +109,12 @@ def cluster_evidence(
     """The (at most k) tokens of an analysis that tie it to its cluster most, strongest first.
 
     Args:
-        tokens: the analysis' known tokens; kinds: (t,) their kinds.
+        tokens: all its tokens; places: (t,) where the known ones stand among them; kinds: (t,) their kinds.
         in_cluster, in_corpus: (t,) the share of analyses that show each.
     """
     strength = _strength(in_cluster, in_corpus, kinds)
     best = [i for i in np.argsort(-strength, kind="stable")[:k] if strength[i] > 0]
-    return [_piece(tokens[i], in_cluster[i], in_corpus[i]) for i in best]
+    return [_piece(tokens[places[i]], in_cluster[i], in_corpus[i]) for i in best]
 
 
 def rarest_evidence(

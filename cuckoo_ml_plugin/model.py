@@ -253,7 +253,7 @@ class Model:
                 low_probability=anomaly.low_probability,
             ),
             *label_reasons(label, name, facts.labels if facts else {}),
-            *self.fences.abnormal(behaviour.counts)[:_COUNT_REASONS],
+            *self.fences.abnormal(behaviour.counts, _COUNT_REASONS),
         ]
 
     def _similar(
@@ -298,8 +298,8 @@ class Model:
         if cluster != NOISE:
             in_cluster = self.frequencies.in_cluster(cluster, columns) / max(self.clusters[cluster].size, 1)
         if cluster != NOISE and not anomalous:
-            tokens = [behaviour.tokens[i] for i in places]
-            return cluster_evidence(tokens, self.embedding.kinds[columns], in_cluster, in_corpus[places], k)
+            kinds = self.embedding.kinds[columns]
+            return cluster_evidence(behaviour.tokens, places, kinds, in_cluster, in_corpus[places], k)
         within = np.zeros(len(behaviour.tokens))
         within[places] = in_cluster
         return rarest_evidence(behaviour.tokens, behaviour.kind_ids(), within, in_corpus, k)

@@ -52,22 +52,24 @@ class CountFences:
                 quantiles[i, [1, 5]] = np.quantile(known, [0.01, 0.99], method="nearest")  # a count that there is
         return cls(tuple(names), quantiles)
 
-    def abnormal(self, counts: Mapping[str, float]) -> list[Reason]:
-        """``abnormal_count_outlier`` and ``abnormal_count_suspect`` reasons, the furthest outside first.
+    def abnormal(self, counts: Mapping[str, float], limit: int | None = None) -> list[Reason]:
+        """At most ``limit`` ``abnormal_count_outlier`` and ``abnormal_count_suspect`` reasons, the furthest out first.
 
         Where at least half of the corpus has one and the same value (interquartile range 0), Tukey's fences would call
         every other value abnormal. There suspect means outside the middle 98 %, outlier outside all that was seen.
         """
-        found: list[tuple[float, Reason]] = []
-        for name, row in zip(self.names, self.quantiles, strict=True):
+        found: list[tuple[float, str, str, list[float]]] = []
+        for name, row in zip(self.names, self.quantiles.tolist(), strict=True):
             value = counts.get(name)
-            if value is None or not math.isfinite(value) or np.isnan(row[0]):
+            if value is None or not math.isfinite(value) or math.isnan(row[0]):
                 continue
             verdict, excess = _verdict(float(value), row)
             if verdict:
-                text = _count_text(name, float(value), row)
-                found.append((excess, Reason(kind=f"abnormal_count_{verdict}", text=text, value=value)))
-        return [reason for _, reason in sorted(found, key=lambda pair: (-pair[0], pair[1]["text"]))]
+                found.append((-excess, name, verdict, row))
+        return [
+            Reason(kind=f"abnormal_count_{verdict}", text=_count_text(name, counts[name], row), value=counts[name])
+            for _, name, verdict, row in sorted(found)[:limit]
+        ]
 
 
 def cluster_reasons(
@@ -131,9 +133,9 @@ def novelty_reasons(anomaly: AnomalyScore, threshold: float) -> list[Reason]:
     return [Reason(kind="novel_behaviour", text=text, value=anomaly.score)]
 
 
-def _verdict(value: float, row: NDArray[np.float64]) -> tuple[str, float]:
+def _verdict(value: float, row: Sequence[float]) -> tuple[str, float]:
     """Suspect, outlier or "" and by how many spreads the value lies outside."""
-    lowest, p1, q1, _, q3, p99, highest = (float(q) for q in row)
+    lowest, p1, q1, _, q3, p99, highest = row
     spread = q3 - q1
     if spread > 0:
         excess = max(q1 - value, value - q3) / spread
@@ -144,8 +146,8 @@ def _verdict(value: float, row: NDArray[np.float64]) -> tuple[str, float]:
     return ("suspect" if not p1 <= value <= p99 else ""), excess
 
 
-def _count_text(name: str, value: float, row: NDArray[np.float64]) -> str:
-    _, p1, q1, _, q3, p99, _ = (float(q) for q in row)
+def _count_text(name: str, value: float, row: Sequence[float]) -> str:
+    _, p1, q1, _, q3, p99, _ = row
     words = name.replace("_", " ").capitalize()
     middle = f"{_number(q1)} to {_number(q3)}" if q3 > q1 else _number(q1)
     usual = f"half of the corpus has {middle}"

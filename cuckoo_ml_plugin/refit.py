@@ -270,7 +270,8 @@ def _cluster_words(
     tokens = [words[int(model.embedding.hashes[c])] for c in columns]
     in_cluster = model.frequencies.in_cluster(cluster, columns) / max(len(members), 1)
     in_corpus = model.frequencies.corpus[columns] / len(corpus.analyses)
-    return cluster_evidence(tokens, model.embedding.kinds[columns], in_cluster, in_corpus, 15)
+    places = np.arange(len(tokens))
+    return cluster_evidence(tokens, places, model.embedding.kinds[columns], in_cluster, in_corpus, 15)
 
 
 def _model_id(model: Model, fitted_at: datetime) -> str:

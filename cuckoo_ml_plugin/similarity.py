@@ -50,9 +50,9 @@ class TokenRows:
         """
         shown = np.zeros(vocabulary, np.bool_)
         shown[columns] = True
-        found = np.zeros(len(points))
-        for i, point in enumerate(points):
-            theirs = self.columns[self.starts[point] : self.starts[point + 1]]
-            common = int(np.count_nonzero(shown[theirs]))
-            found[i] = common / max(len(columns) + len(theirs) - common, 1)
-        return found
+        rows = zip(self.starts[points].tolist(), self.starts[points + 1].tolist(), strict=True)
+        parts = [self.columns[first:last] for first, last in rows]
+        ends = np.cumsum([0, *map(len, parts)])
+        common = np.concatenate([[0], np.cumsum(shown[np.concatenate(parts)])])[ends] if parts else ends
+        shared = np.diff(common)
+        return np.asarray(shared / np.maximum(len(columns) + np.diff(ends) - shared, 1))
