@@ -110,7 +110,8 @@ def load_settings(path: Path) -> Settings:
     except FileNotFoundError:
         return Settings()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error}); check its permissions and encoding.") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"{path}: cannot be read ({reason}); check its permissions and encoding.") from error
     except configparser.Error as error:
         why = str(error).splitlines()[0]
         raise SettingsError(f"{path}: is not an INI file ({why}); compare it with conf/cuckooml.conf.") from error

@@ -1,0 +1,142 @@
+"""A power cut, an impatient admin, a full disk: whatever ends an import or a refit, nothing that was stored is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command import cuckoo_ml
+
+from cuckoo_ml_plugin.demo import DemoCorpus, generate
+from cuckoo_ml_plugin.model import Model
+from cuckoo_ml_plugin.model_files import current_id
+from cuckoo_ml_plugin.settings import SEED
+from cuckoo_ml_plugin.store import Store
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+KILLS = 6
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> DemoCorpus:
+    return generate(tmp_path_factory.mktemp("demo"), analyses=120)
+
+
+@pytest.fixture(scope="module")
+def fitted(corpus: DemoCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a model."""
+    home = tmp_path_factory.mktemp("home")
+    assert cuckoo_ml(home, "import", *corpus.import_paths).code == 0
+    assert cuckoo_ml(home, "refit").code == 0
+    return home
+
+
+def start(home: Path, *arguments: object, limit_files_to: int | None = None) -> subprocess.Popen[str]:
+    """A ``cuckoo-ml`` process in a group of its own, its workers in it."""
+    program = "from cuckoo_ml_plugin.cli import main; main()"
+    if limit_files_to is not None:  # bytes of any file: the nearest thing to a full disk that needs no disk
+        program = (
+            f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+            f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_files_to}, {limit_files_to})); {program}"
+        )
+    command = [sys.executable, "-c", program, "--home", str(home), *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def seconds_of(home: Path, *arguments: object) -> float:
+    began = time.monotonic()
+    process = start(home, *arguments)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return time.monotonic() - began
+
+
+def kill_after(process: subprocess.Popen[str], seconds: float) -> None:
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+
+def stored_ids(home: Path) -> set[str]:
+    with Store.open(home / "store.db") as store:
+        return {one.analysis for one in store.analyses_in_order() if one.unpack()}
+
+
+def test_an_import_killed_at_any_moment_is_resumed_by_repeating_it(corpus: DemoCorpus, tmp_path: Path) -> None:
+    whole = seconds_of(tmp_path / "measure", "import", *corpus.import_paths)
+    moments = random.Random(SEED)
+    for number in range(KILLS):
+        home = tmp_path / str(number)
+        known: set[str] = set()
+        for share in (moments.uniform(0.2, 0.6), moments.uniform(0.5, 1.0)):
+            kill_after(start(home, "import", *corpus.import_paths), whole * share)
+            now = stored_ids(home)
+            assert known <= now, "what was stored is lost"
+            known = now
+        done = cuckoo_ml(home, "import", *corpus.import_paths, "--json")
+        assert done.code == 0
+        assert done.json["skipped"] == len(known)
+        assert stored_ids(home) == {one.name for one in corpus.fitted}
+
+
+def test_a_refit_killed_at_any_moment_leaves_the_old_model_in_force(
+    corpus: DemoCorpus, fitted: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(fitted, home, symlinks=True)
+    before, ids = current_id(home.joinpath("models")), stored_ids(home)
+    whole = seconds_of(fitted, "refit")
+    moments = random.Random(SEED)
+    for number in range(KILLS):
+        kill_after(start(home, "refit"), whole * (number + moments.random()) / KILLS)
+        in_force = current_id(home / "models")
+        assert in_force is not None
+        assert Model.load(home / "models" / "current").id == in_force
+        assert stored_ids(home) == ids
+    assert before is not None
+    assert (home / "models" / before).is_dir(), "a model that may be gone back to is gone"
+    done = cuckoo_ml(home, "refit", "--json")
+    assert done.code == 0, done.err
+    assert current_id(home / "models") == done.json["model"]["id"]
+    cuckoo_ml(home, "models", "prune")
+    left = {path.name for path in (home / "models").iterdir()}
+    listed = {one["id"] for one in cuckoo_ml(home, "models", "list", "--json").json}
+    assert left - listed <= {"current", ".refit.lock"}, "what a killed refit left lies around"
+
+
+@pytest.mark.parametrize("size", [20_000, 200_000])
+def test_a_refit_on_a_full_disk_says_so_and_leaves_the_old_model(fitted: Path, tmp_path: Path, size: int) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(fitted, home, symlinks=True)
+    before = current_id(home / "models")
+    process = start(home, "refit", limit_files_to=size)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, errors
+    said = [line for line in errors.splitlines() if line.startswith("Error: ")]
+    assert len(said) == 1
+    assert "Traceback" not in errors
+    assert current_id(home / "models") == before
+    assert Model.load(home / "models" / "current").id == before
+    assert cuckoo_ml(home, "refit").code == 0
+
+
+def test_ctrl_c_ends_an_import_with_a_word_and_without_a_traceback(corpus: DemoCorpus, tmp_path: Path) -> None:
+    process = start(tmp_path, "import", *corpus.import_paths)
+    while not (tmp_path / "store.db").exists():
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the import was done before it was interrupted")
+    assert process.returncode in (1, 130)
+    assert "Interrupted" in errors
+    assert cuckoo_ml(tmp_path, "import", *corpus.import_paths).code == 0
