@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from command import cuckoo_ml
 from needs import skip_or_fail
+
+from cuckoo_ml_plugin.demo import DemoCorpus, generate
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.append(str(REPOSITORY / "benchmarks"))  # the reader of a research corpus is theirs
@@ -32,3 +37,31 @@ def riss(shared_data: Path) -> list[tuple[str, tuple[str, ...]]]:
 
     samples = read_riss(shared_data / "riss")
     return [(sample.family, tuple(extract(report_from_results(sample.report)).tokens)) for sample in samples]
+
+
+@dataclass(frozen=True)
+class DemoHome:
+    """The demo's corpus, imported and fitted."""
+
+    corpus: DemoCorpus
+    home: Path
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoHome:
+    """A home that several stories ask; none may change it."""
+    folder = tmp_path_factory.mktemp("demo")
+    corpus = generate(folder / "samples", analyses=200)
+    labels = folder / "labels.tsv"
+    labels.write_text("".join(f"{name}\t{label}\n" for name, label in corpus.labels.items()), encoding="utf-8")
+    for arguments in (("import", *corpus.import_paths, "--labels", labels), ("refit",)):
+        done = cuckoo_ml(folder / "home", *arguments)
+        assert done.code == 0, done.err
+    return DemoHome(corpus, folder / "home")
+
+
+@pytest.fixture
+def own_demo(demo: DemoHome, tmp_path: Path) -> DemoHome:
+    """A copy that a story may change."""
+    shutil.copytree(demo.home, tmp_path / "home", symlinks=True)
+    return DemoHome(demo.corpus, tmp_path / "home")
