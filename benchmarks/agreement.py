@@ -71,8 +71,8 @@ def main() -> None:
     options = parser.parse_args()
     vectors = riss_vectors(options.data)
     console = Console(width=110)
-    table = Table(title=f"Placement of {len(vectors) - len(vectors) * 4 // 5:,} held-back behaviours")
-    for name in ("settings", "same cluster", "only ours", "probability: greatest difference", "outlier: greatest", "mean"):
+    table = Table(title=f"Placement of {len(vectors) - len(vectors) * 4 // 5:,} held-back behaviours, and differences")
+    for name in ("settings", "same cluster", "only ours", "probability: greatest", "outlier: greatest", "mean"):
         table.add_column(name)
     for epsilon in (0.0, Settings().clustering.selection_epsilon):
         for size, samples in ((4, 1), (5, 5), (10, 3)):

@@ -4,12 +4,13 @@ A new vector is placed as ``hdbscan.approximate_predict`` and ``approximate_pred
 hdbscan, JOSS 2017): its nearest neighbour by mutual reachability says from which cluster of the condensed tree it
 departs, and at which density. Two differences are meant (``benchmarks/agreement.py`` counts them): where the selection
 epsilon joined two branches to one cluster, hdbscan (0.8) calls newcomers of all branches but one noise, though its own
-fit does not; and GLOSH scores below 0, of newcomers in a place denser than any, are 0. On top comes one dial: an analysis is assigned only when its *certainty*, the similarity
-to the nearest member times the similarity to the cluster's centroid, reaches a threshold. The same rule holds for what
-was fitted and for what is new, for HDBSCAN's members and for its noise, which goes to the cluster of its nearest
-clustered neighbour. The certainty is also the membership probability that is reported: HDBSCAN's own compares a member
-with the densest place of its cluster, and where a cluster holds repeats of one behaviour (half of a real corpus) that
-says next to nothing.
+fit does not; and GLOSH scores below 0, of newcomers in a place denser than any, are 0.
+
+On top comes one dial: an analysis is assigned only when its *certainty*, the similarity to the nearest member times the
+similarity to the cluster's centroid, reaches a threshold. The same rule holds for what was fitted and for what is new,
+for HDBSCAN's members and for its noise, which goes to the cluster of its nearest clustered neighbour. The certainty is
+also the membership probability that is reported: HDBSCAN's own compares a member with the densest place of its cluster,
+and where a cluster holds repeats of one behaviour (half of a real corpus) that says next to nothing.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class DemoHome:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoHome:
     """A home that several stories ask; none may change it."""
     folder = tmp_path_factory.mktemp("demo")
-    corpus = generate(folder / "samples", analyses=200)
+    corpus = generate(folder / "samples")  # as the demo command makes it
     labels = folder / "labels.tsv"
     labels.write_text("".join(f"{name}\t{label}\n" for name, label in corpus.labels.items()), encoding="utf-8")
     for arguments in (("import", *corpus.import_paths, "--labels", labels), ("refit",)):

@@ -1,0 +1,178 @@
+"""The admin's side: refit after refit, the analysts find the same clusters under the same names."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from command import cuckoo_ml
+from conftest import DemoHome
+
+from cuckoo_ml_plugin.lineage import OldClusters, follow
+from cuckoo_ml_plugin.model import Model
+from cuckoo_ml_plugin.model_files import current_id
+
+
+def digests(home: Path) -> dict[str, str]:
+    folder = home / "models" / "current"
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.npy")}
+
+
+def clusters(home: Path) -> dict[str, tuple[str, int]]:
+    return {one["id"]: (one["name"], one["size"]) for one in cuckoo_ml(home, "clusters", "--json").json}
+
+
+# -- the same again ----------------------------------------------------------------------------------------------------
+def test_the_same_corpus_gives_the_same_model_whatever_order_it_came_in(demo: DemoHome, tmp_path: Path) -> None:
+    labels = demo.home.parent / "labels.tsv"
+    for path in reversed(demo.corpus.import_paths):
+        assert cuckoo_ml(tmp_path, "import", path, "--labels", labels).code == 0
+    assert cuckoo_ml(tmp_path, "refit").code == 0
+    assert digests(tmp_path) == digests(demo.home)
+
+
+def test_a_refit_of_what_is_known_changes_no_cluster(own_demo: DemoHome) -> None:
+    before, model = clusters(own_demo.home), current_id(own_demo.home / "models")
+    done = cuckoo_ml(own_demo.home, "refit", "--json")
+    assert done.code == 0
+    assert clusters(own_demo.home) == before
+    assert (done.json["changes"], done.json["moved"]) == ([], 0)
+    assert done.json["survived"] == len(before)
+    assert current_id(own_demo.home / "models") != model
+
+
+def test_clusters_keep_their_id_and_name_when_analyses_are_added(own_demo: DemoHome) -> None:
+    before = clusters(own_demo.home)
+    cuckoo_ml(own_demo.home, "import", *[one.path for one in own_demo.corpus.new])
+    done = cuckoo_ml(own_demo.home, "refit", "--json")
+    after = clusters(own_demo.home)
+    kept = [name for name in before if name in after]
+    assert len(kept) >= len(before) - 1
+    assert all(before[name][0] == after[name][0] for name in kept)
+    assert {change["kind"] for change in done.json["changes"]} <= {"born", "split", "merged", "died"}
+
+
+# -- the story that is told --------------------------------------------------------------------------------------------
+def story(before: list[str | None], labels: list[int]) -> tuple[dict[str, str], list[tuple[str, str, str]], int]:
+    """Names of the new clusters' ids by number, the changes, and how many analyses moved."""
+    analyses = [str(number) for number in range(len(labels))]
+    names = {cluster: f"name of {cluster}" for cluster in before if cluster}
+    old = OldClusters(dict(zip(analyses, before, strict=False)), names, 10)
+    found = follow(analyses, np.array(labels), [None] * (max(labels) + 1), old)
+    changes = [(change.kind, change.cluster, change.other) for change in found.changes]
+    return dict(zip(map(str, range(9)), found.ids, strict=False)), changes, found.moved
+
+
+def test_a_split_a_merger_a_birth_and_a_death_are_told_as_such() -> None:
+    ids, changes, moved = story(["c1"] * 10, [0] * 6 + [1] * 4)
+    assert ids == {"0": "c1", "1": "c10"}
+    assert changes == [("split", "c10", "c1")]
+    assert moved == 4
+    ids, changes, moved = story(["c1"] * 6 + ["c2"] * 4, [0] * 10)
+    assert ids == {"0": "c1"}
+    assert changes == [("merged", "c2", "c1")]
+    assert moved == 4
+    ids, changes, moved = story([None] * 5 + ["c1"] * 5, [0] * 5 + [1] * 5)
+    assert ids == {"0": "c10", "1": "c1"}
+    assert changes == [("born", "c10", "")]
+    ids, changes, moved = story(["c1"] * 5 + ["c2"] * 5, [0] * 5 + [-1] * 5)
+    assert changes == [("died", "c2", "")]
+    assert moved == 5
+
+
+def test_a_number_that_was_a_clusters_is_never_given_again(own_demo: DemoHome) -> None:
+    model = Model.load(own_demo.home / "models" / "current")
+    numbers = {int(one.id[1:]) for one in model.clusters}
+    assert int(model.facts["next_cluster"]) > max(numbers)
+
+
+# -- when --------------------------------------------------------------------------------------------------------------
+def test_if_needed_says_why_or_why_not(own_demo: DemoHome) -> None:
+    home = own_demo.home
+    done = cuckoo_ml(home, "refit", "--if-needed")
+    assert done.code == 0
+    assert done.out.startswith("No refit. 0 analyses have come since the last fit on ")
+    cuckoo_ml(home, "import", *[one.path for one in own_demo.corpus.new])
+    assert "No refit. 6 analyses have come" in cuckoo_ml(home, "refit", "--if-needed").out
+    settings = home / "cuckooml.conf"
+    text = settings.read_text()
+    fewer = text.replace("new_analyses = 50", "new_analyses = 5").replace("new_share = 0.1", "new_share = 0")
+    settings.write_text(fewer)
+    done = cuckoo_ml(home, "refit", "--if-needed")
+    assert "Refit. 6 analyses have come since the last fit" in done.err
+    settings.write_text(text.replace("min_cluster_size = 4", "min_cluster_size = 5"))
+    done = cuckoo_ml(home, "refit", "--if-needed", "--json")
+    assert "Refit. The settings of the fit have changed." in done.err
+    assert done.json["refitted"] is True
+
+
+def test_if_needed_sees_drift(own_demo: DemoHome) -> None:
+    """New analyses that are all unlike anything known call for a refit before enough have come."""
+    from cuckoo_ml_plugin.records import FindingRecord
+    from cuckoo_ml_plugin.store import Store
+
+    cuckoo_ml(own_demo.home, "import", *[one.path for one in own_demo.corpus.new])
+    with Store.open(own_demo.home / "store.db") as store:
+        strange = [FindingRecord(one.name, "m", None, None, None, 0.99, True) for one in own_demo.corpus.new]
+        store.save_findings(strange)
+    done = cuckoo_ml(own_demo.home, "refit", "--if-needed")
+    assert "Refit. Drift: 6 of the 6 new analyses that were scored are anomalous" in done.err
+
+
+def test_too_few_analyses_are_not_fitted(demo: DemoHome, tmp_path: Path) -> None:
+    cuckoo_ml(tmp_path, "import", *[one.path for one in demo.corpus.fitted[:5]])
+    done = cuckoo_ml(tmp_path, "refit")
+    assert done.code == 1
+    assert "a model needs 20" in done.err.replace("\n", " ")
+    assert "No refit. There is no model yet" in cuckoo_ml(tmp_path, "refit", "--if-needed").out
+    scored = cuckoo_ml(tmp_path, "score", demo.corpus.new[0].path, "--json").json[0]
+    assert scored["status"] == "no_model"
+    assert "are needed" in scored["message"]
+
+
+def test_two_refits_never_run_at_once(own_demo: DemoHome) -> None:
+    before = current_id(own_demo.home / "models")
+    with (own_demo.home / "models" / ".refit.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = cuckoo_ml(own_demo.home, "refit")
+    assert done.code == 1
+    assert "another refit is running" in done.err
+    assert current_id(own_demo.home / "models") == before
+
+
+def test_dbscan_and_kinds_left_out_are_a_matter_of_settings(own_demo: DemoHome) -> None:
+    settings = own_demo.home / "cuckooml.conf"
+    text = settings.read_text()
+    settings.write_text(text.replace("algorithm = hdbscan", "algorithm = dbscan"))
+    assert cuckoo_ml(own_demo.home, "refit").code == 0
+    assert len(clusters(own_demo.home)) >= 5
+    scored = cuckoo_ml(own_demo.home, "score", own_demo.corpus.new[0].path, "--json").json[0]
+    assert scored["status"] == "scored"
+    settings.write_text(text.replace("leave_out =", "leave_out = string, no_such_kind"))
+    done = cuckoo_ml(own_demo.home, "refit")
+    assert done.code == 1
+    assert "no_such_kind" in done.err
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+def test_models_are_listed_gone_back_to_and_pruned(own_demo: DemoHome) -> None:
+    home = own_demo.home
+    first = current_id(home / "models")
+    for _ in range(2):
+        assert cuckoo_ml(home, "refit").code == 0
+    listed = cuckoo_ml(home, "models", "list", "--json").json
+    assert [one["current"] for one in listed] == [False, False, True]
+    assert cuckoo_ml(home, "models", "rollback").code == 0
+    assert current_id(home / "models") == listed[1]["id"]
+    assert cuckoo_ml(home, "models", "rollback", first).code == 0
+    assert current_id(home / "models") == first
+    for wrong in ("nothing", "../..", "."):
+        done = cuckoo_ml(home, "models", "rollback", wrong)
+        assert done.code == 1
+        assert done.err.count("Error: ") == 1
+    assert cuckoo_ml(home, "models", "rollback").code == 1, "there is none before the first"
+    cuckoo_ml(home, "models", "prune", "--keep", "1")
+    assert [one["id"] for one in cuckoo_ml(home, "models", "list", "--json").json] == [first]
+    assert cuckoo_ml(home, "score", own_demo.corpus.new[0].path).code == 0
