@@ -13,6 +13,8 @@ from cuckoo_ml_plugin.behaviour import KINDS
 
 MIN_SHARE = 0.25
 """Behaviour that fewer of a cluster's analyses show does not tie anything to it, and is not kept."""
+MOST_OF_A_KIND = 3
+"""Pieces of evidence of one kind, as long as there are others."""
 
 # What an analyst reads first. Sequences of calls and loose strings say little to a person: they come last.
 _READABLE = {
@@ -113,7 +115,7 @@ def cluster_evidence(
         in_cluster, in_corpus: (t,) the share of analyses that show each.
     """
     strength = _strength(in_cluster, in_corpus, kinds)
-    best = [i for i in np.argsort(-strength, kind="stable")[:k] if strength[i] > 0]
+    best = [i for i in _varied(np.argsort(-strength, kind="stable"), kinds, k) if strength[i] > 0]
     return [_piece(tokens[places[i]], in_cluster[i], in_corpus[i]) for i in best]
 
 
@@ -131,8 +133,21 @@ def rarest_evidence(
         in_cluster, in_corpus: (t,) the share of analyses that show each, 0 for one never seen.
     """
     surprise = np.log(1 / np.maximum(in_corpus, 1e-6)) * _READABILITY[kinds]
-    best = np.argsort(-surprise, kind="stable")[:k]
+    best = _varied(np.argsort(-surprise, kind="stable"), kinds, k)
     return [_piece(tokens[i], in_cluster[i], in_corpus[i]) for i in best]
+
+
+def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int) -> list[int]:
+    """The first k of an order, ``MOST_OF_A_KIND`` of each kind before all others: a tenth file written says little."""
+    first: list[int] = []
+    others: list[int] = []
+    taken: dict[int, int] = {}
+    for i, kind in zip(order.tolist(), kinds[order].tolist(), strict=True):
+        if len(first) >= k:
+            break
+        taken[kind] = taken.get(kind, 0) + 1
+        (first if taken[kind] <= MOST_OF_A_KIND else others).append(i)
+    return [*first, *others][:k]
 
 
 def _piece(token: str, in_cluster: float, in_corpus: float) -> Evidence:

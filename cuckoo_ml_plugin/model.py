@@ -297,12 +297,17 @@ class Model:
         in_cluster = np.zeros(len(columns))
         if cluster != NOISE:
             in_cluster = self.frequencies.in_cluster(cluster, columns) / max(self.clusters[cluster].size, 1)
-        if cluster != NOISE and not anomalous:
+        tied: list[Evidence] = []
+        if cluster != NOISE:
             kinds = self.embedding.kinds[columns]
-            return cluster_evidence(behaviour.tokens, places, kinds, in_cluster, in_corpus[places], k)
+            some = k if not anomalous else (k + 1) // 2
+            tied = cluster_evidence(behaviour.tokens, places, kinds, in_cluster, in_corpus[places], some)
+        if cluster != NOISE and not anomalous:
+            return tied
         within = np.zeros(len(behaviour.tokens))
         within[places] = in_cluster
-        return rarest_evidence(behaviour.tokens, behaviour.kind_ids(), within, in_corpus, k)
+        rare = rarest_evidence(behaviour.tokens, behaviour.kind_ids(), within, in_corpus, k)
+        return [*tied, *(piece for piece in rare if piece not in tied)][:k]
 
     def with_facts(self, **facts: Any) -> Model:
         """The same model with other facts."""
