@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from cuckoo_ml_plugin.behaviour import Behaviour, extract
+from cuckoo_ml_plugin.database import PATIENCE
 from cuckoo_ml_plugin.errors import ModelError
-from cuckoo_ml_plugin.finding import Finding, SimilarAnalysis
+from cuckoo_ml_plugin.finding import Finding, SimilarAnalysis, seed_section
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.labels import Label, best_label, labels_of
 from cuckoo_ml_plugin.model import Model
@@ -20,9 +22,11 @@ from cuckoo_ml_plugin.store import Store
 class Engine:
     """Opens what it needs when it is first needed, and takes up a newly published model by itself."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, patience: float = PATIENCE) -> None:
+        """``patience``: seconds to wait for other writers of the store. Raises SettingsError."""
         self.home = home
         self.settings = home.settings()
+        self._patience = patience
         self._store: Store | None = None
         self._model: Model | None = None
 
@@ -31,7 +35,7 @@ class Engine:
         """The store. Raises StoreError."""
         if self._store is None:
             self.home.create()
-            self._store = Store.open(self.home.store_url(self.settings))
+            self._store = Store(self.home.store_url(self.settings), patience=self._patience)
         return self._store
 
     def model(self) -> Model | None:
@@ -57,20 +61,38 @@ class Engine:
 
     def score_report(self, report: Report, analysis: str) -> Finding:
         """The finding for a report that was read. Raises ModelError, StoreError."""
-        label = best_label([*labels_of(report), *self._analyst_label(analysis)])
-        return self.score(extract(report), analysis, label.family if label else None)
+        return self.score(extract(report), analysis, self.label(labels_of(report), analysis))
+
+    def label(self, labels: Iterable[Label], analysis: str) -> str | None:
+        """The family that counts: of a report's labels and the analyst's for this analysis. Raises StoreError."""
+        best = best_label([*labels, *self._analyst_label(analysis)])
+        return best.family if best else None
 
     def score(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
         """The finding for a behaviour. Raises ModelError, StoreError."""
-        model = self.model()
-        if model is None:
+        if self.model() is None:
             return self._no_model(behaviour)
-        finding = model.score(
-            behaviour, analysis=analysis, label=label, scoring=self.settings.scoring, anomaly=self.settings.anomaly
-        )
+        finding = self.score_without_store(behaviour, analysis, label)
         if finding.status == "scored":
             finding.similar = self._with_unfitted_repeats(finding.similar, behaviour, analysis)
         return finding
+
+    def score_without_store(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
+        """The same, but for what is too new for the model. Raises ModelError, also when there is no model."""
+        return self.need_model().score(
+            behaviour, analysis=analysis, label=label, scoring=self.settings.scoring, anomaly=self.settings.anomaly
+        )
+
+    def seed(self, section: Mapping[str, Any]) -> dict[str, Any]:
+        """What goes into ``info.clustering.hdbscan`` with a section. Raises ModelError."""
+        model = self.model()
+        fitted = model.facts["settings"]["clustering"] if model else {}
+        current = self.settings.clustering
+        return seed_section(
+            section,
+            fitted.get("min_samples", current.min_samples),
+            fitted.get("min_cluster_size", current.min_cluster_size),
+        )
 
     def score_stored(self, analysis: str) -> Finding | None:
         """The finding for a stored analysis, None when there is no such one. Raises ModelError, StoreError."""

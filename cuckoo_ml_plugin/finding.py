@@ -6,6 +6,7 @@ Its JSON schema is ``section.schema.json`` in this package.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
@@ -88,18 +89,14 @@ class Finding:
             "counts": {key: value for key, value in self.counts.items() if _plain(key) and math.isfinite(value)},
         }
 
-    @property
-    def cluster_number(self) -> int:
-        """The cluster as the seed wrote it: an integer, -1 for none."""
-        return int(self.cluster["id"][1:]) if self.cluster else -1
 
-
-def seed_section(finding: Finding, min_samples: int, min_cluster_size: int) -> dict[str, Any]:
-    """What CuckooML wrote into ``info.clustering.hdbscan``."""
+def seed_section(section: Mapping[str, Any], min_samples: int, min_cluster_size: int) -> dict[str, Any]:
+    """What CuckooML wrote into ``info.clustering.hdbscan``, from a finding's section. -1 is the cluster of noise."""
+    cluster, anomaly = section["cluster"], section["anomaly"]
     return {
-        "clusterID": finding.cluster_number,
-        "clusterProbability": finding.cluster["probability"] if finding.cluster else 0.0,
-        "outlierScore": finding.anomaly["outlier_score"] if finding.anomaly else 0.0,
+        "clusterID": int(cluster["id"][1:]) if cluster else -1,
+        "clusterProbability": cluster["probability"] if cluster else 0.0,
+        "outlierScore": anomaly["outlier_score"] if anomaly else 0.0,
         "min_samples": min_samples,
         "min_cluster_size": min_cluster_size,
     }

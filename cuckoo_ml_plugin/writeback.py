@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,20 @@ def write_section(path: Path, section: dict[str, Any], seed: dict[str, Any]) -> 
         raise ReportError(f"{path}: cannot be read to write the section into it ({error}).") from error
     if not isinstance(report, dict):
         raise ReportError(f"{path}: is no report (its JSON is not an object), so no section was written.")
-    _set(report, section, seed)
+    put_section(report, section, seed)
     written = _dump(report, raw)
     _replace(path, gzip.compress(written, mtime=0) if zipped else written)
 
 
-def _set(report: dict[str, Any], section: dict[str, Any], seed: dict[str, Any]) -> None:
-    report["cuckooml"] = section
-    info = report.setdefault("info", {})
-    if isinstance(info, dict):
+def put_section(results: MutableMapping[str, Any], section: Mapping[str, Any], seed: Mapping[str, Any] | None) -> None:
+    """Set both in a report, or in a host's results; ``seed`` may be missing. Where ``info`` is no table, only one."""
+    results["cuckooml"] = section
+    if seed is None:
+        return
+    info = results.setdefault("info", {})
+    if isinstance(info, MutableMapping):
         clustering = info.setdefault("clustering", {})
-        if isinstance(clustering, dict):
+        if isinstance(clustering, MutableMapping):
             clustering["hdbscan"] = seed
 
 

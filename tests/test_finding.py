@@ -46,11 +46,11 @@ def test_counts_that_a_database_would_refuse_are_left_out() -> None:
 
 
 def test_the_seed_finds_its_own_place_filled() -> None:
-    assert seed_section(scored(), 1, 4) == {
+    assert seed_section(scored().section(), 1, 4) == {
         "clusterID": 17,
         "clusterProbability": 0.9,
         "outlierScore": 0.1,
         "min_samples": 1,
         "min_cluster_size": 4,
     }
-    assert seed_section(Finding("no_behaviour"), 1, 4)["clusterID"] == -1
+    assert seed_section(Finding("no_behaviour").section(), 1, 4)["clusterID"] == -1

@@ -13,7 +13,7 @@ from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary
 from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, progress_bar, safe, share, short, table
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
-from cuckoo_ml_plugin.finding import Finding, seed_section
+from cuckoo_ml_plugin.finding import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model import ClusterFacts, Model
 from cuckoo_ml_plugin.writeback import write_section
@@ -41,7 +41,8 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
                     raise ReportError(f"{file.path}: {file.problem}" if file.path not in file.problem else file.problem)
                 finding = engine.score_file(Path(file.path), file.analysis)
                 if write:
-                    write_section(Path(file.path), finding.section(), _seed(engine, finding))
+                    section = finding.section()
+                    write_section(Path(file.path), section, engine.seed(section))
                 found.append((file.analysis, file.path, finding))
             except ReportError as error:
                 failed += 1
@@ -56,17 +57,6 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
         show_summary([(name, finding) for name, _, finding in found])
     if failed:
         raise click.exceptions.Exit(1)
-
-
-def _seed(engine: Engine, finding: Finding) -> dict[str, Any]:
-    model = engine.model()
-    fitted = model.facts["settings"]["clustering"] if model else {}
-    current = engine.settings.clustering
-    return seed_section(
-        finding,
-        fitted.get("min_samples", current.min_samples),
-        fitted.get("min_cluster_size", current.min_cluster_size),
-    )
 
 
 @click.command()
