@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 from cuckoo_ml_plugin.behaviour import KINDS
 from cuckoo_ml_plugin.store import OrderRange, Store
+from cuckoo_ml_plugin.workers import deaf_workers
 
 _PARALLEL_FROM = 5_000  # analyses; below it, starting processes costs more than they save
 _UNKNOWN_KIND = len(KINDS)
@@ -75,7 +76,9 @@ def read_corpus(store: Store, progress: Progress | None = None) -> Corpus:
 
         ranges = store.split(max(2, total // _PARALLEL_FROM))
         parts = []
-        for part in Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(store, one) for one in ranges):
+        with deaf_workers():
+            parts = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(store, one) for one in ranges)
+        for part in parts:
             parts.append(part)
             if progress:
                 progress(sum(len(p.rows) for p in parts), total)

@@ -25,6 +25,7 @@ from cuckoo_ml_plugin.records import AnalysisRecord, Source, clean_id, qualified
 from cuckoo_ml_plugin.report import read_report
 from cuckoo_ml_plugin.report_files import ReportFile, find_reports
 from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.workers import deaf_workers
 
 __all__ = ["ImportResult", "ReportFile", "find_reports", "import_reports"]
 
@@ -238,7 +239,9 @@ def _in_workers(
             yield joblib.delayed(_read_chunk)(number, chunk)
 
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-    for number, outcomes in parallel(tasks()):
+    with deaf_workers():
+        ready = parallel(tasks())
+    for number, outcomes in ready:
         del handed_out[number]
         yield from outcomes
 
