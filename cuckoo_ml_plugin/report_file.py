@@ -38,7 +38,11 @@ def load_sections(path: Path) -> Mapping[str, Any]:
 
     Raises :class:`ReportError`: not readable, too large, not JSON, or JSON but not a table.
     """
-    data = _read(path)
+    return decode_sections(_read(path), path)
+
+
+def decode_sections(data: bytes | bytearray, path: Path) -> Mapping[str, Any]:
+    """The same from a report's JSON in memory; ``path`` is what an error calls it. Raises :class:`ReportError`."""
     try:
         return _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):

@@ -1,0 +1,19 @@
+"""``worker``: answers Cuckoo 2.0, which runs on Python 2.7."""
+
+from __future__ import annotations
+
+import click
+
+from cuckoo_ml_plugin.home import Home
+
+
+@click.command()
+@click.option(
+    "--parent", type=click.IntRange(min=1), default=None, help="End when this process is no longer our parent."
+)
+@click.pass_obj
+def worker(home: Home, parent: int | None) -> None:
+    """Answer a host's requests on standard input (for Cuckoo's modules, which start it)."""
+    from cuckoo_ml_plugin.hosts.worker import run
+
+    run(home.path, parent)

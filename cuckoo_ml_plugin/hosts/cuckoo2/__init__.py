@@ -1,0 +1,46 @@
+"""Cuckoo 2.0.7: what is installed into it. The modules beside this file are Python 2.7: only Cuckoo imports them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from cuckoo_ml_plugin.errors import SettingsError
+
+_FILES: Final = {
+    "client.py": "common/cuckooml.py",
+    "processing_cuckooml.py": "processing/cuckooml.py",
+    "reporting_cuckooml.py": "reporting/cuckooml.py",
+}
+_CONFIGURATIONS: Final = ("processing.conf", "reporting.conf")
+
+
+def files_for(package: Path) -> list[tuple[Path, Path]]:
+    """The module files: where each lies here, and where it belongs in Cuckoo's installed ``cuckoo`` package."""
+    return [(Path(__file__).with_name(source), package / target) for source, target in _FILES.items()]
+
+
+def configuration(command: str, home: Path | None = None) -> dict[str, str]:
+    """What belongs into the files of ``$CWD/conf``, by file name: the text of each one's section ``[cuckooml]``.
+
+    ``command``: the path of ``cuckoo-ml``. ``home``: None for ``$CWD/storage/cuckooml``.
+    Raises SettingsError when the package is incomplete.
+    """
+    found = {}
+    for name in _CONFIGURATIONS:
+        text = _read(name)
+        for key, value in (("command", command), ("home", str(home) if home else "")):
+            line = f"{key} = {value}".rstrip()
+            text = re.sub(rf"^{key} =.*$", lambda _, line=line: line, text, flags=re.MULTILINE)  # type: ignore[misc]
+        found[name] = text
+    return found
+
+
+def _read(name: str) -> str:
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package / "conf", package.parent / "conf"):  # installed, or run from a checkout
+        file = folder / "cuckoo2" / name
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+    raise SettingsError(f"{package}: this installation lacks conf/cuckoo2/{name}; install the package again.")

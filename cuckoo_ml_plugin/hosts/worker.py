@@ -1,0 +1,127 @@
+"""The worker: answers requests from a host of another Python, one after the other, for as long as the host lives.
+
+A request is a line of JSON, ``{"id": 1, "op": "enrich", "bytes": 1234, ...}``, and that many bytes of JSON behind it:
+the sections of a report. The answer is a line of JSON, ``{"id": 1, "result": ...}`` or ``{"id": 1, "error": "..."}``.
+All of it may hold whatever Python 2's json writes, NaN and lone surrogates too.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from cuckoo_ml_plugin import __version__
+from cuckoo_ml_plugin.hosts.enrich import Enricher
+from cuckoo_ml_plugin.report_file import MAX_UNPACKED, decode_sections
+from cuckoo_ml_plugin.report_values import mapping
+
+MAX_HEADER: Final = 256 * 2**20  # bytes of the line: five million calls are twenty
+_WATCH_SECONDS: Final = 1.0
+
+Header = Mapping[str, Any]
+Operation = Callable[[Enricher, Header, bytes], Any]
+
+_LOG = logging.getLogger(__name__)
+
+
+def _ping(_enricher: Enricher, _header: Header, _body: bytes) -> dict[str, Any]:
+    return {"version": __version__, "pid": os.getpid()}
+
+
+def _counts(enricher: Enricher, _header: Header, body: bytes) -> dict[str, Any]:
+    return enricher.counts(_results({}, body))
+
+
+def _enrich(enricher: Enricher, header: Header, body: bytes) -> dict[str, Any]:
+    report_path = header.get("report_path")
+    section = enricher.enrich(
+        _results(header, body),
+        str(header.get("analysis", "")),
+        report_path if isinstance(report_path, str) and report_path else None,
+    )
+    return {"section": section, "seed": enricher.seed(section)}
+
+
+OPERATIONS: Final[dict[str, Operation]] = {"ping": _ping, "counts": _counts, "enrich": _enrich}
+
+
+def serve(home: Path, requests: BinaryIO, answers: BinaryIO, operations: Mapping[str, Operation] = OPERATIONS) -> None:
+    """Answer until the requests end, or cannot be told apart any more."""
+    enricher = Enricher(home)
+    while line := requests.readline(MAX_HEADER):
+        header = _header(line)
+        size = header.get("bytes", 0)
+        if not isinstance(size, int) or not 0 <= size <= MAX_UNPACKED:
+            _LOG.error("A request could not be understood; the worker ends.")
+            return
+        body = requests.read(size)
+        if len(body) < size:
+            return
+        answer = {"id": header.get("id"), **_answer(enricher, header, body, operations)}
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+def run(home: Path, parent: int | None) -> None:
+    """Serve standard input and output. ``parent``: the process that this one is not to outlive."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    try:
+        serve(home, sys.stdin.buffer, answers)
+    except BrokenPipeError:  # the host has gone
+        os._exit(0)
+
+
+def _answer(enricher: Enricher, header: Header, body: bytes, operations: Mapping[str, Operation]) -> dict[str, Any]:
+    operation = operations.get(str(header.get("op")))
+    if operation is None:
+        return {"error": f"there is no operation {str(header.get('op'))[:40]!r}"}
+    try:
+        return {"result": operation(enricher, header, body)}
+    except Exception as error:  # one request may fail, the worker goes on
+        _LOG.exception("Operation %s failed", header.get("op"))
+        return {"error": f"{type(error).__name__}: {str(error)[:300]}"}
+
+
+def _header(line: bytes) -> Header:
+    try:
+        header = json.loads(line)
+    except (ValueError, RecursionError):
+        return {"bytes": -1}
+    return header if isinstance(header, dict) else {"bytes": -1}
+
+
+def _results(header: Header, body: bytes) -> dict[str, Any]:
+    """The sections as they would be read from the report's file, and the calls put into the processes."""
+    results = dict(decode_sections(body, Path("the request")))
+    logs = header.get("calls")
+    behavior = mapping(results.get("behavior"))
+    processes = behavior.get("processes")
+    if isinstance(logs, list) and isinstance(processes, list):
+        for process, log in zip(processes, logs, strict=False):
+            if isinstance(process, dict):
+                process["calls"] = _calls(log)
+    return results
+
+
+def _calls(log: Any) -> list[dict[str, str]]:
+    """The tables that a report would have, one for each function."""
+    names, codes = log
+    tables = [{"api": name} for name in names]
+    return [tables[code] for code in codes]
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(0)
