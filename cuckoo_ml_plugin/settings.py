@@ -164,9 +164,14 @@ def _typed(name: str, text: str, default: Any, source: str) -> Any:
 
 def documented_settings() -> str:
     """The text of ``conf/cuckooml.conf``: every key with its default and what it does."""
+    return shipped_conf("cuckooml.conf")
+
+
+def shipped_conf(name: str) -> str:
+    """The text of a file in ``conf/``, such as ``cape/reporting.conf``. Raises SettingsError."""
     here = Path(__file__).resolve().parent
     for folder in (here / "conf", here.parent / "conf"):  # installed, or run from a checkout
-        file = folder / "cuckooml.conf"
+        file = folder / name
         if file.is_file():
             return file.read_text(encoding="utf-8")
-    raise SettingsError(f"{here}: this installation lacks conf/cuckooml.conf; install the package again.")
+    raise SettingsError(f"{here}: this installation lacks conf/{name}; install the package again.")

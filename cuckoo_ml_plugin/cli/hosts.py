@@ -1,0 +1,113 @@
+"""Commands that put the plugin into a sandbox: ``install`` and ``uninstall``."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from pathlib import Path
+
+import click
+
+from cuckoo_ml_plugin.cli.show import answers, safe, table
+from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.hosts import cape, installer, schedule
+from cuckoo_ml_plugin.hosts.layout import Piece
+
+HOSTS = click.Choice(["cape"])
+_host = click.option("--host", type=HOSTS, required=True, help="Which sandbox.")
+_root = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Its folder (where modules/ and conf/ are).",
+)
+_force = click.option("--force", is_flag=True, help="Also where a file was changed; the changed one is kept aside.")
+
+
+@click.command()
+@_host
+@_root
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@_force
+@click.option(
+    "--refit",
+    type=click.Choice(["systemd", "cron", "none"]),
+    default=None,
+    help="How refits run by themselves (default: systemd as root where it runs, else the line for cron is shown).",
+)
+@click.option("--unit-dir", type=click.Path(path_type=Path), default=schedule.UNIT_FOLDER, hidden=True)
+def install(host: str, root: Path, dry_run: bool, force: bool, refit: str | None, unit_dir: Path) -> None:
+    """Put the plugin's modules, configuration and home into a sandbox; may be run again."""
+    root = root.absolute()
+    home = _home_of(root)
+    refit = refit or ("systemd" if os.geteuid() == 0 and Path("/run/systemd/system").is_dir() else "cron")
+    pieces: list[Piece] = list(cape.pieces(root))
+    if refit == "systemd":
+        pieces += schedule.units(home.path, pwd.getpwuid(root.stat().st_uid).pw_name, unit_dir)
+    if dry_run:
+        _show("What would be done", installer.plan_install(pieces, home.path, force=force), root)
+        return
+    steps = installer.plan_install(pieces, home.path, force=force)  # refuses before anything is made
+    home.create()
+    installer.install(pieces, home.path, force=force)
+    _give_to_owner(home.path, root)
+    _show("Installed", steps, root)
+    answers.print(safe(f"Home: {home.path}", 500), soft_wrap=True)
+    _say_what_is_left(host, home, refit)
+
+
+@click.command()
+@_host
+@_root
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@_force
+@click.option("--purge", is_flag=True, help="Remove the home as well, with all that was stored and learned.")
+def uninstall(host: str, root: Path, dry_run: bool, force: bool, purge: bool) -> None:
+    """Take away what install put there; the home, with store and models, stays unless --purge."""
+    root = root.absolute()
+    home = _home_of(root)
+    _show(
+        "What would be done" if dry_run else "Uninstalled",
+        installer.uninstall(home.path, dry_run=dry_run, force=force),
+        root,
+    )
+    if purge and not dry_run:
+        shutil.rmtree(home.path)
+    elif not dry_run:
+        answers.print(safe(f"{home.path} stays, with what was stored and learned; --purge removes it.", 500))
+
+
+def _home_of(root: Path) -> Home:
+    if not cape.is_root(root):
+        raise CuckooMLError(f"{root}: is not CAPE's folder (it has no lib/cuckoo/core/plugins.py); check --root.")
+    return Home(root / cape.HOME)
+
+
+def _give_to_owner(home: Path, root: Path) -> None:
+    """What root makes for a host must be the host's to write."""
+    if os.geteuid() != 0:
+        return
+    owner = root.stat()
+    for path in (home, *home.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _show(title: str, steps: list[installer.Step], root: Path) -> None:
+    rows = [
+        (step.what, step.path.relative_to(root) if step.path.is_relative_to(root) else step.path, step.note)
+        for step in steps
+    ]
+    answers.print(table(title, ["what", "file", ""], rows))
+
+
+def _say_what_is_left(host: str, home: Home, refit: str) -> None:
+    left = [f"Take in what was analysed before: cuckoo-ml --home {home.path} import {home.path.parent / 'analyses'}"]
+    if refit == "systemd":
+        left.append("Start the timer: systemctl daemon-reload && systemctl enable --now cuckoo-ml-refit.timer")
+    elif refit == "cron":
+        left.append(f"Add to the crontab of {host}'s user: {schedule.cron_line(home.path)}")
+    left.append(f"Restart {host}'s processing, which reads its modules once.")
+    for line in left:
+        answers.print(safe(f"- {line}", 600), soft_wrap=True)

@@ -1,0 +1,25 @@
+"""Clusters, similar analyses and anomaly scores (cuckoo-ml-plugin): the section. Put here by cuckoo-ml install."""
+
+import logging
+import os
+
+from lib.cuckoo.common.abstracts import Report
+from lib.cuckoo.common.constants import CUCKOO_ROOT
+
+log = logging.getLogger(__name__)
+
+
+class CuckooML(Report):
+    """Completes ``cuckooml`` before the JSON report (10) and MongoDB (9999) are written."""
+
+    order = 5
+
+    def run(self, results):
+        try:
+            from cuckoo_ml_plugin.hosts import cape
+
+            report = os.path.join(self.reports_path, "report.json")
+            cape.enrich(results, self.task["id"], CUCKOO_ROOT, self.options.get("home"), report)
+        except Exception as error:
+            log.error("cuckooml: %s: %s (is cuckoo-ml-plugin installed beside CAPE?)", type(error).__name__, error)
+            results["cuckooml"] = {"schema": 1, "status": "failed", "message": f"cuckoo-ml-plugin: {error}"}

@@ -1,0 +1,158 @@
+"""Inside CAPE: each finished analysis is enriched, whatever state we are in. With CAPE_ROOT, in the real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cape_loader import DRIVER, make_cape
+from command import cuckoo_ml
+from conftest import DemoHome
+
+from cuckoo_ml_plugin.store import Store
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REAL = os.environ.get("CAPE_ROOT")
+MODULES = ("modules.processing.cuckooml", "modules.reporting.cuckooml", "modules.reporting.jsondump")
+
+
+@pytest.fixture(params=["our loader", *(["CAPE"] if REAL else [])])
+def cape(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """CAPE's folder with the plugin installed, and no model yet."""
+    root = Path(REAL or "") if request.param == "CAPE" else make_cape(tmp_path / "cape")
+    done = cuckoo_ml(root, "install", "--host", "cape", "--root", root, "--refit", "none")
+    assert done.code == 0, done.err
+    yield root
+    cuckoo_ml(root, "uninstall", "--host", "cape", "--root", root, "--purge")
+
+
+def with_model(root: Path, demo: DemoHome) -> Path:
+    """The home, with the demo's store and model in it."""
+    home = root / "storage" / "cuckooml"
+    shutil.copytree(demo.home, home, symlinks=True, dirs_exist_ok=True)
+    return home
+
+
+def analyse(root: Path, report: Path, task: int = 7, modules: tuple[str, ...] = MODULES) -> tuple[dict[str, Any], Any]:
+    """Run the modules on a report's results; the report.json that comes out, and what the driver saw."""
+    python = os.environ.get("CAPE_PYTHON", sys.executable)
+    command = [python, "-c", DRIVER, str(root), str(report), str(task), *modules]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    written = root / "storage" / "analyses" / str(task) / "reports" / "report.json"
+    return json.loads(written.read_bytes()), json.loads(done.stdout.splitlines()[-1])
+
+
+def cape_sample(demo: DemoHome, role: str = "new") -> Path:
+    return next(one.path for one in demo.corpus.new if one.role == role and "2." in _version(one.path))
+
+
+def _version(path: Path) -> str:
+    version = json.loads(path.read_bytes())["info"]["version"]
+    return str(version) if "CAPE" in str(version) else ""
+
+
+def test_an_analysis_is_counted_scored_stored_and_written(cape: Path, demo: DemoHome) -> None:
+    home = with_model(cape, demo)
+    report = cape_sample(demo)
+    written, seen = analyse(cape, report)
+    section = written["cuckooml"]
+    assert seen["errors"] == 0
+    assert section["status"] == "scored"
+    assert section["cluster"]
+    assert written["info"]["clustering"]["hdbscan"]["clusterProbability"] == section["cluster"]["probability"]
+    assert seen["first"]["counts"]["files_written"] == section["counts"]["files_written"], "counted before reporting"
+    with Store.open(home / "store.db") as store:
+        assert store.get("7") is not None
+        assert store.findings_of(["7"])["7"].cluster == section["cluster"]["id"]
+    again = cuckoo_ml(home, "score", cape / "storage" / "analyses" / "7" / "reports" / "report.json", "--json").json[0]
+    for key in ("status", "cluster", "anomaly", "evidence", "counts"):
+        assert again[key] == section[key], "the file says the same as the results did"
+
+
+def test_the_rest_of_the_report_is_the_same_with_and_without_us(cape: Path, demo: DemoHome) -> None:
+    with_model(cape, demo)
+    report = cape_sample(demo)
+    ours, _ = analyse(cape, report)
+    theirs, _ = analyse(cape, report, modules=MODULES[2:])
+    ours.pop("cuckooml")
+    ours["info"].pop("clustering")
+    for one in (ours, theirs):
+        one.pop("statistics", None)
+    assert ours == theirs
+
+
+def test_processing_an_analysis_again_replaces_its_record(cape: Path, demo: DemoHome) -> None:
+    home = with_model(cape, demo)
+    with Store.open(home / "store.db") as store:
+        before = store.count()
+        analyse(cape, cape_sample(demo))
+        analyse(cape, cape_sample(demo, "novel") if _version(demo.corpus.new[-1].path) else cape_sample(demo))
+        assert store.count() == before + 1
+    done = cuckoo_ml(home, "import", cape / "storage" / "analyses", "--json")
+    assert done.code == 0
+    with Store.open(home / "store.db") as store:
+        assert store.count() == before + 1, "importing the host's tree finds the same record"
+
+
+def test_a_cold_start_counts_what_is_stored(cape: Path, demo: DemoHome) -> None:
+    for task in (7, 8):
+        written, _ = analyse(cape, cape_sample(demo), task)
+        assert written["cuckooml"]["status"] == "no_model"
+    assert "2 analyses with behaviour are stored, 20 are needed" in written["cuckooml"]["message"]
+    assert written["cuckooml"]["counts"]["api_calls"] > 0
+
+
+@pytest.mark.parametrize("damage", ["model", "store", "settings", "home", "package"])
+def test_whatever_is_broken_the_analysis_is_reported(
+    cape: Path, demo: DemoHome, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = with_model(cape, demo)
+    if damage == "model":
+        next((home / "models" / "current").glob("*.npy")).write_bytes(b"nothing")
+    elif damage == "store":
+        (home / "store.db").write_bytes(b"no database " * 1000)
+    elif damage == "settings":
+        (home / "cuckooml.conf").write_text("[clustering]\nmin_cluster_size = many\n")
+    elif damage == "home":
+        shutil.rmtree(home)
+        home.write_text("a file, where a folder should be")
+    else:
+        monkeypatch.setattr("test_cape.REPOSITORY", Path("/nowhere"))
+    try:
+        written, seen = analyse(cape, cape_sample(demo))
+    finally:
+        if damage == "home":
+            home.unlink()
+    if damage == "package" and written["cuckooml"]["status"] != "failed":
+        pytest.skip("the package is installed in this Python, so it cannot be missing")
+    assert seen["errors"] == 0
+    section = written["cuckooml"]
+    if damage == "store":
+        assert section["status"] == "scored", "the model can answer without the store"
+        assert "not stored" in section["message"]
+    else:
+        assert section["status"] == "failed"
+        assert section["message"]
+
+
+def test_real_reports_are_enriched(cape: Path, demo: DemoHome, shared_data: Path, tmp_path: Path) -> None:
+    import gzip
+
+    with_model(cape, demo)
+    path = tmp_path / "report.json"
+    statuses = set()
+    for task, packed in enumerate(sorted((shared_data / "cape").glob("*.json.gz"))[:3], 100):
+        path.write_bytes(gzip.decompress(packed.read_bytes()))
+        written, seen = analyse(cape, path, task)
+        assert seen["errors"] == 0
+        statuses.add(written["cuckooml"]["status"])
+    assert statuses <= {"scored", "no_behaviour"}

@@ -1,0 +1,133 @@
+"""An admin installs, looks, installs again, changes a file, and takes it all away."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from cape_loader import make_cape
+from command import Done, cuckoo_ml
+
+from cuckoo_ml_plugin.hosts.installer import InstallError, install, uninstall
+from cuckoo_ml_plugin.hosts.layout import Block
+
+
+@pytest.fixture
+def cape(tmp_path: Path) -> Path:
+    return make_cape(tmp_path / "CAPE v2")
+
+
+def files(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def run(command: str, root: Path, *arguments: object) -> Done:
+    more = ("--refit", "none") if command == "install" and "--refit" not in arguments else ()
+    return cuckoo_ml(root / "unused", command, "--host", "cape", "--root", root, *arguments, *more)
+
+
+def test_dry_run_shows_every_file_and_writes_none(cape: Path) -> None:
+    before = files(cape)
+    done = run("install", cape, "--dry-run")
+    assert done.code == 0
+    for name in ("modules/processing/cuckooml.py", "modules/reporting/cuckooml.py", "reporting.conf.d/cuckooml.conf"):
+        assert name in done.out.replace("\n", "")
+    assert files(cape) == before
+
+
+def test_installed_twice_it_is_the_same_and_uninstalled_it_is_as_before(cape: Path) -> None:
+    before = files(cape)
+    first = run("install", cape)
+    assert first.code == 0, first.err
+    installed = files(cape)
+    assert set(installed) - set(before) == {
+        "modules/processing/cuckooml.py",
+        "modules/reporting/cuckooml.py",
+        "custom/conf/processing.conf.d/cuckooml.conf",
+        "custom/conf/reporting.conf.d/cuckooml.conf",
+        "storage/cuckooml/cuckooml.conf",
+        "storage/cuckooml/install.json",
+    }
+    again = run("install", cape)
+    assert again.code == 0
+    assert "create" not in again.out
+    assert files(cape) == installed
+    assert run("uninstall", cape).code == 0
+    assert files(cape) == before | {"storage/cuckooml/cuckooml.conf": installed["storage/cuckooml/cuckooml.conf"]}
+    assert not (cape / "custom/conf/processing.conf.d").exists(), "a folder that was made goes as well"
+    assert run("install", cape).code == 0
+    assert run("uninstall", cape, "--purge").code == 0
+    assert files(cape) == before
+
+
+def test_a_file_that_was_changed_is_never_overwritten_without_a_word(cape: Path) -> None:
+    run("install", cape)
+    changed = cape / "custom/conf/reporting.conf.d/cuckooml.conf"
+    changed.write_text("[cuckooml]\nenabled = no\n")
+    before = files(cape)
+    done = run("install", cape)
+    assert done.code == 1
+    assert str(changed) in done.err.replace("\n", "")
+    assert files(cape) == before
+    assert run("install", cape, "--force").code == 0
+    assert changed.with_name("cuckooml.conf.before-cuckooml").read_text() == "[cuckooml]\nenabled = no\n"
+    changed.write_text("mine")
+    done = run("uninstall", cape)
+    assert done.code == 0
+    assert "stays" in done.out
+    assert changed.read_text() == "mine"
+
+
+def test_a_foreign_file_in_the_way_stops_it_before_anything_is_done(cape: Path) -> None:
+    foreign = cape / "modules/reporting/cuckooml.py"
+    foreign.write_text("# somebody else's\n")
+    before = files(cape)
+    done = run("install", cape)
+    assert done.code == 1
+    assert "is not ours" in done.err.replace("\n", " ")
+    assert files(cape) == before
+
+
+def test_the_wrong_folder_is_told(tmp_path: Path) -> None:
+    done = run("install", tmp_path)
+    assert done.code == 1
+    assert "is not CAPE's folder" in done.err
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "CAPE").mkdir()
+    assert "nothing was installed" in run("uninstall", make_cape(tmp_path / "CAPE")).err
+
+
+def test_the_refit_gets_a_timer_or_a_line_for_cron(cape: Path, tmp_path: Path) -> None:
+    units = tmp_path / "units"
+    units.mkdir()
+    assert run("install", cape, "--refit", "systemd", "--unit-dir", units).code == 0
+    service = (units / "cuckoo-ml-refit.service").read_text()
+    assert f'--home "{cape / "storage" / "cuckooml"}" refit --if-needed' in service
+    assert "OnCalendar=hourly" in (units / "cuckoo-ml-refit.timer").read_text()
+    run("uninstall", cape)
+    assert list(units.iterdir()) == []
+    assert "refit --if-needed" in run("install", cape, "--refit", "cron").out
+
+
+@pytest.mark.parametrize("text", ["[first]\nkey = é\n", "[first]\r\nkey = 1\r\n", "no line break at the end", ""])
+def test_lines_in_a_file_of_the_hosts_leave_the_rest_byte_for_byte(tmp_path: Path, text: str) -> None:
+    path, home = tmp_path / "reporting.conf", tmp_path / "home"
+    home.mkdir()
+    path.write_bytes(text.encode() + b"\xff" * 3)
+    path.chmod(0o640)
+    before = path.read_bytes()
+    for content in ("[cuckooml]\nenabled = yes\n", "[cuckooml]\nenabled = no\n"):
+        install([Block(path, content, "[cuckooml]")], home)
+        assert path.read_bytes().startswith(before)
+        assert path.read_text(errors="replace").count("[cuckooml]") == 1
+        assert os.stat(path).st_mode & 0o777 == 0o640
+    uninstall(home)
+    assert path.read_bytes() == before
+
+
+def test_a_section_that_is_there_already_is_not_doubled(tmp_path: Path) -> None:
+    path = tmp_path / "reporting.conf"
+    path.write_text("[cuckooml]\nenabled = no\n")
+    with pytest.raises(InstallError, match=r"has \[cuckooml\] already"):
+        install([Block(path, "[cuckooml]\n", "[cuckooml]")], tmp_path)
