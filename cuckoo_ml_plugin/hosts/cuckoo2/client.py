@@ -21,7 +21,7 @@ import time
 log = logging.getLogger(__name__)
 
 TIMEOUT = 10  # seconds for both stages of one analysis together
-COUNTS_SHARE = 0.3  # of that, the most that the processing stage may take
+COUNTS_SHARE = 0.5  # of that, the most that the processing stage may take
 MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
 MAX_ANSWER = 64 * 1024 * 1024
 
