@@ -110,6 +110,51 @@ def test_the_refit_gets_a_timer_or_a_line_for_cron(cape: Path, tmp_path: Path) -
     assert "refit --if-needed" in run("install", cape, "--refit", "cron").out
 
 
+@pytest.fixture
+def cuckoo2(tmp_path: Path) -> tuple[Path, Path]:
+    """A Cuckoo Working Directory, and an environment whose Python knows where the package lies."""
+    cwd, environment = tmp_path / "cwd", tmp_path / "env"
+    package = environment / "lib" / "cuckoo"
+    for folder in (cwd / "conf", cwd / "storage", environment / "bin", *(package / n for n in ("common", "processing"))):
+        folder.mkdir(parents=True)
+    (package / "reporting").mkdir()
+    for name in ("processing", "reporting"):
+        (cwd / "conf" / f"{name}.conf").write_text("[jsondump]\nenabled = yes\n")
+    python = environment / "bin" / "python"
+    python.write_text(f"#!/bin/sh\nprintf %s '{package}'\n")
+    python.chmod(0o755)
+    return cwd, environment
+
+
+def test_cuckoo_gets_modules_in_its_package_and_sections_in_its_configuration(cuckoo2: tuple[Path, Path]) -> None:
+    cwd, environment = cuckoo2
+    before = files(cwd.parent)
+    arguments = ("--host", "cuckoo2", "--root", cwd)
+    done = cuckoo_ml(cwd, "install", *arguments, "--python", environment, "--refit", "none")
+    assert done.code == 0, done.err
+    installed = files(cwd.parent)
+    assert {name for name in set(installed) - set(before) if name.startswith("env")} == {
+        "env/lib/cuckoo/common/cuckooml.py",
+        "env/lib/cuckoo/processing/cuckooml.py",
+        "env/lib/cuckoo/reporting/cuckooml.py",
+    }
+    assert "[cuckooml]" in installed["cwd/conf/reporting.conf"]
+    reporting = cwd / "conf" / "reporting.conf"
+    reporting.write_text(reporting.read_text().replace("timeout = 10", "timeout = 20"))
+    again = cuckoo_ml(cwd, "install", *arguments, "--python", environment, "--refit", "none")
+    assert "were changed there, and stay" in again.out.replace("\n", " ") or "changed" in again.out
+    assert "timeout = 20" in reporting.read_text(), "what the admin set stays"
+    (environment / "lib/cuckoo/reporting/cuckooml.pyc").write_text("compiled by Python 2.7")
+    assert cuckoo_ml(cwd, "uninstall", *arguments, "--purge").code == 0
+    assert files(cwd.parent) == before
+
+
+def test_an_environment_without_cuckoo_is_told(cuckoo2: tuple[Path, Path], tmp_path: Path) -> None:
+    done = cuckoo_ml(tmp_path, "install", "--host", "cuckoo2", "--root", cuckoo2[0], "--python", tmp_path / "nowhere")
+    assert done.code == 1
+    assert "check --python" in done.err
+
+
 @pytest.mark.parametrize("text", ["[first]\nkey = é\n", "[first]\r\nkey = 1\r\n", "no line break at the end", ""])
 def test_lines_in_a_file_of_the_hosts_leave_the_rest_byte_for_byte(tmp_path: Path, text: str) -> None:
     path, home = tmp_path / "reporting.conf", tmp_path / "home"

@@ -13,15 +13,16 @@ from cuckoo_ml_plugin.cli.show import answers, safe, table
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import cape, installer, schedule
+from cuckoo_ml_plugin.hosts.cuckoo2 import pieces as cuckoo2
 from cuckoo_ml_plugin.hosts.layout import Piece
 
-HOSTS = click.Choice(["cape"])
+HOSTS = click.Choice(["cuckoo2", "cape"])
 _host = click.option("--host", type=HOSTS, required=True, help="Which sandbox.")
 _root = click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Its folder (where modules/ and conf/ are).",
+    help="cape: its folder; cuckoo2: the Cuckoo Working Directory.",
 )
 _force = click.option("--force", is_flag=True, help="Also where a file was changed; the changed one is kept aside.")
 
@@ -29,6 +30,7 @@ _force = click.option("--force", is_flag=True, help="Also where a file was chang
 @click.command()
 @_host
 @_root
+@click.option("--python", type=click.Path(path_type=Path), help="cuckoo2: the Python 2.7 environment with Cuckoo.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @_force
 @click.option(
@@ -38,12 +40,14 @@ _force = click.option("--force", is_flag=True, help="Also where a file was chang
     help="How refits run by themselves (default: systemd as root where it runs, else the line for cron is shown).",
 )
 @click.option("--unit-dir", type=click.Path(path_type=Path), default=schedule.UNIT_FOLDER, hidden=True)
-def install(host: str, root: Path, dry_run: bool, force: bool, refit: str | None, unit_dir: Path) -> None:
+def install(
+    host: str, root: Path, python: Path | None, dry_run: bool, force: bool, refit: str | None, unit_dir: Path
+) -> None:
     """Put the plugin's modules, configuration and home into a sandbox; may be run again."""
     root = root.absolute()
-    home = _home_of(root)
+    home = _home_of(host, root)
     refit = refit or ("systemd" if os.geteuid() == 0 and Path("/run/systemd/system").is_dir() else "cron")
-    pieces: list[Piece] = list(cape.pieces(root))
+    pieces = _pieces(host, root, python)
     if refit == "systemd":
         pieces += schedule.units(home.path, pwd.getpwuid(root.stat().st_uid).pw_name, unit_dir)
     if dry_run:
@@ -67,7 +71,7 @@ def install(host: str, root: Path, dry_run: bool, force: bool, refit: str | None
 def uninstall(host: str, root: Path, dry_run: bool, force: bool, purge: bool) -> None:
     """Take away what install put there; the home, with store and models, stays unless --purge."""
     root = root.absolute()
-    home = _home_of(root)
+    home = _home_of(host, root)
     _show(
         "What would be done" if dry_run else "Uninstalled",
         installer.uninstall(home.path, dry_run=dry_run, force=force),
@@ -79,10 +83,18 @@ def uninstall(host: str, root: Path, dry_run: bool, force: bool, purge: bool) ->
         answers.print(safe(f"{home.path} stays, with what was stored and learned; --purge removes it.", 500))
 
 
-def _home_of(root: Path) -> Home:
-    if not cape.is_root(root):
+def _home_of(host: str, root: Path) -> Home:
+    if host == "cape" and not cape.is_root(root):
         raise CuckooMLError(f"{root}: is not CAPE's folder (it has no lib/cuckoo/core/plugins.py); check --root.")
-    return Home(root / cape.HOME)
+    if host == "cuckoo2" and not cuckoo2.is_root(root):
+        raise CuckooMLError(f"{root}: is no Cuckoo Working Directory (it has no conf/processing.conf); check --root.")
+    return Home(root / (cape.HOME if host == "cape" else cuckoo2.HOME))
+
+
+def _pieces(host: str, root: Path, python: Path | None) -> list[Piece]:
+    if host == "cape":
+        return list(cape.pieces(root))
+    return cuckoo2.pieces(root, cuckoo2.package_of(python), schedule.command())
 
 
 def _give_to_owner(home: Path, root: Path) -> None:

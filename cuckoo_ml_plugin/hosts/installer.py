@@ -109,10 +109,14 @@ def changed_pieces(home: Path) -> list[tuple[Path, str]]:
 # -- one piece ---------------------------------------------------------------------------------------------------------
 def _changes(pieces: Sequence[Piece], manifest: dict[str, Any], force: bool) -> list[_Change]:
     known = {entry["path"]: entry["hash"] for entry in manifest.get("pieces", [])}
-    return [
-        _block_change(piece) if isinstance(piece, Block) else _file_change(piece, known.get(str(piece.path)), force)
-        for piece in pieces
-    ]
+    found = []
+    for piece in pieces:
+        hash_then = known.get(str(piece.path))
+        if isinstance(piece, Block):
+            found.append(_block_change(piece, hash_then, force))
+        else:
+            found.append(_file_change(piece, hash_then, force))
+    return found
 
 
 def _file_change(piece: OwnFile, known: str | None, force: bool) -> _Change:
@@ -130,7 +134,7 @@ def _file_change(piece: OwnFile, known: str | None, force: bool) -> _Change:
     return _Change(Step("replace", piece.path, f"the old one becomes {aside.name}"), piece.content, piece, aside)
 
 
-def _block_change(piece: Block) -> _Change:
+def _block_change(piece: Block, known: str | None, force: bool) -> _Change:
     current = _read(piece.path)
     if current is None:
         raise InstallError(f"{piece.path}: is missing; is this the right folder of the host?")
@@ -139,6 +143,9 @@ def _block_change(piece: Block) -> _Change:
         raise InstallError(f"{piece.path}: has {piece.clash} already; take that section out, then install again.")
     if ours == piece.content:
         return _Change(Step("keep", piece.path, "has our lines"), current, piece)
+    if ours is not None and _digest(ours) != known and not force:
+        note = "our lines were changed there, and stay; --force renews them"
+        return _Change(Step("keep", piece.path, note), current, piece)
     glue = "" if not rest or rest.endswith("\n") else "\n"
     whole = f"{rest}{glue}{BEGIN}{'' if not glue else ' (and the line break before)'}\n{piece.content}{END}\n"
     return _Change(Step("update", piece.path, "adds our lines at its end"), whole, piece)
@@ -160,8 +167,9 @@ def _take_away(entry: dict[str, str], dry_run: bool, force: bool) -> Step:
         return Step("keep", path, "was changed since it was installed, so it stays; --force removes it")
     if not dry_run:
         path.unlink()
-        for rest_of_it in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
-            rest_of_it.unlink()
+        for compiled in (path.with_suffix(".pyc"), *path.parent.glob(f"__pycache__/{path.stem}.*.pyc")):
+            if path.suffix == ".py":
+                compiled.unlink(missing_ok=True)
     return Step("remove", path)
 
 
