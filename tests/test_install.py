@@ -115,9 +115,9 @@ def cuckoo2(tmp_path: Path) -> tuple[Path, Path]:
     """A Cuckoo Working Directory, and an environment whose Python knows where the package lies."""
     cwd, environment = tmp_path / "cwd", tmp_path / "env"
     package = environment / "lib" / "cuckoo"
-    for folder in (cwd / "conf", cwd / "storage", environment / "bin", *(package / n for n in ("common", "processing"))):
+    rooms = [package / name for name in ("common", "processing", "reporting")]
+    for folder in (cwd / "conf", cwd / "storage", environment / "bin", *rooms):
         folder.mkdir(parents=True)
-    (package / "reporting").mkdir()
     for name in ("processing", "reporting"):
         (cwd / "conf" / f"{name}.conf").write_text("[jsondump]\nenabled = yes\n")
     python = environment / "bin" / "python"
