@@ -77,8 +77,8 @@ def read_corpus(store: Store, progress: Progress | None = None) -> Corpus:
         ranges = store.split(max(2, total // _PARALLEL_FROM))
         parts = []
         with deaf_workers():
-            parts = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(store, one) for one in ranges)
-        for part in parts:
+            read = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(store, one) for one in ranges)
+        for part in read:
             parts.append(part)
             if progress:
                 progress(sum(len(p.rows) for p in parts), total)
