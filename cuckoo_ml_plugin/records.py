@@ -7,6 +7,7 @@ surrogates, and nothing bounds a string's length but us.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import re
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import PurePath
-from typing import Protocol
+from typing import Any, Protocol
 
 from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.packing import Counts, DamagedBlobError, Packed, pack, unpack, unpack_joined
@@ -254,6 +255,23 @@ class FindingRecord:
     anomalous: bool
     section: str = ""
     scored_at: str = ""
+
+    @classmethod
+    def of(cls, analysis: str, section: Mapping[str, Any]) -> FindingRecord | None:
+        """The record of a report section; None for one that no model gave."""
+        model, cluster, anomaly = section["model"], section["cluster"], section["anomaly"]
+        if model is None:
+            return None
+        return cls(
+            analysis=analysis,
+            model=model["id"],
+            cluster=cluster["id"] if cluster else None,
+            probability=cluster["probability"] if cluster else None,
+            outlier_score=anomaly["outlier_score"] if anomaly else None,
+            anomaly_score=anomaly["score"] if anomaly else None,
+            anomalous=bool(anomaly and anomaly["anomalous"]),
+            section=json.dumps(section),
+        )
 
 
 @dataclass(slots=True)

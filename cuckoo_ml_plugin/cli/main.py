@@ -12,6 +12,7 @@ from cuckoo_ml_plugin.cli.ask import anomalies, clusters, score, similar
 from cuckoo_ml_plugin.cli.fill import demo, import_
 from cuckoo_ml_plugin.cli.fit import models, refit
 from cuckoo_ml_plugin.cli.hosts import install, uninstall
+from cuckoo_ml_plugin.cli.refresh import refresh
 from cuckoo_ml_plugin.cli.show import errors
 from cuckoo_ml_plugin.cli.worker import worker
 from cuckoo_ml_plugin.errors import CuckooMLError
@@ -36,7 +37,7 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
     context.obj = Home((home or default_home()).absolute())
 
 
-for command in (demo, import_, refit, score, similar, clusters, anomalies, models, install, uninstall, worker):
+for command in (demo, import_, refit, score, similar, clusters, anomalies, models, refresh, install, uninstall, worker):
     cli.add_command(command)
 
 

@@ -6,7 +6,6 @@ report. What goes wrong is logged, and said in the section's ``message``.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, MutableMapping
@@ -89,7 +88,7 @@ class Enricher:
             finding = self._score(engine, taken)
             section = finding.section()
             if taken.stored and finding.status in ("scored", "no_behaviour"):
-                self._save(engine, taken, finding, section)
+                self._save(engine, taken, section)
             if taken.trouble:
                 section["message"] = f"{section['message']} {taken.trouble}".strip()[:1000]
             return section
@@ -138,19 +137,10 @@ class Enricher:
             best = best_label(taken.labels)
             return engine.score_without_store(taken.behaviour, taken.analysis, best.family if best else None)
 
-    def _save(self, engine: Engine, taken: _Taken, finding: Finding, section: dict[str, Any]) -> None:
-        if finding.model is None:
+    def _save(self, engine: Engine, taken: _Taken, section: dict[str, Any]) -> None:
+        record = FindingRecord.of(taken.analysis, section)
+        if record is None:
             return
-        record = FindingRecord(
-            analysis=taken.analysis,
-            model=finding.model["id"],
-            cluster=finding.cluster["id"] if finding.cluster else None,
-            probability=finding.cluster["probability"] if finding.cluster else None,
-            outlier_score=finding.anomaly["outlier_score"] if finding.anomaly else None,
-            anomaly_score=finding.anomaly["score"] if finding.anomaly else None,
-            anomalous=bool(finding.anomaly and finding.anomaly["anomalous"]),
-            section=json.dumps(section),
-        )
         try:
             engine.store.save_findings([record])
         except StoreError as error:
