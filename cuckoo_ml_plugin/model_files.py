@@ -48,7 +48,7 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise ModelError(
-            f"{models}: the model cannot be written ({error.strerror}); the one before stays in force."
+            f"{models}: the model cannot be written ({error.strerror or error}); the one before stays in force."
         ) from error
     return models / model_id
 

@@ -97,7 +97,7 @@ def _in_folder(top: str, seen: set[str]) -> Iterator[tuple[ReportFile, bool]]:
             real = os.path.realpath(entry.path) if is_link else entry.path
             if os.path.isdir(real) if is_link else entry.is_dir():
                 waiting.append(real)
-            elif entry.name.lower().endswith(SUFFIXES) and (not is_link or os.path.isfile(real)) and entry.is_file():
+            elif entry.name.lower().endswith(SUFFIXES) and (not is_link or os.path.exists(real)):
                 yield _named(entry.path, real), is_link
 
 

@@ -29,6 +29,7 @@ from cuckoo_ml_plugin.records import (
     Source,
     StoredAnalysis,
     clean,
+    clean_id,
     now_text,
     order_key,
     qualified_names,
@@ -141,7 +142,8 @@ class Store(LabelStore, FindingStore):
 
     def get(self, analysis: str) -> StoredAnalysis | None:
         """One analysis with its behaviour, or None."""
-        found = self._db.read(lambda connection: _select(connection, _TABLE.c.analysis == analysis, blobs=True))
+        name = clean_id(analysis)
+        found = self._db.read(lambda connection: _select(connection, _TABLE.c.analysis == name, blobs=True))
         return found[0] if found else None
 
     def get_many(self, analyses: Iterable[str]) -> dict[str, StoredAnalysis]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, delete, select
 
 from cuckoo_ml_plugin.database import Database, chunks
-from cuckoo_ml_plugin.records import clean
+from cuckoo_ml_plugin.records import clean, clean_id
 from cuckoo_ml_plugin.schema import analysis, label
 
 
@@ -28,10 +28,13 @@ class LabelStore:
         return unknown
 
     def _set(self, connection: Connection, families: Mapping[str, str | None], source: str) -> list[str]:
-        named = _analyses_named(connection, list(families))
+        families = {key: clean(family or "", 100).strip() for key, family in families.items()}
+        ids = {key: clean_id(key) for key in families}
+        by_id = _analyses_named(connection, list(ids.values()))
+        named = {key: by_id[name] for key, name in ids.items() if name in by_id}
         cleared = [name for key, family in families.items() if not family for name in named.get(key, ())]
         rows = {
-            name: {"analysis": name, "source": source, "family": clean(family, 100)}
+            name: {"analysis": name, "source": source, "family": family}
             for key, family in families.items()
             if family
             for name in named.get(key, ())

@@ -149,6 +149,22 @@ def test_cuckoo_gets_modules_in_its_package_and_sections_in_its_configuration(cu
     assert files(cwd.parent) == before
 
 
+def test_doctor_says_what_is_wrong_and_what_to_do(cape: Path) -> None:
+    def checks() -> dict[str, dict[str, object]]:
+        return {one["check"]: one for one in run("doctor", cape, "--json").json}
+
+    assert checks()["files"]["ok"] is False
+    run("install", cape)
+    found = checks()
+    assert {name for name, one in found.items() if not one["ok"]} == {"model", "modules", "configuration"}
+    assert "0 of 20 analyses are stored" in str(found["model"]["said"])
+    (cape / "modules/reporting/cuckooml.py").unlink()
+    assert "is missing" in str(checks()["files"]["said"])
+    (cape / "storage/cuckooml/store.db").write_bytes(b"nothing of ours" * 100)
+    assert "is not an SQLite database" in str(checks()["store"]["said"])
+    assert run("doctor", cape).code == 1
+
+
 def test_an_environment_without_cuckoo_is_told(cuckoo2: tuple[Path, Path], tmp_path: Path) -> None:
     done = cuckoo_ml(tmp_path, "install", "--host", "cuckoo2", "--root", cuckoo2[0], "--python", tmp_path / "nowhere")
     assert done.code == 1

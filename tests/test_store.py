@@ -79,6 +79,28 @@ def test_a_label_file_may_name_a_sample_by_its_hash(where: str) -> None:
         }  # fmt: skip
 
 
+def test_a_label_of_nothing_but_control_characters_hides_no_other(where: str) -> None:
+    with Store.open(where) as store:
+        store.put([record("17", labels={"host": "zbot"})])
+        assert store.set_labels({"17": "\x00", "n\x00body": "zbot", "\ud800": "zbot", "1\x007": "upatre"}) == [
+            "n\x00body", "\ud800",
+        ]  # fmt: skip
+        stored = store.get("1\x007")
+        assert stored is not None, "an id is what the store makes of it"
+        assert stored.label == "upatre"
+        assert store.get("\ud800") is None
+
+
+def test_a_store_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with Store.open(path) as store:
+        store.put([record(str(number), (f"api:{number}" * 50,)) for number in range(200)])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2 // 4096 * 4096])
+    with pytest.raises(StoreError, match=r"is damaged|is not an SQLite"), Store.open(path) as store:
+        list(store.analyses_in_order())
+
+
 def test_the_corpus_is_read_in_the_order_people_count_whatever_the_database_sorts_by(where: str) -> None:
     names = ["10", "9", "b/x", "B", "a-10", "a-9", "ä", "Z", "1", "_"]
     with Store.open(where) as store:

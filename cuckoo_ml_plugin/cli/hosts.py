@@ -1,15 +1,16 @@
-"""Commands that put the plugin into a sandbox: ``install`` and ``uninstall``."""
+"""Commands about the plugin inside a sandbox: ``install``, ``uninstall`` and ``doctor``."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
+import sys
 from pathlib import Path
 
 import click
 
-from cuckoo_ml_plugin.cli.show import answers, safe, table
+from cuckoo_ml_plugin.cli.show import answer_json, answers, safe, table
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import cape, installer, schedule
@@ -81,6 +82,36 @@ def uninstall(host: str, root: Path, dry_run: bool, force: bool, purge: bool) ->
         shutil.rmtree(home.path)
     elif not dry_run:
         answers.print(safe(f"{home.path} stays, with what was stored and learned; --purge removes it.", 500))
+
+
+@click.command()
+@_host
+@_root
+@click.option(
+    "--python", type=click.Path(path_type=Path), help="The host's Python (default: this one; cuckoo2: that of cuckoo)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+def doctor(host: str, root: Path, python: Path | None, as_json: bool) -> None:
+    """Look at an installation from inside; each line is ok, or says what to do."""
+    from cuckoo_ml_plugin.hosts.doctor import examine
+
+    root = root.absolute()
+    home = _home_of(host, root)
+    checks = list(examine(host, root, home, _interpreter(host, python)))
+    if as_json:
+        answer_json([{"check": one.name, "ok": one.ok, "said": one.said} for one in checks])
+    else:
+        rows = [("ok" if one.ok else "WRONG", one.name, safe(one.said, 600)) for one in checks]
+        answers.print(table(f"cuckoo-ml in {root}", ["", "", ""], rows))
+    if not all(one.ok for one in checks):
+        raise click.exceptions.Exit(1)
+
+
+def _interpreter(host: str, python: Path | None) -> Path:
+    if python is not None:
+        return python / "bin" / "python" if python.is_dir() else python
+    found = shutil.which("cuckoo") if host == "cuckoo2" else None
+    return Path(found).resolve().parent / "python" if found else Path(sys.executable)
 
 
 def _home_of(host: str, root: Path) -> Home:

@@ -11,7 +11,7 @@ from cuckoo_ml_plugin import __version__
 from cuckoo_ml_plugin.cli.ask import anomalies, clusters, score, similar
 from cuckoo_ml_plugin.cli.fill import demo, import_
 from cuckoo_ml_plugin.cli.fit import models, refit
-from cuckoo_ml_plugin.cli.hosts import install, uninstall
+from cuckoo_ml_plugin.cli.hosts import doctor, install, uninstall
 from cuckoo_ml_plugin.cli.refresh import refresh
 from cuckoo_ml_plugin.cli.show import errors
 from cuckoo_ml_plugin.cli.worker import worker
@@ -37,7 +37,10 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
     context.obj = Home((home or default_home()).absolute())
 
 
-for command in (demo, import_, refit, score, similar, clusters, anomalies, models, refresh, install, uninstall, worker):
+for command in (
+    demo, import_, refit, score, similar, clusters, anomalies, models, refresh,
+    install, uninstall, doctor, worker,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -90,7 +90,10 @@ def uninstall(home: Path, *, dry_run: bool = False, force: bool = False) -> list
 
 
 def changed_pieces(home: Path) -> list[tuple[Path, str]]:
-    """Pieces that are not as they were put there, with what is wrong. Raises InstallError as :func:`uninstall`."""
+    """Pieces that are not as they were put there, with what is wrong; our lines in a file of the host's may be edited.
+
+    Raises InstallError as :func:`uninstall`.
+    """
     manifest = _read_manifest(home)
     if not manifest:
         raise InstallError(f"{home / MANIFEST}: is missing; run cuckoo-ml install.")
@@ -101,7 +104,7 @@ def changed_pieces(home: Path) -> list[tuple[Path, str]]:
         ours = _block_in(content)[1] if content is not None and entry["kind"] == "block" else content
         if ours is None:
             found.append((path, "is missing" if content is None else "no longer has the lines of cuckoo-ml"))
-        elif _digest(ours) != entry["hash"]:
+        elif entry["kind"] == "file" and _digest(ours) != entry["hash"]:
             found.append((path, "was changed since it was installed"))
     return found
 

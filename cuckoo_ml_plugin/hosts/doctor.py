@@ -1,0 +1,168 @@
+"""Is an installation healthy? Each part looked at from where it works: the host's own loader, configuration, Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.hosts.installer import changed_pieces
+from cuckoo_ml_plugin.model_files import current_id
+from cuckoo_ml_plugin.store import Store
+
+OLD_DAYS = 30
+_PATIENCE = 60  # seconds that a host may take to load its modules
+
+# What each host's own loader finds, and its own configuration says, as one line of JSON.
+_ASK_CAPE = """
+import json, os, sys
+root = sys.argv[1]
+os.chdir(root); sys.path.insert(0, root)
+from lib.cuckoo.core import plugins
+from lib.cuckoo.common.config import Config
+for kind in ("processing", "reporting"):
+    plugins.import_plugin("modules.%s.cuckooml" % kind)
+found = {kind: [cls.__name__ for cls in plugins.list_plugins(kind)] for kind in ("processing", "reporting")}
+enabled = {kind: bool(Config(kind).get("cuckooml").enabled) for kind in ("processing", "reporting")}
+from cuckoo_ml_plugin.hosts import cape
+print(json.dumps({"found": all("CuckooML" in names for names in found.values()), "enabled": all(enabled.values())}))
+"""
+_ASK_CUCKOO2 = """
+import json, sys
+from cuckoo.misc import set_cwd
+set_cwd(sys.argv[1])
+import cuckoo.processing, cuckoo.reporting
+from cuckoo.common.config import config2
+kinds = (cuckoo.processing, cuckoo.reporting)
+found = all(any(module.__module__.endswith(".cuckooml") for module in kind.plugins) for kind in kinds)
+enabled = all(config2(kind, "cuckooml").enabled for kind in ("processing", "reporting"))
+print(json.dumps({"found": found, "enabled": bool(enabled), "command": config2("reporting", "cuckooml").command}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; ``said`` is what was found, or what to do."""
+
+    name: str
+    ok: bool
+    said: str
+
+
+def examine(host: str, root: Path, home: Home, python: Path) -> Iterator[Check]:
+    """Look at everything, one check after the other; none raises."""
+    yield _checked("files", lambda: _files(home))
+    asked: dict[str, object] = {}
+
+    def loader() -> str:
+        asked.update(_ask(host, root, python))
+        if not asked["found"]:
+            raise CuckooMLError(f"{root}: the host's loader does not find the modules; run cuckoo-ml install.")
+        return "found by the host's own loader"
+
+    yield _checked("modules", loader)
+    yield _checked("configuration", lambda: _configuration(asked, home))
+    yield _checked("store", lambda: _store(home))
+    yield _checked("model", lambda: _model(home))
+    if host == "cuckoo2":
+        yield _checked("worker", lambda: _worker(str(asked.get("command") or "cuckoo-ml"), home))
+    yield _checked("findings", lambda: _findings(home))
+
+
+def _checked(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except CuckooMLError as error:
+        return Check(name, False, str(error))
+    except Exception as error:
+        return Check(name, False, f"unexpected {type(error).__name__}: {error}")
+
+
+def _files(home: Home) -> str:
+    changed = changed_pieces(home.path)
+    if changed:
+        raise CuckooMLError("; ".join(f"{path}: {what}" for path, what in changed) + "; run cuckoo-ml install again.")
+    return "all in place, as they were installed"
+
+
+def _ask(host: str, root: Path, python: Path) -> dict[str, object]:
+    program = _ASK_CAPE if host == "cape" else _ASK_CUCKOO2
+    command = [str(python), "-W", "ignore", "-c", program, str(root)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CuckooMLError(f"{python}: cannot be asked ({error}); name the host's Python with --python.") from error
+    except (ValueError, IndexError) as error:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise CuckooMLError(f"{python}: the host's modules cannot be loaded ({last[:300]}).") from error
+
+
+def _configuration(asked: dict[str, object], home: Home) -> str:
+    home.settings()
+    if not asked:
+        raise CuckooMLError("could not be read, as the modules cannot be loaded; see there.")
+    if not asked["enabled"]:
+        raise CuckooMLError("[cuckooml] is not enabled in the host's processing.conf and reporting.conf; enable it.")
+    return f"enabled; {home.settings_file} is read"
+
+
+def _store(home: Home) -> str:
+    engine = Engine(home)
+    with Store(home.store_url(engine.settings), patience=10) as store:
+        store.save_findings([])
+        probe = store.forget(["cuckoo-ml doctor"])  # a write that changes nothing
+        stored, new = store.count(), store.count(with_behaviour=True)
+    assert not probe
+    return f"writable; {stored:,} analyses, {new:,} with behaviour"
+
+
+def _model(home: Home) -> str:
+    if current_id(home.models) is None:
+        engine = Engine(home)
+        stored, needed = engine.store.count(with_behaviour=True), engine.settings.refit.min_analyses
+        raise CuckooMLError(
+            f"there is none yet: {stored:,} of {needed:,} analyses are stored; cuckoo-ml import, then cuckoo-ml refit."
+        )
+    model = Engine(home).need_model()
+    brief = model.brief()
+    fitted = datetime.fromisoformat(brief["fitted_at"].replace("Z", "+00:00"))
+    days = (datetime.now(timezone.utc) - fitted).days
+    said = f"{brief['id']}, {days} days old, {brief['clusters']:,} clusters of {brief['analyses']:,} analyses"
+    if days > OLD_DAYS:
+        raise CuckooMLError(f"{said}: does the timer for cuckoo-ml refit --if-needed run?")
+    return said
+
+
+def _worker(command: str, home: Home) -> str:
+    process = subprocess.Popen(
+        [command, "--home", str(home.path), "worker"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        out, errors = process.communicate(b'{"id": 1, "op": "ping", "bytes": 0}\n', timeout=_PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        raise CuckooMLError(f"{command}: does not answer within {_PATIENCE} s.") from error
+    if not out:
+        last = (errors.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+        raise CuckooMLError(f"{command}: gives no answer ({last[:300]}); check command in reporting.conf.")
+    return f"{command} answers"
+
+
+def _findings(home: Home) -> str:
+    """What the last analyses got."""
+    engine = Engine(home)
+    model = current_id(home.models)
+    counts = engine.store.cluster_counts(model=model) if model else {}
+    owner = home.path.stat().st_uid
+    if os.geteuid() == 0 and owner != 0 and engine.settings.store.url == "" and home.store_file.stat().st_uid != owner:
+        raise CuckooMLError(f"{home.store_file}: does not belong to the home's owner; chown it to the host's user.")
+    return f"{sum(counts.values()):,} of the model in force, {counts.get(None, 0):,} of them in no cluster"
