@@ -169,7 +169,8 @@ class Clustering:
         # a point of the data itself departs where it departed, whatever rounding says of its distance
         outlier_density = float(self.lambdas[point]) if distances[0] == 0 else density
         deepest = float(self.node_depths[node])
-        outlier_score = min(max((deepest - outlier_density) / deepest, 0.0), 1.0) if 0 < deepest < np.inf else 0.0
+        sparser = (deepest - float(outlier_density)) / deepest if 0 < deepest < np.inf else 0.0
+        outlier_score = min(max(sparser, 0.0), 1.0)
         if self.lambdas[point] > density:
             while self.node_parents[node] >= 0 and self.node_lambdas[node] >= density:
                 node = int(self.node_parents[node])

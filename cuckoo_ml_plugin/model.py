@@ -181,14 +181,14 @@ class Model:
         unusual = self._unusual(columns, len(hashes), int(np.count_nonzero(shown)))
         cluster = self._cluster(placement)
         reasons = self._reasons(placement, unusual, behaviour, label, anomaly)
-        anomalous = unusual.score >= anomaly.threshold
+        anomalous = bool(unusual.score >= anomaly.threshold)
         return Finding(
             "scored",
             model=self.brief(),
             cluster=cluster,
             anomaly=AnomalyFinding(
-                score=round(unusual.score, 4),
-                outlier_score=round(placement.outlier_score, 4),
+                score=round(float(unusual.score), 4),
+                outlier_score=round(float(placement.outlier_score), 4),
                 anomalous=anomalous,
                 reasons=reasons,
             ),
@@ -229,7 +229,7 @@ class Model:
             id=facts.id,
             name=facts.name,
             size=facts.size,
-            probability=round(placement.probability, 4),
+            probability=round(float(placement.probability), 4),
             labels=[LabelCount(label=label, count=count) for label, count in facts.labels.items()][:20],
         )
 

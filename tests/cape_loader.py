@@ -7,6 +7,7 @@
   ``RunProcessing`` and ``RunReporting``, which run them by ``order``: a module without a section in its configuration,
   or with ``enabled`` not true, is passed over; what one raises is logged and the next one runs.
 * Before reporting, lazy call logs become lists.
+* ``report.json`` is written by ``orjson``, which refuses what is not of Python's own types, NumPy's numbers among them.
 * Configuration comes from ``custom/conf/NAME.conf.d/*.conf`` as well.
 
 :data:`DRIVER` runs the modules of such a folder, or of CAPE itself: tests use it on both.
@@ -86,14 +87,15 @@ class RunReporting(_Run):
         module.run(self.results)
 '''
 _JSONDUMP = '''
-import json, os
+import os
+import orjson
 from lib.cuckoo.common.abstracts import Report
 
 class JsonDump(Report):
     order = 10
     def run(self, results):
-        with open(os.path.join(self.reports_path, "report.json"), "w") as file:
-            json.dump(results, file, indent=2)
+        with open(os.path.join(self.reports_path, "report.json"), "wb") as file:
+            file.write(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 '''
 
 DRIVER = """

@@ -20,6 +20,7 @@ from cuckoo_ml_plugin.store import Store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL = os.environ.get("CAPE_ROOT")
+TASKS = (7, 8, 100, 101, 102)
 MODULES = ("modules.processing.cuckooml", "modules.reporting.cuckooml", "modules.reporting.jsondump")
 
 
@@ -31,6 +32,8 @@ def cape(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     assert done.code == 0, done.err
     yield root
     cuckoo_ml(root, "uninstall", "--host", "cape", "--root", root, "--purge")
+    for task in TASKS:
+        shutil.rmtree(root / "storage" / "analyses" / str(task), ignore_errors=True)
 
 
 def with_model(root: Path, demo: DemoHome) -> Path:
@@ -104,7 +107,7 @@ def test_processing_an_analysis_again_replaces_its_record(cape: Path, demo: Demo
 
 
 def test_a_cold_start_counts_what_is_stored(cape: Path, demo: DemoHome) -> None:
-    for task in (7, 8):
+    for task in TASKS[:2]:
         written, _ = analyse(cape, cape_sample(demo), task)
         assert written["cuckooml"]["status"] == "no_model"
     assert "2 analyses with behaviour are stored, 20 are needed" in written["cuckooml"]["message"]
@@ -150,7 +153,7 @@ def test_real_reports_are_enriched(cape: Path, demo: DemoHome, shared_data: Path
     with_model(cape, demo)
     path = tmp_path / "report.json"
     statuses = set()
-    for task, packed in enumerate(sorted((shared_data / "cape").glob("*.json.gz"))[:3], 100):
+    for task, packed in enumerate(sorted((shared_data / "cape").glob("*.json.gz"))[:3], TASKS[2]):
         path.write_bytes(gzip.decompress(packed.read_bytes()))
         written, seen = analyse(cape, path, task)
         assert seen["errors"] == 0
