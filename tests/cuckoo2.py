@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import cuckoo_ml
 from needs import skip_or_fail
 
-from cuckoo_ml_plugin.hosts.cuckoo2 import configuration, files_for
+from cuckoo_ml_plugin.hosts.cuckoo2 import files_for
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 VERSION = "2.0.7"
@@ -105,19 +107,25 @@ class Cuckoo:
         return self.folder / "storage" / "analyses" / task / "reports" / "report.json"
 
     def configure(self, command: Path, timeout: int = LIMIT) -> None:
-        """Our sections in its configuration, instead of those before."""
-        for name, text in configuration(str(command)).items():
-            file = self.folder / "conf" / name
-            rest = file.read_text(encoding="utf-8").partition("\n[cuckooml]")[0]
-            file.write_text(f"{rest}\n{text.replace('timeout = 10', f'timeout = {timeout}')}", encoding="utf-8")
+        """What an admin may set among our lines in its configuration."""
+        file = self.folder / "conf" / "reporting.conf"
+        text = re.sub(r"^command = .*$", f"command = {command}", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        file.write_text(re.sub(r"^timeout = \d+$", f"timeout = {timeout}", text, flags=re.MULTILINE), encoding="utf-8")
 
     def install(self, command: Path) -> None:
-        [package] = self.environment.glob("lib/python2.7/site-packages/cuckoo")
-        for source, target in files_for(package):
-            shutil.copyfile(source, target)
+        """By our own command, but for the ``cuckoo-ml`` that is started."""
+        self._ours("install", "--python", self.environment, "--refit", "none")
         self.configure(command)
 
     def uninstall(self) -> None:
+        self._ours("uninstall")
+
+    def _ours(self, command: str, *options: object) -> None:
+        done = cuckoo_ml(self.home, command, "--host", "cuckoo2", "--root", self.folder, *options)
+        assert done.code == 0, done.err
+
+    def remove_leftovers(self) -> None:
+        """What an earlier run, cut off, left in the environment that is kept."""
         [package] = self.environment.glob("lib/python2.7/site-packages/cuckoo")
         for _, target in files_for(package):
             for path in (target, target.with_suffix(".pyc")):
@@ -129,7 +137,7 @@ def make_cuckoo(folder: Path) -> Cuckoo:
     cuckoo = Cuckoo(environment(), folder)
     command = [str(cuckoo.environment / "bin" / "cuckoo"), "--cwd", str(folder), "init"]
     subprocess.run(command, capture_output=True, check=True)
-    cuckoo.uninstall()
+    cuckoo.remove_leftovers()
     return cuckoo
 
 

@@ -20,7 +20,7 @@ __all__ = ["fresh_cuckoo"]
 
 @pytest.fixture
 def cuckoo(fresh_cuckoo: Cuckoo, tmp_path: Path) -> Cuckoo:
-    """One with the plugin, and no model."""
+    """One with the plugin, put there by our own command, and no model."""
     shutil.copytree(fresh_cuckoo.folder, tmp_path / "cwd", symlinks=True)
     own = Cuckoo(fresh_cuckoo.environment, tmp_path / "cwd")
     (tmp_path / "commands").mkdir()
@@ -31,7 +31,7 @@ def cuckoo(fresh_cuckoo: Cuckoo, tmp_path: Path) -> Cuckoo:
 @pytest.fixture
 def taught(cuckoo: Cuckoo, demo: DemoHome) -> Cuckoo:
     """One with the demo's model."""
-    shutil.copytree(demo.home, cuckoo.home, symlinks=True)
+    shutil.copytree(demo.home, cuckoo.home, symlinks=True, dirs_exist_ok=True)
     return cuckoo
 
 
