@@ -146,6 +146,11 @@ def test_whatever_is_broken_the_analysis_is_reported(
     else:
         assert section["status"] == "failed"
         assert section["message"]
+    if damage in ("model", "store", "settings"):
+        checks = cuckoo_ml(cape, "doctor", "--host", "cape", "--root", cape, "--json").json
+        errors = next(one for one in checks if one["check"] == "errors")
+        assert errors["ok"] is False
+        assert "analysis 7: " in errors["said"]
 
 
 def test_real_reports_are_enriched(cape: Path, demo: DemoHome, shared_data: Path, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.hosts import trouble
 from cuckoo_ml_plugin.hosts.installer import changed_pieces
 from cuckoo_ml_plugin.model_files import current_id
 from cuckoo_ml_plugin.store import Store
@@ -74,6 +75,7 @@ def examine(host: str, root: Path, home: Home, python: Path) -> Iterator[Check]:
     if host == "cuckoo2":
         yield _checked("worker", lambda: _worker(str(asked.get("command") or "cuckoo-ml"), home))
     yield _checked("findings", lambda: _findings(home))
+    yield _checked("errors", lambda: _errors(home))
 
 
 def _checked(name: str, look: Callable[[], str]) -> Check:
@@ -166,3 +168,15 @@ def _findings(home: Home) -> str:
     if os.geteuid() == 0 and owner != 0 and engine.settings.store.url == "" and home.store_file.stat().st_uid != owner:
         raise CuckooMLError(f"{home.store_file}: does not belong to the home's owner; chown it to the host's user.")
     return f"{sum(counts.values()):,} of the model in force, {counts.get(None, 0):,} of them in no cluster"
+
+
+def _errors(home: Home) -> str:
+    """What went wrong last; it counts as wrong for a day."""
+    found = trouble.last(home.path)
+    if found is None:
+        return "none"
+    moment, what = found
+    said = f"{moment:%Y-%m-%d %H:%M} UTC, {what}"
+    if datetime.now(timezone.utc) - moment < timedelta(days=1):
+        raise CuckooMLError(f"the last one: {said} ({home.path / trouble.FILE} has all)")
+    return f"none for a day; the last one: {said}"

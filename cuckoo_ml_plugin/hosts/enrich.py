@@ -19,6 +19,7 @@ from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
 from cuckoo_ml_plugin.finding import Finding
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.hosts.trouble import note
 from cuckoo_ml_plugin.labels import Label, best_label, labels_of
 from cuckoo_ml_plugin.records import AnalysisRecord, FindingRecord, Source
 from cuckoo_ml_plugin.report import Report, report_from_results
@@ -90,10 +91,13 @@ class Enricher:
             if taken.stored and finding.status in ("scored", "no_behaviour"):
                 self._save(engine, taken, section)
             if taken.trouble:
+                note(self._home.path, f"analysis {analysis}: {taken.trouble}")
                 section["message"] = f"{section['message']} {taken.trouble}".strip()[:1000]
             return section
         except Exception as error:
-            return _failure("The analysis could not be scored", error)
+            section = _failure("The analysis could not be scored", error)
+            note(self._home.path, f"analysis {analysis}: {section['message']}")
+            return section
 
     def seed(self, section: Mapping[str, Any]) -> dict[str, Any] | None:
         """What goes into ``info.clustering.hdbscan`` with the section; None when the model cannot tell."""
