@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ from cuckoo_ml_plugin.store import Store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL = os.environ.get("CAPE_ROOT")
+REFIT = [
+    sys.executable,
+    "-c",
+    "import sys; home = sys.argv[1]; sys.argv[1:] = ['--home', home, 'refit'];"
+    "from cuckoo_ml_plugin.cli import main; main()",
+]
 TASKS = (7, 8, 100, 101, 102)
 MODULES = ("modules.processing.cuckooml", "modules.reporting.cuckooml", "modules.reporting.jsondump")
 
@@ -151,6 +158,25 @@ def test_whatever_is_broken_the_analysis_is_reported(
         errors = next(one for one in checks if one["check"] == "errors")
         assert errors["ok"] is False
         assert "analysis 7: " in errors["said"]
+
+
+def test_several_workers_at_once_store_and_score_while_a_refit_runs(cape: Path, demo: DemoHome) -> None:
+    home = with_model(cape, demo)
+    reports = [one.path for one in demo.corpus.analyses if "cape/storage" in str(one.path)][:4]
+    with ThreadPoolExecutor(5) as pool:
+        refit = pool.submit(subprocess.run, [*REFIT, str(home)], cwd=REPOSITORY, capture_output=True, check=False)
+        running = [pool.submit(analyse, cape, report, task) for task, report in zip(TASKS, reports, strict=False)]
+        sections = [one.result()[0]["cuckooml"] for one in running]
+    assert refit.result().returncode == 0, refit.result().stderr
+    assert {section["status"] for section in sections} <= {"scored", "no_behaviour"}
+    assert not any(section["message"] for section in sections if section["status"] == "scored")
+    with Store.open(home / "store.db") as store:
+        assert all(store.get(str(task)) for task in TASKS[: len(reports)])
+    before = {section["model"]["id"] for section in sections}
+    after = analyse(cape, reports[0], TASKS[0])[0]["cuckooml"]["model"]["id"]
+    listed = [one["id"] for one in cuckoo_ml(home, "models", "list", "--json").json]
+    assert after == listed[-1], "the next analysis is scored by the new model"
+    assert before <= set(listed)
 
 
 def test_real_reports_are_enriched(cape: Path, demo: DemoHome, shared_data: Path, tmp_path: Path) -> None:
