@@ -42,7 +42,10 @@ def fitted(corpus: DemoCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def start(home: Path, *arguments: object, limit_files_to: int | None = None) -> subprocess.Popen[str]:
     """A ``cuckoo-ml`` process in a group of its own, its workers in it."""
-    program = "from cuckoo_ml_plugin.cli import main; main()"
+    program = (  # where the tests themselves run in the background, a shell has told them to ignore Ctrl-C
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from cuckoo_ml_plugin.cli import main; main()"
+    )
     if limit_files_to is not None:  # bytes of any file: the nearest thing to a full disk that needs no disk
         program = (
             f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
