@@ -5,5 +5,8 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["cuckoo_ml_plugin", "cuckoo_ml_plugin.*"]), "cuckoo_ml_plugin.conf"],
     package_dir={"cuckoo_ml_plugin.conf": "conf"},
-    package_data={"cuckoo_ml_plugin": ["py.typed", "*.json"], "cuckoo_ml_plugin.conf": ["*.conf", "*/*.conf"]},
+    package_data={
+        "cuckoo_ml_plugin": ["py.typed", "*.json", "threat/*.html"],
+        "cuckoo_ml_plugin.conf": ["*.conf", "*/*.conf"],
+    },
 )

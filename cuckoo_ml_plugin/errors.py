@@ -32,3 +32,7 @@ class BusyError(CuckooMLError):
 
 class NotEnoughError(CuckooMLError):
     """There is too little in the store for what was asked, such as a first fit."""
+
+
+class TableError(CuckooMLError):
+    """A table of threat scores cannot be read, or holds what is no score."""

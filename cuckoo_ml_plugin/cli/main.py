@@ -14,6 +14,7 @@ from cuckoo_ml_plugin.cli.fit import models, refit
 from cuckoo_ml_plugin.cli.hosts import doctor, install, uninstall
 from cuckoo_ml_plugin.cli.refresh import refresh
 from cuckoo_ml_plugin.cli.show import errors
+from cuckoo_ml_plugin.cli.threat import threat_scores
 from cuckoo_ml_plugin.cli.worker import worker
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import ENVIRONMENT_VARIABLE, Home, default_home
@@ -38,7 +39,7 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
 
 
 for command in (
-    demo, import_, refit, score, similar, clusters, anomalies, models, refresh,
+    demo, import_, refit, score, similar, clusters, anomalies, models, refresh, threat_scores,
     install, uninstall, doctor, worker,
 ):  # fmt: skip
     cli.add_command(command)

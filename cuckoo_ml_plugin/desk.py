@@ -1,0 +1,24 @@
+"""Packages that only an analyst's desk needs: the extra ``desk``, and what to do where it is not installed."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from cuckoo_ml_plugin.errors import CuckooMLError
+
+
+def desk_package(module: str, what_for: str) -> Any:
+    """Import a module of the extra ``desk``; ``what_for`` begins the error's sentence, such as "Plots".
+
+    Raises:
+        CuckooMLError: the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise CuckooMLError(
+            f"{what_for} need the package {package}, which cannot be imported ({error}); "
+            "install the extra: pip install 'cuckoo-ml-plugin[desk]'."
+        ) from error
