@@ -135,5 +135,5 @@ def test_every_command_is_documented_with_its_options(name: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_name_no_command_that_is_not_there(page: Path) -> None:
     names = {name.partition(" ")[0] for name in cli_commands()}
-    shown = re.findall(r"cuckoo-ml (?:--home \S+ )?([a-z]+)\b", "\n".join(code_of(page)))
+    shown = re.findall(r"cuckoo-ml (?:--home \S+ )?([a-z]+(?:-[a-z]+)*)\b", "\n".join(code_of(page)))
     assert set(shown) <= names
