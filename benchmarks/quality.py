@@ -19,8 +19,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from riss_corpus import CORPORA, DATA, Sample, families_of, of_corpus, read_samples, stored_corpus
-from sklearn.metrics import adjusted_mutual_info_score
 
+from cuckoo_ml_plugin.assess.measures import agreement
 from cuckoo_ml_plugin.clustering import NOISE
 from cuckoo_ml_plugin.clustering_fit import fit_clustering
 from cuckoo_ml_plugin.corpus import Corpus
@@ -49,13 +49,13 @@ def fitted(corpus: Corpus) -> Model:
 def shared_and_agreed(labels: Any, families: Any) -> tuple[float, float]:
     """Share of the analyses that are clustered, and the AMI of these."""
     clustered = labels != NOISE
-    return float(clustered.mean()), float(adjusted_mutual_info_score(families[clustered], labels[clustered]))
+    agreed = agreement(families[clustered], labels[clustered])
+    return float(clustered.mean()), agreed.ami if agreed else float("nan")
 
 
 def dial_curve(corpus: Corpus, model: Model, families: Any) -> list[tuple[float, float]]:
     """(share clustered, AMI of the clustered) for each position of the dial, nothing else changed."""
-    vectors = np.empty_like(model.clustering.index.vectors)
-    vectors[model.clustering.index.numbers] = model.clustering.index.vectors
+    vectors = model.clustering.index.in_order()
     curve = []
     for certainty in DIAL:
         settings = replace(Settings().clustering, certainty=float(certainty))
@@ -136,9 +136,11 @@ def main() -> None:
         labels = model.clustering.labels[corpus.point_of]
         share, agreed = shared_and_agreed(labels, families)
         nearest, milliseconds = nearest_of_same_family(model, chosen)
-        whole = adjusted_mutual_info_score(families, labels)
-        defaults.add_row(name, f"{len(chosen):,}", f"{share:.3f}", f"{agreed:.4f}", f"{whole:.4f}", f"{nearest:.4f}",
-                         str(len(model.clusters)), f"{spent:.1f}", f"{milliseconds:.2f}", f"{size:,.0f}")  # fmt: skip
+        whole = agreement(families, labels)
+        assert whole is not None
+        defaults.add_row(name, f"{len(chosen):,}", f"{share:.3f}", f"{agreed:.4f}", f"{whole.ami:.4f}",
+                         f"{nearest:.4f}", str(len(model.clusters)), f"{spent:.1f}", f"{milliseconds:.2f}",
+                         f"{size:,.0f}")  # fmt: skip
         curves[name] = dial_curve(corpus, model, families)
         peers = [points for title, points in MALHEUR.items() if title.startswith(name)]
         along.add_row(name, "this plugin", *(f"{at_share(curves[name], share):.3f}" for share in AT))

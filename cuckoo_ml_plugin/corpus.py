@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,20 @@ class Corpus:
     def multiplicities(self) -> NDArray[np.int64]:
         """(n,) how many analyses show each behaviour."""
         return np.bincount(self.point_of, minlength=self.tokens.shape[0]).astype(np.int64)
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Corpus:
+        """The corpus of some analyses (k,), by their numbers here, in that order."""
+        points, point_of = np.unique(self.point_of[rows], return_inverse=True)
+        return replace(
+            self,
+            analyses=[self.analyses[row] for row in rows],
+            sha256=[self.sha256[row] for row in rows],
+            labels=[self.labels[row] for row in rows],
+            stored_at=[self.stored_at[row] for row in rows],
+            point_of=point_of.astype(np.int64),
+            tokens=self.tokens[points],
+            counts=self.counts[rows],
+        )
 
 
 @dataclass(slots=True)

@@ -69,6 +69,12 @@ class NeighbourIndex:
         """Everything that :meth:`from_arrays` needs, by name."""
         return {name: getattr(self, name) for name in self.__slots__}
 
+    def in_order(self) -> NDArray[np.float32]:
+        """The vectors (n, d) by their numbers, as :meth:`build` took them."""
+        ordered = np.empty_like(self.vectors)
+        ordered[self.numbers] = self.vectors
+        return ordered
+
     def nearest(self, vector: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Numbers (k,) and Euclidean distances (k,) of the k nearest points, nearest first, ties by number.
 

@@ -114,7 +114,7 @@ def fit_model(
     """Fit on a corpus; ``store`` gives evidence its words (without it, clusters have none)."""
     multiplicities = corpus.multiplicities
     token_counts = np.diff(corpus.tokens.indptr)
-    left_out = _left_out(corpus.kinds, settings.features.leave_out)
+    left_out = left_out_tokens(corpus.kinds, settings.features.leave_out)
     embedding, known = fit_embedding(
         corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_CLUSTERS, settings.vectors, left_out
     )
@@ -173,7 +173,8 @@ def fit_model(
     return model.with_facts(id=_model_id(model, fitted_at)), lineage
 
 
-def _left_out(kinds: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_] | None:
+def left_out_tokens(kinds: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_] | None:
+    """(v,) True for tokens, known by their kinds (v,), that ``[features] leave_out`` names. Raises SettingsError."""
     unknown = sorted(set(names) - set(KINDS))
     if unknown:
         raise SettingsError(f"[features] leave_out: there is no kind {unknown[0]!r}; docs/features.md lists them.")

@@ -1,0 +1,1 @@
+"""How good is a clustering: against labels, without them, under resampling, and beside other settings."""

@@ -1,0 +1,238 @@
+"""The judgement of the model in force, whole and cluster by cluster.
+
+    assessment = assess_model(engine.need_model(), read_corpus(engine.store), engine.settings)
+    assessment.with_labels.clustered.ami
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.assess.measures import Agreement, clustered_agreement
+from cuckoo_ml_plugin.assess.resampling import Stability, resampled
+from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette, silhouettes
+from cuckoo_ml_plugin.clustering import NOISE
+from cuckoo_ml_plugin.corpus import Corpus
+from cuckoo_ml_plugin.errors import NotEnoughError
+from cuckoo_ml_plugin.model import Model
+from cuckoo_ml_plugin.settings import ClusteringSettings, FeatureSettings, Settings, VectorSettings
+
+RESAMPLES = 4
+"""Fits on random parts, unless another number is asked for: three pairs."""
+
+Labels = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class WithLabels:
+    """Agreement with the labels: of the labelled analyses in a cluster, and of all labelled ones, noise as one."""
+
+    analyses: int
+    labels: int
+    clustered: Agreement | None
+    with_noise: Agreement | None
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutLabels:
+    """What can be said without labels: silhouette and DBCV of the clustered and with noise, and persistence.
+
+    ``silhouette`` and ``dbcv`` are in [-1, 1], ``persistence``, the mean over clusters, in [0, 1]; None is undefined.
+    """
+
+    silhouette: float | None
+    silhouette_with_noise: float | None
+    dbcv: float | None
+    dbcv_with_noise: float | None
+    persistence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterJudgement:
+    """One cluster: its labels, commonest first, and the measures that are defined cluster by cluster.
+
+    ``purity`` is the share of its labelled analyses that have its commonest label, ``found_again`` the Jaccard
+    similarity to what fits on random parts find in its place.
+    """
+
+    cluster: str
+    name: str
+    size: int
+    labelled: int
+    labels: dict[str, int]
+    purity: float | None
+    silhouette: float | None
+    persistence: float | None
+    found_again: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelJudgement:
+    """One label: how many analyses have it, the share in a cluster, over how many clusters, and the commonest one."""
+
+    label: str
+    analyses: int
+    clustered: float
+    clusters: int
+    cluster: str | None
+    in_cluster: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """All that is said of a clustering; ``newer`` analyses are stored and not fitted, and not judged."""
+
+    model: str
+    analyses: int
+    newer: int
+    clusters: int
+    clustered: float
+    with_labels: WithLabels | None
+    without_labels: WithoutLabels
+    stability: Stability | None
+    per_cluster: list[ClusterJudgement]
+    per_label: list[LabelJudgement]
+
+
+def assess_model(
+    model: Model,
+    corpus: Corpus,
+    settings: Settings,
+    resamples: int = RESAMPLES,
+    tell: Callable[[int, int], None] | None = None,
+) -> Assessment:
+    """Judge a model on the stored analyses that it was fitted on, with the labels that they have now.
+
+    Args:
+        resamples: fits on random parts of 80 %; below two, stability is left out.
+        tell: called with (fits done, of how many).
+
+    Raises:
+        NotEnoughError: none of the fitted analyses is stored any more.
+    """
+    point_of = {member.analysis: point for point, member in model.members.all()}
+    rows = np.array([i for i, name in enumerate(corpus.analyses) if name in point_of], np.int64)
+    if not len(rows):
+        raise NotEnoughError(f"Model {model.id}: none of its analyses is in the store; run cuckoo-ml refit.")
+    newer = len(corpus.analyses) - len(rows)
+    corpus = corpus.take(rows)
+    points = np.array([point_of[name] for name in corpus.analyses], np.int64)
+    clusters = model.clustering.labels[points].astype(np.int64)
+    vectors = model.clustering.index.in_order()[points]
+    stable = None
+    if resamples >= 2:
+        stable = resampled(corpus, fitted_settings(model, settings), clusters, resamples, tell)
+    lasting = persistences(model.clustering)
+    return Assessment(
+        model=model.id,
+        analyses=len(clusters),
+        newer=newer,
+        clusters=len(model.clusters),
+        clustered=float((clusters != NOISE).mean()),
+        with_labels=judge_with_labels(corpus.labels, clusters),
+        without_labels=judge_without_labels(vectors, clusters, corpus.point_of, lasting),
+        stability=stable,
+        per_cluster=_per_cluster(model, corpus, vectors, clusters, lasting, stable),
+        per_label=_per_label(model, corpus.labels, clusters),
+    )
+
+
+def fitted_settings(model: Model, settings: Settings) -> Settings:
+    """The settings, with those of the fit as the model had them."""
+    facts = model.facts["settings"]
+    return replace(
+        settings,
+        features=FeatureSettings(tuple(facts["features"]["leave_out"])),
+        vectors=VectorSettings(**facts["vectors"]),
+        clustering=ClusteringSettings(**facts["clustering"]),
+    )
+
+
+def judge_with_labels(labels: list[str | None], clusters: Labels) -> WithLabels | None:
+    """Agreement of labels and clusters (N,); None where nothing is labelled."""
+    known = [label for label in labels if label is not None]
+    if not known:
+        return None
+    return WithLabels(len(known), len(set(known)), *clustered_agreement(labels, clusters))
+
+
+def judge_without_labels(
+    vectors: Vectors, clusters: Labels, point_of: Labels, lasting: list[float | None]
+) -> WithoutLabels:
+    """Judge by the vectors alone.
+
+    Args:
+        vectors: (N, d), one for each analysis.
+        clusters: (N,).
+        point_of: (N,) the distinct behaviour of each analysis.
+        lasting: persistence of each cluster.
+    """
+    inside = clusters != NOISE
+    once = np.unique(point_of, return_index=True)[1]  # an analysis of each distinct behaviour
+    once_inside = once[inside[once]]
+    known = [value for value in lasting if value is not None]
+    return WithoutLabels(
+        silhouette=silhouette(vectors[inside], clusters[inside]),
+        silhouette_with_noise=silhouette(vectors, clusters),
+        dbcv=dbcv(vectors[once_inside], clusters[once_inside]),
+        dbcv_with_noise=dbcv(vectors[once], clusters[once]),
+        persistence=float(np.mean(known)) if known else None,
+    )
+
+
+def _per_cluster(
+    model: Model, corpus: Corpus, vectors: Vectors, clusters: Labels, lasting: list[float | None],
+    stable: Stability | None,
+) -> list[ClusterJudgement]:  # fmt: skip
+    inside = np.flatnonzero(clusters != NOISE)
+    chosen, values = silhouettes(vectors[inside], clusters[inside])
+    of_values = clusters[inside][chosen]
+    again = stable.found_again if stable else []
+    found = []
+    for number, facts in enumerate(model.clusters):
+        members = np.flatnonzero(clusters == number)
+        labels = Counter(label for i in members if (label := corpus.labels[i]) is not None)
+        labelled = sum(labels.values())
+        own = values[of_values == number]
+        found.append(
+            ClusterJudgement(
+                cluster=facts.id,
+                name=facts.name,
+                size=len(members),
+                labelled=labelled,
+                labels=dict(sorted(labels.items(), key=lambda pair: (-pair[1], pair[0]))),
+                purity=max(labels.values()) / labelled if labelled else None,
+                silhouette=float(own.mean()) if len(own) else None,
+                persistence=lasting[number],
+                found_again=again[number] if number < len(again) else None,
+            )
+        )
+    return found
+
+
+def _per_label(model: Model, labels: list[str | None], clusters: Labels) -> list[LabelJudgement]:
+    spread: dict[str, Counter[int]] = {}
+    for label, cluster in zip(labels, clusters.tolist(), strict=True):
+        if label is not None:
+            spread.setdefault(label, Counter())[cluster] += 1
+    found = []
+    for label, counts in sorted(spread.items(), key=lambda pair: (-sum(pair[1].values()), pair[0])):
+        total = sum(counts.values())
+        inside = sorted(((count, -cluster) for cluster, count in counts.items() if cluster != NOISE), reverse=True)
+        found.append(
+            LabelJudgement(
+                label=label,
+                analyses=total,
+                clustered=1 - counts[NOISE] / total,
+                clusters=len(inside),
+                cluster=model.clusters[-inside[0][1]].id if inside else None,
+                in_cluster=inside[0][0] if inside else 0,
+            )
+        )
+    return found

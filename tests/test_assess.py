@@ -1,0 +1,173 @@
+"""An analyst asks how good the clustering is: against labels, without any, and beside other settings."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import hdbscan
+import numpy as np
+import pytest
+from command import cuckoo_ml
+from conftest import DemoHome
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import make_blobs
+
+from cuckoo_ml_plugin.assess.measures import MEASURES, agreement, clustered_agreement
+from cuckoo_ml_plugin.assess.resampling import random_parts, stability
+from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette
+from cuckoo_ml_plugin.clustering_fit import fit_clustering
+from cuckoo_ml_plugin.settings import ClusteringSettings
+
+PARTITION = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(-1, 3)), min_size=1, max_size=30)
+
+
+def test_the_demo_is_judged_against_its_labels_and_without_them(demo: DemoHome) -> None:
+    judged = cuckoo_ml(demo.home, "assess", "--resamples", 2, "--json").json
+    clustered, whole = judged["with_labels"]["clustered"], judged["with_labels"]["with_noise"]
+    assert clustered["precision"] > 0.95  # families are told apart, variants of one are clusters of their own
+    assert clustered["homogeneity"] > clustered["completeness"]
+    assert clustered["analyses"] < whole["analyses"] <= judged["analyses"]
+    assert 0 < judged["without_labels"]["persistence"] < 1
+    assert judged["without_labels"]["silhouette"] > judged["without_labels"]["silhouette_with_noise"] > 0
+    assert judged["without_labels"]["dbcv"] > 0
+    assert judged["stability"]["ari"] > 0.9
+    clusters = cuckoo_ml(demo.home, "clusters", "--json").json
+    assert [(one["cluster"], one["size"]) for one in judged["per_cluster"]] == [(c["id"], c["size"]) for c in clusters]
+    assert sum(one["analyses"] for one in judged["per_label"]) == whole["analyses"]
+
+
+def test_the_tables_name_every_cluster_and_measure(demo: DemoHome) -> None:
+    done = cuckoo_ml(demo.home, "assess", "--resamples", 0)
+    assert done.code == 0
+    for word in ("adjusted Rand index", "BCubed F", "F (Malheur)", "silhouette", "DBCV", "persistence", "c0", "Labels"):
+        assert word in done.out
+    assert "random parts" not in done.out
+
+
+def test_what_is_newer_than_the_model_is_not_judged(own_demo: DemoHome) -> None:
+    newcomers = own_demo.corpus.new[:2]
+    cuckoo_ml(own_demo.home, "import", *(one.path for one in newcomers))
+    before = cuckoo_ml(own_demo.home, "assess", "--resamples", 0)
+    assert "2 analyses are newer than the model" in before.out
+
+
+def test_without_labels_there_is_still_an_answer(demo: DemoHome, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert cuckoo_ml(home, "import", *demo.corpus.import_paths).code == 0
+    names = [one.name for one in demo.corpus.fitted]
+    cleared = tmp_path / "labels.tsv"
+    cleared.write_text("".join(f"{name}\t\n" for name in names), encoding="utf-8")
+    from cuckoo_ml_plugin.store import Store
+
+    with Store.open(home / "store.db") as store:
+        for source in ("host", "virustotal"):
+            store.set_labels(dict.fromkeys(names), source=source)
+    assert cuckoo_ml(home, "refit").code == 0
+    done = cuckoo_ml(home, "assess", "--resamples", 0, "--json")
+    assert done.json["with_labels"] is None
+    assert done.json["per_label"] == []
+    assert done.json["without_labels"]["silhouette"] is not None
+    assert "No analysis has a label" in cuckoo_ml(home, "assess", "--resamples", 0).out
+
+
+def test_without_a_model_the_error_says_what_to_do(tmp_path: Path) -> None:
+    done = cuckoo_ml(tmp_path, "assess")
+    assert done.code == 1
+    assert "cuckoo-ml refit" in done.err
+
+
+def test_the_seeds_published_fit_comes_out_of_its_published_table(shared_data: Path) -> None:
+    folder = shared_data / "gsoc199" / "published"
+    with (folder / "cluster_label_distribution.csv").open() as file:
+        columns, *rows = csv.reader(file)
+    pairs = [
+        (label, int(float(row[0])))
+        for row in rows
+        for label, count in zip(columns[1:], row[1:], strict=True)
+        for _ in range(int(count))
+    ]
+    with (folder / "clustering_fit.csv").open() as file:
+        published = {row[""]: row for row in csv.DictReader(file)}
+    clustered, whole = clustered_agreement([label for label, _ in pairs], np.array([c for _, c in pairs]))
+    names = {"Adjusted Random Index": "ari", "Homogeneity": "homogeneity", "Completeness": "completeness",
+             "V-measure": "v_measure"}  # fmt: skip
+    for theirs, ours in names.items():
+        assert getattr(clustered, ours) == pytest.approx(float(published[theirs]["clustering"]))
+        assert getattr(whole, ours) == pytest.approx(float(published[theirs]["clustering+noise"]))
+
+
+@given(PARTITION)
+def test_bcubed_and_malheurs_measures_are_what_their_papers_define(pairs: list[tuple[str, int]]) -> None:
+    labels, clusters = [label for label, _ in pairs], [cluster for _, cluster in pairs]
+    found = agreement(labels, np.array(clusters))
+    assert found is not None
+    n = range(len(pairs))
+    precision, recall = [], []
+    for i in n:
+        together = [j for j in n if clusters[j] == clusters[i]]
+        alike = [j for j in n if labels[j] == labels[i]]
+        both = len(set(together) & set(alike))
+        precision.append(both / len(together))
+        recall.append(both / len(alike))
+    assert found.bcubed_precision == pytest.approx(np.mean(precision))
+    assert found.bcubed_recall == pytest.approx(np.mean(recall))
+    most = sum(max(sum(1 for pair in pairs if pair == (a, c)) for a in set(labels)) for c in set(clusters))
+    assert found.precision == pytest.approx(most / len(pairs))
+    most = sum(max(sum(1 for pair in pairs if pair == (a, c)) for c in set(clusters)) for a in set(labels))
+    assert found.recall == pytest.approx(most / len(pairs))
+    assert all(-1 <= getattr(found, name) <= 1 + 1e-9 for name in MEASURES)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def blobs() -> np.ndarray:
+    return unit(make_blobs(150, 6, centers=5, cluster_std=0.8, random_state=3)[0])
+
+
+def test_persistence_is_hdbscans() -> None:
+    vectors = blobs()
+    settings = ClusteringSettings(min_cluster_size=5, min_samples=3, selection_epsilon=0.0, certainty=0.0)
+    fitted = fit_clustering(vectors, np.ones(len(vectors), np.int64), settings, same=0.0)
+    theirs = hdbscan.HDBSCAN(min_cluster_size=5, min_samples=3, approx_min_span_tree=False).fit(vectors.astype(float))
+    pairs = {(ours, other) for ours, other in zip(fitted.density_labels, theirs.labels_, strict=True) if other >= 0}
+    assert len(pairs) == len(theirs.cluster_persistence_) > 1
+    ours = persistences(fitted)
+    for cluster, other in pairs:
+        assert ours[cluster] == pytest.approx(theirs.cluster_persistence_[other], rel=1e-4)
+
+
+def test_dbscan_has_no_tree_and_no_persistence() -> None:
+    vectors = blobs()
+    fitted = fit_clustering(vectors, np.ones(len(vectors), np.int64), ClusteringSettings(algorithm="dbscan", eps=0.3))
+    assert fitted.clusters
+    assert persistences(fitted) == [None] * fitted.clusters
+
+
+def test_measures_without_labels_tell_order_from_chance() -> None:
+    vectors = blobs()
+    right = hdbscan.HDBSCAN(min_cluster_size=5, min_samples=3).fit(vectors.astype(float)).labels_
+    wrong = np.random.default_rng(1).permutation(right)
+    for measure in (silhouette, dbcv):
+        good, bad = measure(vectors, right), measure(vectors, wrong)
+        assert good is not None
+        assert bad is not None
+        assert good > bad
+    assert silhouette(vectors, np.zeros(len(vectors), np.int64)) is None
+    assert dbcv(vectors, np.zeros(len(vectors), np.int64)) is None
+
+
+def test_stability_is_one_for_a_fit_that_never_changes_and_low_for_chance() -> None:
+    whole = np.repeat(np.arange(-1, 9), 20)
+    parts = random_parts(len(whole), 3)
+    same = stability(parts, [whole[part] for part in parts], whole)
+    assert same.ari == same.same_left_out == pytest.approx(1.0)
+    assert same.found_again == pytest.approx([1.0] * 9)
+    rng = np.random.default_rng(0)
+    chance = stability(parts, [rng.permutation(whole[part]) for part in parts], whole)
+    assert chance.ari is not None
+    assert abs(chance.ari) < 0.1
+    assert max(one for one in chance.found_again if one is not None) < 0.5
