@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cuckoo_ml_plugin import answers
 from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary
-from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, progress_bar, safe, share, short, table
+from cuckoo_ml_plugin.cli.show import answer_json, errors, progress_bar, safe, share, short, table
+from cuckoo_ml_plugin.cli.show import answers as out
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
 from cuckoo_ml_plugin.finding import Finding
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.model import ClusterFacts, Model
+from cuckoo_ml_plugin.model import Model
 from cuckoo_ml_plugin.writeback import write_section
 
 _IN_DETAIL = 3  # more findings than this are shown as one table
@@ -80,7 +81,7 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
         for one in finding.similar
     ]
     columns = ["analysis", "similarity", "cluster", "label", "SHA-256"]
-    answers.print(table(f"Like {analysis}", columns, rows, numbers=[1]))
+    out.print(table(f"Like {analysis}", columns, rows, numbers=[1]))
 
 
 @click.command()
@@ -95,7 +96,7 @@ def clusters(home: Home, cluster: str | None, limit: int, as_json: bool) -> None
     if cluster is None:
         _all_clusters(engine, model, as_json)
         return
-    detail = _cluster_detail(engine, model, cluster, limit)
+    detail = answers.cluster_detail(engine, model, _found_cluster(model, cluster), limit)
     if as_json:
         answer_json(detail)
     else:
@@ -104,7 +105,7 @@ def clusters(home: Home, cluster: str | None, limit: int, as_json: bool) -> None
 
 def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
     counts = engine.store.cluster_counts()
-    found = [_brief(one, counts.get(one.id, 0)) for one in model.clusters]
+    found = [answers.cluster_brief(one, counts.get(one.id, 0)) for one in model.clusters]
     if as_json:
         answer_json(found)
         return
@@ -121,53 +122,15 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
         for one in found
     ]
     columns = ["cluster", "name", "fitted", "now", "labels", "first seen", "last seen"]
-    answers.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3]))
-    answers.print(f"{counts.get(None, 0):,} analyses belong to no cluster.")
+    out.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3]))
+    out.print(f"{counts.get(None, 0):,} analyses belong to no cluster.")
 
 
-def _cluster_detail(engine: Engine, model: Model, cluster: str, limit: int) -> dict[str, Any]:
-    number = next((i for i, one in enumerate(model.clusters) if cluster in (one.id, one.name)), None)
+def _found_cluster(model: Model, cluster: str) -> int:
+    number = answers.cluster_number(model, cluster)
     if number is None:
         raise CuckooMLError(f"{cluster}: there is no such cluster in model {model.id}; cuckoo-ml clusters lists them.")
-    facts = model.clusters[number]
-    members = engine.store.cluster_members(facts.id, limit=limit)
-    return _brief(facts, engine.store.cluster_counts().get(facts.id, 0)) | {
-        "evidence": facts.evidence,
-        "nearest": _nearest_clusters(model, number),
-        "members": [
-            {
-                "analysis": one.finding.analysis,
-                "sha256": one.sha256,
-                "target": one.target,
-                "label": one.label,
-                "probability": one.finding.probability,
-                "anomaly_score": one.finding.anomaly_score,
-            }
-            for one in members
-        ],
-    }
-
-
-def _nearest_clusters(model: Model, number: int) -> list[dict[str, Any]]:
-    centroids = model.clustering.centroids
-    alike = centroids @ centroids[number]
-    others = [i for i in (-alike).argsort(kind="stable") if i != number][:5]
-    return [
-        {"id": model.clusters[i].id, "name": model.clusters[i].name, "similarity": round(float(alike[i]), 4)}
-        for i in others
-    ]
-
-
-def _brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
-    return {
-        "id": facts.id,
-        "name": facts.name,
-        "size": facts.size,
-        "stored": stored,
-        "labels": [{"label": label, "count": count} for label, count in facts.labels.items()],
-        "first_seen": facts.first_seen,
-        "last_seen": facts.last_seen,
-    }
+    return number
 
 
 def _labels(labels: list[dict[str, Any]]) -> str:
@@ -176,20 +139,20 @@ def _labels(labels: list[dict[str, Any]]) -> str:
 
 
 def _show_cluster(detail: dict[str, Any]) -> None:
-    answers.print(safe(f"Cluster {detail['id']}, {detail['name']}: {detail['size']:,} analyses fitted"), style="bold")
-    answers.print(safe(f"Labels: {_labels(detail['labels']) or 'none'}", 500))
+    out.print(safe(f"Cluster {detail['id']}, {detail['name']}: {detail['size']:,} analyses fitted"), style="bold")
+    out.print(safe(f"Labels: {_labels(detail['labels']) or 'none'}", 500))
     near = ", ".join(f"{one['name']} {one['similarity']:.2f}" for one in detail["nearest"])
-    answers.print(safe(f"Nearest clusters: {near or 'none'}", 500))
+    out.print(safe(f"Nearest clusters: {near or 'none'}", 500))
     rows: list[tuple[object, ...]] = [
         (one["kind"], one["value"], f"{one['in_cluster']:.0%}", f"{one['in_corpus']:.1%}") for one in detail["evidence"]
     ]
-    answers.print(table("What ties it together", ["kind", "value", "in cluster", "in corpus"], rows, numbers=[2, 3]))
+    out.print(table("What ties it together", ["kind", "value", "in cluster", "in corpus"], rows, numbers=[2, 3]))
     rows = [
         (one["analysis"], one["target"], one["label"], share(one["probability"]), share(one["anomaly_score"]))
         for one in detail["members"]
     ]
     columns = ["analysis", "target", "label", "probability", "anomaly"]
-    answers.print(table(f"Its {len(rows)} surest members", columns, rows, numbers=[3, 4]))
+    out.print(table(f"Its {len(rows)} surest members", columns, rows, numbers=[3, 4]))
 
 
 @click.command()
@@ -198,11 +161,12 @@ def _show_cluster(detail: dict[str, Any]) -> None:
 @click.option("--days", type=click.FloatRange(min=0), default=None, help="Only those stored in the last days.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @click.pass_obj
-def anomalies(home: Home, limit: int, order: str, days: float | None, as_json: bool) -> None:
+def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: bool) -> None:
     """The analyses that are unlike what is known, most unusual or latest first, with reasons."""
     engine = Engine(home)
     engine.need_model()
-    found = list(_anomalies(engine, limit, order, days))
+    since = datetime.now(timezone.utc) - timedelta(days=days) if days is not None else None
+    found = list(answers.anomalies(engine, limit, order, since))
     if as_json:
         answer_json(found)
         return
@@ -217,20 +181,4 @@ def anomalies(home: Home, limit: int, order: str, days: float | None, as_json: b
         for one in found
     ]
     columns = ["analysis", "label", "cluster", "score", "why"]
-    answers.print(table(f"{len(rows)} anomalies", columns, rows, numbers=[3]))
-
-
-def _anomalies(engine: Engine, limit: int, order: Any, days: float | None) -> Iterator[dict[str, Any]]:
-    since = datetime.now(timezone.utc) - timedelta(days=days) if days is not None else None
-    for one in engine.store.anomalies(order=order, since=since, limit=limit):
-        finding = engine.score_stored(one.finding.analysis)
-        yield {
-            "analysis": one.finding.analysis,
-            "sha256": one.sha256,
-            "target": one.target,
-            "label": one.label,
-            "stored_at": one.stored_at,
-            "cluster": one.finding.cluster,
-            "score": one.finding.anomaly_score,
-            "reasons": finding.anomaly["reasons"] if finding and finding.anomaly else [],
-        }
+    out.print(table(f"{len(rows)} anomalies", columns, rows, numbers=[3]))
