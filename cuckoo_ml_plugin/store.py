@@ -35,6 +35,7 @@ from cuckoo_ml_plugin.records import (
     qualified_names,
     utc_text,
 )
+from cuckoo_ml_plugin.store_activity import ActivityStore
 from cuckoo_ml_plugin.store_findings import FindingStore
 from cuckoo_ml_plugin.store_labels import LabelStore, labels_by_analysis
 
@@ -50,7 +51,7 @@ class OrderRange:
     upto: str | None = None
 
 
-class Store(LabelStore, FindingStore):
+class Store(LabelStore, FindingStore, ActivityStore):
     """Opens, and makes or migrates, the store at a path or a URL. It pickles as its URL and may cross a fork."""
 
     def __init__(self, where: str | os.PathLike[str], *, patience: float = PATIENCE) -> None:

@@ -14,47 +14,103 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from cuckoo_ml_plugin import __version__
+from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 from cuckoo_ml_plugin.report_file import MAX_UNPACKED, decode_sections
 from cuckoo_ml_plugin.report_values import mapping
+
+if TYPE_CHECKING:
+    from cuckoo_ml_plugin.web.site import Site
 
 MAX_HEADER: Final = 256 * 2**20  # bytes of the line: five million calls are twenty
 _WATCH_SECONDS: Final = 1.0
 
 Header = Mapping[str, Any]
-Operation = Callable[[Enricher, Header, bytes], Any]
+
+
+class Workplace:
+    """What the operations work with, each opened when it is first needed."""
+
+    def __init__(self, home: Path) -> None:
+        self.enricher = Enricher(home)
+        self._home = Home(home)
+        self._sites: dict[tuple[str, ...], Site] = {}
+
+    def site(self, header: Header) -> Site:
+        """The pages of a host's web interface. Raises SettingsError."""
+        from cuckoo_ml_plugin.web.render import LOOKS
+        from cuckoo_ml_plugin.web.site import Addresses, Site
+
+        key = tuple(str(header.get(name, "")) for name in ("look", "base", "analysis", "storage"))
+        if key not in self._sites:
+            look, base, analysis, storage = key
+            self._sites[key] = Site(self._home, LOOKS[look], Addresses(base, analysis), Path(storage))
+        return self._sites[key]
+
+
+Operation = Callable[[Workplace, Header, bytes], Any]
 
 _LOG = logging.getLogger(__name__)
 
 
-def _ping(_enricher: Enricher, _header: Header, _body: bytes) -> dict[str, Any]:
+def _ping(_place: Workplace, _header: Header, _body: bytes) -> dict[str, Any]:
     return {"version": __version__, "pid": os.getpid()}
 
 
-def _counts(enricher: Enricher, _header: Header, body: bytes) -> dict[str, Any]:
-    return enricher.counts(_results({}, body))
+def _counts(place: Workplace, _header: Header, body: bytes) -> dict[str, Any]:
+    return place.enricher.counts(_results({}, body))
 
 
-def _enrich(enricher: Enricher, header: Header, body: bytes) -> dict[str, Any]:
+def _enrich(place: Workplace, header: Header, body: bytes) -> dict[str, Any]:
     report_path = header.get("report_path")
-    section = enricher.enrich(
+    section = place.enricher.enrich(
         _results(header, body),
         str(header.get("analysis", "")),
         report_path if isinstance(report_path, str) and report_path else None,
     )
-    return {"section": section, "seed": enricher.seed(section)}
+    return {"section": section, "seed": place.enricher.seed(section)}
 
 
-OPERATIONS: Final[dict[str, Operation]] = {"ping": _ping, "counts": _counts, "enrich": _enrich}
+def _html_report(_place: Workplace, header: Header, body: bytes) -> bool:
+    from cuckoo_ml_plugin.web.static_report import put_into
+
+    return put_into(Path(str(header["path"])), body)
+
+
+def _panel(place: Workplace, header: Header, body: bytes) -> str:
+    return place.site(header).panel(body)
+
+
+def _page(place: Workplace, header: Header, _body: bytes) -> dict[str, Any]:
+    query = {str(key): str(value) for key, value in mapping(header.get("query")).items()}
+    return asdict(place.site(header).page(str(header.get("path", "")), query))
+
+
+def _style(_place: Workplace, _header: Header, _body: bytes) -> str:
+    from cuckoo_ml_plugin.web.render import style
+
+    return style()
+
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    "ping": _ping,
+    "counts": _counts,
+    "enrich": _enrich,
+    "html_report": _html_report,
+    "panel": _panel,
+    "page": _page,
+    "style": _style,
+}
 
 
 def serve(home: Path, requests: BinaryIO, answers: BinaryIO, operations: Mapping[str, Operation] = OPERATIONS) -> None:
     """Answer until the requests end, or cannot be told apart any more."""
-    enricher = Enricher(home)
+    place = Workplace(home)
     while line := requests.readline(MAX_HEADER):
         header = _header(line)
         size = header.get("bytes", 0)
@@ -64,7 +120,7 @@ def serve(home: Path, requests: BinaryIO, answers: BinaryIO, operations: Mapping
         body = requests.read(size)
         if len(body) < size:
             return
-        answer = {"id": header.get("id"), **_answer(enricher, header, body, operations)}
+        answer = {"id": header.get("id"), **_answer(place, header, body, operations)}
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
 
@@ -82,12 +138,12 @@ def run(home: Path, parent: int | None) -> None:
         os._exit(0)
 
 
-def _answer(enricher: Enricher, header: Header, body: bytes, operations: Mapping[str, Operation]) -> dict[str, Any]:
+def _answer(place: Workplace, header: Header, body: bytes, operations: Mapping[str, Operation]) -> dict[str, Any]:
     operation = operations.get(str(header.get("op")))
     if operation is None:
         return {"error": f"there is no operation {str(header.get('op'))[:40]!r}"}
     try:
-        return {"result": operation(enricher, header, body)}
+        return {"result": operation(place, header, body)}
     except Exception as error:  # one request may fail, the worker goes on
         _LOG.exception("Operation %s failed", header.get("op"))
         return {"error": f"{type(error).__name__}: {str(error)[:300]}"}

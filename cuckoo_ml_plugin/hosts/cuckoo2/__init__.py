@@ -12,13 +12,39 @@ _FILES: Final = {
     "client.py": "common/cuckooml.py",
     "processing_cuckooml.py": "processing/cuckooml.py",
     "reporting_cuckooml.py": "reporting/cuckooml.py",
+    **{
+        f"web/{name}": f"web/cuckooml/{name}"
+        for name in (
+            "__init__.py",
+            "settings.py",
+            "urls.py",
+            "views.py",
+            "templatetags/__init__.py",
+            "templatetags/cuckooml.py",
+            "templates/cuckooml/page.html",
+            "templates/analysis/pages/summary/_archive.html",
+            "templates/analysis/pages/summary/_file.html",
+            "templates/analysis/pages/summary/_url.html",
+        )
+    },
 }
+WEB_SETTINGS: Final = """\
+try:
+    from cuckoo.web.cuckooml.settings import install as install_cuckooml
+
+    install_cuckooml(globals())
+except Exception as error:  # the web interface starts without us
+    import logging
+
+    logging.getLogger("cuckooml").error("cuckoo-ml-plugin is not in the web interface: %s", error)
+"""
+"""What belongs at the end of ``$CWD/web/local_settings.py``."""
 _CONFIGURATIONS: Final = ("processing.conf", "reporting.conf")
 
 
 def files_for(package: Path) -> list[tuple[Path, Path]]:
     """The module files: where each lies here, and where it belongs in Cuckoo's installed ``cuckoo`` package."""
-    return [(Path(__file__).with_name(source), package / target) for source, target in _FILES.items()]
+    return [(Path(__file__).parent / source, package / target) for source, target in _FILES.items()]
 
 
 def configuration(command: str, home: Path | None = None) -> dict[str, str]:

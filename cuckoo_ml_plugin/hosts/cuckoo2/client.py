@@ -88,14 +88,30 @@ def enrich(results, task_id, report_path):
         before = results.get("cuckooml")
         if isinstance(before, dict) and isinstance(before.get("counts"), dict):
             section["counts"] = before["counts"]
-    finally:
-        _budgets.pop(task_id, None)
     results["cuckooml"] = section
     info = results.setdefault("info", {})
     if seed is not None and isinstance(info, dict):
         clustering = info.setdefault("clustering", {})
         if isinstance(clustering, dict):
             clustering["hdbscan"] = seed
+
+
+def complete_html(results, task_id, path):
+    """Put the panel into the HTML report that Cuckoo wrote, if it did."""
+    try:
+        if os.path.isfile(path) and isinstance(results.get("cuckooml"), dict):
+            body = json.dumps(results["cuckooml"], default=_plain, encoding="latin-1", skipkeys=True)
+            _ask({"op": "html_report", "path": os.path.realpath(path)}, body, task_id, 1.0)
+    except Exception as error:
+        log.error("Task #%s: cuckoo-ml: the HTML report has no panel: %s", task_id, error)
+    finally:
+        _budgets.pop(task_id, None)
+
+
+def ask(op, fields, body, seconds):
+    """What the worker answers to a request that belongs to no analysis. Raises WorkerError."""
+    command, home, _, log_path = _settings()
+    return _ask_within(dict(fields, op=op), body, seconds, (command, home, log_path))
 
 
 def _failed(what, error, task_id):
@@ -197,21 +213,26 @@ def _settings():
 
 def _ask(header, body, task_id, share):
     """The worker's answer within what is left of the analysis's time. Raises WorkerError."""
-    global _current, _owner, _lock
     command, home, timeout, log_path = _settings()
-    if _owner != os.getpid():  # forked: the worker is our parent's
-        if _current is not None:
-            _current.forget()
-        _current, _owner, _lock = None, os.getpid(), threading.Lock()
     if len(_budgets) > 1000:  # analyses that were never reported
         _budgets.clear()
     left = min(_budgets.get(task_id, timeout), share * timeout)
     began = _now()
     try:
-        with _lock:
-            return _ask_twice(header, body, began + left, (command, home, log_path))
+        return _ask_within(header, body, left, (command, home, log_path))
     finally:
         _budgets[task_id] = max(_budgets.get(task_id, timeout) - (_now() - began), 0)
+
+
+def _ask_within(header, body, seconds, start):
+    global _current, _owner, _lock
+    if _owner != os.getpid():  # forked: the worker is our parent's
+        if _current is not None:
+            _current.forget()
+        _current, _owner, _lock = None, os.getpid(), threading.Lock()
+    deadline = _now() + seconds
+    with _lock:
+        return _ask_twice(header, body, deadline, start)
 
 
 def _ask_twice(header, body, deadline, start):

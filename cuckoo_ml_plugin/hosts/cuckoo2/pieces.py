@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.hosts.cuckoo2 import configuration, files_for
+from cuckoo_ml_plugin.hosts.cuckoo2 import WEB_SETTINGS, configuration, files_for
 from cuckoo_ml_plugin.hosts.layout import Block, OwnFile, Piece
 
 HOME = Path("storage") / "cuckooml"
@@ -52,4 +52,5 @@ def pieces(cwd: Path, package: Path, command: str) -> list[Piece]:
     ]
     for name, text in configuration(command).items():
         found.append(Block(cwd / "conf" / name, text, "[cuckooml]"))
+    found.append(Block(cwd / "web" / "local_settings.py", WEB_SETTINGS, WEB_SETTINGS.splitlines()[1].strip()))
     return found

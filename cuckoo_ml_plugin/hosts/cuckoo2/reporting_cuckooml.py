@@ -22,3 +22,11 @@ else:
 
         def run(self, results):
             client.enrich(results, self.task["id"], os.path.join(self.reports_path, "report.json"))
+
+    class CuckooMLHtml(Report):
+        """The panel in the HTML report."""
+
+        order = 5  # SingleFile is 1
+
+        def run(self, results):
+            client.complete_html(results, self.task["id"], os.path.join(self.reports_path, "report.html"))

@@ -1,0 +1,59 @@
+"""Where things are: our own pages, and the host's page of an analysis that the host has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.errors import CuckooMLError
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The addresses that a page links to.
+
+    Attributes:
+        base: where our pages lie, ``/cuckooml/``.
+        analysis: the host's page of an analysis, ``/analysis/{}/``.
+        storage: the host's ``storage/analyses``; what was read from there has a page in the host.
+    """
+
+    base: str
+    analysis: str
+    storage: Path | None = None
+    _tasks: dict[str, str] = field(default_factory=dict)
+
+    def look_up(self, engine: Engine, analyses: Iterable[str]) -> None:
+        """Find out which of the analyses the host has; without a store, none."""
+        if self.storage is None:
+            return
+        try:
+            stored = engine.store.get_many(set(analyses))
+        except CuckooMLError:
+            return
+        for name, one in stored.items():
+            path = Path(one.source_path) if one.source_path else None
+            # <storage>/17/reports/report.json
+            if path and len(path.parents) > 2 and path.parents[2] == self.storage and path.parents[1].name.isdecimal():
+                self._tasks[name] = path.parents[1].name
+
+    def is_at_host(self, analysis: str) -> bool:
+        """Whether the host has a page of it, as far as was looked up."""
+        return analysis in self._tasks
+
+    def to_analysis(self, analysis: str) -> str:
+        """The host's page, or ours for an analysis that came from elsewhere."""
+        task = self._tasks.get(analysis)
+        return self.analysis.format(task) if task else self.to("analysis", id=analysis)
+
+    def to_cluster(self, cluster: str) -> str:
+        return f"{self.base}clusters/{quote(cluster, safe='', errors='replace')}/"
+
+    def to(self, page: str, **query: object) -> str:
+        """One of our pages; ``page`` is "" for the first."""
+        kept = {key: value for key, value in query.items() if value not in ("", None)}
+        text = urlencode(kept, errors="replace")
+        return f"{self.base}{page}{'/' if page else ''}{'?' if text else ''}{text}"

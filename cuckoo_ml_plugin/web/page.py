@@ -1,0 +1,70 @@
+"""What every page is made from, and what it is made to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.web.links import Links
+from cuckoo_ml_plugin.web.render import Look, render
+
+PAGE_SIZE = 50
+_MOST_PAGES = 1_000_000
+
+
+class NotFoundError(CuckooMLError):
+    """There is no such page, cluster or analysis; the message is for the reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """HTTP status, title, and the HTML that the host puts into its own page."""
+
+    status: int
+    title: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Which page of a list this is; ``more``: whether there is another."""
+
+    number: int
+    more: bool
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One page that is asked for; ``query`` is the reader's, and may hold anything."""
+
+    engine: Engine
+    links: Links
+    look: Look
+    query: dict[str, str]
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """A value that must be one of ``choices``; else the first of them."""
+        value = self.query.get(name, "")
+        return value if value in choices else choices[0]
+
+    def text(self, name: str) -> str:
+        """A value as it was typed, bounded."""
+        return self.query.get(name, "")[:200]
+
+    @property
+    def page_number(self) -> int:
+        """From 1."""
+        value = self.query.get("page", "")
+        return min(int(value), _MOST_PAGES) if value.isascii() and value.isdecimal() and int(value) else 1
+
+    @property
+    def offset(self) -> int:
+        return (self.page_number - 1) * PAGE_SIZE
+
+    def answer(self, title: str, template: str, **values: Any) -> Answer:
+        """Render a template of ours."""
+        html = render(template, self.look, links=self.links, request=self, **values)
+        return Answer(200, title, html)

@@ -1,0 +1,86 @@
+"""What a host's web interface asks for: the panel of an analysis, a page of ours, the style sheet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.web import pages
+from cuckoo_ml_plugin.web.links import Links
+from cuckoo_ml_plugin.web.page import Answer, NotFoundError, Request
+from cuckoo_ml_plugin.web.panel import PanelView
+from cuckoo_ml_plugin.web.render import PLAIN, PLAIN_DARK, Look, render
+
+_PATIENCE = 3.0  # seconds: a page waits for a busy store, but not for ever
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the host's interface has our pages (``/cuckooml/``) and an analysis (``/analysis/{}/``)."""
+
+    base: str
+    analysis: str
+
+
+class Site:
+    """The pages of one home in one host's look; opens store and model when they are first needed."""
+
+    def __init__(self, home: Home, look: Look, addresses: Addresses, storage: Path | None = None) -> None:
+        """``storage``: the host's ``storage/analyses``. Raises SettingsError."""
+        self._home = home
+        self._look = look
+        self._addresses = addresses
+        self._storage = storage.resolve() if storage else None
+        self._engine: Engine | None = None
+
+    def panel(self, section: object) -> str:
+        """The panel for a report's section; for one that cannot be read, a line that says so. Never raises."""
+        try:
+            links = self._links()
+            return PanelView.of(section, links, self._opened()).html(self._look)
+        except Exception:
+            _LOG.exception("The panel could not be drawn")
+            return ""
+
+    def page(self, path: str, query: Mapping[str, str]) -> Answer:
+        """One of our pages: ``path`` behind the base, without slashes at its ends. Never raises."""
+        links = self._links()
+        try:
+            request = Request(self._opened(), links, self._look, dict(query))
+            return pages.find(path)(request)
+        except NotFoundError as error:
+            return self._problem(404, str(error), links)
+        except CuckooMLError as error:
+            return self._problem(503, str(error), links)
+        except Exception:
+            _LOG.exception("Page %r could not be drawn", path[:100])
+            return self._problem(500, "This page could not be drawn; the log of the web interface says why.", links)
+
+    def _links(self) -> Links:
+        return Links(self._addresses.base, self._addresses.analysis, self._storage)
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            self._engine = Engine(self._home, patience=_PATIENCE)
+        return self._engine
+
+    def _problem(self, status: int, message: str, links: Links) -> Answer:
+        return Answer(status, "Not found" if status == 404 else "Not to be had now", render(
+            "problem.html", self._look, links=links, message=message, here=""
+        ))  # fmt: skip
+
+
+def static_panel(section: object, *, dark: bool = False) -> str:
+    """The panel for a report that stands alone: with its style, without links. Never raises; "" when it cannot be."""
+    try:
+        return PanelView.of(section, None, None).html(PLAIN_DARK if dark else PLAIN)
+    except Exception:
+        _LOG.exception("The panel could not be drawn")
+        return ""

@@ -1,0 +1,53 @@
+"""The panel in the HTML report that a host writes: put in after it is written, as the hosts' templates are theirs.
+
+A report whose shape is not known gets it at its end; one that has it already gets the new one in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from cuckoo_ml_plugin.web.site import static_panel
+
+BEGIN: Final = "<!-- cuckoo-ml: begin -->"
+END: Final = "<!-- cuckoo-ml: end -->"
+MAX_SIZE: Final = 256 * 2**20  # bytes; a larger report is left as it is
+# Behind which of the hosts' own tags it goes, the first that is there: CAPE's first tab, Cuckoo's header.
+_PLACES: Final = (re.compile(r'<div[^<>]*\bid="info"[^<>]*>'), re.compile(r"</header>"))
+_OURS: Final = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+
+
+def put_into(path: Path, section: object) -> bool:
+    """Put the panel of a section into an HTML report, in one rename; False where there is none, or no panel.
+
+    Raises OSError when the report cannot be read or written.
+    """
+    if not path.is_file() or path.stat().st_size > MAX_SIZE:
+        return False
+    html = path.read_text(encoding="utf-8", errors="surrogateescape")
+    panel = static_panel(section, dark='data-bs-theme="dark"' in html[:1000])
+    if not panel:
+        return False
+    unfinished = path.with_name(f".{path.name}.cuckooml")
+    try:
+        unfinished.write_text(_with_panel(html, panel), encoding="utf-8", errors="surrogateescape")
+        unfinished.chmod(path.stat().st_mode & 0o7777)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return True
+
+
+def _with_panel(html: str, panel: str) -> str:
+    ours = f"{BEGIN}{panel}{END}"
+    if _OURS.search(html):
+        return _OURS.sub(lambda _: ours, html, count=1)
+    body = max(html.find("<body"), 0)
+    for place in _PLACES:
+        if found := place.search(html, body):
+            return html[: found.end()] + ours + html[found.end() :]
+    end = html.rfind("</body>")
+    return html[:end] + ours + html[end:] if end >= 0 else html + ours

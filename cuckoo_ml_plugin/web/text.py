@@ -1,0 +1,83 @@
+"""Values as pages show them: one line, bounded, and nothing in them that could not be seen."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from datetime import datetime, timezone
+
+MAX_SHOWN = 200
+_MARKS = re.compile(r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})"
+                    r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")  # fmt: skip
+
+
+def shown(value: object, limit: int = MAX_SHOWN) -> str:
+    """A value as text: cut, with a note of its length; control, format and right-to-left marks as ``\\u202e``."""
+    if value is None:
+        return ""
+    text = str(value)
+    whole = len(text)
+    cut = visible(text[:limit])
+    return cut if whole <= limit else f"{cut}… ({whole:,} characters)"
+
+
+def visible(text: str) -> str:
+    """The text with whatever cannot be printed written out, and no more than three accents on one another."""
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else _written_out(one) for one in text)
+    return text if text.isascii() else _MARKS.sub(r"\1", text)
+
+
+def _written_out(one: str) -> str:
+    if unicodedata.category(one) == "Zs":
+        return " "
+    return f"\\u{ord(one):04x}" if ord(one) <= 0xFFFF else f"\\U{ord(one):08x}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """0.987 as ``99 %``; 100 % is said of nothing less, and 0 % of nothing more."""
+    if not math.isfinite(share):
+        return "?"
+    least = 10.0**-digits
+    value = round(share * 100, digits)
+    if 0 < share < 1:
+        value = min(max(value, least), 100 - least)
+    return f"{value:.{digits}f} %"
+
+
+def at_least(share: float) -> str:
+    """0.9968 as ``99.6 %``: cut, not rounded, as the reasons say it."""
+    return f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %" if math.isfinite(share) else "?"
+
+
+def number(value: float) -> str:
+    """1234.5 as ``1,234.5``."""
+    if not math.isfinite(value):
+        return "?"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def age(moment: str, now: datetime | None = None) -> str:
+    """How long ago a UTC moment in ISO 8601 was: ``3 days ago``; empty for what is no moment."""
+    try:
+        then = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    except ValueError:
+        return ""
+    then = then if then.tzinfo else then.replace(tzinfo=timezone.utc)
+    seconds = ((now or datetime.now(timezone.utc)) - then).total_seconds()
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count:,} {name}{'' if count == 1 else 's'} ago"
+    return "just now"
+
+
+def day(moment: str) -> str:
+    """The day of a moment in ISO 8601."""
+    return moment[:10]
+
+
+def kind_name(kind: str) -> str:
+    """``file_written`` as ``file written``."""
+    return kind.replace("_", " ")
