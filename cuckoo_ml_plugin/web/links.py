@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.records import StoredAnalysis
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +26,23 @@ class Links:
     analysis: str
     storage: Path | None = None
     _tasks: dict[str, str] = field(default_factory=dict)
+    _stored: dict[str, StoredAnalysis] = field(default_factory=dict)
 
     def look_up(self, engine: Engine, analyses: Iterable[str]) -> None:
-        """Find out which of the analyses the host has; without a store, none."""
-        if self.storage is None:
-            return
+        """Find out what is known of the analyses, and which of them the host has; without a store, nothing."""
         try:
-            stored = engine.store.get_many(set(analyses))
+            self._stored.update(engine.store.get_many(set(analyses)))
         except CuckooMLError:
             return
-        for name, one in stored.items():
-            path = Path(one.source_path) if one.source_path else None
+        for name, one in self._stored.items():
+            path = Path(one.source_path) if one.source_path and self.storage else None
             # <storage>/17/reports/report.json
             if path and len(path.parents) > 2 and path.parents[2] == self.storage and path.parents[1].name.isdecimal():
                 self._tasks[name] = path.parents[1].name
+
+    def known(self, analysis: str) -> StoredAnalysis | None:
+        """What the store has of an analysis that was looked up."""
+        return self._stored.get(analysis)
 
     def is_at_host(self, analysis: str) -> bool:
         """Whether the host has a page of it, as far as was looked up."""

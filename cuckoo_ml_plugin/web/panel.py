@@ -37,11 +37,11 @@ class PanelView:
         """The panel, for a page of ours."""
         return Markup(self.html(look))
 
-    def html(self, look: Look) -> str:
-        """The panel."""
+    def html(self, look: Look, template: str = "panel.html") -> str:
+        """The panel, or another view of the section."""
         reasons = self.section.anomaly.reasons if self.section.anomaly else []
         return render(
-            "panel.html",
+            template,
             look,
             section=self.section,
             links=self.links,

@@ -29,7 +29,9 @@ class Look:
 
 
 CUCKOO2 = Look("cuckoo2", "panel panel-default", "panel-heading", "table table-striped")
-CAPE = Look("cape", "card", "card-header", "table table-striped table-sm", dark=True)
+CAPE = Look(
+    "cape", "card dynamic-layout-target layout-centered", "card-header", "table table-striped table-sm", dark=True
+)
 PLAIN = Look("plain", "cml-frame", "cml-frame-head", "cml-table")
 PLAIN_DARK = Look("plain", "cml-frame", "cml-frame-head", "cml-table", dark=True)
 LOOKS = {look.name: look for look in (CUCKOO2, CAPE, PLAIN)}

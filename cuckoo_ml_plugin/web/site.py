@@ -42,12 +42,11 @@ class Site:
 
     def panel(self, section: object) -> str:
         """The panel for a report's section; for one that cannot be read, a line that says so. Never raises."""
-        try:
-            links = self._links()
-            return PanelView.of(section, links, self._opened()).html(self._look)
-        except Exception:
-            _LOG.exception("The panel could not be drawn")
-            return ""
+        return self._drawn(section, "panel.html")
+
+    def similar(self, section: object) -> str:
+        """The table of similar analyses alone. Never raises."""
+        return self._drawn(section, "similar.html")
 
     def page(self, path: str, query: Mapping[str, str]) -> Answer:
         """One of our pages: ``path`` behind the base, without slashes at its ends. Never raises."""
@@ -62,6 +61,13 @@ class Site:
         except Exception:
             _LOG.exception("Page %r could not be drawn", path[:100])
             return self._problem(500, "This page could not be drawn; the log of the web interface says why.", links)
+
+    def _drawn(self, section: object, template: str) -> str:
+        try:
+            return PanelView.of(section, self._links(), self._opened()).html(self._look, template)
+        except Exception:
+            _LOG.exception("The panel could not be drawn")
+            return ""
 
     def _links(self) -> Links:
         return Links(self._addresses.base, self._addresses.analysis, self._storage)

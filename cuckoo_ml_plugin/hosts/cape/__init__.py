@@ -9,24 +9,51 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cuckoo_ml_plugin.hosts.layout import OwnFile, packaged
+from cuckoo_ml_plugin.hosts.layout import Block, OwnFile, Piece, packaged
 from cuckoo_ml_plugin.settings import shipped_conf
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.hosts.enrich import Enricher
 
 HOME = Path("storage") / "cuckooml"
+ADD_SERVICE = 'CUSTOM_SERVICES = [*CUSTOM_SERVICES, "cuckooml"]'
+HTML_REPORTS = ("report.html", "summary-report.html")
+WEB_SETTINGS = """\
+try:
+    from cuckoo_ml_plugin.hosts.cape.web.settings import install as install_cuckooml
+
+    install_cuckooml(globals())
+except Exception as error:  # the web interface starts without us
+    import logging
+
+    logging.getLogger("cuckooml").error("cuckoo-ml-plugin is not in the web interface: %s", error)
+"""
+"""What belongs at the end of ``web/web/local_settings.py``."""
 
 
-def pieces(root: Path) -> list[OwnFile]:
-    """The files of an installation in CAPE's folder."""
-    found = []
+def pieces(root: Path) -> list[Piece]:
+    """The pieces of an installation in CAPE's folder."""
+    found: list[Piece] = []
     for kind in ("processing", "reporting"):
         module = packaged("cuckoo_ml_plugin.hosts.cape.modules", f"{kind}.py")
         found.append(OwnFile(root / "modules" / kind / "cuckooml.py", module))
         conf = root / "custom" / "conf" / f"{kind}.conf.d" / "cuckooml.conf"
         found.append(OwnFile(conf, shipped_conf(f"cape/{kind}.conf")))
+    found.append(_services(root / "custom" / "analysis_services.py"))
+    found.append(Block(root / "web" / "web" / "local_settings.py", WEB_SETTINGS, WEB_SETTINGS.splitlines()[1].strip()))
     return found
+
+
+def _services(path: Path) -> Piece:
+    """What makes CAPE's analysis view fetch our section: a file of ours, or lines in the admin's own."""
+    ours = packaged("cuckoo_ml_plugin.hosts.cape.modules", "analysis_services.py")
+    try:
+        theirs = path.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return OwnFile(path, ours)
+    if theirs.startswith(ours.splitlines()[0]):
+        return OwnFile(path, ours)
+    return Block(path, f"{ADD_SERVICE}\n", ADD_SERVICE)
 
 
 def is_root(root: Path) -> bool:
@@ -46,6 +73,16 @@ def enrich(results: Any, task_id: object, root: str, home: str | None, report_pa
     enricher = _enricher(root, home)
     section = enricher.enrich(results, str(task_id), report_path)
     put_section(results, section, enricher.seed(section))
+
+
+def complete_html(results: Any, reports: str) -> None:
+    """Put the panel into the HTML reports in a folder, where there are any. Raises OSError."""
+    names = [name for name in HTML_REPORTS if (Path(reports) / name).is_file()]
+    if names and isinstance(results.get("cuckooml"), dict):
+        from cuckoo_ml_plugin.web.static_report import put_into
+
+        for name in names:
+            put_into(Path(reports) / name, results["cuckooml"])
 
 
 _ENRICHERS: dict[Path, Enricher] = {}

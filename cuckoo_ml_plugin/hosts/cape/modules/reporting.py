@@ -23,3 +23,17 @@ class CuckooML(Report):
         except Exception as error:
             log.error("cuckooml: %s: %s (is cuckoo-ml-plugin installed beside CAPE?)", type(error).__name__, error)
             results["cuckooml"] = {"schema": 1, "status": "failed", "message": f"cuckoo-ml-plugin: {error}"}
+
+
+class CuckooMLHtml(Report):
+    """Puts the panel into the HTML reports that CAPE wrote."""
+
+    order = 9000
+
+    def run(self, results):
+        try:
+            from cuckoo_ml_plugin.hosts import cape
+
+            cape.complete_html(results, self.reports_path)
+        except Exception as error:
+            log.error("cuckooml: the HTML reports have no panel: %s: %s", type(error).__name__, error)

@@ -1,0 +1,37 @@
+"""Our pages in CAPE, for whom CAPE lets in."""
+
+from __future__ import annotations
+
+from analysis.views import conditional_login_required
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.safestring import mark_safe
+from django.views.decorators.http import require_safe
+
+from cuckoo_ml_plugin.hosts.cape.web.access import sees_everything
+from cuckoo_ml_plugin.hosts.cape.web.site import site
+from cuckoo_ml_plugin.web.render import style as style_sheet
+
+MAX_PATH = 1000
+MAX_PARAMETERS = 10
+
+
+@require_safe
+@conditional_login_required(login_required, settings.WEB_AUTHENTICATION)
+def page(request: HttpRequest, path: str) -> HttpResponse:
+    """One of our pages, in CAPE's own frame. They speak of all analyses: with several tenants, for admins only."""
+    if not sees_everything(request.user):
+        raise PermissionDenied("These pages speak of every tenant's analyses.")
+    query = {key[:50]: value[:1000] for key, value in list(request.GET.items())[:MAX_PARAMETERS]}
+    answer = site().page(path[:MAX_PATH], query)
+    values = {"title": answer.title, "html": mark_safe(answer.html), "settings": settings}
+    return render(request, "cuckooml/page.html", values, status=answer.status)
+
+
+@require_safe
+def style(_request: HttpRequest) -> HttpResponse:
+    """The style sheet; its address changes with its content."""
+    return HttpResponse(style_sheet(), content_type="text/css; charset=utf-8")
