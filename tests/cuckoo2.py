@@ -20,6 +20,7 @@ from cuckoo_ml_plugin.hosts.cuckoo2 import files_for
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 VERSION = "2.0.7"
+MONGOMOCK = "mongomock==3.23.0"  # the last one for Python 2.7
 ENVIRONMENTS = REPOSITORY / ".venv-cuckoo2"  # made once, a minute; not in git
 RECORDED = "210"
 LIMIT = 10  # seconds that we may take of an analysis, as installed
@@ -37,7 +38,7 @@ def python2() -> str:
 def environment() -> Path:
     """The virtual environment with Cuckoo in it, made if need be."""
     folder = ENVIRONMENTS / VERSION
-    done = folder / "complete"
+    done = folder / "complete-with-web"
     if done.is_file():
         return folder
     python, tool = python2(), ENVIRONMENTS / "virtualenv"
@@ -46,7 +47,7 @@ def environment() -> Path:
     for command in (
         [python, "-m", "pip", "install", "--quiet", "--upgrade", "--target", tool, "virtualenv<20.22"],
         [python, "-m", "virtualenv", "--quiet", folder],
-        [folder / "bin" / "pip", "install", "--quiet", f"cuckoo=={VERSION}"],
+        [folder / "bin" / "pip", "install", "--quiet", f"cuckoo=={VERSION}", MONGOMOCK],
     ):
         ours = {**os.environ, "PYTHONPATH": str(tool)} if "virtualenv" in map(str, command[2:3]) else dict(os.environ)
         made = subprocess.run(list(map(str, command)), env=ours, capture_output=True, text=True, check=False)

@@ -11,6 +11,8 @@ from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.records import StoredAnalysis
 
+MAX_VALUE = 1000  # characters of an id in an address; no id of ours is that long
+
 
 @dataclass(frozen=True, slots=True)
 class Links:
@@ -54,10 +56,10 @@ class Links:
         return self.analysis.format(task) if task else self.to("analysis", id=analysis)
 
     def to_cluster(self, cluster: str) -> str:
-        return f"{self.base}clusters/{quote(cluster, safe='', errors='replace')}/"
+        return f"{self.base}clusters/{quote(cluster[:MAX_VALUE], safe='', errors='replace')}/"
 
     def to(self, page: str, **query: object) -> str:
         """One of our pages; ``page`` is "" for the first."""
-        kept = {key: value for key, value in query.items() if value not in ("", None)}
+        kept = {key: str(value)[:MAX_VALUE] for key, value in query.items() if value not in ("", None)}
         text = urlencode(kept, errors="replace")
         return f"{self.base}{page}{'/' if page else ''}{'?' if text else ''}{text}"
