@@ -18,7 +18,7 @@ from cuckoo_ml_plugin.anomaly import AnomalyScore
 
 ENOUGH = 20
 """Analyses that must have a count before anything is said about what is usual for it."""
-_ACRONYMS = frozenset(("api", "com", "dns", "http", "tcp", "tls", "udp", "wmi"))
+_ACRONYMS = {word.lower(): word for word in ("API", "APIs", "COM", "DNS", "HTTP", "TCP", "TLS", "UDP", "WMI")}
 _QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)
 
 
@@ -149,7 +149,7 @@ def _verdict(value: float, row: Sequence[float]) -> tuple[str, float]:
 
 def _count_text(name: str, value: float, row: Sequence[float]) -> str:
     _, p1, q1, _, q3, p99, _ = row
-    first, *others = (word.upper() if word in _ACRONYMS else word for word in name.split("_"))
+    first, *others = (_ACRONYMS.get(word, word) for word in name.split("_"))
     words = " ".join([first[0].upper() + first[1:], *others])
     middle = f"{_number(q1)} to {_number(q3)}" if q3 > q1 else _number(q1)
     usual = f"half of the corpus has {middle}"

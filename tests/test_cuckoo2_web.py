@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import threading
@@ -24,6 +22,7 @@ from command import cuckoo_ml
 from conftest import DemoHome
 from cuckoo2 import RECORDED, Cuckoo, fresh_cuckoo, our_command
 from hostile_values import LONG, SCRIPTS, hostile_section
+from web_server import end, free_port, wait_for
 
 from cuckoo_ml_plugin.store import Store
 
@@ -57,12 +56,6 @@ class Web:
     html_report: Path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def set_options(file: Path, section: str, **options: object) -> None:
     lines, inside, left = [], False, dict(options)
     for line in file.read_text(encoding="utf-8").splitlines():
@@ -78,7 +71,8 @@ def reports(cuckoo: Cuckoo) -> list[Path]:
     """The report that was made, and copies of it: hostile, without us, and without a model."""
     made = json.loads(cuckoo.report().read_text(encoding="utf-8"))
     hostile = hostile_section()
-    hostile["counts"] = {key: value for key, value in hostile["counts"].items() if not set(key) & set(".$\0")}  # MongoDB's
+    for key in [key for key in hostile["counts"] if set(key) & set(".$\0")]:
+        del hostile["counts"][key]  # MongoDB takes no such key
     others: dict[str, Any] = {
         HOSTILE: hostile,
         REPORTED_WITHOUT_US: None,
@@ -155,25 +149,6 @@ def accept_connections() -> socket.socket:
 
     threading.Thread(target=accept, daemon=True).start()
     return listening
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it ended by itself
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        try:
-            urlopen(address, timeout=20).close()
-            return
-        except HTTPError as error:
-            pytest.fail(f"{error}: {log.read_text(errors='replace')[-3000:]}")
-        except URLError:
-            assert process.poll() is None, log.read_text(errors="replace")[-3000:]
-            time.sleep(0.1)
-    pytest.fail(log.read_text(errors="replace")[-3000:])
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ def test_installed_twice_it_is_the_same_and_uninstalled_it_is_as_before(cape: Pa
         "modules/reporting/cuckooml.py",
         "custom/conf/processing.conf.d/cuckooml.conf",
         "custom/conf/reporting.conf.d/cuckooml.conf",
+        "custom/analysis_services.py",
         "storage/cuckooml/cuckooml.conf",
         "storage/cuckooml/install.json",
     }
@@ -118,6 +119,8 @@ def cuckoo2(tmp_path: Path) -> tuple[Path, Path]:
     rooms = [package / name for name in ("common", "processing", "reporting")]
     for folder in (cwd / "conf", cwd / "storage", environment / "bin", *rooms):
         folder.mkdir(parents=True)
+    (cwd / "web").mkdir()
+    (cwd / "web" / "local_settings.py").write_text("DEBUG = False")
     for name in ("processing", "reporting"):
         (cwd / "conf" / f"{name}.conf").write_text("[jsondump]\nenabled = yes\n")
     python = environment / "bin" / "python"
@@ -133,20 +136,69 @@ def test_cuckoo_gets_modules_in_its_package_and_sections_in_its_configuration(cu
     done = cuckoo_ml(cwd, "install", *arguments, "--python", environment, "--refit", "none")
     assert done.code == 0, done.err
     installed = files(cwd.parent)
-    assert {name for name in set(installed) - set(before) if name.startswith("env")} == {
+    new = {name for name in set(installed) - set(before) if name.startswith("env")}
+    assert {name for name in new if "/web/" not in name} == {
         "env/lib/cuckoo/common/cuckooml.py",
         "env/lib/cuckoo/processing/cuckooml.py",
         "env/lib/cuckoo/reporting/cuckooml.py",
     }
+    assert all(name.startswith("env/lib/cuckoo/web/cuckooml/") for name in new if "/web/" in name)
+    assert "install_cuckooml(globals())" in installed["cwd/web/local_settings.py"]
     assert "[cuckooml]" in installed["cwd/conf/reporting.conf"]
     reporting = cwd / "conf" / "reporting.conf"
     reporting.write_text(reporting.read_text().replace("timeout = 10", "timeout = 20"))
     again = cuckoo_ml(cwd, "install", *arguments, "--python", environment, "--refit", "none")
     assert "were changed there, and stay" in again.out.replace("\n", " ") or "changed" in again.out
     assert "timeout = 20" in reporting.read_text(), "what the admin set stays"
-    (environment / "lib/cuckoo/reporting/cuckooml.pyc").write_text("compiled by Python 2.7")
+    for name in ("reporting/cuckooml.pyc", "web/cuckooml/views.pyc", "web/cuckooml/templatetags/__init__.pyc"):
+        (environment / "lib/cuckoo" / name).write_text("compiled by Python 2.7")
     assert cuckoo_ml(cwd, "uninstall", *arguments, "--purge").code == 0
     assert files(cwd.parent) == before
+
+
+def with_web(cape: Path) -> Path:
+    """With as much of a web interface as an installation looks at."""
+    texts = {
+        "web/web/local_settings.py": "LOCAL_SETTINGS = True\nfrom .settings import *\n",
+        "web/templates/base.html": "{% block content %}{% endblock %}",
+        "web/templates/analysis/report.html": '{% block content %}<ul id="reportTabs"></ul><div class="tab-content">'
+        '<div id="overview"></div></div>{% endblock %}',
+    }
+    for name, text in texts.items():
+        (cape / name).parent.mkdir(parents=True, exist_ok=True)
+        (cape / name).write_text(text)
+    return cape
+
+
+def test_the_web_interface_gets_two_lines_in_its_settings_and_an_admins_own_services_stay(cape: Path) -> None:
+    with_web(cape)
+    services = cape / "custom" / "analysis_services.py"
+    own = 'CUSTOM_SERVICES = ["ours"]\n\n\ndef handle_custom_service(*_):\n    return False, "ours"\n'
+    services.write_text(own)
+    before = files(cape)
+    assert run("install", cape).code == 0
+    settings = (cape / "web/web/local_settings.py").read_text()
+    assert settings.startswith(before["web/web/local_settings.py"])
+    assert "install_cuckooml(globals())" in settings
+    found: dict[str, object] = {}
+    exec(services.read_text(), found)
+    assert found["CUSTOM_SERVICES"] == ["ours", "cuckooml"]
+    assert run("install", cape).code == 0
+    assert run("uninstall", cape, "--purge").code == 0
+    assert files(cape) == before
+
+
+def test_doctor_says_which_place_of_the_hosts_page_is_gone(cape: Path) -> None:
+    run("install", with_web(cape))
+
+    def said() -> dict[str, object]:
+        return next(one for one in run("doctor", cape, "--json").json if one["check"] == "web")
+
+    assert said()["ok"], said()
+    page = cape / "web/templates/analysis/report.html"
+    page.write_text(page.read_text().replace("overview", "first"))
+    assert not said()["ok"]
+    assert "not in its first tab" in str(said()["said"])
 
 
 def test_doctor_says_what_is_wrong_and_what_to_do(cape: Path) -> None:
@@ -156,7 +208,8 @@ def test_doctor_says_what_is_wrong_and_what_to_do(cape: Path) -> None:
     assert checks()["files"]["ok"] is False
     run("install", cape)
     found = checks()
-    assert {name for name, one in found.items() if not one["ok"]} == {"model", "modules", "configuration"}
+    assert {name for name, one in found.items() if not one["ok"]} == {"model", "modules", "configuration", "web"}
+    assert "local_settings.py: is missing" in str(found["web"]["said"])
     assert "0 of 20 analyses are stored" in str(found["model"]["said"])
     (cape / "modules/reporting/cuckooml.py").unlink()
     assert "is missing" in str(checks()["files"]["said"])

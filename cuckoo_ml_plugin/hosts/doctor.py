@@ -13,7 +13,9 @@ from pathlib import Path
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.hosts import trouble
+from cuckoo_ml_plugin.hosts import cape, trouble
+from cuckoo_ml_plugin.hosts.cuckoo2 import WEB_SETTINGS_FILE as CUCKOO2_WEB_SETTINGS
+from cuckoo_ml_plugin.hosts.cuckoo2 import pieces as cuckoo2
 from cuckoo_ml_plugin.hosts.installer import changed_pieces
 from cuckoo_ml_plugin.model_files import current_id
 from cuckoo_ml_plugin.store import Store
@@ -47,6 +49,23 @@ enabled = all(config2(kind, "cuckooml").enabled for kind in ("processing", "repo
 print(json.dumps({"found": found, "enabled": bool(enabled), "command": config2("reporting", "cuckooml").command}))
 """
 
+# Places in the hosts' own templates, and what is lost without each.
+CAPE_MARKS = {
+    "base.html": {"{% block content %}": "our pages are empty"},
+    "analysis/report.html": {
+        "{% block content %}": "no panel is shown",
+        'id="overview"': "the panel stands above the page, not in its first tab",
+        'id="reportTabs"': "there is no tab of similar analyses",
+        '<div class="tab-content">': "there is no tab of similar analyses",
+    },
+}
+CUCKOO2_MARKS = {
+    "base.html": {"{% block content %}": "our pages are empty"},
+    "analysis/pages/summary/index.html": {
+        f"analysis/pages/summary/{name}.html": "no panel is shown" for name in ("_file", "_url", "_archive")
+    },
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -74,6 +93,7 @@ def examine(host: str, root: Path, home: Home, python: Path) -> Iterator[Check]:
     yield _checked("model", lambda: _model(home))
     if host == "cuckoo2":
         yield _checked("worker", lambda: _worker(str(asked.get("command") or "cuckoo-ml"), home))
+    yield _checked("web", lambda: _web(host, root, python))
     yield _checked("findings", lambda: _findings(home))
     yield _checked("errors", lambda: _errors(home))
 
@@ -157,6 +177,26 @@ def _worker(command: str, home: Home) -> str:
         last = (errors.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
         raise CuckooMLError(f"{command}: gives no answer ({last[:300]}); check command in reporting.conf.")
     return f"{command} answers"
+
+
+def _web(host: str, root: Path, python: Path) -> str:
+    """Whether the host's own pages still have the places that we put ours into."""
+    if host == "cape":
+        settings, pages, marks = root / cape.WEB_SETTINGS_FILE, root / "web" / "templates", CAPE_MARKS
+    else:
+        settings, marks = root / CUCKOO2_WEB_SETTINGS, CUCKOO2_MARKS
+        pages = cuckoo2.package_of(python) / "web" / "templates"
+    if not settings.is_file():
+        raise CuckooMLError(f"{settings}: is missing, so no panel is shown; make it, then install again.")
+    for name, texts in marks.items():
+        try:
+            page = (pages / name).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise CuckooMLError(f"{pages / name}: cannot be read ({error.strerror}): no panel is shown.") from error
+        for text, loss in texts.items():
+            if text not in page:
+                raise CuckooMLError(f"{pages / name}: has no {text} in this version of the host: {loss}.")
+    return "the analysis page has the places for the panel; restart the web interface after an installation"
 
 
 def _findings(home: Home) -> str:

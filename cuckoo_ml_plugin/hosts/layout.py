@@ -27,6 +27,11 @@ class Block:
 Piece = OwnFile | Block
 
 
+def web_block(settings: Path, content: str) -> list[Block]:
+    """Our lines in the settings of a host's web interface; none where the host has no such file."""
+    return [Block(settings, content, content.splitlines()[1].strip())] if settings.is_file() else []
+
+
 def packaged(package: str, name: str) -> str:
     """A text that is shipped in a folder of the package."""
     return (files(package) / name).read_text(encoding="utf-8")

@@ -12,14 +12,19 @@ _MARKS = re.compile(r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20
                     r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")  # fmt: skip
 
 
-def shown(value: object, limit: int = MAX_SHOWN) -> str:
+class Shown(str):
+    """A text that is presentable already; it is not safe HTML."""
+
+    __slots__ = ()
+
+
+def shown(value: object, limit: int = MAX_SHOWN) -> Shown:
     """A value as text: cut, with a note of its length; control, format and right-to-left marks as ``\\u202e``."""
-    if value is None:
-        return ""
-    text = str(value)
-    whole = len(text)
+    if isinstance(value, Shown):
+        return value
+    text = "" if value is None else str(value)
     cut = visible(text[:limit])
-    return cut if whole <= limit else f"{cut}… ({whole:,} characters)"
+    return Shown(cut if len(text) <= limit else f"{cut}… ({len(text):,} characters)")
 
 
 def visible(text: str) -> str:

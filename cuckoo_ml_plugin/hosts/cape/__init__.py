@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cuckoo_ml_plugin.hosts.layout import Block, OwnFile, Piece, packaged
+from cuckoo_ml_plugin.hosts.layout import Block, OwnFile, Piece, packaged, web_block
 from cuckoo_ml_plugin.settings import shipped_conf
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HOME = Path("storage") / "cuckooml"
 ADD_SERVICE = 'CUSTOM_SERVICES = [*CUSTOM_SERVICES, "cuckooml"]'
 HTML_REPORTS = ("report.html", "summary-report.html")
+WEB_SETTINGS_FILE = Path("web") / "web" / "local_settings.py"
 WEB_SETTINGS = """\
 try:
     from cuckoo_ml_plugin.hosts.cape.web.settings import install as install_cuckooml
@@ -28,7 +29,7 @@ except Exception as error:  # the web interface starts without us
 
     logging.getLogger("cuckooml").error("cuckoo-ml-plugin is not in the web interface: %s", error)
 """
-"""What belongs at the end of ``web/web/local_settings.py``."""
+"""What belongs at the end of ``WEB_SETTINGS_FILE``."""
 
 
 def pieces(root: Path) -> list[Piece]:
@@ -40,8 +41,7 @@ def pieces(root: Path) -> list[Piece]:
         conf = root / "custom" / "conf" / f"{kind}.conf.d" / "cuckooml.conf"
         found.append(OwnFile(conf, shipped_conf(f"cape/{kind}.conf")))
     found.append(_services(root / "custom" / "analysis_services.py"))
-    found.append(Block(root / "web" / "web" / "local_settings.py", WEB_SETTINGS, WEB_SETTINGS.splitlines()[1].strip()))
-    return found
+    return [*found, *web_block(root / WEB_SETTINGS_FILE, WEB_SETTINGS)]
 
 
 def _services(path: Path) -> Piece:

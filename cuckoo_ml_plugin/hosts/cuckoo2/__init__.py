@@ -28,6 +28,7 @@ _FILES: Final = {
         )
     },
 }
+WEB_SETTINGS_FILE: Final = Path("web") / "local_settings.py"
 WEB_SETTINGS: Final = """\
 try:
     from cuckoo.web.cuckooml.settings import install as install_cuckooml
@@ -38,7 +39,7 @@ except Exception as error:  # the web interface starts without us
 
     logging.getLogger("cuckooml").error("cuckoo-ml-plugin is not in the web interface: %s", error)
 """
-"""What belongs at the end of ``$CWD/web/local_settings.py``."""
+"""What belongs at the end of ``WEB_SETTINGS_FILE`` in Cuckoo's working directory."""
 _CONFIGURATIONS: Final = ("processing.conf", "reporting.conf")
 
 

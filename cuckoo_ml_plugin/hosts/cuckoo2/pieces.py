@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.hosts.cuckoo2 import WEB_SETTINGS, configuration, files_for
-from cuckoo_ml_plugin.hosts.layout import Block, OwnFile, Piece
+from cuckoo_ml_plugin.hosts.cuckoo2 import WEB_SETTINGS, WEB_SETTINGS_FILE, configuration, files_for
+from cuckoo_ml_plugin.hosts.layout import Block, OwnFile, Piece, web_block
 
 HOME = Path("storage") / "cuckooml"
 
@@ -52,5 +52,4 @@ def pieces(cwd: Path, package: Path, command: str) -> list[Piece]:
     ]
     for name, text in configuration(command).items():
         found.append(Block(cwd / "conf" / name, text, "[cuckooml]"))
-    found.append(Block(cwd / "web" / "local_settings.py", WEB_SETTINGS, WEB_SETTINGS.splitlines()[1].strip()))
-    return found
+    return [*found, *web_block(cwd / WEB_SETTINGS_FILE, WEB_SETTINGS)]
