@@ -23,6 +23,7 @@ from cuckoo_ml_plugin.behaviour_static import add_dropped, add_signatures, add_s
 from cuckoo_ml_plugin.found import Found, all_presentable, presentable, smallest_by_hash, sorted_tokens
 from cuckoo_ml_plugin.normalise import Normaliser
 from cuckoo_ml_plugin.report import Report
+from cuckoo_ml_plugin.threat.reported import ThreatScore
 
 # Append only: a model keeps a kind as its index in here.
 KINDS: Final[tuple[str, ...]] = (
@@ -53,10 +54,14 @@ _KIND_INDEX: Final = {kind: index for index, kind in enumerate(KINDS)}
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """The tokens of an analysis, sorted and unique, and its counts: flat, finite numbers by name."""
+    """The tokens of an analysis, sorted and unique, and its counts: flat, finite numbers by name.
+
+    ``scores`` are no behaviour: what threat exchanges said of its indicators. No token is made of them.
+    """
 
     tokens: Sequence[str]
     counts: dict[str, int | float]
+    scores: Sequence[ThreatScore] = ()
 
     def hashes(self) -> NDArray[np.uint64]:
         """The XXH3 64-bit hash of each token's UTF-8, shape ``(len(tokens),)``, in the order of ``tokens``."""
@@ -109,7 +114,7 @@ def extract(report: Report) -> Behaviour:
     tokens = sorted_tokens(_bounded(found))
     if not all_presentable(tokens):
         tokens = sorted_tokens(_bounded({kind: presentable(values) for kind, values in found.items()}))
-    return Behaviour(tokens, count_features(report, found))
+    return Behaviour(tokens, count_features(report, found), report.threat_scores)
 
 
 def _bounded(values: Mapping[str, set[str]]) -> Mapping[str, set[str]]:

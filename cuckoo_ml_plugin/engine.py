@@ -17,6 +17,7 @@ from cuckoo_ml_plugin.model import Model
 from cuckoo_ml_plugin.model_files import CURRENT, current_id
 from cuckoo_ml_plugin.report import Report, read_report
 from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.threat.providers import threat_finding
 
 
 class Engine:
@@ -100,7 +101,8 @@ class Engine:
         if stored is None:
             return None
         tokens, counts = stored.unpack()
-        return self.score(Behaviour(tokens, counts), analysis, stored.label)
+        scores = self.store.threat_scores_of([analysis]).get(analysis, [])
+        return self.score(Behaviour(tokens, counts, scores), analysis, stored.label)
 
     def _analyst_label(self, analysis: str) -> Iterable[Label]:
         labels = self.store.labels_of([analysis]).get(analysis, {})
@@ -109,7 +111,12 @@ class Engine:
     def _no_model(self, behaviour: Behaviour) -> Finding:
         stored, needed = self.store.count(with_behaviour=True), self.settings.refit.min_analyses
         message = f"There is no model yet: {stored:,} analyses with behaviour are stored, {needed:,} are needed for one"
-        return Finding("no_model", f"{message}; cuckoo-ml refit makes it.", counts=behaviour.counts)
+        return Finding(
+            "no_model",
+            f"{message}; cuckoo-ml refit makes it.",
+            threat_scores=threat_finding(behaviour.scores, None),
+            counts=behaviour.counts,
+        )
 
     def _with_unfitted_repeats(
         self, similar: list[SimilarAnalysis], behaviour: Behaviour, analysis: str

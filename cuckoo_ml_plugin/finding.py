@@ -12,6 +12,7 @@ from typing import Any, Literal, TypedDict
 
 from cuckoo_ml_plugin.evidence import Evidence
 from cuckoo_ml_plugin.reasons import Reason
+from cuckoo_ml_plugin.threat.providers import ThreatFinding
 
 SCHEMA = 1
 Status = Literal["scored", "no_model", "no_behaviour", "failed"]
@@ -71,7 +72,7 @@ class Finding:
     anomaly: AnomalyFinding | None = None
     similar: list[SimilarAnalysis] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
-    threat_scores: dict[str, Any] | None = None
+    threat_scores: ThreatFinding | None = None
     counts: dict[str, int | float] = field(default_factory=dict)
 
     def section(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ finding = model.score(extract(read_report(path)))
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from cuckoo_ml_plugin.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.reasons import CountFences, Reason, cluster_reasons, label_reasons, novelty_reasons
 from cuckoo_ml_plugin.settings import AnomalySettings, ScoringSettings, Settings
 from cuckoo_ml_plugin.similarity import TokenRows
+from cuckoo_ml_plugin.threat.providers import ProviderModels, ThreatFinding, threat_finding, threat_reasons
 from cuckoo_ml_plugin.vectors import Embedding
 
 DEFAULTS = Settings()
@@ -65,6 +66,7 @@ class Model:
         rows: known tokens of each fitted behaviour; frequencies: of tokens; members: analyses of each behaviour.
         fences: usual values of the count features.
         fitted_scores: (n,) anomaly score of each fitted behaviour, as if it had not been there.
+        providers: what each provider of threat scores is expected to say, given the others.
     """
 
     facts: dict[str, Any]
@@ -80,6 +82,7 @@ class Model:
     fences: CountFences
     novelty_vectors: NDArray[np.float32]
     fitted_scores: NDArray[np.float64]
+    providers: ProviderModels = field(default_factory=ProviderModels.none)
 
     @classmethod
     def load(cls, folder: Path) -> Model:
@@ -111,11 +114,15 @@ class Model:
             fences=CountFences(tuple(facts["count_names"]), np.array(rooms["fences"]["quantiles"])),
             novelty_vectors=rooms["novelty_vectors"]["all"],
             fitted_scores=rooms["fitted_scores"]["all"],
+            providers=ProviderModels.from_arrays(rooms.get("providers", {}), facts.get("providers")),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by room and name, as :func:`model_files.write_model` takes them."""
-        rooms = ("embedding", "clustering", "novelty", "novelty_index", "detector", "rows", "frequencies", "members")
+        rooms = (
+            "embedding", "clustering", "novelty", "novelty_index", "detector", "rows", "frequencies", "members",
+            "providers",
+        )  # fmt: skip
         found = {f"{room}.{name}": array for room in rooms for name, array in getattr(self, room).arrays().items()}
         return found | {
             "fences.quantiles": self.fences.quantiles,
@@ -152,11 +159,13 @@ class Model:
         Raises:
             ModelError: the model's parts contradict each other.
         """
-        if not behaviour.has_behaviour:
-            message = "Nothing was seen of the sample when it ran: there is no behaviour to compare."
-            return Finding("no_behaviour", message, model=self.brief(), counts=behaviour.counts)
         try:
-            return self._score(behaviour, analysis, label, scoring, anomaly)
+            threat = threat_finding(behaviour.scores, self.providers)
+            if not behaviour.has_behaviour:
+                message = "Nothing was seen of the sample when it ran: there is no behaviour to compare."
+                counts = behaviour.counts
+                return Finding("no_behaviour", message, model=self.brief(), threat_scores=threat, counts=counts)
+            return self._score(behaviour, analysis, label, scoring, anomaly, threat)
         except (IndexError, ValueError) as error:
             raise ModelError(
                 f"{self.id}: the model's parts contradict each other ({error}); run cuckoo-ml refit."
@@ -169,6 +178,7 @@ class Model:
         label: str | None,
         scoring: ScoringSettings,
         anomaly: AnomalySettings,
+        threat: ThreatFinding | None,
     ) -> Finding:
         hashes = behaviour.hashes()
         columns, places = self._known(hashes)
@@ -180,7 +190,7 @@ class Model:
         shown[strange] = self.frequencies.of_rare(hashes[strange])
         unusual = self._unusual(columns, len(hashes), int(np.count_nonzero(shown)))
         cluster = self._cluster(placement)
-        reasons = self._reasons(placement, unusual, behaviour, label, anomaly)
+        reasons = [*self._reasons(placement, unusual, behaviour, label, anomaly), *threat_reasons(threat)]
         anomalous = bool(unusual.score >= anomaly.threshold)
         return Finding(
             "scored",
@@ -194,6 +204,7 @@ class Model:
             ),
             similar=self._similar(columns, placement, analysis, scoring.similar),
             evidence=self._evidence(behaviour, columns, places, shown, placement.cluster, anomalous, scoring.evidence),
+            threat_scores=threat,
             counts=behaviour.counts,
         )
 

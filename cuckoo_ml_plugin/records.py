@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.packing import Counts, DamagedBlobError, Packed, pack, unpack, unpack_joined
+from cuckoo_ml_plugin.threat.reported import ThreatScore
 
 MAX_ID = 200
 MAX_TEXT = 300
@@ -37,6 +38,11 @@ def clean(text: object, limit: int = MAX_TEXT) -> str:
     if not raw.isprintable():
         raw = _CONTROL.sub("", raw.encode("utf-8", "replace").decode())
     return raw[:limit]
+
+
+def clean_score(one: ThreatScore) -> ThreatScore:
+    """A threat score whose names every database takes."""
+    return ThreatScore(clean(one.provider, 40), clean(one.kind, 10), clean(one.indicator), float(one.score))
 
 
 def clean_id(name: str) -> str:
@@ -120,6 +126,8 @@ class BehaviourLike(Protocol):
     def counts(self) -> Mapping[str, int | float]: ...
     @property
     def has_behaviour(self) -> bool: ...
+    @property
+    def scores(self) -> Sequence[ThreatScore]: ...
 
 
 class ReportLike(Protocol):
@@ -160,6 +168,7 @@ class AnalysisRecord:
     tags: list[str] = field(default_factory=list)
     submitter: str = ""
     labels: dict[str, str] = field(default_factory=dict)  # source -> family
+    scores: list[ThreatScore] = field(default_factory=list)
     source: Source | None = None
 
     @classmethod
@@ -186,6 +195,7 @@ class AnalysisRecord:
             tags=[clean(tag, 100) for tag in report.tags[:MAX_TAGS]],
             submitter=clean(report.submitter, 100),
             labels={label.source: clean(label.family, 100) for label in labels},
+            scores=[clean_score(one) for one in behaviour.scores],
             source=source,
         )
 

@@ -35,6 +35,8 @@ from cuckoo_ml_plugin.records import FindingRecord
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.similarity import TokenRows
 from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.threat.providers import ProviderModels
+from cuckoo_ml_plugin.threat.providers_fit import fit_providers
 from cuckoo_ml_plugin.vectors import FOR_CLUSTERS, FOR_NOVELTY, Embedding
 from cuckoo_ml_plugin.vectors_fit import embed_all, fit_embedding
 
@@ -134,6 +136,7 @@ def fit_model(
     )
     detector = AnomalyDetector(multiplicities, novelty_explained, reference)
     say("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
+    providers = _providers(store, say)
     lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), _old(before))
     frequencies = _frequencies(corpus, embedding, known, clustering)
     fitted_at = datetime.now(timezone.utc)
@@ -155,6 +158,7 @@ def fit_model(
             "moved": lineage.moved,
             "compared": lineage.compared,
             "changes": [asdict(change) for change in lineage.changes],
+            "providers": providers.facts(),
         },
         clusters=[],
         embedding=embedding,
@@ -168,9 +172,18 @@ def fit_model(
         fences=CountFences.fit(corpus.counts, corpus.count_names),
         novelty_vectors=novelty_vectors,
         fitted_scores=score_fitted(detector, novelty_vectors),
+        providers=providers,
     )
     model.clusters.extend(_cluster_facts(corpus, model, lineage, labels, store))
     return model.with_facts(id=_model_id(model, fitted_at)), lineage
+
+
+def _providers(store: Store | None, say: Report) -> ProviderModels:
+    if store is None:
+        return ProviderModels.none()
+    fit = fit_providers(store)
+    say("threat scores", fit.found)
+    return fit.models
 
 
 def left_out_tokens(kinds: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_] | None:

@@ -17,6 +17,7 @@ from cuckoo_ml_plugin.report_file import check_is_report, load_sections
 from cuckoo_ml_plugin.report_network import NetworkFacts, network_facts
 from cuckoo_ml_plugin.report_static import StaticFacts, static_facts
 from cuckoo_ml_plugin.report_values import hexadecimal, identifier, integer, items, mapping, tables, text, texts
+from cuckoo_ml_plugin.threat.reported import ThreatScore, threat_scores
 
 CUCKOO2: Final = "cuckoo2"
 CAPE: Final = "cape"
@@ -55,6 +56,7 @@ class Report:
     strings: list[str]
     host_families: list[str]
     scans: dict[str, str]  # VirusTotal: engine -> what it calls the sample
+    threat_scores: tuple[ThreatScore, ...] = ()  # what threat exchanges say of its file, URLs, domains, addresses
     summary: Mapping[str, Any] | None = None  # of the behaviour: operation as the host names it -> names
     libraries: list[str] = field(default_factory=list)  # loaded, as CAPE's enhanced events have them
     processes: list[ProcessFacts] = field(default_factory=list)
@@ -102,6 +104,7 @@ def report_from_results(results: Mapping[str, Any]) -> Report:
         strings=texts(results.get("strings")) or texts(file.get("strings")),
         host_families=_families(results),
         scans=_scans(results.get("virustotal")) or _scans(file.get("virustotal")),
+        threat_scores=threat_scores(results),
     )
     _read_behavior(report, mapping(results.get("behavior")))
     return report

@@ -29,6 +29,14 @@ class Info(TypedDict, total=False):
     category: Any
 
 
+class Verdict(TypedDict, total=False):
+    """VirusTotal's on a dropped file: the numbers, not what each engine says."""
+
+    positives: Any
+    total: Any
+    error: Any
+
+
 class TargetFile(TypedDict, total=False):
     name: Any
     size: Any
@@ -204,6 +212,8 @@ class Dropped(TypedDict, total=False):
     type: Any
     filepath: Any
     guest_paths: Any
+    sha256: Any
+    virustotal: Verdict | None
 
 
 class Signature(TypedDict, total=False):
@@ -231,6 +241,9 @@ class ReportFile(TypedDict, total=False):
     signatures: list[Signature] | None
     strings: list[str] | None
     virustotal: Any
+    url: Any
+    threatintelligence: Any
+    reversinglabs: Any
     detections: Any
     malfamily: Any
     malfamily_tag: Any

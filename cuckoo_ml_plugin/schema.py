@@ -93,8 +93,18 @@ finding = Table(
     Index("ix_cuckooml_finding_anomalous", "anomalous", "anomaly_score"),
 )
 
+threat_score = Table(
+    "cuckooml_threat_score",
+    tables,
+    Column("analysis", Bytewise, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("indicator", Bytewise, primary_key=True),
+    Column("score", Float, nullable=False),
+)
+
 Upgrade = Callable[[Connection], None]
-UPGRADES: list[Upgrade] = []  # UPGRADES[0] takes a store of version 1 to version 2, and so on
+UPGRADES: list[Upgrade] = [threat_score.create]  # UPGRADES[0] takes a store of version 1 to version 2, and so on
 
 
 def current_version() -> int:

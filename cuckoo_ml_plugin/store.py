@@ -38,6 +38,7 @@ from cuckoo_ml_plugin.records import (
 from cuckoo_ml_plugin.store_activity import ActivityStore
 from cuckoo_ml_plugin.store_findings import FindingStore
 from cuckoo_ml_plugin.store_labels import LabelStore, labels_by_analysis
+from cuckoo_ml_plugin.store_threat import ThreatScoreStore, replace_scores, scores_by_analysis
 
 _TABLE = schema.analysis
 _LIGHT = [c for c in _TABLE.columns if c.name not in ("behaviour", "order_key", "source_key")]
@@ -51,7 +52,7 @@ class OrderRange:
     upto: str | None = None
 
 
-class Store(LabelStore, FindingStore, ActivityStore):
+class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore):
     """Opens, and makes or migrates, the store at a path or a URL. It pickles as its URL and may cross a fork."""
 
     def __init__(self, where: str | os.PathLike[str], *, patience: float = PATIENCE) -> None:
@@ -114,6 +115,7 @@ class Store(LabelStore, FindingStore, ActivityStore):
         ]
         if labels:
             connection.execute(self._db.upsert(schema.label, ["analysis", "source"]), labels)
+        replace_scores(connection, {name: record.scores for name, record in latest.items()})
         return names
 
     def forget(self, analyses: Iterable[str]) -> int:
@@ -123,7 +125,7 @@ class Store(LabelStore, FindingStore, ActivityStore):
         def work(connection: Connection) -> int:
             gone = 0
             for some in chunks(names):
-                for table in (schema.label, schema.finding):
+                for table in (schema.label, schema.finding, schema.threat_score):
                     connection.execute(delete(table).where(table.c.analysis.in_(some)))
                 gone += connection.execute(delete(_TABLE).where(_TABLE.c.analysis.in_(some))).rowcount
             return gone
@@ -359,12 +361,17 @@ def _claim_names(connection: Connection, records: Sequence[AnalysisRecord]) -> l
 
 
 def _forget_outdated_findings(connection: Connection, latest: dict[str, AnalysisRecord]) -> None:
-    """A finding speaks of one behaviour: when that changes, it goes."""
-    outdated = [
-        row.analysis
+    """A finding speaks of one behaviour and its threat scores: when these change, it goes."""
+    stored = {
+        row.analysis: row.digest
         for some in chunks(list(latest))
         for row in connection.execute(select(_TABLE.c.analysis, _TABLE.c.digest).where(_TABLE.c.analysis.in_(some)))
-        if row.digest != latest[row.analysis].packed.digest
+    }
+    scores = scores_by_analysis(connection, list(stored))
+    outdated = [
+        name
+        for name, digest in stored.items()
+        if digest != latest[name].packed.digest or set(scores.get(name, ())) != set(latest[name].scores)
     ]
     for some in chunks(outdated):
         connection.execute(delete(schema.finding).where(schema.finding.c.analysis.in_(some)))

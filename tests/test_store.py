@@ -157,7 +157,7 @@ def test_any_text_can_be_stored(kind: str, text: str, request: pytest.FixtureReq
 
 
 class _Behaviour:
-    tokens, counts, has_behaviour = TOKENS, COUNTS, True
+    tokens, counts, has_behaviour, scores = TOKENS, COUNTS, True, ()
 
 
 class _Label:

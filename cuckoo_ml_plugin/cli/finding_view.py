@@ -15,6 +15,7 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
     answers.print(safe(f"{analysis}  ({path})", 300), style="bold", soft_wrap=True)
     if finding.status != "scored":
         answers.print(safe(f"  {finding.status}: {finding.message}", 500), soft_wrap=True)
+        _show_threat_scores(finding)
         return
     answers.print(_verdict(finding), soft_wrap=True)
     for reason in finding.anomaly["reasons"] if finding.anomaly else []:
@@ -31,6 +32,26 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
             for one in finding.evidence
         ]
         answers.print(table("Evidence", ["kind", "value", "in cluster", "in corpus"], evidence, numbers=[2, 3]))
+    _show_threat_scores(finding)
+
+
+def _show_threat_scores(finding: Finding) -> None:
+    """What providers say, beside what the others' scores predict for each."""
+    threat = finding.threat_scores
+    if threat is None:
+        return
+    rows = [
+        (
+            one["provider"],
+            share(one["score"]),
+            share(one["prediction"]),
+            share(one["threshold"]),
+            one["highest"][0]["indicator"] if one["highest"] else "",
+        )
+        for one in threat["providers"]
+    ]
+    columns = ["provider", "says", "expected", "may be off by", "highest indicator"]
+    answers.print(table(f"Threat scores: {threat['joint']:.2f} together", columns, rows, numbers=[1, 2, 3]))
 
 
 def _verdict(finding: Finding) -> Text:

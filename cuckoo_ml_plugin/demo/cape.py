@@ -12,8 +12,9 @@ from random import Random
 from typing import Any
 
 from .apis import APIS, Api
+from .exchange import threat_intelligence
 from .run import ArgumentValue, Call, Flag, Network, PortableExecutable, Process, Run
-from .scans import scan
+from .scans import overlooked, scan
 from .signatures import SIGNATURES
 
 _SUMMARY_KEYS = (
@@ -588,8 +589,10 @@ def _suricata(network: Network, run: Run, task: int) -> dict[str, Any]:
     return rendered
 
 
-def _virustotal(run: Run, family: str | None, rng: Random) -> dict[str, Any]:
+def _virustotal(run: Run, family: str | None, rng: Random, *, new: bool) -> dict[str, Any]:
     scans = scan(run.sample, rng, family=family)
+    if new:
+        scans = overlooked(scans)
     positives = sum(entry.result is not None for entry in scans)
     digest = run.sample.sha256
     return {
@@ -683,11 +686,13 @@ def _debug(run: Run) -> dict[str, Any]:
     return {"log": "\n".join([*lines, f"{clock},999 [root] INFO: Analysis completed."]), "errors": []}
 
 
-def render(run: Run, task: int, *, label: str | None = None, scanned: bool = True, old: bool = False) -> dict[str, Any]:
+def render(
+    run: Run, task: int, *, label: str | None = None, scanned: bool = True, old: bool = False, new: bool = False
+) -> dict[str, Any]:
     """The report of `run` as task number `task`, in the shapes of CAPE 2.4, with `old` of 2.2.
 
     `label` replaces the family that rules and scanners name (for a wrongly labelled sample); without `scanned` there is
-    no VirusTotal section.
+    no VirusTotal section; `new` is a file that nearly all scanners overlook still.
     """
     sample = run.sample
     rng = Random(f"cape {task} {sample.sha256}")
@@ -721,5 +726,8 @@ def render(run: Run, task: int, *, label: str | None = None, scanned: bool = Tru
     if family is not None and (sample.detects or label is not None):
         report |= _detections(run, family, old=old)
     if scanned:
-        report["virustotal"] = _virustotal(run, family, rng)
+        report["virustotal"] = _virustotal(run, family, rng, new=new)
+    intelligence = None if old else threat_intelligence(run)
+    if intelligence:
+        report["threatintelligence"] = intelligence
     return report

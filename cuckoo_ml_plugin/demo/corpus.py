@@ -23,6 +23,7 @@ from .samples import make_sample
 CUCKOO2_FIRST, CAPE_FIRST = 1001, 50001  # task ids of the two hosts do not overlap
 _SHARED = 8  # reports that another laboratory sent
 _NOISE = 6
+_OVERLOOKED = 2  # of the new samples: the sandbox and a threat exchange know it, VirusTotal's scanners not yet
 _BEGINNING = datetime(2016, 5, 23, 9, 0, 0)
 
 
@@ -146,16 +147,17 @@ class _Writer:
         self._next = {"cuckoo2": CUCKOO2_FIRST, "cape": CAPE_FIRST}
         self._clock = _BEGINNING
 
-    def _render(self, planned: _Planned, host: str) -> tuple[int, bytes]:
+    def _render(self, planned: _Planned, host: str, *, overlooked: bool = False) -> tuple[int, bytes]:
         task = self._next[host]
         self._next[host] += 1
         self._clock += timedelta(minutes=self._rng.randrange(2, 15))
         run = replace(planned.run, started=self._clock)
-        scanned = self._rng.random() < 0.85 or planned.label is not None
+        scanned = self._rng.random() < 0.85 or planned.label is not None or overlooked
         if host == "cuckoo2":
             return task, _encode(cuckoo2.render(run, task, label=planned.label, scanned=scanned), 4)
-        old = self._rng.random() < 0.15
-        return task, _encode(cape.render(run, task, label=planned.label, scanned=scanned, old=old), 2)
+        old = self._rng.random() < 0.15 and not overlooked
+        report = cape.render(run, task, label=planned.label, scanned=scanned, old=old, new=overlooked)
+        return task, _encode(report, 2)
 
     def _note(self, name: str, path: Path, planned: _Planned, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +184,7 @@ class _Writer:
 
     def fresh(self, planned: _Planned, number: int) -> None:
         host = ("cape", "cuckoo2")[number % 2]
-        _, data = self._render(planned, host)
+        _, data = self._render(planned, host, overlooked=number == _OVERLOOKED)
         name = f"new-{number + 1:02d}"
         self._note(name, self.folder / "new" / f"{name}.json", planned, data)
 

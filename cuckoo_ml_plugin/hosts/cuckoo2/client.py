@@ -25,17 +25,18 @@ COUNTS_SHARE = 0.5  # of that, the most that the processing stage may take
 MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
 MAX_ANSWER = 64 * 1024 * 1024
 
-# What is read of a report, section by section; None: all of it. The rest stays here.
+VERDICT = ("positives", "total", "error", "detected_urls")
+# What is read of a report, section by section; None: all of it. The rest stays here. A key may have keys of its own.
 SECTIONS = {
     "info": ("version", "id", "started", "machine", "owner", "user_id", "tags", "category"),
     "target": None,
     "static": None,
     "network": ("hosts", "domains", "dns", "tcp", "udp", "http", "http_ex", "https_ex", "dead_hosts"),
     "suricata": ("tls", "http"),
-    "dropped": ("name", "type", "filepath", "guest_paths"),
+    "dropped": ("name", "type", "filepath", "guest_paths", "sha256", ("virustotal", VERDICT)),
     "signatures": ("name",),
     "strings": None,
-    "virustotal": ("scans", "results"),
+    "virustotal": ("scans", "results") + VERDICT,
     "detections": None,
     "malfamily": None,
     "malfamily_tag": None,
@@ -153,7 +154,8 @@ def _only(value, keys):
     if keys is None:
         return value
     if isinstance(value, dict):
-        return dict((key, value[key]) for key in keys if key in value)
+        pairs = (key if isinstance(key, tuple) else (key, None) for key in keys)
+        return dict((key, _only(value[key], below)) for key, below in pairs if key in value)
     if isinstance(value, (list, tuple)):
         return [_only(one, keys) for one in value]
     return value

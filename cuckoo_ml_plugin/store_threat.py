@@ -1,0 +1,89 @@
+"""Threat scores in the store: what each provider said of each indicator of each analysis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, exists, insert, select
+
+from cuckoo_ml_plugin.database import Database, chunks
+from cuckoo_ml_plugin.schema import analysis, threat_score
+from cuckoo_ml_plugin.threat.reported import ThreatScore
+
+_T = threat_score.c
+_PAGE = 2_000  # analyses whose scores are read at once
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredAnalysis:
+    """An analysis that has threat scores, and by what it may be grouped."""
+
+    analysis: str
+    sha256: str | None
+    machine: str
+    tags: list[str]
+    submitter: str
+    scores: list[ThreatScore]
+
+
+class ThreatScoreStore:
+    """The part of the store that keeps threat scores."""
+
+    _db: Database
+
+    def threat_scores_of(self, analyses: Iterable[str]) -> dict[str, list[ThreatScore]]:
+        """The scores of those analyses that have some."""
+        names = list(analyses)
+        return self._db.read(lambda connection: scores_by_analysis(connection, names))
+
+    def all_threat_scores(self) -> Iterator[ScoredAnalysis]:
+        """Every analysis that has scores, in the order in which they were stored first; read in pages."""
+        last = 0
+        columns = [analysis.c[name] for name in ("number", "analysis", "sha256", "machine", "tags", "submitter")]
+        scored = exists().where(_T.analysis == analysis.c.analysis)
+        query = select(*columns).where(scored).order_by(analysis.c.number).limit(_PAGE)
+
+        def page(connection: Connection) -> list[tuple[int, ScoredAnalysis]]:
+            rows = connection.execute(query.where(analysis.c.number > last)).all()
+            scores = scores_by_analysis(connection, [row.analysis for row in rows])
+            return [
+                (
+                    row.number,
+                    ScoredAnalysis(
+                        row.analysis, row.sha256, row.machine, json.loads(row.tags), row.submitter, scores[row.analysis]
+                    ),
+                )
+                for row in rows
+            ]
+
+        while found := self._db.read(page):
+            yield from (one for _, one in found)
+            last = found[-1][0]
+
+
+def scores_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str, list[ThreatScore]]:
+    """The scores of those analyses that have some, ordered by provider, kind and indicator."""
+    found: dict[str, list[ThreatScore]] = {}
+    for some in chunks(names):
+        for row in connection.execute(select(threat_score).where(_T.analysis.in_(some))):
+            found.setdefault(row.analysis, []).append(ThreatScore(row.provider, row.kind, row.indicator, row.score))
+    return {name: sorted(scores) for name, scores in found.items()}
+
+
+def replace_scores(connection: Connection, latest: Mapping[str, Sequence[ThreatScore]]) -> None:
+    """Keep these scores of these analyses, and no older ones. Of an indicator twice the highest counts."""
+    for some in chunks(list(latest)):
+        connection.execute(delete(threat_score).where(_T.analysis.in_(some)))
+    best: dict[tuple[str, str, str, str], float] = {}
+    for name, scores in latest.items():
+        for provider, kind, indicator, score in scores:
+            key = (name, provider, kind, indicator)
+            best[key] = max(best.get(key, 0.0), score)
+    rows = [
+        {"analysis": name, "provider": provider, "kind": kind, "indicator": indicator, "score": score}
+        for (name, provider, kind, indicator), score in best.items()
+    ]
+    if rows:
+        connection.execute(insert(threat_score), rows)
