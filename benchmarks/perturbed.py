@@ -6,6 +6,7 @@ Every analysis made is distinct. Real corpora hold many repeats, which a fit tak
 from __future__ import annotations
 
 import gzip
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,10 +17,12 @@ from riss import read_riss
 
 from cuckoo_ml_plugin.behaviour import Behaviour, extract
 from cuckoo_ml_plugin.demo.perturb import perturb
+from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.packing import pack
 from cuckoo_ml_plugin.records import AnalysisRecord
+from cuckoo_ml_plugin.refit import refit
 from cuckoo_ml_plugin.report import report_from_results
-from cuckoo_ml_plugin.settings import SEED
+from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.store import Store
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -54,3 +57,13 @@ def fill(store: Store, behaviours: list[tuple[str, Behaviour]], analyses: int) -
     records = perturbed_records(behaviours, analyses)
     while batch := list(islice(records, _BATCH)):
         store.put(batch)
+
+
+def filled_and_fitted(home: Path, behaviours: list[tuple[str, Behaviour]], size: int) -> Path:
+    """A home with a model of that many analyses, made unless it is there."""
+    if not (home / "models" / "current").exists():
+        made = Home(home).create()
+        with Store.open(f"sqlite:///{made.store_file}") as store:
+            fill(store, behaviours, size)
+            refit(made, store, Settings(), lambda stage, said: print(f"{size:,} {stage}: {said}", file=sys.stderr))
+    return home

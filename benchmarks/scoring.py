@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from perturbed import DATA, fill, real_behaviours
+from perturbed import DATA, filled_and_fitted, real_behaviours
 from rich.console import Console
 from rich.table import Table
 
@@ -71,21 +71,6 @@ def measure(home: Path, report: Path) -> dict[str, dict[str, float]]:
         "extract and score, each after a dumps": repeated(score, dump),
         "extract and score, then dumps": repeated(lambda: (score(), dump())),
     }
-
-
-def filled_and_fitted(home: Path, data: Path, size: int) -> Path:
-    """A home with a model of that many analyses, made unless it is there."""
-    from cuckoo_ml_plugin.home import Home
-    from cuckoo_ml_plugin.refit import refit
-    from cuckoo_ml_plugin.settings import Settings
-    from cuckoo_ml_plugin.store import Store
-
-    if not (home / "models" / "current").exists():
-        made = Home(home).create()
-        with Store.open(f"sqlite:///{made.store_file}") as store:
-            fill(store, real_behaviours(data, CAPE_SHARE), size)
-            refit(made, store, Settings(), lambda stage, said: print(f"{size:,} {stage}: {said}", file=sys.stderr))
-    return home
 
 
 def fresh(*arguments: str) -> dict[str, dict[str, float]]:
@@ -147,8 +132,9 @@ def main() -> None:
     report = next((options.data / "cape").glob(f"*{options.report}*.json.gz"))
     console = Console()
     with tempfile.TemporaryDirectory() as temporary:
+        behaviours = real_behaviours(options.data, CAPE_SHARE)
         for size in options.sizes:
-            home = filled_and_fitted((options.cache or Path(temporary)) / str(size), options.data, size)
+            home = filled_and_fitted((options.cache or Path(temporary)) / str(size), behaviours, size)
             console.print(scoring_table(size, fresh("--one", str(home), str(report))))
     seconds, megabytes = import_cost()
     console.print(

@@ -231,30 +231,45 @@ def test_the_rest_api_returns_the_section(web: Web) -> None:
         assert json.load(answer)["cuckooml"] == web.section
 
 
-LOGIN = """
-import os, sys
+ASK = """
+import json, os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "web.settings"
 sys.path.insert(0, ".")
 import django
 django.setup()
+from django.contrib.auth.models import AnonymousUser
 from django.test import Client
-for path in ("/cuckooml/", "/cuckooml/model/", "/cuckooml/clusters/c0/"):
-    answer = Client().get(path)
-    print(answer.status_code, answer.get("Location", ""))
+from cuckoo_ml_plugin.hosts.cape.web.access import visible_section
+paths = ("/cuckooml/", "/cuckooml/model/", "/cuckooml/clusters/c0/", "/cuckooml/analysis/?id=7")
+answers = [(answer.status_code, answer.get("Location", "")) for answer in map(Client().get, paths)]
+section = {"similar": [{"analysis": "7"}, {"analysis": "imported"}]}
+print(json.dumps({"answers": answers, "visible": visible_section(section, AnonymousUser())["similar"]}))
 """
 
 
-def test_where_cape_asks_for_a_login_so_do_our_pages(web: Web) -> None:
-    conf = web.root / "custom" / "conf" / "web.conf"
-    conf.write_text("[web_auth]\nenabled = yes\n", encoding="utf-8")
+def as_a_stranger(web: Web, name: str, configuration: str) -> dict[str, Any]:
+    """What one who has not logged in gets under a configuration of CAPE's."""
+    conf = web.root / "custom" / "conf" / name
+    conf.write_text(configuration, encoding="utf-8")
     try:
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "CAPE_AS_ROOT": "1"}
         done = subprocess.run(
-            [PYTHON, "-W", "ignore", "-c", LOGIN], cwd=web.root / "web", env=environment,
+            [PYTHON, "-W", "ignore", "-c", ASK], cwd=web.root / "web", env=environment,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        answers = [line for line in done.stdout.splitlines() if line[:3].isdigit()]
-        assert len(answers) == 3, done.stderr[-2000:]
-        assert all(line.startswith("302 /accounts/login/") for line in answers), answers
+        assert done.returncode == 0, done.stderr[-2000:]
+        return dict(json.loads(done.stdout.splitlines()[-1]))
     finally:
         conf.unlink()
+
+
+def test_where_cape_asks_for_a_login_so_do_our_pages(web: Web) -> None:
+    found = as_a_stranger(web, "web.conf", "[web_auth]\nenabled = yes\n")
+    assert all(status == 302 and to.startswith("/accounts/login/") for status, to in found["answers"]), found
+    assert len(found["visible"]) == 2
+
+
+def test_with_several_tenants_a_stranger_sees_none_of_their_analyses(web: Web) -> None:
+    found = as_a_stranger(web, "cuckoo.conf", "[multitenancy]\nenabled = yes\n")
+    assert [status for status, _ in found["answers"]] == [403] * 4
+    assert found["visible"] == []

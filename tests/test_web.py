@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from html.parser import HTMLParser
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ from hostile_values import LONG, SCRIPTS, hostile_section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cuckoo_ml_plugin.behaviour import Behaviour
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.packing import pack
+from cuckoo_ml_plugin.records import AnalysisRecord
 from cuckoo_ml_plugin.store import Store
 from cuckoo_ml_plugin.web.render import CAPE, CUCKOO2
 from cuckoo_ml_plugin.web.section import read_section
@@ -161,6 +165,41 @@ def test_without_a_model_pages_say_what_to_do(tmp_path: Path) -> None:
     answer = Site(Home(tmp_path), CAPE, ADDRESSES).page("", {})
     assert answer.status == 503
     assert "cuckoo-ml refit" in harmless(answer.html).text
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Site:
+    """120 groups of behaviour, one of them with 130 analyses."""
+    home = Home(tmp_path / "home").create()
+    random = Random(7)
+    with Store.open(home.store_file) as store:
+        for group in range(120):
+            words = [f"file_written:c:\\group{group}\\{i}.txt" for i in range(30)]
+            records = []
+            for number in range(130 if group == 0 else 5):
+                behaviour = Behaviour(sorted(random.sample(words, 28)), {"files_written": 28})
+                records.append(AnalysisRecord(f"{group}-{number}", pack(behaviour.tokens, behaviour.counts), True))
+            store.put(records)
+    done = cuckoo_ml(home.path, "refit")
+    assert done.code == 0, done.err
+    return Site(home, CAPE, ADDRESSES)
+
+
+def test_long_lists_are_read_page_by_page(many: Site) -> None:
+    found: list[str] = []
+    for path, wanted in (("", "/cuckooml/clusters/"), ("clusters/c0", "/cuckooml/analysis/")):
+        found, query = [], {}
+        while True:
+            page = harmless(many.page(path, query).html)
+            found += [target for target in page.targets if target.startswith(wanted)]
+            ahead = [target for target in page.targets if f"page={int(query.get('page', 1)) + 1}" in target]
+            if not ahead:
+                break
+            assert ahead[0].startswith("/cuckooml/" + (path and f"{path}/"))
+            query = dict(one.split("=") for one in ahead[0].partition("?")[2].split("&"))
+        assert int(query["page"]) == 3
+        listed = set(found) if path == "" else [target for target in found if "=0-" in target]
+        assert len(listed) == (120 if path == "" else 130)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ class Links:
     def to_cluster(self, cluster: str) -> str:
         return f"{self.base}clusters/{quote(cluster[:MAX_VALUE], safe='', errors='replace')}/"
 
-    def to(self, page: str, **query: object) -> str:
+    def to(self, page: str, /, **query: object) -> str:
         """One of our pages; ``page`` is "" for the first."""
         kept = {key: str(value)[:MAX_VALUE] for key, value in query.items() if value not in ("", None)}
         text = urlencode(kept, errors="replace")
