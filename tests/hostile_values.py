@@ -45,6 +45,22 @@ def hostile_section() -> dict[str, Any]:
             {"analysis": text, "sha256": text, "similarity": 0.5, "cluster": text, "label": text} for text in texts
         ],
         "evidence": [{"kind": text, "value": text, "in_cluster": 2.0, "in_corpus": -1.0} for text in texts],
-        "threat_scores": None,
+        "threat_scores": {
+            "joint": 1e308,
+            "providers": [
+                {
+                    "provider": text,
+                    "score": -5.0,
+                    "indicators": 10**12,
+                    "highest": [{"kind": text, "indicator": text, "score": 7.0}],
+                    "prediction": 1e308,
+                    "threshold": None,
+                }
+                for text in texts
+            ],
+            "disagreements": [
+                {"provider": text, "score": 0, "prediction": 1, "threshold": 0, "text": text} for text in texts
+            ],
+        },
         "counts": {text[:100]: 1e308 for text in texts},
     }

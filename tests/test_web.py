@@ -102,6 +102,19 @@ def test_the_panel_says_cluster_score_and_similar_analyses(demo: DemoHome, site:
     assert section["model"]["id"] in page.text
 
 
+def test_the_panel_says_what_providers_say_and_where_that_is_not_expected(demo: DemoHome, site: Site) -> None:
+    overlooked = next(one.path for one in demo.corpus.new if one.name == "new-03")
+    [answer] = cuckoo_ml(demo.home, "score", overlooked, "--json").json
+    page = harmless(site.panel(answer))
+    assert "Threat scores" in page.text
+    assert "threatfox" in page.text
+    assert page.text.count("VirusTotal says 0.04; the other providers' scores predict 0.") == 1 + 1, "also a reason"
+    answer |= {"status": "no_behaviour", "cluster": None, "anomaly": None}
+    assert "VirusTotal says 0.04" in harmless(site.panel(answer)).text
+    answer["threat_scores"] = None
+    assert "Threat scores" not in harmless(site.panel(answer)).text
+
+
 def test_links_go_to_the_host_for_its_own_analyses_and_to_us_for_others(demo: DemoHome, tmp_path: Path) -> None:
     with Store.open(demo.home / "store.db") as store:
         paths = {one.analysis: one.source_path for one in store.analyses_in_order(behaviours=False)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import msgspec
 
@@ -60,6 +59,32 @@ class EvidencePart(msgspec.Struct):
     in_corpus: float
 
 
+class IndicatorPart(msgspec.Struct):
+    kind: str
+    indicator: str
+    score: float
+
+
+class ProviderPart(msgspec.Struct):
+    provider: str
+    score: float
+    indicators: int = 0
+    highest: list[IndicatorPart] = []
+    prediction: float | None = None
+    threshold: float | None = None
+
+
+class DisagreementPart(msgspec.Struct):
+    provider: str
+    text: str
+
+
+class ThreatPart(msgspec.Struct):
+    joint: float
+    providers: list[ProviderPart] = []
+    disagreements: list[DisagreementPart] = []
+
+
 class Section(msgspec.Struct):
     """The section ``cuckooml`` (docs/section.md); what an older version did not write has its default."""
 
@@ -70,7 +95,7 @@ class Section(msgspec.Struct):
     anomaly: AnomalyPart | None = None
     similar: list[SimilarPart] = []
     evidence: list[EvidencePart] = []
-    threat_scores: dict[str, Any] | None = None
+    threat_scores: ThreatPart | None = None
     counts: dict[str, float | int] = {}
 
 
