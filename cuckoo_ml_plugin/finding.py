@@ -95,12 +95,17 @@ def seed_section(section: Mapping[str, Any], min_samples: int, min_cluster_size:
     """What CuckooML wrote into ``info.clustering.hdbscan``, from a finding's section. -1 is the cluster of noise."""
     cluster, anomaly = section["cluster"], section["anomaly"]
     return {
-        "clusterID": int(cluster["id"][1:]) if cluster else -1,
+        "clusterID": cluster_number(cluster["id"] if cluster else None),
         "clusterProbability": cluster["probability"] if cluster else 0.0,
         "outlierScore": anomaly["outlier_score"] if anomaly else 0.0,
         "min_samples": min_samples,
         "min_cluster_size": min_cluster_size,
     }
+
+
+def cluster_number(cluster: str | None) -> int:
+    """17 for the cluster c17, -1 for none: clusters as CuckooML numbered them."""
+    return int(cluster[1:]) if cluster else -1
 
 
 def _plain(key: str) -> bool:

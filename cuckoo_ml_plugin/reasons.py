@@ -7,7 +7,7 @@ interquartile ranges (Tukey, Exploratory Data Analysis, 1977); the calibrated sc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -59,18 +59,24 @@ class CountFences:
         Where at least half of the corpus has one and the same value (interquartile range 0), Tukey's fences would call
         every other value abnormal. There suspect means outside the middle 98 %, outlier outside all that was seen.
         """
-        found: list[tuple[float, str, str, list[float]]] = []
+        return [
+            Reason(kind=f"abnormal_count_{verdict}", text=_count_text(name, counts[name], row), value=counts[name])
+            for _, name, verdict, row in sorted(self._outside(counts))[:limit]
+        ]
+
+    def verdicts(self, counts: Mapping[str, float]) -> dict[str, str]:
+        """``outlier`` or ``suspect`` by name, of the counts that lie outside the fences."""
+        return {name: verdict for _, name, verdict, _ in self._outside(counts)}
+
+    def _outside(self, counts: Mapping[str, float]) -> Iterator[tuple[float, str, str, list[float]]]:
+        """How far outside (negative), name, verdict and quantiles."""
         for name, row in zip(self.names, self.quantiles.tolist(), strict=True):
             value = counts.get(name)
             if value is None or not math.isfinite(value) or math.isnan(row[0]):
                 continue
             verdict, excess = _verdict(float(value), row)
             if verdict:
-                found.append((-excess, name, verdict, row))
-        return [
-            Reason(kind=f"abnormal_count_{verdict}", text=_count_text(name, counts[name], row), value=counts[name])
-            for _, name, verdict, row in sorted(found)[:limit]
-        ]
+                yield -excess, name, verdict, row
 
 
 def cluster_reasons(

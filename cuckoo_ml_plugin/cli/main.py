@@ -10,6 +10,7 @@ import click
 from cuckoo_ml_plugin import __version__
 from cuckoo_ml_plugin.cli.ask import anomalies, clusters, score, similar
 from cuckoo_ml_plugin.cli.assess import assess
+from cuckoo_ml_plugin.cli.export import export
 from cuckoo_ml_plugin.cli.fill import demo, import_
 from cuckoo_ml_plugin.cli.fit import models, refit
 from cuckoo_ml_plugin.cli.hosts import doctor, install, uninstall
@@ -40,7 +41,7 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
 
 
 for command in (
-    demo, import_, refit, score, similar, clusters, anomalies, assess, models, refresh, threat_scores,
+    demo, import_, refit, score, similar, clusters, anomalies, assess, export, models, refresh, threat_scores,
     install, uninstall, doctor, worker,
 ):  # fmt: skip
     cli.add_command(command)

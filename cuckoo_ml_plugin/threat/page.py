@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cuckoo_ml_plugin import __version__
+from cuckoo_ml_plugin.csv_file import write_csv
 from cuckoo_ml_plugin.desk import desk_package
 from cuckoo_ml_plugin.threat.plots import Plot, plots_of
 from cuckoo_ml_plugin.threat.study import Study, study_json
-from cuckoo_ml_plugin.threat.tables import Table, tables_of, write_csv
+from cuckoo_ml_plugin.threat.tables import Table, tables_of
 
 PAGE = "threat-scores.html"
 _MOST_ROWS = 200  # of a table on the page; its file has all
@@ -32,7 +33,7 @@ def write_study(study: Study, folder: Path) -> Path:
     page = render_page(study, tables, plots)
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
-        write_csv(table, folder)
+        write_csv(folder / f"{table.name}.csv", table.columns, table.rows)
     for plot in plots:
         (folder / f"{plot.name}.png").write_bytes(plot.png)
     (folder / "study.json").write_text(json.dumps(study_json(study), indent=1, allow_nan=False), encoding="utf-8")

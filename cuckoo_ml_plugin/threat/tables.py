@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from cuckoo_ml_plugin.csv_file import Cell
 from cuckoo_ml_plugin.threat.correlations import Correlation
 from cuckoo_ml_plugin.threat.levels import Level
 from cuckoo_ml_plugin.threat.study import Study, predictions
-
-Cell = str | int | float | None
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for a formula
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +146,3 @@ def _number(value: float) -> float | None:
 
 def _whole(value: float) -> int | float:
     return int(value) if float(value).is_integer() else float(value)
-
-
-def write_csv(table: Table, folder: Path) -> Path:
-    """Write ``NAME.csv``; texts that a spreadsheet would take for a formula get an apostrophe. Raises OSError."""
-    path = folder / f"{table.name}.csv"
-    with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([name.strip() if isinstance(name, str) else name for name in map(_safe, table.columns)])
-        writer.writerows([_safe(cell) for cell in row] for row in table.rows)
-    return path
-
-
-def _safe(cell: Cell) -> Cell:
-    if isinstance(cell, float):
-        return float(f"{cell:.10g}")
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

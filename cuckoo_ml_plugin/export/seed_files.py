@@ -1,0 +1,150 @@
+"""CuckooML's six CSV files, with its columns, so that what was built on them goes on working.
+
+What the seed computed from its own features is what this plugin finds: clusters, probabilities, outlier scores and the
+fences of the counts. Its label for an analysis without one is ``none``. Analyses are named by their ids, clusters by
+the number of their id (17.0 for c17, -1.0 for noise).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from cuckoo_ml_plugin.assess.measures import agreement
+from cuckoo_ml_plugin.assess.validity import silhouette
+from cuckoo_ml_plugin.clustering import NOISE
+from cuckoo_ml_plugin.csv_file import Cell, write_csv
+from cuckoo_ml_plugin.export.results import Results
+from cuckoo_ml_plugin.finding import cluster_number
+from cuckoo_ml_plugin.settings import AnomalySettings
+
+UNLABELLED = "none"
+HOMOGENEITY = 0.2
+"""A label that a smaller share of a cluster has makes its analyses suspects, as in the seed."""
+# Our counts by the names that the seed had for them; the others are ``:count:NAME``.
+SEED_COUNTS = {
+    "libraries_loaded": "dimp", "dns_queries": "dns", "files_touched": "file:all", "files_copied": "file:copied",
+    "files_deleted": "file:deleted", "files_exists": "file:exists", "files_failed": "file:failed",
+    "files_opened": "file:opened", "files_read": "file:read", "files_renamed": "file:renamed",
+    "files_written": "file:written", "http_requests": "http", "languages": "lang", "mutexes": "mutex",
+    "processes": "proc", "registry_deleted": "reg:del", "registry_written": "reg:write", "import_libraries": "simp",
+    "tcp_hosts": "tcp", "udp_hosts": "udp", "distinct_apis": "wapi",
+}  # fmt: skip
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,14}|0")
+
+Rows = list[list[Cell]]
+
+
+def write_seed_files(results: Results, anomaly: AnomalySettings, folder: Path) -> list[Path]:
+    """Write the six files into a folder. Raises OSError."""
+    tables: dict[str, tuple[list[str], Rows]] = {
+        "clustering_results": (["", "label", "probability", "outlier_score"], clustering_results(results)),
+        "clustering_fit": (["", "clustering", "clustering+noise"], clustering_fit(results)),
+        "cluster_label_distribution": label_distribution(results),
+        "abnormal_behaviour": (["", "outliers", "suspect_outliers"], abnormal_behaviour(results)),
+        "anomalies": (
+            ["", "cluster", "high_outlier_score", "low_probability", "outliers", "homogeneity_suspects"],
+            anomalies(results, anomaly),
+        ),
+        "test_samples": test_samples(results),
+    }
+    return [write_csv(folder / f"{name}.csv", columns, rows) for name, (columns, rows) in tables.items()]
+
+
+def clustering_results(results: Results) -> Rows:
+    """A row an analysis: cluster, probability, outlier score."""
+    columns = (results.cluster_ids(), results.probabilities.tolist(), results.outlier_scores.tolist())
+    return [
+        [name, float(cluster), probability, score]
+        for name, cluster, probability, score in zip(results.corpus.analyses, *columns, strict=True)
+    ]
+
+
+def clustering_fit(results: Results) -> Rows:
+    """The seed's six measures, without noise and with it."""
+    labels = _labels(results)
+    inside = results.clusters != NOISE
+    chosen = [label for label, kept in zip(labels, inside.tolist(), strict=True) if kept]
+    clustered, whole = agreement(chosen, results.clusters[inside]), agreement(labels, results.clusters)
+    measures = {
+        "Adjusted Mutual Information Score": "ami",
+        "Adjusted Random Index": "ari",
+        "Completeness": "completeness",
+        "Homogeneity": "homogeneity",
+        "V-measure": "v_measure",
+    }
+    rows: Rows = [
+        [name, *(None if one is None else float(getattr(one, ours)) for one in (clustered, whole))]
+        for name, ours in measures.items()
+    ]
+    rows.append([
+        "Silhouette Coefficient",
+        silhouette(results.vectors[inside], results.clusters[inside]),
+        silhouette(results.vectors, results.clusters),
+    ])  # fmt: skip
+    return sorted(rows, key=lambda row: str(row[0]))
+
+
+def label_distribution(results: Results) -> tuple[list[str], Rows]:
+    """How many analyses of each label every cluster has; noise comes first."""
+    pairs = Counter(zip(results.cluster_ids(), _labels(results), strict=True))
+    labels = sorted({label for _, label in pairs})
+    clusters = sorted({cluster for cluster, _ in pairs})
+    rows: Rows = [[float(cluster), *(pairs[cluster, label] for label in labels)] for cluster in clusters]
+    return ["cluster_id", *labels], rows
+
+
+def abnormal_behaviour(results: Results) -> Rows:
+    """A row a count: the analyses outside its outer and its inner fences, as JSON lists."""
+    found: dict[str, dict[str, list[str]]] = {
+        name: {"outlier": [], "suspect": []} for name in results.model.fences.names
+    }
+    for row, name in enumerate(results.corpus.analyses):
+        for count, verdict in results.model.fences.verdicts(results.counts_of(row)).items():
+            found[count][verdict].append(name)
+    rows: Rows = [
+        [f":count:{SEED_COUNTS.get(count, count)}", _names(lists["outlier"]), _names(lists["suspect"])]
+        for count, lists in found.items()
+    ]
+    return sorted(rows, key=lambda row: str(row[0]))
+
+
+def anomalies(results: Results, settings: AnomalySettings) -> Rows:
+    """A row an analysis: its cluster, and 1.0 under each reason that holds."""
+    labels, clusters = _labels(results), results.cluster_ids()
+    pairs, sizes = Counter(zip(clusters, labels, strict=True)), Counter(clusters)
+    rows: Rows = []
+    for row, name in enumerate(results.corpus.analyses):
+        cluster, inside = clusters[row], clusters[row] != NOISE
+        holds = (
+            inside and results.outlier_scores[row] >= settings.high_outlier_score,
+            inside and results.probabilities[row] < settings.low_probability,
+            not inside,
+            pairs[cluster, labels[row]] < HOMOGENEITY * sizes[cluster],
+        )
+        rows.append([name, float(cluster), *(1.0 if one else None for one in holds)])
+    return rows
+
+
+def test_samples(results: Results) -> tuple[list[str], Rows]:
+    """What was scored after the fit: for one analysis the seed's two columns, for several one column each."""
+    columns = [] if len(results.newer) < 2 else ["", *(one.analysis for one in results.newer)]
+    values: dict[str, Callable[[int], float | None]] = {
+        "label": lambda i: float(cluster_number(results.newer[i].cluster)),
+        "probability": lambda i: results.newer[i].probability or 0.0,
+        "outlier_score": lambda i: results.newer[i].outlier_score,
+    }
+    return columns, [[name, *map(value, range(len(results.newer)))] for name, value in values.items()]
+
+
+def _labels(results: Results) -> list[str]:
+    return [label or UNLABELLED for label in results.corpus.labels]
+
+
+def _names(analyses: list[str]) -> str:
+    """A JSON list; ids that are numbers stand as such, as the seed's did."""
+    return json.dumps([int(name) if _NUMBER.fullmatch(name) else name for name in analyses])

@@ -1,0 +1,95 @@
+"""A cluster as a STIX 2.1 bundle, made and checked by OASIS's own library.
+
+The cluster is a malware family whose samples are files; each indicator is a pattern that indicates it; the rest of what
+its analyses have in common is a note.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cuckoo_ml_plugin.desk import desk_package
+from cuckoo_ml_plugin.export.intelligence import Intelligence, Trait
+
+_PATTERNS = {
+    "mutex": "mutex:name", "domain": "domain-name:value", "http": "url:value",
+    "reg_written": "windows-registry-key:key",
+    "user_agent": "network-traffic:extensions.'http-request-ext'.request_header.'User-Agent'",
+    "imphash": "file:extensions.'windows-pebinary-ext'.imphash",
+    "service_created": "process:extensions.'windows-service-ext'.service_name",
+    "file_written": "file:name", "file_created": "file:name", "file_copied": "file:name", "dropped_name": "file:name",
+}  # fmt: skip
+_MARKINGS = {"clear": "TLP_WHITE", "green": "TLP_GREEN", "amber": "TLP_AMBER", "red": "TLP_RED"}
+
+
+def stix_bundle(known: Intelligence) -> str:
+    """The bundle as JSON text. Raises CuckooMLError without the package stix2."""
+    stix = desk_package("stix2", "STIX bundles")
+    marking = getattr(stix, _MARKINGS[known.tlp])
+    since = known.facts.first_seen or known.fitted_at
+    changed = max(since, known.fitted_at)
+    author = stix.Identity(
+        id=f"identity--{known.uuid('identity')}", name="cuckoo-ml-plugin", identity_class="system",
+        created=since, modified=since,
+    )  # fmt: skip
+    common = {"created": since, "modified": changed, "created_by_ref": author, "object_marking_refs": [marking]}
+    files = [_file(stix, sample.sha256, sample.name, marking) for sample in known.samples]
+    family = stix.Malware(
+        id=f"malware--{known.uuid('malware')}", is_family=True, name=known.facts.name, description=known.summary,
+        first_seen=since, last_seen=max(since, known.facts.last_seen),
+        **({"sample_refs": files} if files else {}), **common,
+    )  # fmt: skip
+    note = stix.Note(
+        id=f"note--{known.uuid('note')}", abstract=known.title, content=_note(known), object_refs=[family], **common
+    )
+    patterns: dict[str, Trait] = {}
+    for trait in known.traits:
+        if pattern := _pattern(stix, trait):
+            patterns.setdefault(pattern, trait)
+    indicators = [one for pattern, trait in patterns.items() for one in
+                  _indicator(stix, known, pattern, trait, family, common)]  # fmt: skip
+    bundle = stix.Bundle([marking, author, family, *files, note, *indicators], id=f"bundle--{known.uuid('bundle')}")
+    return str(bundle.serialize(indent=1))
+
+
+def _file(stix: Any, sha256: str, name: str, marking: Any) -> Any:
+    named = {"name": name} if name else {}
+    return stix.File(hashes={"SHA-256": sha256}, object_marking_refs=[marking], **named)
+
+
+def _indicator(
+    stix: Any, known: Intelligence, pattern: str, trait: Trait, family: Any, common: dict[str, Any]
+) -> list[Any]:
+    indicator = stix.Indicator(
+        id=f"indicator--{known.uuid('indicator', pattern)}", name=f"{trait.kind}: {trait.value}",
+        description=f"{trait.kind} {trait.says}; letter case as normalised.", pattern=pattern, pattern_type="stix",
+        indicator_types=["malicious-activity"], valid_from=common["created"], **common,
+    )  # fmt: skip
+    relation = stix.Relationship(
+        id=f"relationship--{known.uuid('indicates', pattern)}", relationship_type="indicates",
+        source_ref=indicator, target_ref=family, **common,
+    )  # fmt: skip
+    return [indicator, relation]
+
+
+def _pattern(stix: Any, trait: Trait) -> str | None:
+    if trait.indicator is None:
+        return None
+    path = _PATTERNS.get(trait.kind)
+    if trait.kind == "host":
+        path = "ipv6-addr:value" if ":" in trait.indicator else "ipv4-addr:value"
+    if path is None:
+        return None
+    if trait.kind == "http":  # the scheme is not known: host and path may stand anywhere in the address
+        return str(stix.ObservationExpression(
+            stix.LikeComparisonExpression(path, stix.patterns.StringConstant(f"%{trait.indicator}%"))
+        ))  # fmt: skip
+    return str(stix.ObservationExpression(
+        stix.EqualityComparisonExpression(path, stix.patterns.StringConstant(trait.indicator))
+    ))  # fmt: skip
+
+
+def _note(known: Intelligence) -> str:
+    lines = [known.summary, "What its analyses have in common:"]
+    return "\n".join([*lines, *(f"{one.kind}: {json.dumps(one.value)}, {one.says}" for one in known.traits)])
