@@ -98,6 +98,18 @@ def test_the_seeds_published_fit_comes_out_of_its_published_table(shared_data: P
         assert getattr(whole, ours) == pytest.approx(float(published[theirs]["clustering+noise"]))
 
 
+def test_the_seeds_experiment_runs_again_and_ties_move_it(shared_data: Path) -> None:
+    import gsoc199
+
+    every, features = gsoc199.simple_features(shared_data / "gsoc199")
+    assert (every.shape[1], features.shape) == (61, (199, 17))
+    clusters, _ = gsoc199.published(shared_data / "gsoc199")
+    assert gsoc199.sizes(clusters) == (55, [31, 19, 13, 12, 11, 8, 7, 7, 7, 6, 6, 6, 6, 5])
+    again, turned = (gsoc199.cluster(features, order=order) for order in (None, np.arange(198, -1, -1)))
+    assert min(gsoc199.sizes(again)[1]) >= 5
+    assert gsoc199.sizes(again) != gsoc199.sizes(turned), "the order of equal reports decides"
+
+
 @given(PARTITION)
 def test_bcubed_and_malheurs_measures_are_what_their_papers_define(pairs: list[tuple[str, int]]) -> None:
     labels, clusters = [label for label, _ in pairs], [cluster for _, cluster in pairs]

@@ -24,7 +24,7 @@ IN_CLUSTER, ELSEWHERE = 0.5, 0.05
 TLP: Final = ("clear", "green", "amber", "red")
 
 _NAMESPACE = uuid.UUID("6b0e9a53-9d0a-5c43-9b6f-0f5d1a2c7e11")
-_PLACEHOLDER = re.compile(r"<(?:guid|hex|n|rand)>|%[a-z()0-9]+%")
+_PLACEHOLDER = re.compile(r"<(?:guid|hex|n|rand|sid|suffix|word)>|%[a-z()0-9]+%")
 _HIVES = {
     "hkcu": "HKEY_CURRENT_USER", "hklm": "HKEY_LOCAL_MACHINE", "hkcr": "HKEY_CLASSES_ROOT", "hku": "HKEY_USERS",
 }  # fmt: skip
