@@ -422,3 +422,64 @@ def test_a_model_whose_providers_are_damaged_is_named(own_demo: DemoHome, damage
     (folder / "model.json").write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(ModelError, match="do not belong together"):
         Model.load(folder)
+
+
+# -- by machine, tag and submitter -------------------------------------------------------------------------------------
+def grouped(home: Path, by: str) -> dict[str, Any]:
+    done = cuckoo_ml(home, "threat-scores", "--by", by, "--json")
+    assert done.code == 0, done.err
+    return {one[by]: one for one in done.json}
+
+
+@pytest.fixture
+def laboratory(tmp_path: Path) -> Path:
+    """Three analyses on two machines; one domain is seen by all of them."""
+    seen = ThreatScore("threatfox", "domain", "c2.example", 0.5)
+    with Store.open(tmp_path / "store.db") as store:
+        store.put([
+            record("1", seen, VT, machine="win7", tags=["mail", "urgent"], submitter="ann"),
+            record("2", seen, VT._replace(indicator="cd" * 32), machine="win7", tags=["mail"], submitter="bob"),
+            record("3", seen._replace(score=0.6), machine="win10", tags=[]),
+            record("4", machine="win10", tags=["mail"]),
+        ])  # fmt: skip
+    return tmp_path
+
+
+def test_a_machine_s_scores_are_joined_as_the_study_joined_a_device_s(laboratory: Path) -> None:
+    machines = grouped(laboratory, "machine")
+    assert machines["win7"] == {
+        "machine": "win7",
+        "analyses": 2,
+        "indicators": 3,
+        "providers": {"threatfox": 0.5, "virustotal": 0.75},
+        "score": 1.25,
+        "joint": 0.875,
+    }, "the domain counts once, each file for itself"
+    assert machines["win10"]["providers"] == {"threatfox": pytest.approx(0.6), "virustotal": None}
+    assert machines["win10"]["analyses"] == 1, "an analysis without scores says nothing"
+
+
+def test_tags_and_submitters_group_as_well(laboratory: Path) -> None:
+    tags = grouped(laboratory, "tag")
+    assert {name: one["analyses"] for name, one in tags.items()} == {"mail": 2, "urgent": 1, "(none)": 1}
+    assert set(grouped(laboratory, "submitter")) == {"ann", "bob", "(none)"}
+    shown = cuckoo_ml(laboratory, "threat-scores", "--by", "tag").out
+    assert "urgent" in shown
+    assert "0.75" in shown
+
+
+def test_the_whole_study_of_a_grouping(demo: DemoHome, tmp_path: Path) -> None:
+    done = cuckoo_ml(demo.home, "threat-scores", "--by", "machine", "--output", tmp_path / "out")
+    assert done.code == 0, done.err
+    page = (tmp_path / "out" / "threat-scores.html").read_text(encoding="utf-8")
+    assert "Scores per machine" in page
+    assert "Scores per indicator" in page
+    assert (tmp_path / "out" / "machines.csv").is_file()
+
+
+def test_a_grouping_of_nothing_is_an_error_and_so_are_two_questions(tmp_path: Path) -> None:
+    done = cuckoo_ml(tmp_path, "threat-scores", "--by", "machine")
+    assert done.code == 1
+    assert "no analysis has threat scores" in done.err
+    assert cuckoo_ml(tmp_path, "threat-scores").code == 2
+    assert cuckoo_ml(tmp_path, "threat-scores", "x.csv", "--by", "machine").code == 2

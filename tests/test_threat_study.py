@@ -186,6 +186,12 @@ def test_known_relations_are_recovered_and_rows_out_of_line_found(tmp_path: Path
     assert {f"d{i}.example" for i in range(5)} <= {one["name"] for one in answer["disagreements"][:12]}
 
 
+def test_columns_that_say_nothing_or_always_the_same_where_it_counts(tmp_path: Path) -> None:
+    lines = (f"d{i}.example,{i % 7 / 7},{i % 5 / 5},0.5,{0.3 if i == 17 else ''}" for i in range(80))
+    file = write(tmp_path / "table.csv", "domain,vt.a,fb.a,fb.same,ap.rare", *lines)
+    assert len(study(tmp_path, file)["boosted"]["importance"]) == 3
+
+
 def test_the_same_table_gives_the_same_study(tmp_path: Path) -> None:
     file = known_relations(tmp_path / "known.csv", rows=120)
     assert study(tmp_path, file) == study(tmp_path, file)

@@ -1,17 +1,19 @@
-"""The command ``threat-scores``: the study of a table of threat-exchange scores."""
+"""The command ``threat-scores``: the study of a table of threat-exchange scores, or of the stored analyses."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, safe, table
+from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, safe, share, table
+from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.threat.table import ReadingOptions
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.threat.cubic import Cubic
+    from cuckoo_ml_plugin.threat.groups import By
     from cuckoo_ml_plugin.threat.study import Study
 
 _SHOWN = 15  # rows of a table on the terminal
@@ -19,7 +21,10 @@ _NARROW = {"disagreements": 6}  # columns of it
 
 
 @click.command("threat-scores")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--by", type=click.Choice(["machine", "tag", "submitter"]), help="Instead of FILE: the stored analyses, grouped."
+)
 @click.option(
     "--target", metavar="PROVIDER", help="The provider to predict (default: vt or virustotal, else the last)."
 )
@@ -41,33 +46,71 @@ _NARROW = {"disagreements": 6}  # columns of it
     "--output", type=click.Path(path_type=Path), help="The folder for tables, plots and page (default: FILE's name)."
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON; the folder is then written only with --output.")
+@click.pass_obj
 def threat_scores(
-    file: Path,
+    home: Home,
+    /,
+    file: Path | None,
+    by: By | None,
     target: str | None,
     predictor: str | None,
     threshold: float,
-    device: str,
-    domain: str,
-    count: str,
-    percent: tuple[str, ...],
-    leave_out: tuple[str, ...],
-    clip: bool,
     output: Path | None,
     as_json: bool,
+    **reading: Any,
 ) -> None:
-    """A study of FILE, a table of scores by threat exchanges in CSV or Parquet, and a page that shows it."""
-    from cuckoo_ml_plugin.threat.page import write_study
+    """A study of FILE, a table of scores by threat exchanges in CSV or Parquet; or of the stored analyses by group."""
     from cuckoo_ml_plugin.threat.study import study_file, study_json
 
-    reading = ReadingOptions(device, domain, count, percent, leave_out, clip)
-    study = study_file(file, reading, target, predictor, threshold)
+    if (file is None) == (by is None):
+        raise click.UsageError("Give either a FILE or --by.")
+    if by is not None:
+        _stored(home, by, (target, predictor, threshold), output, as_json)
+        return
+    assert file is not None
+    study = study_file(file, ReadingOptions(**reading), target, predictor, threshold)
     if output or not as_json:
-        page = write_study(study, output or Path(f"{file.stem}-threat-scores"))
-        errors.print(safe(f"Tables, plots and the page: {page}", 1000), soft_wrap=True)
+        _write(study, output or Path(f"{file.stem}-threat-scores"))
     if as_json:
         answer_json(study_json(study))
         return
     _show(study)
+
+
+def _stored(
+    home: Home, by: By, options: tuple[str | None, str | None, float], output: Path | None, as_json: bool
+) -> None:
+    """The table of joint scores by group, and with a folder the whole study of it."""
+    from cuckoo_ml_plugin.engine import Engine
+    from cuckoo_ml_plugin.threat.groups import group_scores, groups_json
+    from cuckoo_ml_plugin.threat.study import study_table
+
+    groups = group_scores(Engine(home).store, by)
+    if output:
+        _write(study_table(groups.table, f"stored analyses by {by}", *options), output)
+    found = groups_json(groups)
+    if as_json:
+        answer_json(found)
+        return
+    providers = list(found[0]["providers"])
+    rows = [
+        (
+            one[by],
+            *(share(one["providers"][name]) for name in providers),
+            *(f"{one[name]:.2f}" for name in ("score", "joint")),
+            one["indicators"],
+            one["analyses"],
+        )
+        for one in found
+    ]
+    columns = [by, *providers, "score", "joint", "indicators", "analyses"]
+    answers.print(table(f"Threat scores by {by}", columns, rows, numbers=range(1, len(columns))))
+
+
+def _write(study: Study, folder: Path) -> None:
+    from cuckoo_ml_plugin.threat.page import write_study
+
+    errors.print(safe(f"Tables, plots and the page: {write_study(study, folder)}", 1000), soft_wrap=True)
 
 
 def _show(study: Study) -> None:

@@ -24,6 +24,7 @@ _LEARNING_RATE = 0.05
 _MOST_TREES = 1000
 _PATIENCE = 50  # trees without a better validation error before the search ends
 _FOLDS = 5
+_UNSAID = -1.0  # below every score; scikit-learn's own way with NaN fails on a column that is nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def fit_boosted(columns: list[str], answers: Floats, target: str, y: Floats) -> 
 
     Args:
         columns: c names.
-        answers: (n, c) answers of the other providers; NaN where nothing is said, which the trees treat as a value.
+        answers: (n, c) answers of the other providers; NaN where nothing is said, which is a value of its own.
         y: (n,) the target's score; NaN where it says nothing.
 
     Raises:
@@ -81,6 +82,7 @@ def fit_boosted(columns: list[str], answers: Floats, target: str, y: Floats) -> 
         )
     if np.ptp(y[known]) < 1e-12:
         raise NotEnoughError(f"{target} is {y[known[0]]:g} in every row: there is nothing to predict.")
+    answers = np.nan_to_num(answers, nan=_UNSAID)
     parts = _split(known)
     trees, curves = _search(answers, y, parts)
     model = _trees(trees).fit(answers[parts[0]], y[parts[0]])
@@ -157,7 +159,7 @@ def _errors(answers: Floats, y: Floats, parts: list[Indices], prediction: Floats
 
 def _least_squares(answers: Floats, y: Floats, training: Indices) -> Floats:
     """(n,) plain linear least squares, a missing answer taken as 0."""
-    X = np.column_stack([np.nan_to_num(answers), np.ones(len(y))])
+    X = np.column_stack([np.maximum(answers, 0.0), np.ones(len(y))])
     weights = np.linalg.lstsq(X[training], y[training], rcond=None)[0]
     return np.asarray(X @ weights, np.float64)
 

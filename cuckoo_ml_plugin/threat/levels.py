@@ -18,7 +18,7 @@ Indices = NDArray[np.int64]
 class Level:
     """n things (domains, or devices) as p providers see them."""
 
-    what: str  # "domain", "device" or "row"
+    what: str  # "domain", "device", "row", or what the table calls them
     names: list[str]  # n
     providers: list[str]  # p
     joined: Floats  # (n, p) in [0, 1]; NaN where a provider says nothing
@@ -26,6 +26,7 @@ class Level:
     answers: Floats  # (n, c) in [0, 1], joined over the rows of a thing; NaN where nothing is said
     counts: Floats | None  # (n,) how often seen, of a device over its domains; None for a table without counts
     parts: Floats | None  # (n,) on how many devices a domain was seen, how many domains a device saw; None without
+    parts_what: str  # what is counted in `parts`, such as "devices"
 
     @property
     def score(self) -> Floats:
@@ -68,9 +69,12 @@ def levels_of(table: ScoreTable) -> Levels:
     devices, domains = devices[first], domains[first]
     per_domain, _, greatest = _greatest(domains, scores)
     if not np.array_equal(greatest[per_domain], scores, equal_nan=True):
-        notes.append("Some domains have other scores on other devices; of each answer the greatest counts.")
+        notes.append(
+            f"Some {table.domain_word}s have other scores on other {table.device_word}s; "
+            "of each answer the greatest counts."
+        )
     a_row_a_device = table.domains is None and device_names is not None and len(first) == len(device_names)
-    what = "domain" if table.domains else "device" if a_row_a_device else "row"
+    what = table.domain_word if table.domains else table.device_word if a_row_a_device else "row"
     present = np.unique(domains)
     names = [domain_names[i] for i in present] if domain_names else _row_names(table, first)
     two_levels = table.domains is not None and table.devices is not None
@@ -84,7 +88,7 @@ def levels_of(table: ScoreTable) -> Levels:
     size = len(device_names)
     seen = _totals(devices, size, pair_counts)
     parts = _totals(devices, size, np.ones(len(first)))
-    return Levels(by_domain, _level("device", device_names, table, joined, seen, parts), notes)
+    return Levels(by_domain, _level(table.device_word, device_names, table, joined, seen, parts), notes)
 
 
 def _totals(groups: Indices, number: int, weights: Floats) -> Floats:
@@ -142,5 +146,13 @@ def _level(
     of = np.array([providers.index(name) for name in table.providers])
     joined = np.column_stack([noisy_or(answers[:, of == i]) for i in range(len(providers))])
     return Level(
-        what, names, providers, joined, table.columns, answers, counts if table.counts is not None else None, parts
+        what=what,
+        names=names,
+        providers=providers,
+        joined=joined,
+        columns=table.columns,
+        answers=answers,
+        counts=counts if table.counts is not None else None,
+        parts=parts,
+        parts_what=f"{table.domain_word if what == table.device_word else table.device_word}s",
     )

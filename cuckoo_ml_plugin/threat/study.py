@@ -14,7 +14,7 @@ from cuckoo_ml_plugin.threat.boosting import Boosted, fit_boosted
 from cuckoo_ml_plugin.threat.correlations import Pair, correlations
 from cuckoo_ml_plugin.threat.cubic import Cubic, fit_cubic
 from cuckoo_ml_plugin.threat.levels import Level, Levels, levels_of
-from cuckoo_ml_plugin.threat.table import ReadingOptions, provider_of, read_table
+from cuckoo_ml_plugin.threat.table import ReadingOptions, ScoreTable, provider_of, read_table
 
 Floats = NDArray[np.float64]
 THRESHOLD = 0.05
@@ -73,14 +73,24 @@ def study_file(
         TableError: see :func:`~cuckoo_ml_plugin.threat.table.read_table`; or there is no such provider.
         OSError: the file cannot be read.
     """
-    table = read_table(path, reading)
+    return study_table(read_table(path, reading), path.name, target, predictor, threshold)
+
+
+def study_table(
+    table: ScoreTable,
+    source: str,
+    target: str | None = None,
+    predictor: str | None = None,
+    threshold: float = THRESHOLD,
+) -> Study:
+    """The same of a table that was read; ``source`` is what the study and its errors call it. Raises TableError."""
     levels = levels_of(table)
     providers = levels.domains.providers
-    target = _target(path, providers, target)
+    target = _target(source, providers, target)
     if predictor is not None and (predictor == target or predictor not in providers):
-        raise TableError(f"{path}: {predictor!r} cannot predict {target}; choose from {_others(providers, target)}.")
+        raise TableError(f"{source}: {predictor!r} cannot predict {target}; choose from {_others(providers, target)}.")
     study = Study(
-        source=path.name,
+        source=source,
         target=target,
         threshold=threshold,
         levels=levels,
@@ -99,11 +109,11 @@ def study_file(
     return study
 
 
-def _target(path: Path, providers: list[str], asked: str | None) -> str:
+def _target(source: str, providers: list[str], asked: str | None) -> str:
     if asked is None:
         return next((name for name in providers if name.lower() in _USUAL_TARGETS), providers[-1])
     if asked not in providers:
-        raise TableError(f"{path}: has no provider {asked!r} for --target; it has {', '.join(providers[:20])}.")
+        raise TableError(f"{source}: has no provider {asked!r} for --target; it has {', '.join(providers[:20])}.")
     return asked
 
 

@@ -41,6 +41,8 @@ class ScoreTable:
     domains: list[str] | None  # n
     counts: Floats | None  # (n,)
     notes: list[str] = field(default_factory=list)  # what the reader should know, a sentence each
+    device_word: str = "device"  # what `devices` and `domains` are called
+    domain_word: str = "domain"
 
 
 def provider_of(column: str) -> str:

@@ -39,7 +39,7 @@ def tables_of(study: Study) -> list[Table]:
 
 def _level(level: Level) -> Table:
     """The study's layout: name, a column a provider, and the sum; the highest first."""
-    extra = {"domains" if level.what == "device" else "devices": level.parts, "count": level.counts}
+    extra = {level.parts_what: level.parts, "count": level.counts}
     known = {name: values for name, values in extra.items() if values is not None}
     score, joint = level.score, level.joint
     rows: list[list[Cell]] = [
