@@ -46,20 +46,20 @@ def hostile_section() -> dict[str, Any]:
         ],
         "evidence": [{"kind": text, "value": text, "in_cluster": 2.0, "in_corpus": -1.0} for text in texts],
         "threat_scores": {
-            "joint": 1e308,
             "providers": [
                 {
                     "provider": text,
-                    "score": -5.0,
-                    "indicators": 10**12,
-                    "highest": [{"kind": text, "indicator": text, "score": 7.0}],
-                    "prediction": 1e308,
-                    "threshold": None,
+                    "score": 1e308,
+                    "indicators": 1,
+                    "highest": [{"kind": text, "indicator": text, "score": 0.5}],
+                    "prediction": -5.0,
+                    "threshold": 0.1,
                 }
                 for text in texts
             ],
+            "joint": 2.0,
             "disagreements": [
-                {"provider": text, "score": 0, "prediction": 1, "threshold": 0, "text": text} for text in texts
+                {"provider": text, "score": 0.5, "prediction": 0.1, "threshold": 0.1, "text": text} for text in texts
             ],
         },
         "counts": {text[:100]: 1e308 for text in texts},

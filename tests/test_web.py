@@ -130,6 +130,31 @@ def test_links_go_to_the_host_for_its_own_analyses_and_to_us_for_others(demo: De
     assert not [target for target in elsewhere.targets if target.startswith("/analysis/")]
 
 
+def test_the_panel_says_what_threat_exchanges_say_and_where_they_disagree(demo: DemoHome, site: Site) -> None:
+    section = scored(demo, any_member(demo))
+    text = "VirusTotal says 0.02; the other providers' scores predict 0.61."
+    section["threat_scores"] = {
+        "joint": 0.64,
+        "providers": [
+            {
+                "provider": "virustotal",
+                "score": 0.02,
+                "indicators": 2,
+                "highest": [{"kind": "url", "indicator": "http://panel.test/gate.php", "score": 0.02}],
+                "prediction": 0.61,
+                "threshold": 0.3,
+            },
+            {"provider": "detections", "score": 0.63, "indicators": 1, "highest": [], "prediction": None},
+        ],
+        "disagreements": [{"provider": "virustotal", "text": text}],
+    }
+    for status in ("scored", "no_behaviour"):
+        page = harmless(site.panel(section | {"status": status}))
+        for words in (text, "joint score 0.64", "the others predict 0.61", "http://panel.test/gate.php", "detections"):
+            assert words in page.text
+        assert "http://panel.test/gate.php" not in page.targets
+
+
 @pytest.mark.parametrize("status", ["no_model", "no_behaviour", "failed"])
 def test_a_section_without_a_finding_says_why_in_one_line(site: Site, status: str) -> None:
     section = {"schema": 1, "status": status, "message": "There is no model yet: 3 analyses are stored.", "model": None}
