@@ -50,7 +50,7 @@ def cluster_detail(engine: Engine, model: Model, number: int, limit: int, offset
     Raises StoreError.
     """
     facts = model.clusters[number]
-    return cluster_brief(facts, engine.store.cluster_counts().get(facts.id, 0)) | {
+    return cluster_brief(facts, engine.store.cluster_count(facts.id)) | {
         "evidence": facts.evidence,
         "nearest": nearest_clusters(model, number),
         "members": [

@@ -113,6 +113,11 @@ class FindingStore:
         rows = self._db.read(lambda connection: connection.execute(query).all())
         return {row[0]: row[1] for row in sorted(rows, key=lambda row: (-row[1], row[0] or ""))}
 
+    def cluster_count(self, cluster: str) -> int:
+        """How many analyses one cluster has."""
+        query = select(func.count()).where(_STORED, finding.c.cluster == cluster)
+        return self._db.read(lambda connection: connection.execute(query).scalar_one())
+
     def anomalous_since(self, moment: datetime, *, model: str | None = None) -> tuple[int, int]:
         """Of the analyses stored after a moment and scored: how many are anomalous, and how many there are."""
         query = select(func.count(), func.count().filter(finding.c.anomalous)).where(

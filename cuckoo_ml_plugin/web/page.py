@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
@@ -12,6 +14,8 @@ from cuckoo_ml_plugin.web.render import Look, render
 
 PAGE_SIZE = 50
 _MOST_PAGES = 1_000_000
+
+T = TypeVar("T")
 
 
 class NotFoundError(CuckooMLError):
@@ -36,6 +40,23 @@ class Paging:
     total: int | None = None
 
 
+class Memory:
+    """What takes long to count at 100,000 analyses, for a minute."""
+
+    SECONDS = 60.0
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, Any]] = {}
+
+    def recall(self, name: str, count: Callable[[], T]) -> T:
+        """What ``count`` gave within the last minute, or gives now."""
+        moment = time.monotonic()
+        if name not in self._kept or moment - self._kept[name][0] > self.SECONDS:
+            self._kept[name] = (moment, count())
+        found: T = self._kept[name][1]
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One page that is asked for; ``query`` is the reader's, and may hold anything."""
@@ -44,6 +65,7 @@ class Request:
     links: Links
     look: Look
     query: dict[str, str]
+    memory: Memory
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         """A value that must be one of ``choices``; else the first of them."""

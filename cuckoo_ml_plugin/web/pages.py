@@ -21,6 +21,7 @@ NEW_DAYS = 7
 _SORTS = ("size", "new", "first", "last", "name")
 _PERIODS = {"7": "7 days", "1": "a day", "30": "30 days", "365": "a year", "all": "all time"}
 _MOST_CHANGES = 200
+_ANOMALIES = 20  # on a page: each is scored again for its reasons, where the refit found it
 
 Page = Callable[[Request], Answer]
 
@@ -40,7 +41,8 @@ def clusters(request: Request) -> Answer:
     """All clusters: searchable, sortable, paged."""
     model = request.engine.need_model()
     since = datetime.now(timezone.utc) - timedelta(days=NEW_DAYS)
-    activity = request.engine.store.cluster_activity(since)
+    store = request.engine.store
+    activity = request.memory.recall("activity", lambda: store.cluster_activity(since))
     sort, wanted = request.choice("sort", _SORTS), request.text("q").strip().lower()
     rows = [
         answers.cluster_brief(facts, 0) | {"activity": activity.get(facts.id, Activity(0, 0, "", ""))}
@@ -110,17 +112,18 @@ def anomalies(request: Request) -> Answer:
     order = request.choice("order", ("date", "score"))
     since = None if period == "all" else datetime.now(timezone.utc) - timedelta(days=int(period))
     by = "score" if order == "score" else "date"
-    rows = list(answers.anomalies(request.engine, PAGE_SIZE + 1, by, since, request.offset))  # type: ignore[arg-type]
+    offset = (request.page_number - 1) * _ANOMALIES
+    rows = list(answers.anomalies(request.engine, _ANOMALIES + 1, by, since, offset))  # type: ignore[arg-type]
     request.links.look_up(request.engine, [row["analysis"] for row in rows])
     return request.answer(
         "Anomalies",
         "anomalies.html",
-        rows=rows[:PAGE_SIZE],
+        rows=rows[:_ANOMALIES],
         period=period,
         periods=_PERIODS,
         order=order,
         names=_names(request.engine.need_model()),
-        paging=Paging(request.page_number, len(rows) > PAGE_SIZE),
+        paging=Paging(request.page_number, len(rows) > _ANOMALIES),
     )
 
 
@@ -144,7 +147,7 @@ def model(request: Request) -> Answer:
         changes=current.facts["changes"][:_MOST_CHANGES],
         more_changes=max(len(current.facts["changes"]) - _MOST_CHANGES, 0),
         history=list(reversed(list_models(engine.home.models))),
-        timeline=timeline(engine.store.days()),
+        timeline=timeline(request.memory.recall("days", engine.store.days)),
         settings=[
             (f"[{part}] {key}", value)
             for part in ("vectors", "clustering", "anomaly")

@@ -68,6 +68,7 @@ def _environment() -> Environment:
         percent=text.percent,
         at_least=text.at_least,
         number=text.number,
+        score=text.score,
         age=text.age,
         day=text.day,
         kind_name=text.kind_name,

@@ -12,7 +12,7 @@ from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.web import pages
 from cuckoo_ml_plugin.web.links import Links
-from cuckoo_ml_plugin.web.page import Answer, NotFoundError, Request
+from cuckoo_ml_plugin.web.page import Answer, Memory, NotFoundError, Request
 from cuckoo_ml_plugin.web.panel import PanelView
 from cuckoo_ml_plugin.web.render import PLAIN, PLAIN_DARK, Look, render
 
@@ -39,6 +39,7 @@ class Site:
         self._addresses = addresses
         self._storage = storage.resolve() if storage else None
         self._engine: Engine | None = None
+        self._memory = Memory()
 
     def panel(self, section: object) -> str:
         """The panel for a report's section; for one that cannot be read, a line that says so. Never raises."""
@@ -52,7 +53,7 @@ class Site:
         """One of our pages: ``path`` behind the base, without slashes at its ends. Never raises."""
         links = self._links()
         try:
-            request = Request(self._opened(), links, self._look, dict(query))
+            request = Request(self._opened(), links, self._look, dict(query), self._memory)
             return pages.find(path)(request)
         except NotFoundError as error:
             return self._problem(404, str(error), links)

@@ -56,9 +56,14 @@ def at_least(share: float) -> str:
     return f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %" if math.isfinite(share) else "?"
 
 
+def score(value: float) -> str:
+    """0.5 as ``0.50``."""
+    return f"{value:.2f}" if math.isfinite(value) and abs(value) < 1e6 else "?"
+
+
 def number(value: float) -> str:
     """1234.5 as ``1,234.5``."""
-    if not math.isfinite(value):
+    if not math.isfinite(value) or abs(value) > 1e18:
         return "?"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}".rstrip("0").rstrip(".")
 
