@@ -219,6 +219,20 @@ def test_without_a_model_it_says_so_and_without_us_there_is_no_panel(web: Web, r
     assert reader.page.locator("#overview").count() == 1
 
 
+def test_where_capes_page_has_changed_it_is_shown_all_the_same(web: Web, reader: Reader) -> None:
+    template = web.root / "web" / "templates" / "analysis" / "report.html"
+    before = template.read_text(encoding="utf-8")
+    template.write_text(before.replace('id="overview"', 'id="first"').replace('id="reportTabs"', 'id="tabs"'), "utf-8")
+    try:
+        assert reader.open(f"{web.address}/analysis/{SCORED}/") == 200
+        assert web.section["cluster"]["name"] in reader.text(".cml >> nth=0")
+        assert reader.page.locator("#similar-tab").count() == 0
+        assert reader.page.locator("#behavior-tab").count() == 1
+        assert not reader.errors
+    finally:
+        template.write_text(before, encoding="utf-8")
+
+
 def test_the_html_report_carries_the_panel(web: Web, reader: Reader) -> None:
     reader.open((web.root / f"storage/analyses/{SCORED}/reports/report.html").as_uri())
     assert web.section["model"]["id"] in reader.text(".cml")
