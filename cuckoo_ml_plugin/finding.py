@@ -95,7 +95,7 @@ def seed_section(section: Mapping[str, Any], min_samples: int, min_cluster_size:
     """What CuckooML wrote into ``info.clustering.hdbscan``, from a finding's section. -1 is the cluster of noise."""
     cluster, anomaly = section["cluster"], section["anomaly"]
     return {
-        "clusterID": cluster_number(cluster["id"] if cluster else None),
+        "clusterID": number_of_id(cluster["id"] if cluster else None),
         "clusterProbability": cluster["probability"] if cluster else 0.0,
         "outlierScore": anomaly["outlier_score"] if anomaly else 0.0,
         "min_samples": min_samples,
@@ -103,7 +103,7 @@ def seed_section(section: Mapping[str, Any], min_samples: int, min_cluster_size:
     }
 
 
-def cluster_number(cluster: str | None) -> int:
+def number_of_id(cluster: str | None) -> int:
     """17 for the cluster c17, -1 for none: clusters as CuckooML numbered them."""
     return int(cluster[1:]) if cluster else -1
 

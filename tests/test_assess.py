@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hdbscan
 import numpy as np
@@ -18,7 +20,10 @@ from cuckoo_ml_plugin.assess.measures import MEASURES, agreement, clustered_agre
 from cuckoo_ml_plugin.assess.resampling import random_parts, stability
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette
 from cuckoo_ml_plugin.clustering_fit import fit_clustering
-from cuckoo_ml_plugin.settings import ClusteringSettings
+from cuckoo_ml_plugin.corpus import read_corpus
+from cuckoo_ml_plugin.records import LABEL_SOURCES
+from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
+from cuckoo_ml_plugin.store import Store
 
 PARTITION = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(-1, 3)), min_size=1, max_size=30)
 
@@ -53,18 +58,12 @@ def test_what_is_newer_than_the_model_is_not_judged(own_demo: DemoHome) -> None:
     assert "2 analyses are newer than the model" in before.out
 
 
-def test_without_labels_there_is_still_an_answer(demo: DemoHome, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    assert cuckoo_ml(home, "import", *demo.corpus.import_paths).code == 0
-    names = [one.name for one in demo.corpus.fitted]
-    cleared = tmp_path / "labels.tsv"
-    cleared.write_text("".join(f"{name}\t\n" for name in names), encoding="utf-8")
-    from cuckoo_ml_plugin.store import Store
-
+def test_without_labels_there_is_still_an_answer(own_demo: DemoHome) -> None:
+    home = own_demo.home
     with Store.open(home / "store.db") as store:
-        for source in ("host", "virustotal"):
+        names = [one.analysis for one in store.iter_analyses(behaviours=False)]
+        for source in LABEL_SOURCES:
             store.set_labels(dict.fromkeys(names), source=source)
-    assert cuckoo_ml(home, "refit").code == 0
     done = cuckoo_ml(home, "assess", "--resamples", 0, "--json")
     assert done.json["with_labels"] is None
     assert done.json["per_label"] == []
@@ -183,3 +182,69 @@ def test_stability_is_one_for_a_fit_that_never_changes_and_low_for_chance() -> N
     assert chance.ari is not None
     assert abs(chance.ari) < 0.1
     assert max(one for one in chance.found_again if one is not None) < 0.5
+
+
+@pytest.fixture(scope="module")
+def swept(demo: DemoHome) -> Any:
+    """Two feature sets with few settings, and one process."""
+    few = ("--features", "behaviour", "--features", "simple", "--min-samples", 1, "--min-cluster-size", 4,
+           "--min-cluster-size", 10, "--epsilon", 0, "--eps", 0.1, "--eps", 0.9)  # fmt: skip
+    done = cuckoo_ml(demo.home, "assess", "--sweep", "--jobs", 1, *few, "--json")
+    assert done.code == 0, done.err
+    return done.json
+
+
+def test_a_sweep_names_the_best_by_each_measure(swept: Any) -> None:
+    trials = {one["name"]: one for one in swept["trials"]}
+    assert len(trials) == len(swept["trials"]) == 2 * (1 + 2 + 4)  # the current settings, HDBSCAN, DBSCAN
+    assert {one["settings"]["algorithm"] for one in trials.values()} == {"hdbscan", "dbscan"}
+    for measure, name in swept["best"].items():
+        assert trials[name]["clustered"] >= swept["least_clustered"]
+        rivals = [one["measures"][measure] for one in trials.values()
+                  if one["clustered"] >= swept["least_clustered"] and one["measures"][measure] is not None]  # fmt: skip
+        assert trials[name]["measures"][measure] == max(rivals)
+    assert {"ami", "bcubed_f", "silhouette", "dbcv", "persistence", "stability"} <= set(swept["best"])
+    assert any(one["clustered"] < swept["least_clustered"] for one in trials.values())
+
+
+def test_the_current_settings_of_a_sweep_are_what_assess_measures(swept: Any, demo: DemoHome) -> None:
+    (current,) = [one for one in swept["trials"] if one["current"]]
+    judged = cuckoo_ml(demo.home, "assess", "--resamples", 0, "--json").json
+    assert current["clusters"] == judged["clusters"]
+    assert current["clustered"] == pytest.approx(judged["clustered"])
+    assert current["measures"]["ami"] == pytest.approx(judged["with_labels"]["clustered"]["ami"])
+    assert current["measures"]["persistence"] == pytest.approx(judged["without_labels"]["persistence"])
+    assert current["measures"]["dbcv"] == pytest.approx(judged["without_labels"]["dbcv"])
+
+
+def test_a_sweep_in_tables_and_what_is_not_there_is_said(demo: DemoHome) -> None:
+    few = ("--features", "numerical", "--algorithm", "dbscan", "--eps", 0.7, "--min-cluster-size", 4, "--jobs", 1)
+    done = cuckoo_ml(demo.home, "assess", "--sweep", *few)
+    assert done.code == 0, done.err
+    assert "numerical, DBSCAN" in done.out
+    wrong = cuckoo_ml(demo.home, "assess", "--eps", 0.7)
+    assert wrong.code == 2
+    assert "--sweep" in wrong.err
+
+
+def test_each_feature_set_holds_its_own_features(demo: DemoHome) -> None:
+    from cuckoo_ml_plugin.assess.feature_sets import FEATURE_SETS, feature_points
+    from cuckoo_ml_plugin.behaviour import KINDS
+
+    with Store.open(demo.home / "store.db") as store:
+        corpus = read_corpus(store)
+    for name in FEATURE_SETS:
+        points = feature_points(corpus, name, Settings())
+        assert points is not None
+        assert points.multiplicities.sum() == len(corpus.analyses)
+        lengths = np.linalg.norm(points.vectors, axis=1)
+        assert np.all(np.isclose(lengths, 1, atol=1e-5) | (lengths == 0))
+    tokens = corpus.kinds != KINDS.index("signature")
+    left = {"tokens": corpus.tokens[:, tokens], "hashes": corpus.hashes[tokens], "kinds": corpus.kinds[tokens]}
+    unsigned = replace(corpus, **left)
+    assert feature_points(unsigned, "simple", Settings()) is None
+    changed = replace(corpus, counts=np.random.default_rng(0).permutation(corpus.counts))
+    same, other = (feature_points(one, "nominal", Settings()) for one in (corpus, changed))
+    assert same is not None
+    assert other is not None
+    assert np.array_equal(same.vectors, other.vectors), "counts are no part of it"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cuckoo_ml_plugin.cli.show import answer_json, answers, progress_bar, safe, share, table
+from cuckoo_ml_plugin.cli.sweep_view import show_sweep, sweep_json
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.home import Home
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.assess.assessment import Assessment, WithLabels
+    from cuckoo_ml_plugin.assess.sweep import Sweep
+    from cuckoo_ml_plugin.corpus import Corpus
 
+_FEATURES = ["behaviour", "simple", "nominal", "numerical", "all"]
 _LABELS_SHOWN = 4
 _SAYS = {
     "ari": "adjusted Rand index",
@@ -34,23 +38,55 @@ _SAYS = {
 @click.command()
 @click.option("--resamples", type=click.IntRange(min=0), default=4, show_default=True,
               help="Fits on random parts of the corpus that stability is measured by; 0 leaves it out.")  # fmt: skip
+@click.option("--sweep", "sweeping", is_flag=True, help="Compare algorithms, settings and feature sets instead.")
+@click.option("--features", type=click.Choice(_FEATURES), multiple=True, help="Sweep: a feature set; repeatable.")
+@click.option("--algorithm", type=click.Choice(["hdbscan", "dbscan"]), multiple=True, help="Sweep: repeatable.")
+@click.option("--min-samples", type=click.IntRange(1, 1000), multiple=True, help="Sweep: a value; repeatable.")
+@click.option("--min-cluster-size", type=click.IntRange(2, 1000), multiple=True, help="Sweep: a value; repeatable.")
+@click.option("--epsilon", type=click.FloatRange(0, 2), multiple=True, help="Sweep: HDBSCAN's; repeatable.")
+@click.option("--eps", type=click.FloatRange(0, 2, min_open=True), multiple=True, help="Sweep: DBSCAN's; repeatable.")
+@click.option("--least-clustered", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+              help="Sweep: what clusters less than this share cannot be best.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Sweep: processes (default: one a core).")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @click.pass_obj
-def assess(home: Home, resamples: int, as_json: bool) -> None:
+def assess(home: Home, /, resamples: int, sweeping: bool, as_json: bool, least_clustered: float, jobs: int | None,
+           **turned: tuple[Any, ...]) -> None:  # fmt: skip
     """How good the clustering is: against labels, as far as there are any, and without them."""
     from cuckoo_ml_plugin.assess.assessment import assess_model
-    from cuckoo_ml_plugin.corpus import read_corpus
 
+    chosen = {name: values for name, values in turned.items() if values}
+    if chosen and not sweeping:
+        raise click.UsageError(f"--{next(iter(chosen)).replace('_', '-')} says what to sweep; give --sweep too.")
     engine = Engine(home)
+    if sweeping:
+        found = _sweep(engine, chosen, least_clustered, jobs)
+        answer_json(sweep_json(found)) if as_json else show_sweep(found)
+        return
     model = engine.need_model()
-    with progress_bar("Reading") as tell:
-        corpus = read_corpus(engine.store, tell)
+    corpus = _read(engine)
     with progress_bar("Fitting parts") as tell:
         judged = assess_model(model, corpus, engine.settings, resamples, tell)
-    if as_json:
-        answer_json(asdict(judged))
-    else:
-        _show(judged)
+    answer_json(asdict(judged)) if as_json else _show(judged)
+
+
+def _sweep(engine: Engine, chosen: dict[str, tuple[Any, ...]], least_clustered: float, jobs: int | None) -> Sweep:
+    from cuckoo_ml_plugin.assess.sweep import Grid, sweep
+    from cuckoo_ml_plugin.refit import enough
+
+    names = {"algorithm": "algorithms", "epsilon": "selection_epsilon"}
+    grid = Grid(**{names.get(name, name): values for name, values in chosen.items()})
+    corpus = _read(engine)
+    enough(len(corpus.analyses), engine.settings)
+    with progress_bar("Clustering") as tell:
+        return sweep(corpus, engine.settings, grid, least_clustered=least_clustered, jobs=jobs or -1, tell=tell)
+
+
+def _read(engine: Engine) -> Corpus:
+    from cuckoo_ml_plugin.corpus import read_corpus
+
+    with progress_bar("Reading") as tell:
+        return read_corpus(engine.store, tell)
 
 
 def _show(judged: Assessment) -> None:

@@ -13,6 +13,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
+from cuckoo_ml_plugin.answers import cluster_number
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.evidence import Evidence
@@ -107,9 +108,10 @@ class Intelligence:
 def intelligence_of(engine: Engine, cluster: str, tlp: str = "amber") -> Intelligence:
     """A cluster by its id or name. Raises CuckooMLError when there is none, ModelError and StoreError."""
     model = engine.need_model()
-    facts = next((one for one in model.clusters if cluster in (one.id, one.name)), None)
-    if facts is None:
+    number = cluster_number(model, cluster)
+    if number is None:
         raise CuckooMLError(f"{cluster}: there is no such cluster in model {model.id}; cuckoo-ml clusters lists them.")
+    facts = model.clusters[number]
     files = _samples(engine, facts)
     return Intelligence(
         facts=facts,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cuckoo_ml_plugin.clustering import NOISE
 from cuckoo_ml_plugin.corpus import Corpus, read_corpus
 from cuckoo_ml_plugin.engine import Engine
-from cuckoo_ml_plugin.finding import cluster_number
+from cuckoo_ml_plugin.finding import number_of_id
 from cuckoo_ml_plugin.model import Model
 from cuckoo_ml_plugin.records import FindingRecord
 
@@ -65,7 +65,7 @@ def results_of(engine: Engine) -> Results:
         model=model,
         corpus=corpus,
         clusters=clustering.labels[points].astype(np.int64),
-        numbers=[cluster_number(one.id) for one in model.clusters],
+        numbers=[number_of_id(one.id) for one in model.clusters],
         probabilities=np.asarray(clustering.probabilities[points], np.float64),
         outlier_scores=np.asarray(clustering.outlier_scores[points], np.float64),
         vectors=clustering.index.in_order()[points],

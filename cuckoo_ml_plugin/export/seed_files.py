@@ -18,7 +18,7 @@ from cuckoo_ml_plugin.assess.validity import silhouette
 from cuckoo_ml_plugin.clustering import NOISE
 from cuckoo_ml_plugin.csv_file import Cell, write_csv
 from cuckoo_ml_plugin.export.results import Results
-from cuckoo_ml_plugin.finding import cluster_number
+from cuckoo_ml_plugin.finding import number_of_id
 from cuckoo_ml_plugin.settings import AnomalySettings
 
 UNLABELLED = "none"
@@ -134,7 +134,7 @@ def test_samples(results: Results) -> tuple[list[str], Rows]:
     """What was scored after the fit: for one analysis the seed's two columns, for several one column each."""
     columns = [] if len(results.newer) < 2 else ["", *(one.analysis for one in results.newer)]
     values: dict[str, Callable[[int], float | None]] = {
-        "label": lambda i: float(cluster_number(results.newer[i].cluster)),
+        "label": lambda i: float(number_of_id(results.newer[i].cluster)),
         "probability": lambda i: results.newer[i].probability or 0.0,
         "outlier_score": lambda i: results.newer[i].outlier_score,
     }

@@ -1,0 +1,69 @@
+"""The seed's feature sets as vectors to find groups in: simple, nominal, numerical, all; and what the plugin takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.assess.resampling import corpus_vectors
+from cuckoo_ml_plugin.behaviour import KINDS
+from cuckoo_ml_plugin.corpus import Corpus
+from cuckoo_ml_plugin.settings import Settings
+
+FEATURE_SETS = ("behaviour", "simple", "nominal", "numerical", "all")
+"""``behaviour``: tokens as the settings say, what a refit takes. ``simple``: signatures. ``nominal``: tokens of every
+other kind. ``numerical``: counts. ``all``: tokens of every kind, and counts, side by side."""
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """N analyses at n distinct places: vectors (n, d) of unit length or zero, and the place (N,) of each analysis."""
+
+    vectors: Vectors
+    point_of: NDArray[np.int64]
+
+    @property
+    def multiplicities(self) -> NDArray[np.int64]:
+        """(n,) analyses at each place."""
+        return np.bincount(self.point_of, minlength=len(self.vectors)).astype(np.int64)
+
+
+def feature_points(corpus: Corpus, name: str, settings: Settings) -> Points | None:
+    """The analyses in a feature set; None where the corpus has none of its features. Raises SettingsError."""
+    if name == "behaviour":
+        return Points(corpus_vectors(corpus, settings), corpus.point_of)
+    if name == "numerical":
+        return _distinct(count_vectors(corpus.counts))
+    signatures = corpus.kinds == KINDS.index("signature")
+    left_out = {"simple": ~signatures, "nominal": signatures, "all": np.zeros_like(signatures)}[name]
+    if left_out.all():
+        return None
+    tokens = corpus_vectors(corpus, settings, left_out)[corpus.point_of]
+    return _distinct(np.concatenate([tokens, count_vectors(corpus.counts)], axis=1) if name == "all" else tokens)
+
+
+def count_vectors(counts: NDArray[np.float64]) -> Vectors:
+    """Counts (N, c) as unit vectors (N, c): logarithms, each count in its own spread, a missing one in the middle."""
+    logs = np.log1p(np.maximum(counts, 0))
+    known = np.isfinite(logs)
+    total = np.maximum(known.sum(axis=0), 1)
+    centred = np.where(known, logs - np.where(known, logs, 0).sum(axis=0) / total, 0.0)
+    spreads = np.sqrt((centred**2).sum(axis=0) / total)
+    scaled = np.divide(centred, spreads, out=np.zeros_like(centred), where=spreads > 1e-12)
+    return _unit(scaled)
+
+
+def _distinct(vectors: NDArray[np.floating[Any]]) -> Points:
+    places, point_of = np.unique(_unit(vectors).round(6), axis=0, return_inverse=True)
+    return Points(_unit(places), point_of.ravel().astype(np.int64))
+
+
+def _unit(vectors: NDArray[np.floating[Any]]) -> Vectors:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-9)
+    return np.ascontiguousarray(unit, np.float32)
