@@ -84,8 +84,21 @@ def test_an_analysis_is_counted_scored_stored_and_written(cape: Path, demo: Demo
         assert store.get("7") is not None
         assert store.findings_of(["7"])["7"].cluster == section["cluster"]["id"]
     again = cuckoo_ml(home, "score", cape / "storage" / "analyses" / "7" / "reports" / "report.json", "--json").json[0]
-    for key in ("status", "cluster", "anomaly", "evidence", "counts"):
+    for key in ("status", "cluster", "anomaly", "evidence", "threat_scores", "counts"):
         assert again[key] == section[key], "the file says the same as the results did"
+
+
+def test_a_file_that_virustotal_overlooks_gets_a_reason(cape: Path, demo: DemoHome) -> None:
+    home = with_model(cape, demo)
+    written, _ = analyse(cape, next(one.path for one in demo.corpus.new if one.name == "new-03"))
+    section = written["cuckooml"]
+    everyone = {"virustotal", "threatfox", "detections"}
+    assert {one["provider"] for one in section["threat_scores"]["providers"]} == everyone
+    [disagreement] = section["threat_scores"]["disagreements"]
+    assert disagreement["text"].startswith("VirusTotal says 0.0")
+    assert disagreement["text"] in [one["text"] for one in section["anomaly"]["reasons"]]
+    with Store.open(home / "store.db") as store:
+        assert {one.provider for one in store.threat_scores_of(["7"])["7"]} == everyone
 
 
 def test_the_rest_of_the_report_is_the_same_with_and_without_us(cape: Path, demo: DemoHome) -> None:

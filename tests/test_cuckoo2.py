@@ -56,6 +56,38 @@ def test_an_analysis_is_scored_as_its_report_is_afterwards(taught: Cuckoo) -> No
         assert store.count() == count
 
 
+# What VirusTotal's module would leave in the results, from where a site puts its own signatures.
+VERDICT = """
+from cuckoo.common.abstracts import Signature
+
+class Verdict(Signature):
+    name = "verdict"
+    def on_complete(self):
+        results = self.get_results()
+        results["virustotal"] = {"summary": {"positives": 45}, "positives": 45, "total": 60, "response_code": 1,
+                                 "scans": {"A": {"detected": True, "result": "Trojan.Zbot", "normalized": ["Zbot"]}}}
+        results["dropped"] = [{"name": "a.exe", "type": "PE32", "sha256": "cd" * 32, "virustotal": {
+            "summary": {"positives": 3}, "positives": 3, "total": 60, "scans": {"A": {"detected": True}}}}]
+
+plugins = [Verdict]
+"""
+
+
+def test_virustotal_s_scores_come_into_the_section_and_the_store(taught: Cuckoo) -> None:
+    (taught.folder / "signatures" / "cross" / "__init__.py").write_text(VERDICT, encoding="utf-8")
+    done = taught.process()
+    threat = done.section["threat_scores"]
+    [provider] = threat["providers"]
+    assert (provider["provider"], provider["indicators"]) == ("virustotal", 2)
+    assert provider["score"] == threat["joint"] == 0.7625
+    assert [one["score"] for one in provider["highest"]] == [0.75, 0.05]
+    assert provider["prediction"] is None, "no other provider says anything"
+    [scored] = cuckoo_ml(taught.home, "score", "--json", taught.report()).json
+    assert scored["threat_scores"] == threat, "the report's file says the same"
+    with Store.open(taught.home / "store.db") as store:
+        assert {one.score for one in store.threat_scores_of(["210"])["210"]} == {0.75, 0.05}
+
+
 def test_without_a_model_it_is_stored_and_says_what_is_missing(cuckoo: Cuckoo) -> None:
     section = cuckoo.process().section
     assert section["status"] == "no_model"

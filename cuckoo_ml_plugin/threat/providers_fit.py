@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 ENOUGH = 100
 """Files that a provider and another one both say something of: with fewer, the 1 % furthest off cannot be told."""
 MOST_PROVIDERS = 8
-MOST_FILES = 20_000
+MOST_FILES = 5_000
 _FALSE_ALARMS = 0.01
 _TREES, _DEPTH, _LEARNING_RATE, _FOLDS = 60, 3, 0.1, 5
 
