@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, safe
-from cuckoo_ml_plugin.desk import desk_package
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.home import Home
 
@@ -24,40 +21,16 @@ from cuckoo_ml_plugin.home import Home
 @click.pass_obj
 def export(home: Home, folder: Path, clusters: tuple[str, ...], tlp: str, as_json: bool) -> None:
     """Write CuckooML's tables and Parquet files into DIR, or single clusters for MISP and STIX."""
+    from cuckoo_ml_plugin.export.write import write_cluster, write_tables
+
     engine = Engine(home)
-    engine.need_model()
     with errors.status("Writing ..."):
-        written = list(_clusters(engine, clusters, tlp, folder) if clusters else _tables(engine, folder))
+        if clusters:
+            written = [path for cluster in clusters for path in write_cluster(engine, cluster, folder, tlp)]
+        else:
+            written = write_tables(engine, folder)
     if as_json:
         answer_json([str(path) for path in written])
         return
     for path in written:
         answers.print(safe(path, 1000), soft_wrap=True)
-
-
-def _tables(engine: Engine, folder: Path) -> Iterable[Path]:
-    from cuckoo_ml_plugin.export.parquet import write_features, write_findings
-    from cuckoo_ml_plugin.export.results import results_of
-    from cuckoo_ml_plugin.export.seed_files import write_seed_files
-
-    desk_package("pyarrow", "Parquet files")  # said before anything is written
-    results = results_of(engine)
-    folder.mkdir(parents=True, exist_ok=True)
-    yield from write_seed_files(results, engine.settings.anomaly, folder)
-    yield write_features(engine.store, results.count_names, folder / "features.parquet")
-    yield write_findings(engine.store, folder / "findings.parquet")
-
-
-def _clusters(engine: Engine, clusters: tuple[str, ...], tlp: str, folder: Path) -> Iterable[Path]:
-    from cuckoo_ml_plugin.export.intelligence import intelligence_of
-    from cuckoo_ml_plugin.export.misp import misp_event
-    from cuckoo_ml_plugin.export.stix import stix_bundle
-
-    found = [intelligence_of(engine, one, tlp) for one in clusters]
-    texts = [(f"{known.facts.id}.{kind}.json", make(known)) for known in found for kind, make in
-             (("misp", misp_event), ("stix", stix_bundle))]  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts:
-        path = folder / re.sub(r"[^\w.-]", "_", name)
-        path.write_text(text + "\n", encoding="utf-8")
-        yield path

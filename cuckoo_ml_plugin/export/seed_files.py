@@ -24,6 +24,7 @@ from cuckoo_ml_plugin.settings import AnomalySettings
 UNLABELLED = "none"
 HOMOGENEITY = 0.2
 """A label that a smaller share of a cluster has makes its analyses suspects, as in the seed."""
+ANOMALIES = ("cluster", "high_outlier_score", "low_probability", "outliers", "homogeneity_suspects")
 # Our counts by the names that the seed had for them; the others are ``:count:NAME``.
 SEED_COUNTS = {
     "libraries_loaded": "dimp", "dns_queries": "dns", "files_touched": "file:all", "files_copied": "file:copied",
@@ -46,10 +47,7 @@ def write_seed_files(results: Results, anomaly: AnomalySettings, folder: Path) -
         "clustering_fit": (["", "clustering", "clustering+noise"], clustering_fit(results)),
         "cluster_label_distribution": label_distribution(results),
         "abnormal_behaviour": (["", "outliers", "suspect_outliers"], abnormal_behaviour(results)),
-        "anomalies": (
-            ["", "cluster", "high_outlier_score", "low_probability", "outliers", "homogeneity_suspects"],
-            anomalies(results, anomaly),
-        ),
+        "anomalies": (["", *ANOMALIES], anomalies(results, anomaly)),
         "test_samples": test_samples(results),
     }
     return [write_csv(folder / f"{name}.csv", columns, rows) for name, (columns, rows) in tables.items()]
@@ -100,17 +98,18 @@ def label_distribution(results: Results) -> tuple[list[str], Rows]:
 
 def abnormal_behaviour(results: Results) -> Rows:
     """A row a count: the analyses outside its outer and its inner fences, as JSON lists."""
-    found: dict[str, dict[str, list[str]]] = {
-        name: {"outlier": [], "suspect": []} for name in results.model.fences.names
-    }
-    for row, name in enumerate(results.corpus.analyses):
+    found = outside_fences(results)
+    return [[count, _names(outliers), _names(suspects)] for count, (outliers, suspects) in sorted(found.items())]
+
+
+def outside_fences(results: Results) -> dict[str, tuple[list[str], list[str]]]:
+    """By the seed's name of each count: the analyses outside its outer fences, and outside the inner ones alone."""
+    names = {count: f":count:{SEED_COUNTS.get(count, count)}" for count in results.model.fences.names}
+    found: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in names.values()}
+    for row, analysis in enumerate(results.corpus.analyses):
         for count, verdict in results.model.fences.verdicts(results.counts_of(row)).items():
-            found[count][verdict].append(name)
-    rows: Rows = [
-        [f":count:{SEED_COUNTS.get(count, count)}", _names(lists["outlier"]), _names(lists["suspect"])]
-        for count, lists in found.items()
-    ]
-    return sorted(rows, key=lambda row: str(row[0]))
+            found[names[count]][verdict == "suspect"].append(analysis)
+    return found
 
 
 def anomalies(results: Results, settings: AnomalySettings) -> Rows:
