@@ -1,0 +1,38 @@
+"""The map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cuckoo_ml_plugin.atlas.landscape import Landscape
+from cuckoo_ml_plugin.plots.style import GREY, colour_of, figure, name_of, nothing, plain
+
+MOST_NAMES = 25
+
+
+@plain
+def corpus_map(scene: Landscape) -> Any:
+    """Each behaviour where t-SNE puts it, as large as it is frequent, coloured by cluster; noise is grey."""
+    made = figure(8.0, 8.0)
+    axes = made.add_subplot()
+    if not len(scene.places):
+        nothing(axes, "The model has no analyses.")
+        return made
+    sizes = np.sqrt(np.bincount(scene.point_of, minlength=len(scene.places)))
+    order = np.argsort(scene.labels, kind="stable")  # noise below
+    colours = np.array([GREY if label < 0 else colour_of(label) for label in scene.labels.tolist()])
+    scale = 14 if len(scene.places) < 3_000 else 4
+    x, y = scene.places[order].T
+    axes.scatter(x, y, s=scale * sizes[order], c=colours[order], linewidths=0, alpha=0.8, rasterized=True)
+    largest = sorted(range(len(scene.clusters)), key=lambda i: -scene.clusters[i].size)[:MOST_NAMES]
+    for cluster in largest:
+        middle = np.median(scene.places[scene.labels == cluster], axis=0)
+        text = axes.text(*middle, name_of(scene.clusters[cluster].name, 20), fontsize=7, ha="center", va="center")
+        text.set_bbox({"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.8})
+    axes.set_axis_off()
+    axes.set_aspect("equal")
+    clustered = float(np.mean(scene.cluster_of >= 0)) if len(scene.point_of) else 0.0
+    axes.set_title(f"{len(scene.analyses):,} analyses; {len(scene.clusters):,} clusters hold {clustered:.0%} of them")
+    return made

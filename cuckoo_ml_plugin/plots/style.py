@@ -1,0 +1,62 @@
+"""What all pictures share: the figure, the colours, and names that cannot harm or overflow."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from cuckoo_ml_plugin.desk import desk_package
+
+# Okabe and Ito's palette, which people with any colour vision tell apart, and four more.
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#8c6bb1", "#8c564b", "#7f7f7f")
+ACCENT, WARN, GREY = "#2f6fab", "#b8420f", "#9aa4ae"
+_PLAIN = {
+    "text.parse_math": False,
+    "text.usetex": False,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "svg.hashsalt": "cuckoo-ml-plugin",  # the same picture, the same file
+}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def plain(draw: F) -> F:
+    """Draw with our style, whatever a notebook has set."""
+
+    @wraps(draw)
+    def drawn(*arguments: Any, **options: Any) -> Any:
+        with desk_package("matplotlib", "Plots").rc_context(_PLAIN):
+            return draw(*arguments, **options)
+
+    return drawn  # type: ignore[return-value]
+
+
+def figure(width: float = 8.0, height: float = 5.0) -> Any:
+    """A figure that belongs to no window and no state of pyplot's; sizes in inches."""
+    return desk_package("matplotlib.figure", "Plots").Figure(figsize=(width, height), layout="constrained")
+
+
+def name_of(text: object, limit: int = 28) -> str:
+    """A name as plain text: one line, bounded."""
+    whole = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text)[: limit + 1])
+    return whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
+
+
+def nothing(axes: Any, why: str) -> None:
+    """Say in the picture that there is nothing to see."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, why, ha="center", va="center", color=GREY, transform=axes.transAxes)
+
+
+def colour_of(number: int) -> str:
+    """A colour for any number of things: the palette first, then the circle of hues by the golden angle."""
+    if number < len(PALETTE) - 1:
+        return PALETTE[number]
+    red, green, blue = colorsys.hls_to_rgb((number * 0.61803398875) % 1.0, 0.38 + 0.14 * (number % 3), 0.6)
+    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"

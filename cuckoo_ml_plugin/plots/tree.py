@@ -1,0 +1,55 @@
+"""The condensed tree (Campello et al., TKDD 2015), drawn as hdbscan's own plot draws it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.atlas.landscape import Landscape, Tree
+from cuckoo_ml_plugin.plots.style import GREY, colour_of, figure, name_of, nothing, plain
+
+MOST_NAMES = 40
+
+
+def offsets(tree: Tree) -> NDArray[np.float64]:
+    """Where each node begins, in analyses from the left (t,): children stand within the width of their parent."""
+    starts = np.zeros(len(tree.parents))
+    used = np.zeros(len(tree.parents))
+    for node in range(1, len(tree.parents)):
+        above = tree.parents[node]
+        starts[node] = starts[above] + used[above]
+        used[above] += tree.sizes[node]
+    return starts
+
+
+@plain
+def condensed_tree(scene: Landscape) -> Any:
+    """Groups from sparse (above) to dense (below), as wide as they are large; what became a cluster has its colour."""
+    made = figure(9.0, 5.5)
+    axes = made.add_subplot()
+    tree = scene.tree
+    if len(tree.parents) < 2:
+        nothing(axes, "There is no tree: the clusters were not found by HDBSCAN, or there is only one group.")
+        return made
+    starts = offsets(tree)
+    named: set[int] = set()
+    for node in range(len(tree.parents)):
+        cluster = int(tree.clusters[node])
+        colour = GREY if cluster < 0 else colour_of(cluster)
+        height = max(tree.deaths[node] - tree.births[node], 0.01)
+        axes.bar(
+            starts[node], height, tree.sizes[node], tree.births[node], align="edge", color=colour,
+            alpha=0.35 if cluster < 0 else 0.9, edgecolor="white", linewidth=0.3,
+        )  # fmt: skip
+        if cluster >= 0 and cluster not in named and len(named) < MOST_NAMES:
+            named.add(cluster)
+            below = {"rotation": 90, "va": "top", "ha": "center", "fontsize": 6}
+            axes.text(starts[node] + tree.sizes[node] / 2, tree.births[node] + height,
+                      f" {name_of(scene.clusters[cluster].name, 18)} ", **below)  # fmt: skip
+    axes.invert_yaxis()
+    axes.set_xlabel("analyses")
+    axes.set_ylabel("density (1 / distance)")
+    axes.set_title(f"Condensed tree: {len(tree.parents):,} groups, {len(scene.clusters):,} clusters")
+    return made

@@ -1,0 +1,42 @@
+"""All pictures into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cuckoo_ml_plugin.atlas.landscape import Landscape
+from cuckoo_ml_plugin.plots.counts import abnormal_counts
+from cuckoo_ml_plugin.plots.distributions import distributions
+from cuckoo_ml_plugin.plots.growth import growth
+from cuckoo_ml_plugin.plots.labels import label_bars
+from cuckoo_ml_plugin.plots.places import corpus_map
+from cuckoo_ml_plugin.plots.tree import condensed_tree
+
+PLOTS: dict[str, Callable[[Landscape], Any]] = {
+    "label_bars": label_bars,
+    "map": corpus_map,
+    "condensed_tree": condensed_tree,
+    "abnormal_counts": abnormal_counts,
+    "distributions": distributions,
+    "growth": growth,
+}
+FORMATS = ("png", "svg")
+_DPI = 150
+
+
+def write_plots(scene: Landscape, folder: Path, formats: Sequence[str] = FORMATS) -> Iterator[Path]:
+    """Draw every picture and write it in each format; yields the files as they are made.
+
+    Raises:
+        CuckooMLError: matplotlib is not installed.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, draw in PLOTS.items():
+        made = draw(scene)
+        for form in formats:
+            path = folder / f"{name}.{form}"
+            made.savefig(path, format=form, dpi=_DPI, metadata={"Date": None} if form == "svg" else {"Software": None})
+            yield path
