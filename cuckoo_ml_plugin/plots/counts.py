@@ -16,7 +16,7 @@ _FAR = 3.0  # interquartile ranges, as the seed's outliers
 @plain
 def abnormal_counts(scene: Landscape) -> Any:
     """A box plot of each count feature on a logarithmic scale; outliers beyond 3 interquartile ranges stand out."""
-    kept = [i for i in range(len(scene.count_names)) if np.isfinite(scene.counts[:, i]).any()]
+    kept = [i for i in range(len(scene.count_names)) if np.nan_to_num(scene.counts[:, i]).any()]
     spread = {i: _outliers(scene.counts[:, i]) for i in kept}
     chosen = sorted(kept, key=lambda i: (-len(spread[i]), scene.count_names[i]))[:MOST_COUNTS]
     made = figure(8.0, 0.9 + 0.26 * max(len(chosen), 6))
@@ -33,6 +33,7 @@ def abnormal_counts(scene: Landscape) -> Any:
     axes.set_yticks(range(1, len(chosen) + 1), names)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.invert_yaxis()
     axes.set_title("Counts, and those beyond 3 interquartile ranges (their number in brackets)")
     return made

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cuckoo_ml_plugin.atlas.landscape import UNKNOWN_DAY, Landscape
+from cuckoo_ml_plugin.desk import desk_package
 from cuckoo_ml_plugin.plots.style import GREY, PALETTE, figure, name_of, nothing, plain
 
 
@@ -28,11 +29,16 @@ def growth(scene: Landscape) -> Any:
     parts.append(("other clusters", (of_cluster >= 0) & ~np.isin(of_cluster, largest)))
     parts.append(("no cluster", of_cluster < 0))
     curves = [np.searchsorted(np.sort(scene.days[known & chosen]), days, side="right") for _, chosen in parts]
+    days, curves = np.append(days, last + 1), [np.append(curve, curve[-1]) for curve in curves]
     dates = [date(1970, 1, 1) + timedelta(days=int(day)) for day in days]
     axes.stackplot(dates, curves, labels=[name for name, _ in parts],
                    colors=[*PALETTE[: len(largest)], "#c4cbd2", GREY], step="post")  # fmt: skip
     axes.set_ylabel("analyses so far")
     axes.set_title("Growth of the clusters")
-    axes.tick_params(axis="x", rotation=30)
+    ticks = desk_package("matplotlib.dates", "Plots")
+    locator = ticks.AutoDateLocator(minticks=2, maxticks=10, interval_multiples=True)
+    locator.intervald[ticks.HOURLY] = [24]  # days are the finest that is known
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ticks.ConciseDateFormatter(locator))
     axes.legend(loc="upper left", frameon=False, fontsize=7, ncols=2)
     return made

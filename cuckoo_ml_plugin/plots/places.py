@@ -28,9 +28,11 @@ def corpus_map(scene: Landscape) -> Any:
     axes.scatter(x, y, s=scale * sizes[order], c=colours[order], linewidths=0, alpha=0.8, rasterized=True)
     largest = sorted(range(len(scene.clusters)), key=lambda i: -scene.clusters[i].size)[:MOST_NAMES]
     for cluster in largest:
-        middle = np.median(scene.places[scene.labels == cluster], axis=0)
-        text = axes.text(*middle, name_of(scene.clusters[cluster].name, 20), fontsize=7, ha="center", va="center")
-        text.set_bbox({"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.8})
+        own = scene.places[scene.labels == cluster]
+        x, top = float(np.median(own[:, 0])), float(np.quantile(own[:, 1], 0.95))
+        name = name_of(scene.clusters[cluster].name, 20)
+        text = axes.text(x, top + 0.012, name, fontsize=7, ha="center", va="bottom")
+        text.set_bbox({"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.6})
     axes.set_axis_off()
     axes.set_aspect("equal")
     clustered = float(np.mean(scene.cluster_of >= 0)) if len(scene.point_of) else 0.0

@@ -48,7 +48,7 @@ def condensed_tree(scene: Landscape) -> Any:
             below = {"rotation": 90, "va": "top", "ha": "center", "fontsize": 6}
             axes.text(starts[node] + tree.sizes[node] / 2, tree.births[node] + height,
                       f" {name_of(scene.clusters[cluster].name, 18)} ", **below)  # fmt: skip
-    axes.invert_yaxis()
+    axes.set_ylim(float(tree.deaths.max()) * 1.15, 0)  # room for the names
     axes.set_xlabel("analyses")
     axes.set_ylabel("density (1 / distance)")
     axes.set_title(f"Condensed tree: {len(tree.parents):,} groups, {len(scene.clusters):,} clusters")

@@ -12,6 +12,7 @@ from cuckoo_ml_plugin.plots.distributions import distributions
 from cuckoo_ml_plugin.plots.growth import growth
 from cuckoo_ml_plugin.plots.labels import label_bars
 from cuckoo_ml_plugin.plots.places import corpus_map
+from cuckoo_ml_plugin.plots.style import plain
 from cuckoo_ml_plugin.plots.tree import condensed_tree
 
 PLOTS: dict[str, Callable[[Landscape], Any]] = {
@@ -35,8 +36,13 @@ def write_plots(scene: Landscape, folder: Path, formats: Sequence[str] = FORMATS
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in PLOTS.items():
-        made = draw(scene)
         for form in formats:
             path = folder / f"{name}.{form}"
-            made.savefig(path, format=form, dpi=_DPI, metadata={"Date": None} if form == "svg" else {"Software": None})
+            _save(draw(scene), path, form)  # anew: saving moves the parts of a figure a little
             yield path
+
+
+@plain
+def _save(made: Any, path: Path, form: str) -> None:
+    """The same picture gives the same file: without the date, and with names of its parts that are always the same."""
+    made.savefig(path, format=form, dpi=_DPI, metadata={"Date": None} if form == "svg" else {"Software": None})

@@ -1,0 +1,35 @@
+"""Commands that draw: ``plots`` and ``atlas``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cuckoo_ml_plugin.cli.show import answer_json, answers, progress_bar, safe
+from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.home import Home
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--format", "formats", type=click.Choice(["png", "svg"]), multiple=True, help="Default: both.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON: the files that were written.")
+@click.pass_obj
+def plots(home: Home, folder: Path, formats: tuple[str, ...], as_json: bool) -> None:
+    """Draw the clusters' labels, the map, the condensed tree, abnormal counts, distributions and growth into DIR."""
+    from cuckoo_ml_plugin.atlas.landscape import landscape
+    from cuckoo_ml_plugin.plots import write_plots
+    from cuckoo_ml_plugin.plots.write import FORMATS
+
+    engine = Engine(home)
+    engine.need_model()
+    with progress_bar("Laying out the map") as tell:
+        scene = landscape(engine, tell)
+    written = []
+    for path in write_plots(scene, folder, formats or FORMATS):
+        written.append(str(path))
+        if not as_json:
+            answers.print(safe(path, 1000), soft_wrap=True)
+    if as_json:
+        answer_json(written)
