@@ -39,18 +39,18 @@ class ThreatScoreStore:
         return self._db.read(lambda connection: scores_by_analysis(connection, names))
 
     def all_threat_scores(self) -> Iterator[ScoredAnalysis]:
-        """Every analysis that has scores, in the order in which they were stored first; read in pages."""
-        last = 0
-        columns = [analysis.c[name] for name in ("number", "analysis", "sha256", "machine", "tags", "submitter")]
+        """Every analysis that has scores, in order of their ids as people count, whatever order they came in."""
+        last = ""
+        columns = [analysis.c[name] for name in ("order_key", "analysis", "sha256", "machine", "tags", "submitter")]
         scored = exists().where(_T.analysis == analysis.c.analysis)
-        query = select(*columns).where(scored).order_by(analysis.c.number).limit(_PAGE)
+        query = select(*columns).where(scored).order_by(analysis.c.order_key).limit(_PAGE)
 
-        def page(connection: Connection) -> list[tuple[int, ScoredAnalysis]]:
-            rows = connection.execute(query.where(analysis.c.number > last)).all()
+        def page(connection: Connection) -> list[tuple[str, ScoredAnalysis]]:
+            rows = connection.execute(query.where(analysis.c.order_key > last)).all()
             scores = scores_by_analysis(connection, [row.analysis for row in rows])
             return [
                 (
-                    row.number,
+                    row.order_key,
                     ScoredAnalysis(
                         row.analysis, row.sha256, row.machine, json.loads(row.tags), row.submitter, scores[row.analysis]
                     ),
