@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +83,12 @@ def nearest_of_same_family(model: Model, samples: list[Sample]) -> tuple[float, 
     return float(np.mean(right)), spent
 
 
-def plot(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
-    """The curves of both corpora beside their peers."""
-    import matplotlib
+def draw(curves: dict[str, list[tuple[float, float]]]) -> Any:
+    """The curves of both corpora beside their peers, as a figure of matplotlib's."""
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
     for panel, corpus in zip(panels, CORPORA, strict=True):
         for name, points in MALHEUR.items():
             if name.startswith(corpus):
@@ -106,8 +104,46 @@ def plot(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("AMI of the clustered with the families")
     panels[0].legend(frameon=False, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    return figure
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One corpus: what its fit gives with the shipped settings, and the curve along the dial."""
+
+    corpus: Corpus
+    model: Model
+    families: Any
+    clustered: float
+    ami: float
+    ami_with_noise: float
+    nearest: float
+    fit_seconds: float
+    score_milliseconds: float
+    bytes_stored: float
+    curve: list[tuple[float, float]]
+
+    @property
+    def analyses(self) -> int:
+        return len(self.corpus.analyses)
+
+
+def measure(samples: list[Sample], name: str) -> Measured:
+    """Fit one of ``CORPORA`` and hold it against the families."""
+    chosen = of_corpus(samples, name)
+    corpus, size = stored_corpus(chosen)
+    families = families_of(corpus, chosen)
+    start = time.perf_counter()
+    model = fitted(corpus)
+    spent = time.perf_counter() - start
+    labels = model.clustering.labels[corpus.point_of]
+    share, agreed = shared_and_agreed(labels, families)
+    nearest, milliseconds = nearest_of_same_family(model, chosen)
+    whole = agreement(families, labels)
+    return Measured(
+        corpus, model, families, share, agreed, whole.ami if whole else float("nan"), nearest, spent, milliseconds,
+        size, dial_curve(corpus, model, families),
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -127,21 +163,13 @@ def main() -> None:
         along.add_column(name)
     curves = {}
     for name in CORPORA:
-        chosen = of_corpus(samples, name)
-        corpus, size = stored_corpus(chosen)
-        families = families_of(corpus, chosen)
-        start = time.perf_counter()
-        model = fitted(corpus)
-        spent = time.perf_counter() - start
-        labels = model.clustering.labels[corpus.point_of]
-        share, agreed = shared_and_agreed(labels, families)
-        nearest, milliseconds = nearest_of_same_family(model, chosen)
-        whole = agreement(families, labels)
-        assert whole is not None
-        defaults.add_row(name, f"{len(chosen):,}", f"{share:.3f}", f"{agreed:.4f}", f"{whole.ami:.4f}",
-                         f"{nearest:.4f}", str(len(model.clusters)), f"{spent:.1f}", f"{milliseconds:.2f}",
-                         f"{size:,.0f}")  # fmt: skip
-        curves[name] = dial_curve(corpus, model, families)
+        found = measure(samples, name)
+        defaults.add_row(
+            name, f"{found.analyses:,}", f"{found.clustered:.3f}", f"{found.ami:.4f}", f"{found.ami_with_noise:.4f}",
+            f"{found.nearest:.4f}", str(len(found.model.clusters)), f"{found.fit_seconds:.1f}",
+            f"{found.score_milliseconds:.2f}", f"{found.bytes_stored:,.0f}",
+        )  # fmt: skip
+        curves[name] = found.curve
         peers = [points for title, points in MALHEUR.items() if title.startswith(name)]
         along.add_row(name, "this plugin", *(f"{at_share(curves[name], share):.3f}" for share in AT))
         along.add_row("", "Malheur", *(f"{np.nanmax([at_share(one, share) for one in peers]):.3f}" for share in AT))
@@ -149,7 +177,8 @@ def main() -> None:
     console.print(defaults)
     console.print(along)
     if options.plot:
-        plot(curves, options.plot)
+        options.plot.parent.mkdir(parents=True, exist_ok=True)
+        draw(curves).savefig(options.plot, dpi=130)
 
 
 if __name__ == "__main__":

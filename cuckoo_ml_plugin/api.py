@@ -90,6 +90,12 @@ class Desk:
         """A frame of features: see :func:`~cuckoo_ml_plugin.frames.feature_frame`."""
         return feature_frame(self.store, category, coverage)
 
+    def vectors(self) -> Any:
+        """A frame of the unit vectors that clusters were found in, a row for each fitted analysis: for maps of them."""
+        pd = desk_package("pandas", "Data frames")
+        results = self._results()
+        return pd.DataFrame(results.vectors, index=pd.Index(results.corpus.analyses, name="analysis"))
+
     def behaviour(self, report: ReportLike) -> Behaviour:
         """Tokens and counts of a stored analysis, of a report file, or of a report as a dictionary."""
         stored = self.store.get(report) if isinstance(report, str) else None
