@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from command import cuckoo_ml
 from conftest import REPOSITORY, DemoHome
+from sklearn.manifold import TSNE
 
 from cuckoo_ml_plugin.api import Desk
 from cuckoo_ml_plugin.errors import CuckooMLError, SettingsError
@@ -21,8 +22,8 @@ SEED = {
     "Loader": "load_binaries update_binaries save_binaries get_labels get_features get_simple_features",
     "ML": "extract_labels load_labels extract_simple_features load_simple_features export_simple_dataset "
     "simple_feature_category extract_features load_features export_dataset feature_category filter_dataset "
-    "detect_abnormal_behaviour save_dataset cluster_dbscan cluster_hdbscan save_clustering_results anomaly_detection "
-    "compare_sample assess_clustering clustering_label_distribution",
+    "detect_abnormal_behaviour visualise_data save_dataset cluster_dbscan cluster_hdbscan save_clustering_results "
+    "anomaly_detection compare_sample assess_clustering clustering_label_distribution",
     "Instance": "load_json label_sample update save_json extract_features extract_features_static "
     "extract_features_dynamic extract_basic_features",
 }
@@ -41,7 +42,8 @@ def own_home(demo: DemoHome, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     results = json.loads(report.read_text(encoding="utf-8"))
     (folder / "out").mkdir()
     analysis = desk.analyses().query("has_behaviour").index[0]
-    return {"desk": desk, "report": report, "results": results, "analysis": analysis, "folder": folder / "out"}
+    names = {"report": report, "results": results, "analysis": analysis, "folder": folder / "out"}
+    return {"desk": desk, "TSNE": TSNE, **names}
 
 
 @pytest.mark.parametrize(("theirs", "ours", "gives"), LINES, ids=[line[0].partition("`")[0] for line in LINES])

@@ -214,6 +214,8 @@ def test_the_current_settings_of_a_sweep_are_what_assess_measures(swept: Any, de
     assert current["clustered"] == pytest.approx(judged["clustered"])
     assert current["measures"]["ami"] == pytest.approx(judged["with_labels"]["clustered"]["ami"])
     assert current["measures"]["persistence"] == pytest.approx(judged["without_labels"]["persistence"])
+    for name in ("silhouette", "silhouette_with_noise"):
+        assert current["measures"][name] == pytest.approx(judged["without_labels"][name], abs=1e-5)
     assert current["measures"]["dbcv"] == pytest.approx(judged["without_labels"]["dbcv"])
 
 

@@ -200,11 +200,12 @@ def _against(labels: list[str | None], clusters: Labels) -> dict[str, float | No
 
 
 def _without_labels(points: Points, labels: Labels) -> dict[str, float | None]:
-    """Of distinct places: thousands of repeats of one behaviour would be a perfect cluster wherever it is put."""
     inside = labels != NOISE
+    vectors, clusters = points.vectors[points.point_of], labels[points.point_of]
+    clustered = clusters != NOISE
     return {
-        "silhouette": silhouette(points.vectors[inside], labels[inside]),
-        "silhouette_with_noise": silhouette(points.vectors, labels),
+        "silhouette": silhouette(vectors[clustered], clusters[clustered]),
+        "silhouette_with_noise": silhouette(vectors, clusters),
         "dbcv": dbcv(points.vectors[inside], labels[inside]),
         "dbcv_with_noise": dbcv(points.vectors, labels),
     }
