@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from cuckoo_ml_plugin.report import Report, read_report, report_from_results
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.assess.assessment import Assessment
+    from cuckoo_ml_plugin.atlas.landscape import Landscape
     from cuckoo_ml_plugin.corpus import Corpus
     from cuckoo_ml_plugin.export.results import Results
     from cuckoo_ml_plugin.intake import ImportResult
@@ -48,6 +49,7 @@ class Desk:
     def __init__(self, home: PathLike | None = None) -> None:
         """``home``: its folder; without it the one that the commands take by themselves."""
         self.engine = Engine(Home(Path(home).absolute() if home is not None else default_home()))
+        self._scene: Landscape | None = None
 
     @property
     def store(self) -> Store:
@@ -60,11 +62,13 @@ class Desk:
         """Import reports: files, folders of them, a host's analyses; ``labels``: a label file."""
         from cuckoo_ml_plugin.intake import import_reports
 
+        self._scene = None
         some = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         return import_reports(self.store, some, labels=labels)
 
     def set_labels(self, families: Mapping[str, str | None]) -> list[str]:
         """Your own labels by id or SHA-256, None to clear one; returns the names that nobody has."""
+        self._scene = None
         return self.store.set_labels(families)
 
     # -- what is stored -----------------------------------------------------------------------------------------------
@@ -264,6 +268,22 @@ class Desk:
         ]
         return pd.DataFrame(rows).set_index("trial")
 
+    # -- pictures -----------------------------------------------------------------------------------------------------
+
+    def plot(self, name: str) -> Any:
+        """A picture of the clustering in force, as a figure of matplotlib's; docs/commands.md lists the names."""
+        from cuckoo_ml_plugin.plots import PLOTS
+
+        if name not in PLOTS:
+            raise CuckooMLError(f"There is no picture {name!r}; there are {', '.join(PLOTS)}.")
+        return PLOTS[name](self._landscape())
+
+    def plots(self, folder: PathLike, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+        """Write all pictures into a folder; returns their paths."""
+        from cuckoo_ml_plugin.plots import write_plots
+
+        return list(write_plots(self._landscape(), Path(folder), formats))
+
     # -- out ----------------------------------------------------------------------------------------------------------
 
     def export(self, folder: PathLike) -> list[Path]:
@@ -277,6 +297,14 @@ class Desk:
         from cuckoo_ml_plugin.export.write import write_cluster
 
         return write_cluster(self.engine, cluster, Path(folder), tlp)
+
+    def _landscape(self) -> Landscape:
+        """What pictures show; kept until model or labels change, for the map takes long."""
+        from cuckoo_ml_plugin.atlas.landscape import landscape
+
+        if self._scene is None or self._scene.model.id != self.engine.need_model().id:
+            self._scene = landscape(self.engine)
+        return self._scene
 
     def _corpus(self) -> Corpus:
         from cuckoo_ml_plugin.corpus import read_corpus

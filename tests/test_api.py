@@ -126,10 +126,20 @@ def test_a_sweep_is_a_frame(desk: Desk) -> None:
     assert trials["ami"].between(0, 1).all()
 
 
+def test_pictures_are_figures_and_files(desk: Desk, tmp_path: Path) -> None:
+    names = re.findall(r"^\| `plot`, `plots` \| a figure of matplotlib's: (.+?);", PAGE, re.MULTILINE)[0]
+    for name in re.findall(r"`(\w+)`", names):
+        assert desk.plot(name).get_axes()
+    written = desk.plots(tmp_path, ["png"])
+    assert {path.stem for path in written} == set(re.findall(r"`(\w+)`", names))
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
 def test_what_is_not_there_is_one_sentence(desk: Desk, tmp_path: Path) -> None:
     for ask in (
         lambda: desk.features("colours"), lambda: desk.cluster("colours"), lambda: desk.score("nobody"),
         lambda: desk.behaviour("nobody"), lambda: Desk(tmp_path).clusters(),
+        lambda: desk.plot("sunset"),
     ):  # fmt: skip
         with pytest.raises(CuckooMLError):
             ask()

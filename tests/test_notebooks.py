@@ -29,7 +29,7 @@ def test_the_showcase_runs_from_top_to_bottom(tmp_path: Path) -> None:
     client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
     client.execute(env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path)})
     pictures = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     said = text_of(notebook)
     assert "320 analyses stored" in said
     truth, cluster = re.findall(r"in truth (\w+); cluster (\w+)", said)[0]
