@@ -7,6 +7,7 @@ setup(
     package_dir={"cuckoo_ml_plugin.conf": "conf"},
     package_data={
         "cuckoo_ml_plugin": ["py.typed", "*.json", "threat/*.html"],
+        "cuckoo_ml_plugin.atlas": ["page/*"],
         "cuckoo_ml_plugin.web": ["*.css", "templates/*.html"],
         "cuckoo_ml_plugin.hosts.cape.web": ["templates/*/*.html", "templates/*/*/*.html"],
         "cuckoo_ml_plugin.hosts.cuckoo2.web": ["templates/*/*.html", "templates/*/*/*/*.html"],

@@ -14,7 +14,7 @@ from cuckoo_ml_plugin.cli.export import export
 from cuckoo_ml_plugin.cli.fill import demo, import_
 from cuckoo_ml_plugin.cli.fit import models, refit
 from cuckoo_ml_plugin.cli.hosts import doctor, install, uninstall
-from cuckoo_ml_plugin.cli.pictures import plots
+from cuckoo_ml_plugin.cli.pictures import atlas, plots
 from cuckoo_ml_plugin.cli.refresh import refresh
 from cuckoo_ml_plugin.cli.show import errors
 from cuckoo_ml_plugin.cli.threat import threat_scores
@@ -42,8 +42,8 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
 
 
 for command in (
-    demo, import_, refit, score, similar, clusters, anomalies, assess, export, plots, models, refresh, threat_scores,
-    install, uninstall, doctor, worker,
+    demo, import_, refit, score, similar, clusters, anomalies, assess, export, plots, atlas, models, refresh,
+    threat_scores, install, uninstall, doctor, worker,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -33,3 +33,17 @@ def plots(home: Home, folder: Path, formats: tuple[str, ...], as_json: bool) -> 
             answers.print(safe(path, 1000), soft_wrap=True)
     if as_json:
         answer_json(written)
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path), default=Path("atlas.html"))
+@click.pass_obj
+def atlas(home: Home, file: Path) -> None:
+    """Write FILE (atlas.html): one page, which needs nothing else, with a map of the whole corpus to explore."""
+    from cuckoo_ml_plugin.atlas.build import write_atlas
+
+    engine = Engine(home)
+    engine.need_model()
+    with progress_bar("Laying out the map") as tell:
+        size = write_atlas(engine, file, tell)
+    answers.print(safe(f"{file.absolute()} ({size / 1e6:.1f} MB): open it in a browser.", 1000), soft_wrap=True)

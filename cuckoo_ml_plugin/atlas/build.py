@@ -1,0 +1,60 @@
+"""The page as one file: style, program and data inside it, and a policy that lets it load nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from cuckoo_ml_plugin import __version__
+from cuckoo_ml_plugin.atlas.landscape import landscape
+from cuckoo_ml_plugin.atlas.payload import as_script, payload
+from cuckoo_ml_plugin.atlas.positions import Tell
+from cuckoo_ml_plugin.engine import Engine
+
+_PROGRAM = ("data.js", "colours.js", "map.js", "panels.js", "tree.js", "main.js")
+_PAGE = files("cuckoo_ml_plugin.atlas") / "page"
+
+
+def write_atlas(engine: Engine, path: Path, tell: Tell | None = None) -> int:
+    """Write the page, in one rename; returns its size in bytes.
+
+    Raises:
+        ModelError, StoreError, CuckooMLError: as :func:`~cuckoo_ml_plugin.atlas.landscape.landscape`.
+        OSError: the file cannot be written.
+    """
+    html = render(as_script(payload(engine, landscape(engine, tell)))).encode("utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_bytes(html)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return len(html)
+
+
+def render(data: str) -> str:
+    """The page around the data, as :func:`~cuckoo_ml_plugin.atlas.payload.as_script` gives it."""
+    style = _read("atlas.css")
+    # In one function, in strict mode: nothing of it can be reached from outside.
+    program = '(function () {\n"use strict";\n' + "\n".join(map(_read, _PROGRAM)) + "})();\n"
+    policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(program)}'"
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    page = environment.from_string(_read("page.html"))
+    return page.render(
+        policy=policy, style=Markup(style), program=Markup(program), data=Markup(data), version=__version__
+    )
+
+
+def _read(name: str) -> str:
+    return (_PAGE / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

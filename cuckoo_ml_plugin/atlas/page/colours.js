@@ -1,0 +1,49 @@
+// Colours of points: by cluster, label, anomaly score or time. Okabe and Ito's palette first, then the circle of hues.
+const colours = (function () {
+  const palette = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#8c6bb1", "#8c564b"];
+  const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  function ofNumber(number) {
+    if (number < palette.length) return palette[number];
+    const hue = (number * 222.4922) % 360, light = 42 + 9 * (number % 3);
+    return `hsl(${hue.toFixed(0)} 55% ${light}%)`;
+  }
+  // From cold to hot (after Crameri's batlow: light and dark stay apart without colour).
+  const stops = [[44, 62, 110], [33, 113, 138], [72, 150, 110], [170, 168, 62], [236, 160, 92], [250, 120, 60]];
+  function ramp(share) {
+    const at = Math.max(0, Math.min(1, share)) * (stops.length - 1), low = Math.min(Math.floor(at), stops.length - 2);
+    const mixed = stops[low].map((one, i) => Math.round(one + (stops[low + 1][i] - one) * (at - low)));
+    return `rgb(${mixed.join(" ")})`;
+  }
+  const totals = new Map();
+  for (const one of atlas.analyses.families) if (one >= 0) totals.set(one, (totals.get(one) || 0) + 1);
+  const commonest = [...totals.entries()].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+  const rank = new Map(commonest.map(([family], i) => [family, i]));
+  const known = atlas.analyses.days.filter((one) => one >= 0);
+  let first = Infinity, last = -Infinity;
+  for (const one of known) { first = Math.min(first, one); last = Math.max(last, one); }
+  const STEPS = 24;
+  const modes = {
+    cluster: {
+      of: (p) => (atlas.cluster[p] < 0 ? variable("--noise") : ofNumber(atlas.cluster[p])),
+      group: (p) => atlas.cluster[p],
+      name: (group) => (group < 0 ? "no cluster" : atlas.clusters[group].name),
+      colour: (group) => (group < 0 ? variable("--noise") : ofNumber(group)),
+    },
+    label: {
+      group: (p) => (rank.has(atlas.family[p]) ? rank.get(atlas.family[p]) : -1),
+      name: (group) => (group < 0 ? "no label" : atlas.families[commonest[group][0]]),
+      colour: (group) => (group < 0 ? variable("--noise") : ofNumber(group)),
+    },
+    anomaly: {
+      group: (p) => Math.floor(atlas.anomaly[p] * (STEPS - 0.001)),
+      colour: (group) => ramp(group / (STEPS - 1)),
+      ends: ["as usual", "most unusual"],
+    },
+    time: {
+      group: (p) => (atlas.day[p] < 0 ? -1 : Math.floor((STEPS - 0.001) * (last > first ? (atlas.day[p] - first) / (last - first) : 1))),
+      colour: (group) => (group < 0 ? variable("--noise") : ramp(group / (STEPS - 1))),
+      ends: known.length ? [show.day(first), show.day(last)] : ["?", "?"],
+    },
+  };
+  return { modes, ofNumber, ramp, variable, familyColour: (family) => (rank.has(family) ? ofNumber(rank.get(family)) : variable("--noise")) };
+})();

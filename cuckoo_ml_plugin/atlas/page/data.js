@@ -1,0 +1,48 @@
+// The data as the page's script element has them, long columns as typed arrays.
+const atlas = (function () {
+  const raw = JSON.parse(document.getElementById("data").textContent);
+  function unpack(text, Kind) {
+    const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+    return new Kind(bytes.buffer);
+  }
+  const shares = (text) => Float32Array.from(unpack(text, Uint16Array), (one) => one / 65535);
+  const places = unpack(raw.points.places, Uint16Array);
+  const count = places.length / 2;
+  const x = new Float32Array(count), y = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    x[i] = places[2 * i] / 32767.5 - 1;
+    y[i] = 1 - places[2 * i + 1] / 32767.5;
+  }
+  const analyses = {
+    ids: raw.analyses.ids, sha256: raw.analyses.sha256, targets: raw.analyses.targets,
+    families: unpack(raw.analyses.families, Int32Array), days: unpack(raw.analyses.days, Int32Array),
+  };
+  const starts = unpack(raw.points.starts, Int32Array);
+  const pointOf = new Int32Array(analyses.ids.length);
+  const family = new Int32Array(count).fill(-1), day = new Int32Array(count).fill(-1);
+  for (let p = 0; p < count; p++) {
+    for (let a = starts[p]; a < starts[p + 1]; a++) {
+      pointOf[a] = p;
+      if (family[p] < 0) family[p] = analyses.families[a];
+      day[p] = Math.max(day[p], analyses.days[a]);
+    }
+  }
+  const nearest = unpack(raw.points.nearest, Int32Array);
+  return {
+    model: raw.model, threshold: raw.threshold, clusters: raw.clusters, families: raw.families, analyses, pointOf, starts,
+    tree: raw.tree, counts: raw.counts, anomalies: raw.anomalies, count, x, y, family, day,
+    cluster: unpack(raw.points.clusters, Int32Array), certainty: shares(raw.points.certainties),
+    anomaly: shares(raw.points.anomalies), outlier: shares(raw.points.outliers),
+    nearest, perPoint: count ? nearest.length / count : 0, distance: shares(raw.points.distances),
+    size: (p) => starts[p + 1] - starts[p],
+  };
+})();
+
+// Numbers as people read them. The anomaly score is cut, not rounded: 100 % is said of nothing less.
+const show = {
+  number: (value) => value.toLocaleString("en"),
+  percent: (share, digits = 0) => (share * 100).toFixed(digits) + " %",
+  atLeast: (share) => (Math.floor(share * 1000 + 0.01) / 10).toFixed(1) + " %",
+  day: (day) => (day < 0 ? "?" : new Date(day * 86400000).toISOString().slice(0, 10)),
+  compact: (value) => (Math.abs(value) >= 1e4 ? value.toLocaleString("en", { notation: "compact" }) : value.toLocaleString("en", { maximumFractionDigits: 2 })),
+};

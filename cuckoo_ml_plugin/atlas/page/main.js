@@ -1,0 +1,83 @@
+// Puts it all together: what is chosen, which panel is open, what is searched for.
+(function () {
+  const TABS = [["clusters", "Clusters"], ["chosen", "Chosen"], ["anomalies", "Anomalies"], ["tree", "Tree"], ["counts", "Counts"]];
+  const state = { tab: "clusters", point: -1, cluster: -1, query: "" };
+  const panel = document.getElementById("panel"), tabs = document.getElementById("tabs"), legend = document.getElementById("legend");
+
+  const act = {
+    refresh: () => openTab(state.tab),
+    point(p, go) {
+      state.point = p; state.cluster = -1; map.choose(p);
+      if (go) { map.only(null); map.goTo([p]); }
+      openTab("chosen");
+    },
+    cluster(number) {
+      state.cluster = number; state.point = -1; map.choose(-1);
+      const members = [];
+      for (let p = 0; p < atlas.count; p++) if (atlas.cluster[p] === number) members.push(p);
+      map.only(new Set(members)); map.goTo(members); openTab("chosen");
+    },
+    clear() { state.point = -1; state.cluster = -1; map.choose(-1); map.only(null); document.getElementById("whole").click(); openTab("clusters"); },
+  };
+
+  function openTab(name) {
+    state.tab = name;
+    for (const button of tabs.children) button.setAttribute("aria-selected", String(button.dataset.tab === name));
+    panel.replaceChildren(...content(name));
+    panel.scrollTop = 0;
+  }
+
+  function content(name) {
+    if (name === "clusters") return panels.clusters(state, act);
+    if (name === "anomalies") return panels.anomalies(state, act);
+    if (name === "counts") return panels.counts(state, act);
+    if (name === "tree") return tree.picture(act);
+    if (state.point >= 0) return panels.aboutPoint(state.point, act);
+    if (state.cluster >= 0) return panels.aboutCluster(state.cluster, act);
+    return [panels.make("p", { class: "muted", text: "Click a point of the map, or a cluster in the list." })];
+  }
+
+  function drawLegend() {
+    const mode = colours.modes[map.mode()], rows = [];
+    if (mode.ends) {
+      const strip = document.createElement("canvas"), brush = strip.getContext("2d");
+      strip.width = 190; strip.height = 1;
+      for (let i = 0; i < 190; i++) { brush.fillStyle = colours.ramp(i / 189); brush.fillRect(i, 0, 1, 1); }
+      rows.push(strip, panels.make("div", { class: "ends" }, panels.make("span", { text: mode.ends[0] }), panels.make("span", { text: mode.ends[1] })));
+    } else {
+      const groups = map.groups().map((one) => ({ ...one, analyses: one.points.reduce((sum, p) => sum + atlas.size(p), 0) })).sort((a, b) => b.analyses - a.analyses);
+      for (const one of groups.slice(0, 14)) {
+        const row = panels.make("button", { click: () => { const now = map.group(one.group); for (const other of legend.children) other.classList.remove("chosen"); row.classList.toggle("chosen", now === one.group); } },
+          panels.dot(one.colour), panels.make("bdi", { text: mode.name(one.group) }), panels.make("span", { class: "count", text: show.number(one.analyses) }));
+        rows.push(row);
+      }
+      if (groups.length > 14) rows.push(panels.make("div", { class: "muted", text: `and ${show.number(groups.length - 14)} more` }));
+    }
+    legend.replaceChildren(...rows);
+  }
+
+  function search(text) {
+    state.query = text.trim().toLowerCase();
+    if (!state.query) { map.only(null); act.refresh(); return; }
+    const found = new Set(), { ids, sha256, targets, families } = atlas.analyses;
+    for (let a = 0; a < ids.length; a++) {
+      const family = families[a] < 0 ? "" : atlas.families[families[a]];
+      if (ids[a].toLowerCase().includes(state.query) || sha256[a].startsWith(state.query) || targets[a].toLowerCase().includes(state.query) || family.toLowerCase().includes(state.query)) found.add(atlas.pointOf[a]);
+    }
+    map.only(found);
+    if (found.size === 1) act.point([...found][0], false); else openTab("clusters");
+  }
+
+  for (const [name, title] of TABS) tabs.append(panels.make("button", { role: "tab", text: title, "data-tab": name, click: () => openTab(name) }));
+  const clustered = atlas.pointOf.reduce((sum, p) => sum + (atlas.cluster[p] >= 0 ? 1 : 0), 0), total = atlas.analyses.ids.length;
+  document.getElementById("summary").textContent = `${show.number(total)} analyses, ${show.number(atlas.clusters.length)} clusters that hold ${show.percent(total ? clustered / total : 0)} of them; model ${atlas.model.id}, fitted ${String(atlas.model.fitted_at).slice(0, 10)}`;
+  document.getElementById("colour").addEventListener("change", (event) => { map.colourBy(event.target.value); drawLegend(); });
+  let typing = 0;
+  document.getElementById("search").addEventListener("input", (event) => { clearTimeout(typing); typing = setTimeout(() => search(event.target.value), 150); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawLegend(); act.refresh(); });
+  map.onChoice((p) => { if (p >= 0) act.point(p, false); });
+  map.begin();
+  drawLegend();
+  openTab("clusters");
+  document.documentElement.dataset.ready = "yes";
+})();

@@ -1,0 +1,192 @@
+// The map: points on a canvas that is moved, zoomed and clicked. A grid finds the point under the pointer.
+const map = (function () {
+  const canvas = document.getElementById("map"), tip = document.getElementById("tip"), brush = canvas.getContext("2d");
+  const CELLS = 160, REACH = 12, MANY = 6000;
+  const view = { scale: 1, dx: 0, dy: 0 };
+  const chosen = { mode: "cluster", point: -1, only: null, group: null };
+  let width = 0, height = 0, ratio = 1, waiting = false, buckets = [], listener = () => {};
+
+  const grid = new Map();
+  for (let p = 0; p < atlas.count; p++) {
+    const key = cellOf(atlas.x[p]) * CELLS + cellOf(atlas.y[p]);
+    if (grid.has(key)) grid.get(key).push(p); else grid.set(key, [p]);
+  }
+  function cellOf(value) { return Math.max(0, Math.min(CELLS - 1, Math.floor((value + 1) / 2 * CELLS))); }
+  // The middle of the map lies in the middle of what the legend leaves free.
+  const legend = document.getElementById("legend");
+  const free = () => (width > 700 ? (legend.offsetWidth + 14) / 2 : 0);
+  const middleX = () => width / 2 + free(), middleY = () => height / 2;
+  const unit = () => Math.min(width - 2 * free(), height) * 0.46 * view.scale;
+  const toScreen = (p) => [middleX() + view.dx + atlas.x[p] * unit(), middleY() + view.dy + atlas.y[p] * unit()];
+
+  const middles = atlas.clusters.map(() => [0, 0, 0]);
+  for (let p = 0; p < atlas.count; p++) {
+    const cluster = atlas.cluster[p];
+    if (cluster < 0) continue;
+    middles[cluster][0] += atlas.x[p]; middles[cluster][1] += atlas.y[p]; middles[cluster][2] += 1;
+  }
+  const bySize = atlas.clusters.map((_, i) => i).sort((a, b) => atlas.clusters[b].size - atlas.clusters[a].size);
+
+  function fillBuckets() {
+    const mode = colours.modes[chosen.mode], groups = new Map();
+    for (let p = 0; p < atlas.count; p++) {
+      const group = mode.group(p);
+      if (!groups.has(group)) groups.set(group, []);
+      groups.get(group).push(p);
+    }
+    buckets = [...groups.entries()].sort((a, b) => a[0] - b[0]).map(([group, points]) => ({ group, colour: mode.colour(group), points }));
+  }
+
+  function visible(p, group) {
+    return (chosen.only === null || chosen.only.has(p)) && (chosen.group === null || chosen.group === group);
+  }
+
+  function draw() {
+    waiting = false;
+    brush.setTransform(ratio, 0, 0, ratio, 0, 0);
+    brush.clearRect(0, 0, width, height);
+    const some = chosen.only !== null || chosen.group !== null;
+    const radius = Math.max(1.1, Math.min(9, (atlas.count > MANY ? 1.4 : 3) * Math.sqrt(view.scale)));
+    for (const pass of some ? [false, true] : [true]) {
+      for (const bucket of buckets) {
+        brush.fillStyle = pass ? bucket.colour : colours.variable("--noise");
+        brush.globalAlpha = pass ? 0.85 : 0.16;
+        paint(bucket, radius, pass, some);
+      }
+    }
+    brush.globalAlpha = 1;
+    if (!some || chosen.only !== null) names();
+    if (chosen.point >= 0) ring(chosen.point, radius);
+  }
+
+  function paint(bucket, radius, pass, some) {
+    const u = unit(), cx = middleX() + view.dx, cy = middleY() + view.dy, quick = atlas.count > MANY && radius < 3;
+    for (const p of bucket.points) {
+      if (some && visible(p, bucket.group) !== pass) continue;
+      const sx = cx + atlas.x[p] * u, sy = cy + atlas.y[p] * u;
+      if (sx < -9 || sy < -9 || sx > width + 9 || sy > height + 9) continue;
+      const r = radius * Math.min(4, Math.sqrt(atlas.size(p)));
+      if (quick) { brush.fillRect(sx - r, sy - r, 2 * r, 2 * r); continue; }
+      brush.beginPath(); brush.arc(sx, sy, r, 0, 7); brush.fill();
+    }
+  }
+
+  function names() {
+    brush.font = "12px system-ui, sans-serif"; brush.textAlign = "center"; brush.textBaseline = "middle";
+    const taken = [], ground = colours.variable("--ground"), ink = colours.variable("--ink");
+    for (const cluster of bySize.slice(0, 400)) {
+      const [x, y, n] = middles[cluster];
+      if (!n || (chosen.only !== null && !atlas.clusterShown.has(cluster))) continue;
+      const sx = middleX() + view.dx + x / n * unit(), sy = middleY() + view.dy + y / n * unit() - 12;
+      const text = atlas.clusters[cluster].name.slice(0, 24), half = brush.measureText(text).width / 2 + 5;
+      if (sx < half || sy < 8 || sx > width - half || sy > height - 8) continue;
+      if (taken.some(([tx, ty, th]) => Math.abs(tx - sx) < th + half && Math.abs(ty - sy) < 18)) continue;
+      taken.push([sx, sy, half]);
+      brush.globalAlpha = 0.75; brush.fillStyle = ground; brush.fillRect(sx - half, sy - 8, 2 * half, 16);
+      brush.globalAlpha = 1; brush.fillStyle = ink; brush.fillText(text, sx, sy);
+      if (taken.length > 60) break;
+    }
+  }
+
+  function ring(p, radius) {
+    const [sx, sy] = toScreen(p);
+    brush.lineWidth = 2; brush.strokeStyle = colours.variable("--ink");
+    brush.beginPath(); brush.arc(sx, sy, radius * Math.min(4, Math.sqrt(atlas.size(p))) + 5, 0, 7); brush.stroke();
+  }
+
+  function soon() { if (!waiting) { waiting = true; requestAnimationFrame(draw); } }
+
+  function resize() {
+    const box = canvas.getBoundingClientRect();
+    ratio = window.devicePixelRatio || 1; width = box.width; height = box.height;
+    canvas.width = Math.max(1, Math.round(width * ratio)); canvas.height = Math.max(1, Math.round(height * ratio));
+    soon();
+  }
+
+  function at(sx, sy) {
+    const u = unit(), x = (sx - middleX() - view.dx) / u, y = (sy - middleY() - view.dy) / u, reach = REACH / u;
+    let best = -1, nearest = reach * reach;
+    for (let i = cellOf(x - reach); i <= cellOf(x + reach); i++) {
+      for (let j = cellOf(y - reach); j <= cellOf(y + reach); j++) {
+        for (const p of grid.get(i * CELLS + j) || []) {
+          const away = (atlas.x[p] - x) ** 2 + (atlas.y[p] - y) ** 2;
+          if (away < nearest && visible(p, colours.modes[chosen.mode].group(p))) { nearest = away; best = p; }
+        }
+      }
+    }
+    return best;
+  }
+
+  function zoomAt(factor, sx = middleX(), sy = middleY()) {
+    const scale = Math.max(0.5, Math.min(400, view.scale * factor)), real = scale / view.scale;
+    view.dx = (sx - middleX()) * (1 - real) + view.dx * real;
+    view.dy = (sy - middleY()) * (1 - real) + view.dy * real;
+    view.scale = scale; soon();
+  }
+
+  function whole() { view.scale = 1; view.dx = 0; view.dy = 0; soon(); }
+
+  function goTo(points) {
+    if (!points.length || !width) return;
+    let left = Infinity, right = -Infinity, top = Infinity, bottom = -Infinity;
+    for (const p of points) {
+      left = Math.min(left, atlas.x[p]); right = Math.max(right, atlas.x[p]);
+      top = Math.min(top, atlas.y[p]); bottom = Math.max(bottom, atlas.y[p]);
+    }
+    view.scale = Math.max(1, Math.min(60, 1 / Math.max(right - left, bottom - top, 0.04)));
+    view.dx = -(left + right) / 2 * unit(); view.dy = -(top + bottom) / 2 * unit(); soon();
+  }
+
+  function tell(p, sx, sy) {
+    tip.hidden = p < 0;
+    canvas.classList.toggle("over", p >= 0);
+    if (p < 0) return;
+    const first = atlas.starts[p], cluster = atlas.cluster[p], lines = [atlas.analyses.ids[first]];
+    if (atlas.size(p) > 1) lines[0] += ` and ${show.number(atlas.size(p) - 1)} more`;
+    if (atlas.family[p] >= 0) lines.push(atlas.families[atlas.family[p]]);
+    lines.push(cluster < 0 ? "no cluster" : `cluster ${atlas.clusters[cluster].name}`, `anomaly score ${show.atLeast(atlas.anomaly[p])}`);
+    tip.replaceChildren(...lines.map((line, i) => { const row = document.createElement(i ? "div" : "strong"); row.textContent = line; return row; }));
+    tip.style.left = `${Math.min(sx + 14, width - tip.offsetWidth - 6)}px`;
+    tip.style.top = `${Math.min(sy + 14, height - tip.offsetHeight - 6)}px`;
+  }
+
+  let grip = null;
+  canvas.addEventListener("pointerdown", (event) => { grip = [event.offsetX, event.offsetY, view.dx, view.dy, false]; canvas.setPointerCapture(event.pointerId); });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!grip) { tell(at(event.offsetX, event.offsetY), event.offsetX, event.offsetY); return; }
+    const [x, y, dx, dy] = grip;
+    if (Math.hypot(event.offsetX - x, event.offsetY - y) > 4) grip[4] = true;
+    if (grip[4]) { canvas.classList.add("moving"); tip.hidden = true; view.dx = dx + event.offsetX - x; view.dy = dy + event.offsetY - y; soon(); }
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    const moved = grip && grip[4];
+    grip = null; canvas.classList.remove("moving");
+    if (!moved) listener(at(event.offsetX, event.offsetY));
+  });
+  canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
+  canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoomAt(Math.exp(-event.deltaY * 0.0015), event.offsetX, event.offsetY); }, { passive: false });
+  canvas.addEventListener("keydown", (event) => {
+    const steps = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
+    if (steps[event.key]) { view.dx += steps[event.key][0]; view.dy += steps[event.key][1]; soon(); }
+    else if (event.key === "+" || event.key === "=") zoomAt(1.4);
+    else if (event.key === "-") zoomAt(1 / 1.4);
+    else if (event.key === "0") whole();
+    else return;
+    event.preventDefault();
+  });
+  document.getElementById("closer").addEventListener("click", () => zoomAt(1.6));
+  document.getElementById("farther").addEventListener("click", () => zoomAt(1 / 1.6));
+  document.getElementById("whole").addEventListener("click", whole);
+  new ResizeObserver(resize).observe(canvas);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { fillBuckets(); soon(); });
+
+  return {
+    begin() { fillBuckets(); resize(); },
+    colourBy(mode) { chosen.mode = mode; chosen.group = null; fillBuckets(); soon(); },
+    onChoice(callback) { listener = callback; },
+    choose(point) { chosen.point = point; soon(); },
+    only(points) { chosen.only = points; atlas.clusterShown = new Set(points ? [...points].map((p) => atlas.cluster[p]) : []); soon(); },
+    group(group) { chosen.group = chosen.group === group ? null : group; soon(); return chosen.group; },
+    groups: () => buckets, mode: () => chosen.mode, goTo, soon, toScreen,
+  };
+})();
