@@ -3,7 +3,7 @@
     python benchmarks/atlas.py [--sizes 1000 50000] [--data ../shared/data] [--cache FOLDER]
 
 The stores are made by perturbing real behaviour and fitted before (not counted). Chromium opens the page from the disk:
-"ready" is when everything is drawn and answers; "a frame" is the median time of 30 drawings of the whole map while it is
+"ready" is when everything is drawn and answers; "a frame" is the median of 30 drawings of the whole map while it is
 moved. The reference is the smallest size in the same run.
 """
 
