@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.assess.assessment import judge_with_labels
 from cuckoo_ml_plugin.assess.feature_sets import Points, feature_points
-from cuckoo_ml_plugin.assess.resampling import MOST, random_parts, stability
+from cuckoo_ml_plugin.assess.resampling import random_parts, stability
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, sample, silhouette
 from cuckoo_ml_plugin.clustering import NOISE
 from cuckoo_ml_plugin.clustering_fit import fit_clustering
@@ -25,6 +25,8 @@ MEASURES = (
     "ari", "ami", "v_measure", "bcubed_f", "f", "ari_with_noise", "ami_with_noise", "bcubed_f_with_noise",
     "silhouette", "silhouette_with_noise", "dbcv", "dbcv_with_noise", "persistence", "stability",
 )  # fmt: skip
+MOST = 5_000
+"""Analyses that a sweep clusters at most; of more, a seeded sample: every trial clusters it four times."""
 FITS = 3
 """Fits on random parts that stability is measured by: two pairs."""
 
@@ -110,7 +112,7 @@ def sweep(
     jobs: int = -1,
     tell: Callable[[int, int], None] | None = None,
 ) -> Sweep:
-    """Cluster the corpus (a seeded sample of more than 12,500 analyses) in every way of the grid, and judge each.
+    """Cluster the corpus (a seeded sample of more than 5,000 analyses) in every way of the grid, and judge each.
 
     Args:
         jobs: processes, as joblib counts them; -1 is one a core. A joblib backend that is active is taken.
@@ -128,10 +130,12 @@ def sweep(
     work = (delayed(_trial)(ground, one, settings, corpus.labels, parts) for ground, one in wanted)
     with deaf_workers():
         done = Parallel(n_jobs=jobs, return_as="generator")(work)
-    for trial in done:
-        trials.append(trial)
-        if tell:
-            tell(len(trials), len(wanted))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped")  # joblib replaces those that have grown
+        for trial in done:
+            trials.append(trial)
+            if tell:
+                tell(len(trials), len(wanted))
     return Sweep(
         analyses=len(corpus.analyses),
         labelled=sum(label is not None for label in corpus.labels),
