@@ -284,6 +284,13 @@ class Desk:
 
         return list(write_plots(self._landscape(), Path(folder), formats))
 
+    def atlas(self, path: PathLike = "atlas.html") -> Path:
+        """Write the whole corpus as one page to explore in a browser; returns its path."""
+        from cuckoo_ml_plugin.atlas.build import write_atlas
+
+        write_atlas(self.engine, Path(path))
+        return Path(path)
+
     # -- out ----------------------------------------------------------------------------------------------------------
 
     def export(self, folder: PathLike) -> list[Path]:

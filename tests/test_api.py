@@ -130,6 +130,7 @@ def test_pictures_are_figures_and_files(desk: Desk, tmp_path: Path) -> None:
     names = re.findall(r"^\| `plot`, `plots` \| a figure of matplotlib's: (.+?);", PAGE, re.MULTILINE)[0]
     for name in re.findall(r"`(\w+)`", names):
         assert desk.plot(name).get_axes()
+    assert b"<html" in desk.atlas(tmp_path / "atlas.html").read_bytes()[:200].lower()
     written = desk.plots(tmp_path, ["png"])
     assert {path.stem for path in written} == set(re.findall(r"`(\w+)`", names))
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
