@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from by_size import by_size
 from perturbed import DATA, filled_and_fitted, real_behaviours
 from rich.console import Console
-from rich.table import Table
 
 from cuckoo_ml_plugin.atlas.build import render
 from cuckoo_ml_plugin.atlas.landscape import landscape
@@ -79,15 +79,7 @@ def main() -> None:
             home = filled_and_fitted(folder / str(size), behaviours, size)
             measured.append(measure(home, folder / f"atlas-{size}.html", browser))
         browser.close()
-    table = Table(title="The atlas", caption=f"ratio: to {options.sizes[0]:,} analyses")
-    table.add_column("what")
-    for size in options.sizes:
-        table.add_column(f"{size:,} analyses", justify="right")
-    table.add_column("ratio", justify="right")
-    for name in measured[0]:
-        values = [one[name] for one in measured]
-        table.add_row(name, *(f"{value:.2f}" for value in values), f"{values[-1] / max(values[0], 1e-9):.1f}")
-    Console(width=100).print(table)
+    Console(width=100).print(by_size("The atlas", options.sizes, measured, 2))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from by_size import by_size
 from perturbed import DATA, filled_and_fitted, real_behaviours
 from rich.console import Console
-from rich.table import Table
 
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.home import Home
@@ -78,15 +78,7 @@ def main() -> None:
             for size in options.sizes
         ]
         measured = [milliseconds(home) for home in homes]
-    table = Table(title="Milliseconds, medians", caption=f"ratio: to {options.sizes[0]:,} analyses")
-    table.add_column("page")
-    for size in options.sizes:
-        table.add_column(f"{size:,} analyses", justify="right")
-    table.add_column("ratio", justify="right")
-    for name in measured[0]:
-        times = [one[name] for one in measured]
-        table.add_row(name, *(f"{time:.1f}" for time in times), f"{times[-1] / times[0]:.1f}")
-    Console(width=100).print(table)
+    Console(width=100).print(by_size("Milliseconds, medians", options.sizes, measured, 1))
 
 
 if __name__ == "__main__":
