@@ -17,6 +17,7 @@ from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.packing import pack, unpack
 from cuckoo_ml_plugin.records import AnalysisRecord, FindingRecord, Source, order_key
 from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.threat.reported import ThreatScore
 
 TOKENS = ("api:NtCreateFile", "file_written:%temp%\\a.exe", "mutex:zebra")
 COUNTS = {"api_calls": 7, "highest_section_entropy": 6.5}
@@ -134,6 +135,17 @@ def test_findings_are_kept_listed_and_counted(where: str) -> None:
         assert store.anomalies() == []
 
 
+def test_threat_scores_are_kept_replaced_and_read_in_the_order_of_a_corpus(where: str) -> None:
+    score = ThreatScore("virustotal", "file", "ab" * 32, 0.5)
+    with Store.open(where) as store:
+        store.put([record(name, scores=[score], machine=f"m{name}", tags=["x"]) for name in ("10", "9", "b")])
+        store.put([record("9", scores=[score._replace(score=0.25)]), record("c")])
+        found = list(store.all_threat_scores())
+        assert [one.analysis for one in found] == ["9", "10", "b"], "whatever order they came in"
+        assert [one.scores[0].score for one in found] == [0.25, 0.5, 0.5]
+        assert (found[1].machine, found[1].tags) == ("m10", ["x"])
+
+
 def test_numbers_that_no_json_holds_are_kept_as_none(where: str) -> None:
     with Store.open(where) as store:
         store.put([record("1")])
@@ -149,15 +161,19 @@ def test_any_text_can_be_stored(kind: str, text: str, request: pytest.FixtureReq
     place = request.getfixturevalue("postgresql_url") if kind == "postgresql" else tmp_path / "store.db"
     with Store.open(place) as store:
         hostile = record(text, target=text, tags=[text], machine=text, path=f"/reports/{text}")
-        made = AnalysisRecord.of(text, _Report(text), _Behaviour(), [_Label(text)], hostile.source)
+        made = AnalysisRecord.of(text, _Report(text), _Behaviour(text), [_Label(text)], hostile.source)
         (name,) = store.put([made])
+        assert [one.score for one in store.threat_scores_of([name])[name]] == [0.75], "one name, however it was written"
         stored = store.get(name)
         assert stored is not None
         assert stored.unpack()[0] == list(TOKENS)
 
 
 class _Behaviour:
-    tokens, counts, has_behaviour, scores = TOKENS, COUNTS, True, ()
+    tokens, counts, has_behaviour = TOKENS, COUNTS, True
+
+    def __init__(self, text: str) -> None:
+        self.scores = [ThreatScore("virustotal", "domain", text + end, p) for end, p in (("", 0.5), ("\x00", 0.75))]
 
 
 class _Label:
