@@ -72,3 +72,4 @@ def _where(home: Home, reports: Path, written: Path) -> None:
     ):
         answers.print(safe(f"  {what:<26} {path}", 600), soft_wrap=True)
     answers.print(safe(f"Go on with: cuckoo-ml --home {home.path} clusters", 600), soft_wrap=True)
+    answers.print(safe(f"See all of it: cuckoo-ml --home {home.path} atlas (with the extra desk)", 600), soft_wrap=True)
