@@ -21,7 +21,8 @@ from cuckoo_ml_plugin.assess.resampling import random_parts, stability
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette
 from cuckoo_ml_plugin.clustering_fit import fit_clustering
 from cuckoo_ml_plugin.corpus import read_corpus
-from cuckoo_ml_plugin.records import LABEL_SOURCES
+from cuckoo_ml_plugin.packing import pack
+from cuckoo_ml_plugin.records import LABEL_SOURCES, AnalysisRecord
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
 from cuckoo_ml_plugin.store import Store
 
@@ -69,6 +70,35 @@ def test_without_labels_there_is_still_an_answer(own_demo: DemoHome) -> None:
     assert done.json["per_label"] == []
     assert done.json["without_labels"]["silhouette"] is not None
     assert "No analysis has a label" in cuckoo_ml(home, "assess", "--resamples", 0).out
+
+
+def strangers(home: Path, analyses: int) -> None:
+    """A home of analyses that have nothing in common."""
+    rng = np.random.default_rng(1)
+    with Store.open(home / "store.db") as store:
+        for number in range(analyses):
+            tokens = sorted({f"api:Call{one}" for one in rng.integers(0, 60, 8)})
+            record = AnalysisRecord(str(number), pack(tokens, {"api_calls": int(rng.integers(1, 50))}), True)
+            store.put([record])
+
+
+@pytest.mark.parametrize("algorithm", ["hdbscan", "dbscan"])
+def test_a_corpus_without_clusters_is_judged_and_exported_all_the_same(tmp_path: Path, algorithm: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    strangers(home, 24)
+    (home / "cuckooml.conf").write_text(f"[clustering]\nalgorithm = {algorithm}\neps = 0.01\nmin_cluster_size = 9\n")
+    assert cuckoo_ml(home, "refit").code == 0
+    done = cuckoo_ml(home, "assess", "--json")
+    assert done.code == 0, done.err
+    assert done.json["clusters"] == 0
+    assert done.json["without_labels"] == dict.fromkeys(done.json["without_labels"])
+    assert cuckoo_ml(home, "assess").code == 0
+    few = ("--min-samples", 1, "--min-cluster-size", 9, "--epsilon", 0, "--eps", 0.01, "--jobs", 1)
+    swept = cuckoo_ml(home, "assess", "--sweep", *few, "--features", "behaviour", "--features", "simple")
+    assert swept.code == 0, swept.err
+    assert "no features of the set simple" in swept.out
+    assert cuckoo_ml(home, "export", tmp_path / "out").code == 0
 
 
 def test_without_a_model_the_error_says_what_to_do(tmp_path: Path) -> None:
