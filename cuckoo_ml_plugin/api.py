@@ -84,7 +84,8 @@ class Desk:
             | {name: getattr(found.get(one.analysis), name, None) for name in _FINDING}
             for one in stored
         ]
-        return pd.DataFrame(rows, columns=["analysis", *columns, *_FINDING]).set_index("analysis")
+        frame = pd.DataFrame(rows, columns=["analysis", *columns, *_FINDING]).set_index("analysis")
+        return frame.assign(anomalous=[value is True for value in frame["anomalous"]])
 
     def labels(self) -> Any:
         """The family of each analysis as a series, None where there is none."""

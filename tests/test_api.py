@@ -78,8 +78,7 @@ def test_frames_say_what_the_commands_say(desk: Desk, demo: DemoHome) -> None:
     anomalies = cuckoo_ml(demo.home, "anomalies", "--limit", 1000, "--json").json
     assert list(desk.anomalies().index) == [one["analysis"] for one in anomalies]
     assert desk.anomalies(limit=1)["reasons"].str.len().min() > 10
-    kept = desk.analyses()
-    assert set(desk.anomalies().index) == set(kept.index[kept["anomalous"].fillna(False).astype(bool)])
+    assert set(desk.anomalies().index) == set(desk.analyses().query("anomalous").index)
     judged = cuckoo_ml(demo.home, "assess", "--resamples", 0, "--json").json
     measures = desk.measures(desk.clustering())
     for column, name in (("clustering", "clustered"), ("clustering+noise", "with_noise")):
