@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from browser import Reader, browser
 from command import cuckoo_ml
 from conftest import DemoHome
 from hostile_values import SCRIPTS
+from test_report import CUCKOO_REPORT, written
 
 from cuckoo_ml_plugin.store import Store
 
@@ -37,12 +39,13 @@ class Atlas(Reader):
         super().__init__(browser, **size)
         self.said: list[str] = []
         self.page.on("console", lambda message: self.said.append(message.text))
-        self.open(page.as_uri())
+        self.own = page.as_uri()
+        self.open(self.own)
         self.page.wait_for_selector(LOUD, state="attached", timeout=60_000)
 
     def well(self) -> bool:
         """Nothing was said on the console, nothing asked for, nothing popped up."""
-        return not (self.said or self.errors or self.dialogs) and all(url.startswith("file:") for url in self.asked)
+        return not (self.said or self.errors or self.dialogs) and self.asked == {self.own}
 
     def tab(self, name: str) -> str:
         self.page.click(f"#tabs button[data-tab={name}]")
@@ -183,25 +186,61 @@ def test_it_fits_any_window_and_the_dark(browser: Any, page: Path, width: int, h
     atlas.close()
 
 
-def test_hostile_labels_and_targets_are_text(browser: Any, own_demo: DemoHome, tmp_path: Path) -> None:
+@pytest.fixture
+def hostile_page(own_demo: DemoHome, tmp_path: Path) -> Path:
+    """A corpus with a cluster of hostile reports, and hostile labels on everything."""
+    for number in range(12):
+        report = json.loads(json.dumps(CUCKOO_REPORT))
+        report["info"] |= {"id": 90_000 + number, "started": (1684975532.15, "0000-99-99", 1e308)[number % 3]}
+        report["target"]["file"] |= {"name": SCRIPTS[number % len(SCRIPTS)], "sha256": f"{number:02x}" * 32}
+        report["target"]["file"]["size"] = (4096, 1e308, -1)[number % 3]
+        report["behavior"]["summary"]["mutex"] = list(SCRIPTS[: 4 + number // 4])  # a few show exactly the same
+        report["signatures"] = [{"name": text, "description": text} for text in SCRIPTS]
+        report["network"]["domains"] = [{"domain": text, "ip": text} for text in SCRIPTS]
+        written(tmp_path, report, f"{number}.json")
+    assert cuckoo_ml(own_demo.home, "import", *tmp_path.glob("[0-9]*.json")).code == 0
     with Store.open(own_demo.home / "store.db") as store:
         names = [one.analysis for one in store.analyses_in_order(behaviours=False)]
         store.set_labels({name: SCRIPTS[i % len(SCRIPTS)] for i, name in enumerate(names)})
     assert cuckoo_ml(own_demo.home, "refit").code == 0
     path = tmp_path / "atlas.html"
-    assert cuckoo_ml(own_demo.home, "atlas", path).code == 0
-    html = path.read_text(encoding="utf-8")
+    done = cuckoo_ml(own_demo.home, "atlas", path)
+    assert done.code == 0, done.err
+    return path
+
+
+def test_hostile_reports_and_labels_are_text(browser: Any, hostile_page: Path, own_demo: DemoHome) -> None:
+    html = hostile_page.read_text(encoding="utf-8")
     assert html.count("<script") == 2
-    data = html[html.index('id="data">') + 10 : html.index("</script>")]
-    assert SCRIPTS[0] in json.loads(data)["families"]
-    atlas = Atlas(browser, path)
+    data = json.loads(html[html.index('id="data">') + 10 : html.index("</script>")])
+    assert SCRIPTS[0] in data["families"]
+    assert SCRIPTS[1] in data["analyses"]["targets"]
+    atlas = Atlas(browser, hostile_page)
     assert SCRIPTS[0] in atlas.text("#panel")
-    atlas.page.select_option("#colour", "label")
     for name in ("anomalies", "tree", "counts", "clusters"):
         atlas.tab(name)
-    atlas.page.click("tr[data-cluster] >> nth=0")
-    assert atlas.page.locator("#panel img, #panel script, #panel iframe, #legend img").count() == 0
+        assert not atlas.overflowing("aside")
+    atlas.page.fill("#search", SCRIPTS[1].lower())
+    atlas.page.wait_for_timeout(400)
+    atlas.page.fill("#search", "01" * 32)
+    atlas.page.wait_for_timeout(400)
+    assert SCRIPTS[1] in atlas.text("#panel")  # its target
+    atlas.page.click("#panel dd .link")  # its cluster
+    assert SCRIPTS[0] in atlas.text("#panel")
+    assert not atlas.overflowing("aside")
+    atlas.keep("atlas-hostile")
+    assert atlas.page.locator("#panel img, #panel script, #panel iframe, #panel base, #legend img").count() == 0
     assert atlas.well(), (atlas.said, atlas.errors, atlas.dialogs, atlas.asked)
+    atlas.close()
+
+    # The legend counts analyses, also where those of one behaviour have several labels.
+    atlas = Atlas(browser, hostile_page)
+    atlas.page.select_option("#colour", "label")
+    listed = sorted(int(one.inner_text()) for one in atlas.page.locator("#legend .count").all())
+    with Store.open(own_demo.home / "store.db") as store:
+        labels = Counter(stored.label for stored, _, _ in store.iter_behaviours())
+    assert listed == sorted(labels.values())
+    assert atlas.well()
     atlas.close()
 
 

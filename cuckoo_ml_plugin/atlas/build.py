@@ -44,7 +44,8 @@ def render(data: str) -> str:
     style = _read("atlas.css")
     # In one function, in strict mode: nothing of it can be reached from outside.
     program = '(function () {\n"use strict";\n' + "\n".join(map(_read, _PROGRAM)) + "})();\n"
-    policy = f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(program)}'"
+    inside = f"style-src '{_hash(style)}'; script-src '{_hash(program)}'"
+    policy = f"default-src 'none'; {inside}; base-uri 'none'; form-action 'none'"
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     page = environment.from_string(_read("page.html"))
     return page.render(

@@ -19,6 +19,7 @@ NEAREST = 5
 MOST_ANOMALIES = 200
 REASONS_FOR = 100  # of them; each is scored again
 MOST_TEXT = 120
+MOST_REASON = 400
 _BINS = 24
 _MOST_OUTLIERS = 8
 _FAR = 3.0  # interquartile ranges
@@ -74,9 +75,9 @@ def _packed(values: NDArray[Any], kind: str) -> str:
     return base64.b64encode(array.astype(kind).tobytes()).decode("ascii")
 
 
-def _text(value: object) -> str:
+def _text(value: object, limit: int = MOST_TEXT) -> str:
     """One line without what cannot be seen; the page shows it as text."""
-    text = str(value)[:MOST_TEXT]
+    text = str(value)[:limit]
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -122,7 +123,7 @@ def _reasons(engine: Engine, analysis: str) -> list[str]:
     except CuckooMLError:
         return []
     reasons = finding.anomaly["reasons"] if finding and finding.anomaly else []
-    return [one["text"][:400] for one in reasons[:4]]
+    return [_text(one["text"], MOST_REASON) for one in reasons[:4]]
 
 
 def _tree(scene: Landscape) -> dict[str, Any]:

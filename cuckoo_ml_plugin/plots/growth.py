@@ -40,5 +40,7 @@ def growth(scene: Landscape) -> Any:
     locator.intervald[ticks.HOURLY] = [24]  # days are the finest that is known
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ticks.ConciseDateFormatter(locator))
-    axes.legend(loc="upper left", frameon=False, fontsize=7, ncols=2)
+    # Beside the picture, in the order of the stack: above it the legend would hide what grew first.
+    made.legend(*(part[::-1] for part in axes.get_legend_handles_labels()), loc="outside right upper", frameon=False,
+                fontsize=7)  # fmt: skip
     return made

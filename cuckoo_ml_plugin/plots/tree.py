@@ -11,6 +11,7 @@ from cuckoo_ml_plugin.atlas.landscape import Landscape, Tree
 from cuckoo_ml_plugin.plots.style import GREY, colour_of, figure, name_of, nothing, plain
 
 MOST_NAMES = 40
+_ROOM = 0.012  # share of the width that a name takes; narrower clusters go without
 
 
 def offsets(tree: Tree) -> NDArray[np.float64]:
@@ -34,6 +35,7 @@ def condensed_tree(scene: Landscape) -> Any:
         nothing(axes, "There is no tree: the clusters were not found by HDBSCAN, or there is only one group.")
         return made
     starts = offsets(tree)
+    narrowest = _ROOM * float(tree.sizes[0])
     named: set[int] = set()
     for node in range(len(tree.parents)):
         cluster = int(tree.clusters[node])
@@ -43,11 +45,12 @@ def condensed_tree(scene: Landscape) -> Any:
             starts[node], height, tree.sizes[node], tree.births[node], align="edge", color=colour,
             alpha=0.35 if cluster < 0 else 0.9, edgecolor="white", linewidth=0.3,
         )  # fmt: skip
-        if cluster >= 0 and cluster not in named and len(named) < MOST_NAMES:
+        if cluster >= 0 and cluster not in named and len(named) < MOST_NAMES and tree.sizes[node] >= narrowest:
             named.add(cluster)
             below = {"rotation": 90, "va": "top", "ha": "center", "fontsize": 6}
             axes.text(starts[node] + tree.sizes[node] / 2, tree.births[node] + height,
                       f" {name_of(scene.clusters[cluster].name, 18)} ", **below)  # fmt: skip
+    axes.set_xlim(0, float(tree.sizes[0]))
     axes.set_ylim(float(tree.deaths.max()) * 1.15, 0)  # room for the names
     axes.set_xlabel("analyses")
     axes.set_ylabel("density (1 / distance)")

@@ -15,22 +15,34 @@ const colours = (function () {
     return `rgb(${mixed.join(" ")})`;
   }
   const totals = new Map();
-  for (const one of atlas.analyses.families) if (one >= 0) totals.set(one, (totals.get(one) || 0) + 1);
+  let unlabelled = 0;
+  for (const one of atlas.analyses.families) if (one >= 0) totals.set(one, (totals.get(one) || 0) + 1); else unlabelled += 1;
+  const noise = atlas.pointOf.reduce((sum, p) => sum + (atlas.cluster[p] < 0 ? 1 : 0), 0);
   const commonest = [...totals.entries()].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
   const rank = new Map(commonest.map(([family], i) => [family, i]));
   const known = atlas.analyses.days.filter((one) => one >= 0);
   let first = Infinity, last = -Infinity;
   for (const one of known) { first = Math.min(first, one); last = Math.max(last, one); }
   const STEPS = 24;
+  // A mode has the group of a point; those with a legend of names also say what groups there are, of how many analyses.
+  // A behaviour whose analyses have several labels has the colour of the commonest, and is found under each of them.
   const modes = {
     cluster: {
-      of: (p) => (atlas.cluster[p] < 0 ? variable("--noise") : ofNumber(atlas.cluster[p])),
       group: (p) => atlas.cluster[p],
+      listed: () => [...(noise ? [[-1, noise]] : []), ...atlas.clusters.map((one, number) => [number, one.size])],
       name: (group) => (group < 0 ? "no cluster" : atlas.clusters[group].name),
       colour: (group) => (group < 0 ? variable("--noise") : ofNumber(group)),
     },
     label: {
       group: (p) => (rank.has(atlas.family[p]) ? rank.get(atlas.family[p]) : -1),
+      has: (p, group) => {
+        for (let a = atlas.starts[p]; a < atlas.starts[p + 1]; a++) {
+          const family = atlas.analyses.families[a];
+          if ((family < 0 ? -1 : rank.get(family)) === group) return true;
+        }
+        return false;
+      },
+      listed: () => [...(unlabelled ? [[-1, unlabelled]] : []), ...commonest.map(([, count], group) => [group, count])],
       name: (group) => (group < 0 ? "no label" : atlas.families[commonest[group][0]]),
       colour: (group) => (group < 0 ? variable("--noise") : ofNumber(group)),
     },

@@ -23,9 +23,20 @@ const atlas = (function () {
   for (let p = 0; p < count; p++) {
     for (let a = starts[p]; a < starts[p + 1]; a++) {
       pointOf[a] = p;
-      if (family[p] < 0) family[p] = analyses.families[a];
       day[p] = Math.max(day[p], analyses.days[a]);
     }
+    family[p] = commonest(analyses.families.subarray(starts[p], starts[p + 1]));
+  }
+  // Of the labels of one behaviour the commonest, the first of several; -1 where none has one.
+  function commonest(families) {
+    let best = -1, most = 0;
+    const times = new Map();
+    for (const one of families) {
+      if (one < 0) continue;
+      times.set(one, (times.get(one) || 0) + 1);
+      if (times.get(one) > most) { most = times.get(one); best = one; }
+    }
+    return best;
   }
   const nearest = unpack(raw.points.nearest, Int32Array);
   return {

@@ -45,10 +45,10 @@
       for (let i = 0; i < 190; i++) { brush.fillStyle = colours.ramp(i / 189); brush.fillRect(i, 0, 1, 1); }
       rows.push(strip, panels.make("div", { class: "ends" }, panels.make("span", { text: mode.ends[0] }), panels.make("span", { text: mode.ends[1] })));
     } else {
-      const groups = map.groups().map((one) => ({ ...one, analyses: one.points.reduce((sum, p) => sum + atlas.size(p), 0) })).sort((a, b) => b.analyses - a.analyses);
-      for (const one of groups.slice(0, 14)) {
-        const row = panels.make("button", { click: () => { const now = map.group(one.group); for (const other of legend.children) other.classList.remove("chosen"); row.classList.toggle("chosen", now === one.group); } },
-          panels.dot(one.colour), panels.make("bdi", { text: mode.name(one.group) }), panels.make("span", { class: "count", text: show.number(one.analyses) }));
+      const groups = mode.listed().sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+      for (const [group, analyses] of groups.slice(0, 14)) {
+        const row = panels.make("button", { click: () => { const now = map.group(group); for (const other of legend.children) other.classList.remove("chosen"); row.classList.toggle("chosen", now === group); } },
+          panels.dot(mode.colour(group)), panels.make("bdi", { text: mode.name(group) }), panels.make("span", { class: "count", text: show.number(analyses) }));
         rows.push(row);
       }
       if (groups.length > 14) rows.push(panels.make("div", { class: "muted", text: `and ${show.number(groups.length - 14)} more` }));
@@ -70,7 +70,9 @@
 
   for (const [name, title] of TABS) tabs.append(panels.make("button", { role: "tab", text: title, "data-tab": name, click: () => openTab(name) }));
   const clustered = atlas.pointOf.reduce((sum, p) => sum + (atlas.cluster[p] >= 0 ? 1 : 0), 0), total = atlas.analyses.ids.length;
-  document.getElementById("summary").textContent = `${show.number(total)} analyses, ${show.number(atlas.clusters.length)} clusters that hold ${show.percent(total ? clustered / total : 0)} of them; model ${atlas.model.id}, fitted ${String(atlas.model.fitted_at).slice(0, 10)}`;
+  const summary = document.getElementById("summary");
+  summary.title = `Model ${atlas.model.id}`;
+  summary.textContent = `${show.number(total)} analyses, ${show.number(atlas.clusters.length)} clusters that hold ${show.percent(total ? clustered / total : 0)} of them; fitted ${String(atlas.model.fitted_at).slice(0, 10)}`;
   document.getElementById("colour").addEventListener("change", (event) => { map.colourBy(event.target.value); drawLegend(); });
   let typing = 0;
   document.getElementById("search").addEventListener("input", (event) => { clearTimeout(typing); typing = setTimeout(() => search(event.target.value), 150); });

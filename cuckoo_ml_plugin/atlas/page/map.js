@@ -1,7 +1,7 @@
 // The map: points on a canvas that is moved, zoomed and clicked. A grid finds the point under the pointer.
 const map = (function () {
   const canvas = document.getElementById("map"), tip = document.getElementById("tip"), brush = canvas.getContext("2d");
-  const CELLS = 160, REACH = 12, MANY = 6000;
+  const CELLS = 160, REACH = 12, MANY = 6000, CLOSE = 0.16;  // CLOSE: how much of the map is seen at least when it goes somewhere
   const view = { scale: 1, dx: 0, dy: 0 };
   const chosen = { mode: "cluster", point: -1, only: null, group: null };
   let width = 0, height = 0, ratio = 1, waiting = false, buckets = [], listener = () => {};
@@ -14,16 +14,18 @@ const map = (function () {
   function cellOf(value) { return Math.max(0, Math.min(CELLS - 1, Math.floor((value + 1) / 2 * CELLS))); }
   // The middle of the map lies in the middle of what the legend leaves free.
   const legend = document.getElementById("legend");
-  const free = () => (width > 700 ? (legend.offsetWidth + 14) / 2 : 0);
+  const wide = matchMedia("(min-width: 901px)");  // else the legend lies below, as the style says
+  const free = () => (wide.matches ? (legend.offsetWidth + 14) / 2 : 0);
   const middleX = () => width / 2 + free(), middleY = () => height / 2;
   const unit = () => Math.min(width - 2 * free(), height) * 0.46 * view.scale;
   const toScreen = (p) => [middleX() + view.dx + atlas.x[p] * unit(), middleY() + view.dy + atlas.y[p] * unit()];
 
-  const middles = atlas.clusters.map(() => [0, 0, 0]);
+  const middles = atlas.clusters.map(() => [0, 0, 0, 0]);
   for (let p = 0; p < atlas.count; p++) {
     const cluster = atlas.cluster[p];
     if (cluster < 0) continue;
     middles[cluster][0] += atlas.x[p]; middles[cluster][1] += atlas.y[p]; middles[cluster][2] += 1;
+    middles[cluster][3] += atlas.y[p] ** 2;
   }
   const bySize = atlas.clusters.map((_, i) => i).sort((a, b) => atlas.clusters[b].size - atlas.clusters[a].size);
 
@@ -37,8 +39,11 @@ const map = (function () {
     buckets = [...groups.entries()].sort((a, b) => a[0] - b[0]).map(([group, points]) => ({ group, colour: mode.colour(group), points }));
   }
 
-  function visible(p, group) {
-    return (chosen.only === null || chosen.only.has(p)) && (chosen.group === null || chosen.group === group);
+  function visible(p) {
+    if (chosen.only !== null && !chosen.only.has(p)) return false;
+    if (chosen.group === null) return true;
+    const mode = colours.modes[chosen.mode];
+    return mode.has ? mode.has(p, chosen.group) : mode.group(p) === chosen.group;
   }
 
   function draw() {
@@ -62,7 +67,7 @@ const map = (function () {
   function paint(bucket, radius, pass, some) {
     const u = unit(), cx = middleX() + view.dx, cy = middleY() + view.dy, quick = atlas.count > MANY && radius < 3;
     for (const p of bucket.points) {
-      if (some && visible(p, bucket.group) !== pass) continue;
+      if (some && visible(p) !== pass) continue;
       const sx = cx + atlas.x[p] * u, sy = cy + atlas.y[p] * u;
       if (sx < -9 || sy < -9 || sx > width + 9 || sy > height + 9) continue;
       const r = radius * Math.min(4, Math.sqrt(atlas.size(p)));
@@ -73,17 +78,19 @@ const map = (function () {
 
   function names() {
     brush.font = "12px system-ui, sans-serif"; brush.textAlign = "center"; brush.textBaseline = "middle";
+    brush.lineWidth = 3.5; brush.lineJoin = "round";  // an edge around the letters, so that points stay visible
     const taken = [], ground = colours.variable("--ground"), ink = colours.variable("--ink");
     for (const cluster of bySize.slice(0, 400)) {
-      const [x, y, n] = middles[cluster];
+      const [x, y, n, squares] = middles[cluster];
       if (!n || (chosen.only !== null && !atlas.clusterShown.has(cluster))) continue;
-      const sx = middleX() + view.dx + x / n * unit(), sy = middleY() + view.dy + y / n * unit() - 12;
+      const above = 13 + Math.min(60, 1.4 * Math.sqrt(Math.max(squares / n - (y / n) ** 2, 0)) * unit());
+      const sx = middleX() + view.dx + x / n * unit(), sy = middleY() + view.dy + y / n * unit() - above;
       const text = atlas.clusters[cluster].name.slice(0, 24), half = brush.measureText(text).width / 2 + 5;
       if (sx < half || sy < 8 || sx > width - half || sy > height - 8) continue;
       if (taken.some(([tx, ty, th]) => Math.abs(tx - sx) < th + half && Math.abs(ty - sy) < 18)) continue;
       taken.push([sx, sy, half]);
-      brush.globalAlpha = 0.75; brush.fillStyle = ground; brush.fillRect(sx - half, sy - 8, 2 * half, 16);
-      brush.globalAlpha = 1; brush.fillStyle = ink; brush.fillText(text, sx, sy);
+      brush.strokeStyle = ground; brush.strokeText(text, sx, sy);
+      brush.fillStyle = ink; brush.fillText(text, sx, sy);
       if (taken.length > 60) break;
     }
   }
@@ -110,7 +117,7 @@ const map = (function () {
       for (let j = cellOf(y - reach); j <= cellOf(y + reach); j++) {
         for (const p of grid.get(i * CELLS + j) || []) {
           const away = (atlas.x[p] - x) ** 2 + (atlas.y[p] - y) ** 2;
-          if (away < nearest && visible(p, colours.modes[chosen.mode].group(p))) { nearest = away; best = p; }
+          if (away < nearest && visible(p)) { nearest = away; best = p; }
         }
       }
     }
@@ -133,7 +140,7 @@ const map = (function () {
       left = Math.min(left, atlas.x[p]); right = Math.max(right, atlas.x[p]);
       top = Math.min(top, atlas.y[p]); bottom = Math.max(bottom, atlas.y[p]);
     }
-    view.scale = Math.max(1, Math.min(60, 1 / Math.max(right - left, bottom - top, 0.04)));
+    view.scale = Math.max(1, 1 / Math.max(right - left, bottom - top, CLOSE));
     view.dx = -(left + right) / 2 * unit(); view.dy = -(top + bottom) / 2 * unit(); soon();
   }
 
@@ -163,6 +170,7 @@ const map = (function () {
     grip = null; canvas.classList.remove("moving");
     if (!moved) listener(at(event.offsetX, event.offsetY));
   });
+  canvas.addEventListener("pointercancel", () => { grip = null; canvas.classList.remove("moving"); });
   canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
   canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoomAt(Math.exp(-event.deltaY * 0.0015), event.offsetX, event.offsetY); }, { passive: false });
   canvas.addEventListener("keydown", (event) => {
@@ -187,6 +195,6 @@ const map = (function () {
     choose(point) { chosen.point = point; soon(); },
     only(points) { chosen.only = points; atlas.clusterShown = new Set(points ? [...points].map((p) => atlas.cluster[p]) : []); soon(); },
     group(group) { chosen.group = chosen.group === group ? null : group; soon(); return chosen.group; },
-    groups: () => buckets, mode: () => chosen.mode, goTo, soon, toScreen,
+    mode: () => chosen.mode, goTo, soon, toScreen,
   };
 })();

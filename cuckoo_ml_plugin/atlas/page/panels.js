@@ -18,6 +18,12 @@ const panels = (function () {
     element.append(...children);
     return element;
   }
+  // A row of a table that leads somewhere, by the keyboard too.
+  function row(options, ...cells) {
+    const made = make("tr", { ...options, class: "row" + (options.class || ""), tabindex: "0" }, ...cells);
+    made.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target === made) made.click(); });
+    return made;
+  }
   const link = (text, click) => make("button", { class: "link", text, click });
   const dot = (colour) => { const one = make("span", { class: "dot" }); one.style.background = colour; return one; };
 
@@ -42,7 +48,7 @@ const panels = (function () {
     const head = (key, text, number) => make("th", number ? { class: "number" } : {}, make("button", { text: text + (sorting.by === key ? (sorting.up ? " ▴" : " ▾") : ""), click: () => { sorting.up = sorting.by === key ? !sorting.up : key === "name"; sorting.by = key; act.refresh(); } }));
     const body = make("tbody");
     for (const { one, number } of rows.slice(0, 1000)) {
-      body.append(make("tr", { class: "row" + (state.cluster === number ? " chosen" : ""), "data-cluster": one.id, click: () => act.cluster(number) },
+      body.append(row({ class: state.cluster === number ? " chosen" : "", "data-cluster": one.id, click: () => act.cluster(number) },
         make("td", {}, dot(colours.ofNumber(number)), document.createTextNode(" "), make("bdi", { text: one.name }), document.createTextNode(" "), make("span", { class: "muted", text: one.id })),
         make("td", { class: "number", text: show.number(one.size) }),
         make("td", {}, make("bdi", { text: one.labels.length ? `${one.labels[0][0]}${one.labels.length > 1 ? ` and ${one.labels.length - 1} more` : ""}` : "no labels", class: one.labels.length ? "" : "muted" }), mix(one))));
@@ -57,10 +63,10 @@ const panels = (function () {
     const body = make("tbody");
     for (const { analysis, reasons } of atlas.anomalies) {
       const p = atlas.pointOf[analysis], family = atlas.analyses.families[analysis];
-      body.append(make("tr", { class: "row" + (state.point === p ? " chosen" : ""), click: () => act.point(p, true) },
+      body.append(row({ class: state.point === p ? " chosen" : "", click: () => act.point(p, true) },
         make("td", {}, make("bdi", { text: atlas.analyses.ids[analysis] }), make("div", { class: "muted", text: family < 0 ? "no label" : atlas.families[family] })),
         make("td", { class: "number warn", text: show.atLeast(atlas.anomaly[p]) }),
-        make("td", {}, make("ul", {}, ...reasons.slice(0, 2).map((text) => make("li", { text }))))));
+        make("td", {}, make("ul", {}, ...reasons.slice(0, 2).map((text) => make("li", {}, make("bdi", { text })))))));
     }
     return [make("p", { class: "muted", text: `More unusual than ${show.percent(atlas.threshold)} of what is known, the most unusual first` }),
       make("table", {}, make("thead", {}, make("tr", {}, make("th", { text: "Analysis" }), make("th", { class: "number", text: "Score" }), make("th", { text: "Why" }))), body)];
@@ -100,22 +106,22 @@ const panels = (function () {
     for (let a = first; a < Math.min(atlas.starts[p + 1], first + 50); a++) {
       const family = atlas.analyses.families[a];
       rows.push(make("tr", {}, make("td", {}, make("bdi", { text: atlas.analyses.ids[a] }), make("div", { class: "muted", text: show.day(atlas.analyses.days[a]) })),
-        make("td", {}, make("bdi", { text: atlas.analyses.targets[a] }), make("div", { class: "mono muted", text: atlas.analyses.sha256[a] })),
-        make("td", {}, family < 0 ? make("span", { class: "muted", text: "no label" }) : make("span", { class: "tag", text: atlas.families[family] }))));
+        make("td", {}, make("bdi", { text: atlas.analyses.targets[a] }), document.createTextNode(" "), family < 0 ? make("span", { class: "muted", text: "no label" }) : make("bdi", { class: "tag", text: atlas.families[family] }),
+          make("div", { class: "mono muted", text: atlas.analyses.sha256[a] }))));
     }
     const near = [];
     for (let k = 0; k < atlas.perPoint; k++) {
       const other = atlas.nearest[p * atlas.perPoint + k];
       if (other < 0) continue;
       const label = atlas.family[other] < 0 ? "" : atlas.families[atlas.family[other]];
-      near.push(make("tr", { class: "row", click: () => act.point(other, false) }, make("td", {}, make("bdi", { text: atlas.analyses.ids[atlas.starts[other]] })), make("td", { text: label, class: "muted" }), make("td", { class: "number", text: (2 * atlas.distance[p * atlas.perPoint + k]).toFixed(2) })));
+      near.push(row({ click: () => act.point(other, false) }, make("td", {}, make("bdi", { text: atlas.analyses.ids[atlas.starts[other]] })), make("td", { text: label, class: "muted" }), make("td", { class: "number", text: (2 * atlas.distance[p * atlas.perPoint + k]).toFixed(2) })));
     }
     const unusual = atlas.anomaly[p] >= atlas.threshold, found = atlas.anomalies.find((one) => atlas.pointOf[one.analysis] === p);
     const fact = (name, ...value) => [make("dt", { text: name }), make("dd", {}, ...value)];
     return [make("h2", {}, make("bdi", { text: atlas.analyses.ids[first] })),
       make("dl", {}, ...fact("Cluster", cluster < 0 ? make("span", { class: "muted", text: "none" }) : link(atlas.clusters[cluster].name, () => act.cluster(cluster)), document.createTextNode(cluster < 0 ? "" : `, membership ${show.percent(atlas.certainty[p])}`)),
         ...fact("Anomaly score", make("span", { class: unusual ? "warn" : "", text: show.atLeast(atlas.anomaly[p]) + (unusual ? ", unusual" : "") })), ...fact("Outlier score", document.createTextNode(`${atlas.outlier[p].toFixed(2)} (GLOSH)`))),
-      ...(found && found.reasons.length ? [make("ul", {}, ...found.reasons.map((text) => make("li", { text })))] : []),
+      ...(found && found.reasons.length ? [make("ul", {}, ...found.reasons.map((text) => make("li", {}, make("bdi", { text }))))] : []),
       make("h3", { text: rows.length > 1 ? `${show.number(atlas.size(p))} analyses with exactly this behaviour` : "Analysis" }), make("table", {}, make("tbody", {}, ...rows)),
       ...(near.length ? [make("h3", { text: "Nearest behaviour (distance, 0 to 2)" }), make("table", {}, make("tbody", {}, ...near))] : []), ...(cluster < 0 ? [] : evidence(atlas.clusters[cluster]))];
   }
