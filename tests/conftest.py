@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from browser import browser
 from command import cuckoo_ml
 from needs import skip_or_fail
 
 from cuckoo_ml_plugin.demo import DemoCorpus, generate
+
+__all__ = ["browser"]  # here, so that all stories share one: two cannot run in a process
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.append(str(REPOSITORY / "benchmarks"))  # the reader of a research corpus is theirs

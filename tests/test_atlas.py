@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Reader, browser
+from browser import Reader
 from command import cuckoo_ml
 from conftest import DemoHome
 from hostile_values import SCRIPTS
 from test_report import CUCKOO_REPORT, written
 
 from cuckoo_ml_plugin.store import Store
-
-__all__ = ["browser"]
 
 LOUD = "html[data-ready=yes]"
 

@@ -18,14 +18,12 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from browser import Reader, browser
+from browser import Reader
 from command import cuckoo_ml
 from conftest import DemoHome
 from hostile_values import LONG, SCRIPTS, hostile_section
 from test_cape import MODULES, REPOSITORY, analyse, cape_sample
 from web_server import end, free_port, wait_for
-
-__all__ = ["browser"]
 
 ROOT = os.environ.get("CAPE_ROOT")
 PYTHON = os.environ.get("CAPE_PYTHON", "")

@@ -17,7 +17,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
-from browser import Reader, browser
+from browser import Reader
 from command import cuckoo_ml
 from conftest import DemoHome
 from cuckoo2 import RECORDED, Cuckoo, fresh_cuckoo, our_command
@@ -26,7 +26,7 @@ from web_server import end, free_port, wait_for
 
 from cuckoo_ml_plugin.store import Store
 
-__all__ = ["browser", "fresh_cuckoo"]
+__all__ = ["fresh_cuckoo"]
 
 HOSTILE = "211"
 REPORTED_WITHOUT_US = "212"
