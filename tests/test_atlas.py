@@ -16,6 +16,9 @@ from conftest import DemoHome
 from hostile_values import SCRIPTS
 from test_report import CUCKOO_REPORT, written
 
+from cuckoo_ml_plugin.atlas.alike import most_alike
+from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.store import Store
 
 LOUD = "html[data-ready=yes]"
@@ -110,7 +113,10 @@ def test_a_click_on_a_point_shows_the_analysis(atlas: Atlas, demo: DemoHome) -> 
     assert stored is not None
     assert str(stored.sha256) in panel
     assert stored.target in panel
-    assert "nearest behaviour" in panel.lower()  # the style makes capitals of it
+    alike = cuckoo_ml(demo.home, "similar", "1022", "--json").json
+    shown = atlas.page.locator("#panel tr[data-point]").all_inner_texts()
+    assert shown[0].split()[0] == alike[0]["analysis"]
+    assert f"{alike[0]['similarity']:.0%}".replace("%", " %") in shown[0]
     atlas.keep("atlas-analysis")
     atlas.page.click("#panel tr.row >> nth=0")
     assert str(stored.sha256) not in atlas.text("#panel")
@@ -240,6 +246,21 @@ def test_hostile_reports_and_labels_are_text(browser: Any, hostile_page: Path, o
     assert listed == sorted(labels.values())
     assert atlas.well()
     atlas.close()
+
+
+def test_the_page_names_the_analyses_that_findings_name_as_similar(demo: DemoHome) -> None:
+    engine = Engine(Home(demo.home))
+    model = engine.need_model()
+    behaviours, similarities = most_alike(model, 5)
+    point_of = {member.analysis: point for point, member in model.members.all()}
+    for analysis, point in point_of.items():
+        finding = engine.score_stored(analysis)
+        assert finding is not None
+        named = {point_of[one["analysis"]]: one["similarity"] for one in finding.similar}
+        named.pop(point, None)
+        shown = dict(zip(behaviours[point].tolist(), similarities[point].round(4).tolist(), strict=True))
+        assert list(shown)[: len(named)] == list(named), analysis
+        assert list(shown.values())[: len(named)] == pytest.approx(list(named.values()), abs=1e-4)
 
 
 def test_the_same_model_gives_the_same_page(demo: DemoHome, page: Path, tmp_path: Path) -> None:

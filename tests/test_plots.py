@@ -11,6 +11,7 @@ from command import cuckoo_ml
 from conftest import DemoHome
 from hostile_values import SCRIPTS
 
+from cuckoo_ml_plugin.atlas.islands import gathered
 from cuckoo_ml_plugin.atlas.landscape import Landscape, landscape
 from cuckoo_ml_plugin.atlas.positions import positions
 from cuckoo_ml_plugin.engine import Engine
@@ -81,6 +82,20 @@ def test_a_handful_of_points_gets_a_map_too(n: int) -> None:
     assert np.isfinite(placed).all()
     assert np.array_equal(placed, positions(vectors))
     assert np.isfinite(positions(np.ones((n, 6), np.float32))).all()
+
+
+def test_an_island_far_away_comes_nearer_as_it_is_and_the_rest_stays() -> None:
+    draws = np.random.default_rng(7)
+    body, near = draws.normal(size=(500, 2)), draws.normal(size=(40, 2)) / 5 + (6, 0)
+    far = draws.normal(size=(30, 2)) / 5 + (60, 0)  # behind the near one
+    before = np.vstack([body, near, far])
+    after = gathered(before)
+    assert np.array_equal(after[:500], body)
+    step = after[540:] - far
+    assert np.allclose(step, step[0])
+    assert step[0, 0] < -40
+    assert after[540:, 0].min() > after[500:540, 0].max()  # still behind it, and not upon it
+    assert np.array_equal(gathered(np.ones((20, 2))), np.ones((20, 2)))
 
 
 def test_a_clustering_without_clusters_or_tree_is_drawn_and_says_so(own_demo: DemoHome) -> None:

@@ -83,8 +83,7 @@ def landscape(engine: Engine, tell: Tell | None = None, *, with_map: bool = True
     """
     model = engine.need_model()
     fitted = model.clustering
-    vectors = np.empty_like(fitted.index.vectors)
-    vectors[fitted.index.numbers] = fitted.index.vectors
+    vectors = fitted.index.in_order()
     members = list(model.members.all())
     known = _stored(engine)
     names = tuple(model.facts["count_names"])

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.atlas.alike import most_alike
 from cuckoo_ml_plugin.atlas.landscape import Landscape
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.plots.tree import offsets
 
-NEAREST = 5
+SIMILAR = 5
 MOST_ANOMALIES = 200
 REASONS_FOR = 100  # of them; each is scored again
 MOST_TEXT = 120
@@ -28,7 +28,7 @@ _SCALE = 65_535
 
 def payload(engine: Engine, scene: Landscape) -> dict[str, Any]:
     """Everything that the page shows. Raises StoreError, ModelError."""
-    numbers, distances = _nearest(scene)
+    alike, similarities = most_alike(scene.model, SIMILAR)
     families = sorted({one for one in scene.families if one})
     codes = {family: code for code, family in enumerate(families)}
     order = np.argsort(scene.point_of, kind="stable")  # the analyses of a behaviour stand together
@@ -46,8 +46,8 @@ def payload(engine: Engine, scene: Landscape) -> dict[str, Any]:
             "anomalies": _packed(np.clip(scene.anomaly_scores, 0, 1) * _SCALE, "<u2"),
             "outliers": _packed(np.clip(scene.outlier_scores, 0, 1) * _SCALE, "<u2"),
             "starts": _packed(starts, "<i4"),
-            "nearest": _packed(numbers, "<i4"),
-            "distances": _packed(np.clip(distances / 2, 0, 1) * _SCALE, "<u2"),
+            "alike": _packed(alike, "<i4"),
+            "similarities": _packed(similarities * _SCALE, "<u2"),
         },
         "analyses": {
             "ids": [_text(scene.analyses[row]) for row in rows],
@@ -79,23 +79,6 @@ def _text(value: object, limit: int = MOST_TEXT) -> str:
     """One line without what cannot be seen; the page shows it as text."""
     text = str(value)[:limit]
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def _nearest(scene: Landscape) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Nearest other behaviours of each (n, k) and how far they are in the vectors' space; -1 where there are fewer."""
-    index = scene.model.clustering.index
-    vectors = np.empty_like(index.vectors)
-    vectors[index.numbers] = index.vectors
-    numbers, distances = nearest_of_all(vectors, NEAREST + 1)
-    itself = numbers == np.arange(len(vectors))[:, None]
-    missed = ~itself.any(axis=1)
-    itself[missed, -1] = True  # more than k copies in one place: any one of them is left out
-    others = (len(vectors), max(numbers.shape[1] - 1, 0))
-    found = np.full((len(vectors), NEAREST), -1, np.int64)
-    away = np.zeros((len(vectors), NEAREST))
-    found[:, : others[1]] = numbers[~itself].reshape(others)
-    away[:, : others[1]] = distances[~itself].reshape(others)
-    return found, away
 
 
 def _cluster(one: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.atlas.islands import gathered
 from cuckoo_ml_plugin.desk import desk_package
 from cuckoo_ml_plugin.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.settings import SEED
@@ -35,7 +36,7 @@ def positions(vectors: NDArray[np.float32], tell: Tell | None = None) -> NDArray
     """
     places = _principal(vectors)
     if len(vectors) >= _FEWEST:
-        places = _tsne(vectors, places, tell)
+        places = gathered(_tsne(vectors, places, tell))
     spread = np.abs(places - (places.max(axis=0) + places.min(axis=0)) / 2).max() if len(places) else 0.0
     centred = places - (places.max(axis=0) + places.min(axis=0)) / 2 if len(places) else places
     return np.asarray(centred / spread if spread > 0 else centred, np.float64)

@@ -38,13 +38,13 @@ const atlas = (function () {
     }
     return best;
   }
-  const nearest = unpack(raw.points.nearest, Int32Array);
+  const alike = unpack(raw.points.alike, Int32Array);
   return {
     model: raw.model, threshold: raw.threshold, clusters: raw.clusters, families: raw.families, analyses, pointOf, starts,
     tree: raw.tree, counts: raw.counts, anomalies: raw.anomalies, count, x, y, family, day,
     cluster: unpack(raw.points.clusters, Int32Array), certainty: shares(raw.points.certainties),
     anomaly: shares(raw.points.anomalies), outlier: shares(raw.points.outliers),
-    nearest, perPoint: count ? nearest.length / count : 0, distance: shares(raw.points.distances),
+    alike, perPoint: count ? alike.length / count : 0, similarity: shares(raw.points.similarities),
     size: (p) => starts[p + 1] - starts[p],
   };
 })();

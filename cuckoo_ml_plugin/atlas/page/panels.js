@@ -109,12 +109,12 @@ const panels = (function () {
         make("td", {}, make("bdi", { text: atlas.analyses.targets[a] }), document.createTextNode(" "), family < 0 ? make("span", { class: "muted", text: "no label" }) : make("bdi", { class: "tag", text: atlas.families[family] }),
           make("div", { class: "mono muted", text: atlas.analyses.sha256[a] }))));
     }
-    const near = [];
+    const similar = [];
     for (let k = 0; k < atlas.perPoint; k++) {
-      const other = atlas.nearest[p * atlas.perPoint + k];
+      const other = atlas.alike[p * atlas.perPoint + k];
       if (other < 0) continue;
       const label = atlas.family[other] < 0 ? "" : atlas.families[atlas.family[other]];
-      near.push(row({ click: () => act.point(other, false) }, make("td", {}, make("bdi", { text: atlas.analyses.ids[atlas.starts[other]] })), make("td", { text: label, class: "muted" }), make("td", { class: "number", text: (2 * atlas.distance[p * atlas.perPoint + k]).toFixed(2) })));
+      similar.push(row({ "data-point": other, click: () => act.point(other, false) }, make("td", {}, make("bdi", { text: atlas.analyses.ids[atlas.starts[other]] })), make("td", { text: label, class: "muted" }), make("td", { class: "number", text: show.percent(atlas.similarity[p * atlas.perPoint + k]) })));
     }
     const unusual = atlas.anomaly[p] >= atlas.threshold, found = atlas.anomalies.find((one) => atlas.pointOf[one.analysis] === p);
     const fact = (name, ...value) => [make("dt", { text: name }), make("dd", {}, ...value)];
@@ -123,7 +123,7 @@ const panels = (function () {
         ...fact("Anomaly score", make("span", { class: unusual ? "warn" : "", text: show.atLeast(atlas.anomaly[p]) + (unusual ? ", unusual" : "") })), ...fact("Outlier score", document.createTextNode(`${atlas.outlier[p].toFixed(2)} (GLOSH)`))),
       ...(found && found.reasons.length ? [make("ul", {}, ...found.reasons.map((text) => make("li", {}, make("bdi", { text }))))] : []),
       make("h3", { text: rows.length > 1 ? `${show.number(atlas.size(p))} analyses with exactly this behaviour` : "Analysis" }), make("table", {}, make("tbody", {}, ...rows)),
-      ...(near.length ? [make("h3", { text: "Nearest behaviour (distance, 0 to 2)" }), make("table", {}, make("tbody", {}, ...near))] : []), ...(cluster < 0 ? [] : evidence(atlas.clusters[cluster]))];
+      ...(similar.length ? [make("h3", { text: "Similar (behaviour in common)" }), make("table", {}, make("tbody", {}, ...similar))] : []), ...(cluster < 0 ? [] : evidence(atlas.clusters[cluster]))];
   }
 
   return { make, draw, dot, clusters, anomalies, counts, aboutCluster, aboutPoint };
