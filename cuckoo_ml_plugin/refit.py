@@ -228,7 +228,7 @@ def _frequencies(corpus: Corpus, embedding: Embedding, known: csr_matrix, cluste
     for cluster in range(clustering.clusters):
         points = order[bounds[cluster] : bounds[cluster + 1]]
         shown = np.asarray(known[points].T @ multiplicities[points].astype(np.float64)).ravel()
-        kept = np.flatnonzero(shown >= MIN_SHARE * max(multiplicities[points].sum(), 1))
+        kept = np.flatnonzero(shown >= MIN_SHARE * max(int(multiplicities[points].sum()), 1))
         columns.append(kept.astype(np.int32))
         counts.append(shown[kept].astype(np.int32))
         starts.append(starts[-1] + len(kept))

@@ -100,7 +100,10 @@ def test_a_click_on_a_point_shows_the_analysis(atlas: Atlas, demo: DemoHome) -> 
         """() => { const c = document.getElementById('map'), r = window.devicePixelRatio;
             const w = c.width, d = c.getContext('2d').getImageData(0, 0, w, c.height).data;
             let x = 0, y = 0, n = 0;
-            for (let i = 3; i < d.length; i += 4) if (d[i] > 200) { x += (i >> 2) % w; y += (i >> 2) / w | 0; n++; }
+            for (let i = 0; i < d.length; i += 4) {  // the point has a colour; its ring and the names are grey
+              const bright = Math.max(d[i], d[i + 1], d[i + 2]), dark = Math.min(d[i], d[i + 1], d[i + 2]);
+              if (d[i + 3] > 200 && bright - dark > 60) { x += (i >> 2) % w; y += (i >> 2) / w | 0; n++; }
+            }
             return [x / n / r, y / n / r]; }"""
     )
     atlas.page.click("#tabs button[data-tab=clusters]")
