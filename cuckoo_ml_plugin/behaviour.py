@@ -8,7 +8,7 @@ lists them, with the features of CuckooML that they cover.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,7 @@ from cuckoo_ml_plugin.behaviour_counts import count_features
 from cuckoo_ml_plugin.behaviour_dynamic import add_calls, add_operations, add_processes, own_names
 from cuckoo_ml_plugin.behaviour_network import add_network
 from cuckoo_ml_plugin.behaviour_static import add_dropped, add_signatures, add_static, add_strings
-from cuckoo_ml_plugin.found import Found, all_presentable, presentable, smallest_by_hash, sorted_tokens
+from cuckoo_ml_plugin.found import Found, presentable, smallest_by_hash, sorted_tokens
 from cuckoo_ml_plugin.normalise import Normaliser
 from cuckoo_ml_plugin.report import Report
 from cuckoo_ml_plugin.threat.reported import ThreatScore
@@ -110,14 +110,14 @@ def extract(report: Report) -> Behaviour:
     add_signatures(report, found)
     add_strings(report, found)
     for values in found.values():
-        values.discard("")
+        values.pop("", None)
     tokens = sorted_tokens(_bounded(found))
-    if not all_presentable(tokens):
-        tokens = sorted_tokens(_bounded({kind: presentable(values) for kind, values in found.items()}))
+    if tokens is None:
+        tokens = sorted_tokens(_bounded({kind: presentable(values) for kind, values in found.items()})) or []
     return Behaviour(tokens, count_features(report, found), report.threat_scores)
 
 
-def _bounded(values: Mapping[str, set[str]]) -> Mapping[str, set[str]]:
+def _bounded(values: Mapping[str, Collection[str]]) -> Mapping[str, Collection[str]]:
     """At most ``MAX_TOKENS`` values: the largest kinds give way, and keep those whose hashes are the smallest.
 
     Two analyses that share values therefore tend to keep the same ones.

@@ -49,7 +49,7 @@ def count_features(report: Report, found: Found) -> dict[str, int | float]:
         counts |= _static_counts(report)
     if report.summary is not None:
         for name, operations in (_CAPE if report.host == CAPE else _CUCKOO2).items():
-            counts[name] = sum(sum(1 for _ in items(report.summary.get(operation))) for operation in operations)
+            counts[name] = sum(len(items(report.summary.get(operation))) for operation in operations)
         counts["files_touched"] = len(set().union(*(found[kind] for kind in _FILE_KINDS)))
     if report.network is not None:
         counts |= _network_counts(report)

@@ -53,7 +53,7 @@ def add_calls(report: Report, found: Found) -> None:
     """API names, and pairs of different calls that follow each other in a process."""
     found.add("api", report.calls.names)
     found.add("api", report.api_counts)
-    found["ngram"].update([f"{first} {second}" for first, second in report.calls.bigrams()])
+    found.add("ngram", report.calls.bigrams())
 
 
 # --- operations of the summary ----------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def add_operations(report: Report, names: Normaliser, found: Found) -> None:
     if report.summary is not None:
         for operation, kind in _PATH_KINDS.items():
             if operation in report.summary:
-                found[kind].update(names.paths(few_enough(operation_names(report, operation))))
+                found.add(kind, names.paths(few_enough(operation_names(report, operation))))
         for operation, kind, normalise in _other_operations(names):
             if operation in report.summary:
                 found.add(kind, map(normalise, few_enough(operation_names(report, operation))))

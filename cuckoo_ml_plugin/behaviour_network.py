@@ -23,8 +23,8 @@ def add_network(report: Report, found: Found) -> None:
         few = ports if len(ports) <= _MANY_PORTS else {"many"}
         found.add("port", (f"{protocol}/{port}" for port in few))
     for method, name, path, agent in set(network.requests[:20_000]):
-        found["http"].add(f"{method.lower()} {host(name)}{url_path(path)}")
-        found["user_agent"].add(" ".join(agent.lower().split()))
+        found.add("http", [f"{method.lower()} {host(name)}{url_path(path)}"])
+        found.add("user_agent", [" ".join(agent.lower().split())])
     for name, ja3 in set(network.tls[:20_000]):
-        found["tls"].add(host(name))
-        found["ja3"].add(ja3.lower())
+        found.add("tls", [host(name)])
+        found.add("ja3", [ja3.lower()])

@@ -22,27 +22,27 @@ def add_static(report: Report, found: Found) -> None:
     """File type and size, and what the host found in a portable executable."""
     facts = report.static
     if report.file_type:
-        found["file_type"].add(_file_type(report.file_type))
+        found.add("file_type", [_file_type(report.file_type)])
     if report.file_size is not None:
-        found["file_size"].add(f"<2^{report.file_size.bit_length()}")
+        found.add("file_size", [f"<2^{report.file_size.bit_length()}"])
     for name, functions in facts.imports:
         dll = library(name)
-        found["import_dll"].add(dll)
+        found.add("import_dll", [dll])
         found.add("import", [f"{dll}!{function.lower()}" for function in functions[:20_000]])
     found.add("section", [_section(name, entropy) for name, entropy in facts.sections[:1_000]])
     for name, contents in facts.resources[:20_000]:
-        found["resource"].add(without_random_names(name.lower()))
+        found.add("resource", [without_random_names(name.lower())])
         if contents:
-            found["resource"].add(f"{without_random_names(name.lower())} {_file_type(contents)}")
+            found.add("resource", [f"{without_random_names(name.lower())} {_file_type(contents)}"])
     found.add("language", map(str.lower, facts.languages))
     for name, value in facts.version[:1_000]:
         folded = value if name.lower() in _VERSION_NUMBERS else without_identifiers(_folded(value))
-        found["version"].add(f"{name.lower()}={folded}")
+        found.add("version", [f"{name.lower()}={folded}"])
     found.add("signer", map(_folded, facts.signers))
     found.add("packer", map(_folded, facts.packers))
-    found["compiled"].add(facts.compiled[:7])  # year and month
-    found["pdb"].add(without_identifiers(_folded(facts.pdb)))
-    found["imphash"].add(facts.imphash.lower())
+    found.add("compiled", [facts.compiled[:7]])  # year and month
+    found.add("pdb", [without_identifiers(_folded(facts.pdb))])
+    found.add("imphash", [facts.imphash.lower()])
 
 
 def _folded(text: str) -> str:
@@ -66,12 +66,12 @@ def add_dropped(report: Report, names: Normaliser, found: Found) -> None:
     """Type, extension and name of each file that the host kept because the sample wrote it."""
     for path, magic in (report.dropped or [])[:20_000]:
         name = names.file_name(path)
-        found["dropped_name"].add(name)
+        found.add("dropped_name", [name])
         extension = _EXTENSION.search(name)
         if extension is not None:
-            found["dropped_extension"].add(extension[1])
+            found.add("dropped_extension", [extension[1]])
         if magic:
-            found["dropped_type"].add(_file_type(magic))
+            found.add("dropped_type", [_file_type(magic)])
 
 
 def add_signatures(report: Report, found: Found) -> None:
@@ -82,7 +82,8 @@ def add_signatures(report: Report, found: Found) -> None:
 def add_strings(report: Report, found: Found) -> None:
     """Strings of the file that may be words or names: DLLs and messages, with some debris of packed code."""
     words = (string for string in report.strings[:_MAX_STRINGS_READ] if _readable(string))
-    found["string"] = smallest_by_hash({without_identifiers(_folded(string[:400])) for string in words}, _MAX_STRINGS)
+    distinct = {without_identifiers(_folded(string[:400])) for string in words}
+    found.add("string", smallest_by_hash(distinct, _MAX_STRINGS))
 
 
 def _readable(string: str) -> bool:

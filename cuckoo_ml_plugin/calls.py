@@ -19,7 +19,8 @@ from cuckoo_ml_plugin.report_schema import Call
 
 MAX_CALLS: Final = 5_000_000  # of one process that are looked at; the hosts' own limits lie far below
 _MAX_NAMES: Final = 2**16  # numbers that two bytes hold; the hosts know a few hundred functions
-_CHUNK: Final = 512
+_CHUNK: Final = 2048
+_FEW_NAMES: Final = 1000  # a table of all their pairs is small
 _API: Final = itemgetter("api")
 
 _NAMES: list[str] = []
@@ -30,26 +31,33 @@ _CODES: dict[str, bytes] = {}
 class CallLog:
     """The calls of all processes, one process after the other.
 
-    ``codes`` (n calls,) are indices into ``names``, ``lengths`` the number of calls of each process.
+    ``codes`` (n calls,) are indices into ``names`` (in order), ``lengths`` the number of calls of each process.
     """
 
     names: list[str] = field(default_factory=list)
     codes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     lengths: list[int] = field(default_factory=list)
 
-    def bigrams(self) -> list[tuple[str, str]]:
-        """The pairs of different calls that follow each other in a process: repeats of one call count as one."""
+    def bigrams(self) -> list[str]:
+        """Different calls that follow each other in a process, ``first second``, each pair once, nearly in order.
+
+        Repeats of one call count as one.
+        """
         if len(self.codes) < 2:
             return []
-        first, second, size = self.codes[:-1], self.codes[1:], len(self.names)
-        follows = first != second
+        size = len(self.names)
+        pairs = self.codes[:-1] * size + self.codes[1:]
         ends = np.cumsum(self.lengths)[:-1] - 1
-        follows[ends[(ends >= 0) & (ends < len(follows))]] = False
-        pairs = first[follows] * size + second[follows]
-        distinct = np.flatnonzero(np.bincount(pairs)) if size < 1000 else np.unique(pairs)
-        before, after = np.divmod(distinct, size)
+        pairs[ends[(ends >= 0) & (ends < len(pairs))]] = 0  # the last of one process and the first of the next
+        if size < _FEW_NAMES:
+            seen = np.zeros(size * size, dtype=np.bool_)
+            seen[pairs] = True
+            distinct = np.flatnonzero(seen)
+        else:
+            distinct = np.unique(pairs)
+        first, second = np.divmod(distinct[distinct % (size + 1) != 0], size)  # not one call and itself
         names = self.names
-        return [(names[a], names[b]) for a, b in zip(before.tolist(), after.tolist(), strict=True)]
+        return [f"{names[a]} {names[b]}" for a, b in zip(first.tolist(), second.tolist(), strict=True)]
 
 
 def call_log(processes: Iterable[Any]) -> CallLog:
@@ -59,10 +67,10 @@ def call_log(processes: Iterable[Any]) -> CallLog:
     if not len(codes):
         return CallLog(lengths=[0] * len(encoded))
     present = np.flatnonzero(np.bincount(codes))
+    names, ordered = zip(*sorted((_NAMES[code], code) for code in present.tolist()), strict=True)
     own_codes = np.zeros(int(present[-1]) + 1, dtype=np.int64)
-    own_codes[present] = np.arange(len(present))
-    names = [_NAMES[code] for code in present.tolist()]
-    return CallLog(names, own_codes[codes], [len(part) // 2 for part in encoded])
+    own_codes[list(ordered)] = np.arange(len(present))
+    return CallLog(list(names), own_codes[codes], [len(part) // 2 for part in encoded])
 
 
 def _encode(calls: Any) -> bytes:

@@ -15,6 +15,7 @@ MIN_SHARE = 0.25
 """Behaviour that fewer of a cluster's analyses show does not tie anything to it, and is not kept."""
 MOST_OF_A_KIND = 3
 """Pieces of evidence of one kind, as long as there are others."""
+_LOOKED_AT = 128
 
 # What an analyst reads first. Sequences of calls and loose strings say little to a person: they come last.
 _READABLE = {
@@ -142,11 +143,13 @@ def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int) -> list[
     first: list[int] = []
     others: list[int] = []
     taken: dict[int, int] = {}
-    for i, kind in zip(order.tolist(), kinds[order].tolist(), strict=True):
-        if len(first) >= k:
-            break
-        taken[kind] = taken.get(kind, 0) + 1
-        (first if taken[kind] <= MOST_OF_A_KIND else others).append(i)
+    for start in range(0, len(order), _LOOKED_AT):  # the first few kinds give enough, nearly always
+        some = order[start : start + _LOOKED_AT]
+        for i, kind in zip(some.tolist(), kinds[some].tolist(), strict=True):
+            if len(first) >= k:
+                return first
+            taken[kind] = taken.get(kind, 0) + 1
+            (first if taken[kind] <= MOST_OF_A_KIND else others).append(i)
     return [*first, *others][:k]
 
 

@@ -11,19 +11,23 @@ import xxhash
 from cuckoo_ml_plugin.normalise import MAX_VALUE, bounded, printable
 
 MAX_NAMES = 50_000  # of one list in a report that are looked at
+_PRINTABLE = bytes(range(ord(" "), 0x7F))
 
 
-class Found(dict[str, set[str]]):
-    """The values of each kind; a kind that was not seen is an empty set."""
+class Found(dict[str, dict[str, None]]):
+    """The values of each kind, each once, as they came; a kind that was not seen has none.
 
-    def __missing__(self, kind: str) -> set[str]:
-        values: set[str] = set()
+    They are the keys of a table, which keeps its order: what comes sorted need not be sorted again.
+    """
+
+    def __missing__(self, kind: str) -> dict[str, None]:
+        values: dict[str, None] = {}
         self[kind] = values
         return values
 
     def add(self, kind: str, values: Iterable[str]) -> None:
         """Add values of a kind; empty ones are left out when the tokens are made."""
-        self[kind].update(values)
+        self[kind] |= dict.fromkeys(values)
 
 
 def hash_of(value: str) -> int:
@@ -41,13 +45,18 @@ def few_enough(names: Collection[str]) -> Collection[str]:
     return names if len(names) <= MAX_NAMES else smallest_by_hash(set(names), MAX_NAMES)
 
 
-def sorted_tokens(values: Mapping[str, Collection[str]]) -> list[str]:
-    """``kind:value`` for each value, in order: a kind's tokens stand together, so they are sorted kind by kind."""
-    tokens: list[str] = []
-    for kind in sorted(values, key=lambda kind: f"{kind}:"):
-        prefix = f"{kind}:"
-        tokens += [prefix + value for value in sorted(values[kind])]
-    return tokens
+def sorted_tokens(values: Mapping[str, Collection[str]]) -> list[str] | None:
+    """``kind:value`` for each value, in order: a kind's tokens stand together, so they are sorted kind by kind.
+
+    None when not all of the values are :func:`presentable`.
+    """
+    kinds = [(f"{kind}:", sorted(values[kind])) for kind in sorted(values, key=lambda kind: f"{kind}:") if values[kind]]
+    if not kinds:
+        return []
+    if any(found[0] < "!" for _, found in kinds):
+        return None  # the first in order is empty, begins with a space or is not printable
+    text = "\n".join([prefix + f"\n{prefix}".join(found) for prefix, found in kinds])
+    return text.split("\n") if _all_presentable(text, sum(len(found) for _, found in kinds)) else None
 
 
 def presentable(values: Collection[str]) -> set[str]:
@@ -55,15 +64,19 @@ def presentable(values: Collection[str]) -> set[str]:
     return {value for raw in values if (value := bounded(printable(raw).strip()))}
 
 
-def all_presentable(tokens: list[str]) -> bool:
-    """Whether nothing has to be done to the values of any of these tokens: so it is nearly always."""
-    text = "\n".join(tokens)
-    if ":\n" in text or " \n" in text or ": " in text or text[-1:] in (" ", ":"):
-        return False  # an empty value, or one that begins or ends with a space; perhaps only one with a colon in it
-    if max(map(len, tokens), default=0) > MAX_VALUE:
-        return False
+def _all_presentable(text: str, count: int) -> bool:
+    """Whether nothing has to be done to ``count`` tokens, one a line of ``text``: so it is nearly always.
+
+    How the values begin is not looked at.
+    """
     if not text.isascii():
-        return "".join(tokens).isprintable()
-    characters = np.frombuffer(text.encode(), dtype=np.uint8)
-    others = np.count_nonzero(characters < ord(" ")) + np.count_nonzero(characters > ord("~"))
-    return bool(others == max(len(tokens) - 1, 0))
+        lines = text.split("\n")
+        fit = all(line.isprintable() and not line.endswith(" ") and len(line) <= MAX_VALUE for line in lines)
+        return fit and len(lines) == count
+    characters = text.encode()
+    if len(characters.translate(None, _PRINTABLE)) != count - 1:  # other than a line break after each but the last
+        return False
+    array = np.frombuffer(characters + b"\n", dtype=np.uint8)
+    ends = np.flatnonzero(array == ord("\n"))
+    longest = int(np.diff(ends, prepend=-1).max()) - 1
+    return len(ends) == count and longest <= MAX_VALUE and not (array[ends - 1] == ord(" ")).any()

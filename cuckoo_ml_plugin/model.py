@@ -213,10 +213,11 @@ class Model:
         vocabulary = self.embedding.hashes
         if not len(vocabulary) or not len(hashes):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        columns = np.minimum(np.searchsorted(vocabulary, hashes), len(vocabulary) - 1)
-        places = np.flatnonzero(vocabulary[columns] == hashes)
-        order = np.argsort(columns[places], kind="stable")
-        return columns[places][order], places[order]
+        places = np.argsort(hashes)
+        ascending = hashes[places]  # neighbours in the search need the same parts of the vocabulary
+        columns = np.minimum(np.searchsorted(vocabulary, ascending), len(vocabulary) - 1)
+        known = vocabulary[columns] == ascending
+        return columns[known], places[known]
 
     def _unusual(self, columns: NDArray[np.int64], tokens: int, seen: int) -> AnomalyScore:
         embedded = self.novelty.embed(columns, tokens)

@@ -282,14 +282,12 @@ class Normaliser:
 
     def paths(self, names: Iterable[str]) -> list[str]:
         """The same for many; what was asked before costs least, then what lies in a known folder."""
-        known, everywhere = self._paths, _SYSTEM_NAMES
-        values = []
-        for raw in names:
-            value = everywhere.get(raw) or known.get(raw)
-            if value is None:
-                value = self._path(raw)
-            values.append(value)
-        return values
+        known, path = self._paths, self._path
+        asked = list(names)
+        return [
+            value or known.get(raw) or path(raw)
+            for raw, value in zip(asked, map(_SYSTEM_NAMES.get, asked), strict=True)
+        ]
 
     def _path(self, raw: str) -> str:
         """One name that was not seen before: known from now on to this analysis, or to all if it is the system's."""

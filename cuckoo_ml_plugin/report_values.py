@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -14,7 +14,7 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING
 
 
-def items(value: Any) -> Iterable[Any]:
+def items(value: Any) -> Sequence[Any]:
     """``value`` if it is a list, else an empty one."""
     return value if isinstance(value, (list, tuple)) else ()
 

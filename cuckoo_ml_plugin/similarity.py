@@ -48,11 +48,15 @@ class TokenRows:
             points: (k,) the fitted behaviours.
             vocabulary: how many tokens the model knows.
         """
-        shown = np.zeros(vocabulary, np.bool_)
-        shown[columns] = True
-        rows = zip(self.starts[points].tolist(), self.starts[points + 1].tolist(), strict=True)
-        parts = [self.columns[first:last] for first, last in rows]
-        ends = np.cumsum([0, *map(len, parts)])
-        common = np.concatenate([[0], np.cumsum(shown[np.concatenate(parts)])])[ends] if parts else ends
-        shared = np.diff(common)
-        return np.asarray(shared / np.maximum(len(columns) + np.diff(ends) - shared, 1))
+        shown = np.zeros(vocabulary, np.int32)
+        shown[columns] = 1
+        first, last = self.starts[points], self.starts[points + 1]
+        parts = [self.columns[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+        sizes = last - first
+        if not sizes.any():
+            return np.zeros(len(points))
+        known = np.flatnonzero(sizes)  # what has no token has nothing to add up
+        common = np.add.reduceat(shown.take(np.concatenate(parts)), (np.cumsum(sizes) - sizes)[known])
+        shared = np.zeros(len(points))
+        shared[known] = common
+        return np.asarray(shared / np.maximum(len(columns) + sizes - shared, 1))

@@ -127,7 +127,8 @@ class Embedding:
         length = float(np.sqrt(weights @ weights))
         if length == 0.0:
             return nothing
-        projected = (weights / length) @ self.components[columns]
+        # Summed in double precision and in the order of the columns, as fitting does.
+        projected = np.einsum("t,td->d", weights / length, self.components.take(columns, axis=0))
         explained = min(float(np.sqrt(projected @ projected)), 1.0) * known_share(known, tokens - len(columns))
         scaled = projected * self.scales
         norm = float(np.sqrt(scaled @ scaled))
@@ -138,8 +139,7 @@ class Embedding:
 
 def balance(squares: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
     """What each kind's part is multiplied by, from the square of its length (any shape); 0 where there is nothing."""
-    with np.errstate(divide="ignore"):
-        return np.where(squares > 0, np.power(squares, -exponent / 2), 0.0)
+    return np.power(squares, -exponent / 2, out=np.zeros_like(squares), where=squares > 0)
 
 
 def known_share(known: float, unknown: int) -> float:
