@@ -3,7 +3,9 @@
     python benchmarks/scoring.py [--sizes 1000 50000] [--data ../shared/data] [--report PART_OF_NAME] [--cache FOLDER]
 
 A full CAPE report in memory, as a reporting module gets it, is extracted and scored; the reference is ``orjson.dumps``,
-indented, of the same dictionary, which is how CAPE writes it. Models are fitted on as many stored analyses as --sizes
+indented, of the same dictionary, which is how CAPE writes it. CAPE's parser of call logs uses one text for all calls of
+a function, so the dictionary is measured that way; and as ``orjson.loads`` gives it, with a text of its own for each
+call, which takes longer to read. Models are fitted on as many stored analyses as --sizes
 says, made by perturbing real behaviour; a quarter of them are full CAPE analyses. Each size is measured in a fresh
 process, which has read the other reports before: a host's process has seen other analyses.
 """
@@ -20,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from perturbed import DATA, filled_and_fitted, real_behaviours
 from rich.console import Console
@@ -42,7 +45,29 @@ def repeated(work: Callable[[], object], before: Callable[[], object] | None = N
     return {"best": min(times), "median": statistics.median(times)}
 
 
-def measure(home: Path, report: Path) -> dict[str, dict[str, float]]:
+def with_texts_shared(results: dict[str, Any]) -> dict[str, Any]:
+    """The same results with what CAPE's log parser takes from its table of functions: one text for all calls of one.
+
+    ``ParseProcessLog._parse`` of CAPE makes a table for each call, with the function's name, its category and the names
+    of its arguments as the log's description of the function has them; its summary and events name one text as well.
+    """
+    known: dict[str, str] = {}
+
+    def one(value: Any) -> Any:
+        return known.setdefault(value, value) if isinstance(value, str) else value
+
+    def call(found: dict[str, Any]) -> dict[str, Any]:
+        shared = {key: one(value) if key in ("api", "category", "thread_id") else value for key, value in found.items()}
+        return shared | {"arguments": [argument | {"name": one(argument["name"])} for argument in found["arguments"]]}
+
+    behavior = results["behavior"]
+    processes = [process | {"calls": list(map(call, process["calls"]))} for process in behavior["processes"]]
+    summary = {operation: list(map(one, names)) for operation, names in behavior["summary"].items()}
+    enhanced = [event | {key: one(event[key]) for key in ("event", "object")} for event in behavior["enhanced"]]
+    return results | {"behavior": behavior | {"processes": processes, "summary": summary, "enhanced": enhanced}}
+
+
+def measure(home: Path, report: Path, shared: bool) -> dict[str, dict[str, float]]:
     """Milliseconds of each step on ``report``, with the model of ``home``; for a fresh process."""
     import orjson
 
@@ -55,6 +80,8 @@ def measure(home: Path, report: Path) -> dict[str, dict[str, float]]:
         if other != report:
             model.score(extract(read_report(other)))
     results = orjson.loads(gzip.decompress(report.read_bytes()))
+    if shared:
+        results = with_texts_shared(results)
 
     def dump() -> object:
         return orjson.dumps(results, option=orjson.OPT_INDENT_2)
@@ -69,7 +96,6 @@ def measure(home: Path, report: Path) -> dict[str, dict[str, float]]:
         "score": repeated(lambda: model.score(behaviour)),
         "extract and score": repeated(score),
         "extract and score, each after a dumps": repeated(score, dump),
-        "extract and score, then dumps": repeated(lambda: (score(), dump())),
     }
 
 
@@ -79,9 +105,9 @@ def fresh(*arguments: str) -> dict[str, dict[str, float]]:
     return dict(json.loads(output.splitlines()[-1]))
 
 
-def scoring_table(size: int, measured: dict[str, dict[str, float]]) -> Table:
+def scoring_table(title: str, measured: dict[str, dict[str, float]]) -> Table:
     """Milliseconds of each step, and their share of the reference."""
-    table = Table(title=f"{size:,} analyses stored", caption=f"bar: {BAR_SHARE:.0%} of orjson.dumps")
+    table = Table(title=title, caption=f"bar: {BAR_SHARE:.0%} of orjson.dumps")
     for column in ("what", "best ms", "median ms", "best / dumps", "median / dumps"):
         table.add_column(column, justify="left" if column == "what" else "right")
     reference = measured["orjson.dumps, indented"]
@@ -124,10 +150,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--report", default="36d218f3", help="part of the report's name (default: one of 15,638 calls)")
     parser.add_argument("--cache", type=Path, help="folder to keep the fitted models in")
-    parser.add_argument("--one", type=Path, nargs=2, metavar=("HOME", "REPORT"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, metavar=("HOME", "REPORT", "TEXTS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(*options.one)))
+        print(json.dumps(measure(*map(Path, options.one[:2]), shared=options.one[2] == "shared")))
         return
     report = next((options.data / "cape").glob(f"*{options.report}*.json.gz"))
     console = Console()
@@ -135,7 +161,9 @@ def main() -> None:
         behaviours = real_behaviours(options.data, CAPE_SHARE)
         for size in options.sizes:
             home = filled_and_fitted((options.cache or Path(temporary)) / str(size), behaviours, size)
-            console.print(scoring_table(size, fresh("--one", str(home), str(report))))
+            for texts, title in (("shared", "as CAPE has them"), ("own", "as orjson.loads gives them")):
+                measured = fresh("--one", str(home), str(report), texts)
+                console.print(scoring_table(f"{size:,} analyses stored, results {title}", measured))
     seconds, megabytes = import_cost()
     console.print(
         f"Importing the scoring side: {seconds:.2f} s and {megabytes:.0f} MB more than bare Python"
