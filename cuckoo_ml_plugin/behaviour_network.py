@@ -22,9 +22,9 @@ def add_network(report: Report, found: Found) -> None:
         ports = {port for _, port in flows if 0 < port <= _LAST_SERVICE_PORT}
         few = ports if len(ports) <= _MANY_PORTS else {"many"}
         found.add("port", (f"{protocol}/{port}" for port in few))
-    for method, name, path, agent in set(network.requests[:20_000]):
-        found.add("http", [f"{method.lower()} {host(name)}{url_path(path)}"])
-        found.add("user_agent", [" ".join(agent.lower().split())])
-    for name, ja3 in set(network.tls[:20_000]):
-        found.add("tls", [host(name)])
-        found.add("ja3", [ja3.lower()])
+    requests = set(network.requests[:20_000])
+    found.add("http", [f"{method.lower()} {host(name)}{url_path(path)}" for method, name, path, _ in requests])
+    found.add("user_agent", [" ".join(agent.lower().split()) for *_, agent in requests])
+    handshakes = set(network.tls[:20_000])
+    found.add("tls", [host(name) for name, _ in handshakes])
+    found.add("ja3", [ja3.lower() for _, ja3 in handshakes])
