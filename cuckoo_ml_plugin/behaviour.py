@@ -20,7 +20,7 @@ from cuckoo_ml_plugin.behaviour_counts import count_features
 from cuckoo_ml_plugin.behaviour_dynamic import add_calls, add_operations, add_processes, own_names
 from cuckoo_ml_plugin.behaviour_network import add_network
 from cuckoo_ml_plugin.behaviour_static import add_dropped, add_signatures, add_static, add_strings
-from cuckoo_ml_plugin.found import Found, presentable, smallest_by_hash, sorted_tokens
+from cuckoo_ml_plugin.found import Found, presentable, smallest_by_hash, sorted_tokens, tokens_if_presentable
 from cuckoo_ml_plugin.normalise import Normaliser
 from cuckoo_ml_plugin.report import Report
 from cuckoo_ml_plugin.threat.reported import ThreatScore
@@ -111,9 +111,9 @@ def extract(report: Report) -> Behaviour:
     add_strings(report, found)
     for values in found.values():
         values.pop("", None)
-    tokens = sorted_tokens(_bounded(found))
+    tokens = tokens_if_presentable(_bounded(found))
     if tokens is None:
-        tokens = sorted_tokens(_bounded({kind: presentable(values) for kind, values in found.items()})) or []
+        tokens = sorted_tokens(_bounded({kind: presentable(values) for kind, values in found.items()}))
     return Behaviour(tokens, count_features(report, found), report.threat_scores)
 
 

@@ -45,18 +45,30 @@ def few_enough(names: Collection[str]) -> Collection[str]:
     return names if len(names) <= MAX_NAMES else smallest_by_hash(set(names), MAX_NAMES)
 
 
-def sorted_tokens(values: Mapping[str, Collection[str]]) -> list[str] | None:
-    """``kind:value`` for each value, in order: a kind's tokens stand together, so they are sorted kind by kind.
+def sorted_tokens(values: Mapping[str, Collection[str]]) -> list[str]:
+    """``kind:value`` for each value, in order; the values are :func:`presentable`."""
+    return _lines(_by_kind(values)).split("\n") if any(values.values()) else []
 
-    None when not all of the values are :func:`presentable`.
-    """
-    kinds = [(f"{kind}:", sorted(values[kind])) for kind in sorted(values, key=lambda kind: f"{kind}:") if values[kind]]
+
+def tokens_if_presentable(values: Mapping[str, Collection[str]]) -> list[str] | None:
+    """The same for any values; None when not all of them are presentable, which is rare."""
+    kinds = _by_kind(values)
     if not kinds:
         return []
     if any(found[0] < "!" for _, found in kinds):
         return None  # the first in order is empty, begins with a space or is not printable
-    text = "\n".join([prefix + f"\n{prefix}".join(found) for prefix, found in kinds])
+    text = _lines(kinds)
     return text.split("\n") if _all_presentable(text, sum(len(found) for _, found in kinds)) else None
+
+
+def _by_kind(values: Mapping[str, Collection[str]]) -> list[tuple[str, list[str]]]:
+    """What the tokens of each kind begin with, and its values in order: so are the tokens then."""
+    return [(f"{kind}:", sorted(values[kind])) for kind in sorted(values, key=lambda kind: f"{kind}:") if values[kind]]
+
+
+def _lines(kinds: list[tuple[str, list[str]]]) -> str:
+    """One token a line: joined and split again, they are made in half the time."""
+    return "\n".join([prefix + f"\n{prefix}".join(found) for prefix, found in kinds])
 
 
 def presentable(values: Collection[str]) -> set[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_report import CAPE_REPORT, CUCKOO_REPORT, written
 
@@ -120,8 +120,16 @@ def test_a_report_cut_short_or_overwritten_anywhere_is_survived(tmp_path: Path, 
     st.lists(texts, max_size=30),
     st.sampled_from(["read_files", "keys", "mutexes", "executed_commands", "resolved_apis"]),
 )
-def test_any_names_make_presentable_tokens(names: list[str], operation: str) -> None:
-    check(extract(report_from_results({"behavior": {"summary": {operation: names}}})))
+@example(["a long name " * 100], "mutexes")
+@example([" begins with a space", "ends with one "], "mutexes")
+@example(["breaks\nthe\u2028line"], "mutexes")
+def test_any_names_make_presentable_tokens_and_change_no_others(names: list[str], operation: str) -> None:
+    summary = {operation: names, "created_services": ["plain"]}
+    behaviour = extract(report_from_results({"behavior": {"summary": summary}}))
+    check(behaviour)
+    assert "service_created:plain" in behaviour.tokens
+    if any(name.isalnum() for name in names):
+        assert len(behaviour.tokens) > 1
 
 
 BASE = b'{"info": {"version": "2.4-CAPE", "id": 7}, "signatures": [{"name": "kept"}], %s}'
