@@ -42,12 +42,10 @@ class AnomalyScore:
 
     Attributes:
         score: share of the fitted corpus that is strictly less unusual, in [0, 1].
-        distance: distance to the nearest fitted analysis in the explained space, in [0, 2].
         unseen: share of its tokens that no fitted analysis has, in [0, 1].
     """
 
     score: float
-    distance: float
     unseen: float
 
 
@@ -107,16 +105,15 @@ class AnomalyDetector:
         """
         unseen = min(max(1.0 - known / tokens, 0.0), 1.0) if tokens else 0.0
         if not tokens or not len(neighbours):
-            return AnomalyScore(0.0, 0.0, unseen)
-        distances = explained_distances(vector, explained, neighbour_vectors, self.explained[neighbours])
-        nearest = float(distances.min())
+            return AnomalyScore(0.0, unseen)
         if not known:
-            return AnomalyScore(1.0, nearest, unseen)
+            return AnomalyScore(1.0, unseen)
         if not len(self.reference):
-            return AnomalyScore(0.5, nearest, unseen)
+            return AnomalyScore(0.5, unseen)
+        distances = explained_distances(vector, explained, neighbour_vectors, self.explained[neighbours])
         answer = unusualness(explained, distances, self.multiplicities[neighbours])
         below = np.searchsorted(self.reference, answer)
-        return AnomalyScore(float(below) / len(self.reference), nearest, unseen)
+        return AnomalyScore(float(below) / len(self.reference), unseen)
 
 
 def clipped(weights: Integers, total: int) -> NDArray[np.int64]:

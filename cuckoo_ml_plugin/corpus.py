@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from cuckoo_ml_plugin.behaviour import KINDS
+from cuckoo_ml_plugin.records import seen_at
 from cuckoo_ml_plugin.store import OrderRange, Store
 from cuckoo_ml_plugin.workers import deaf_workers
 
@@ -27,6 +28,7 @@ class Corpus:
 
     Attributes:
         analyses, sha256, labels, stored_at: one for each analysis.
+        seen_at: when each analysis was made, or stored where its host did not say.
         point_of: (N,) the distinct behaviour of each analysis.
         tokens: (n, v) binary, columns in the order of ``hashes``.
         hashes: (v,) 64-bit hashes of the tokens, ascending.
@@ -39,6 +41,7 @@ class Corpus:
     sha256: list[str | None]
     labels: list[str | None]
     stored_at: list[str]
+    seen_at: list[str]
     point_of: NDArray[np.int64]
     tokens: csr_matrix
     hashes: NDArray[np.uint64]
@@ -61,6 +64,7 @@ class Corpus:
             sha256=[self.sha256[row] for row in rows],
             labels=[self.labels[row] for row in rows],
             stored_at=[self.stored_at[row] for row in rows],
+            seen_at=[self.seen_at[row] for row in rows],
             point_of=point_of.astype(np.int64),
             tokens=self.tokens[points],
             counts=self.counts[rows],
@@ -71,7 +75,7 @@ class Corpus:
 class _Part:
     """One range of the store, as a worker process hands it over."""
 
-    rows: list[tuple[str, str | None, str | None, str, str]] = field(default_factory=list)
+    rows: list[tuple[str, str | None, str | None, str, str, str]] = field(default_factory=list)
     counts: list[dict[str, int | float]] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -105,7 +109,8 @@ def _read(store: Store, part: OrderRange, progress: Progress | None = None, tota
     kind_ids = {kind.encode(): index for index, kind in enumerate(KINDS)}
     behaviours = store.iter_behaviours(part, on_damaged=lambda stored, _: read.damaged.append(stored.analysis))
     for stored, joined, counts in behaviours:
-        read.rows.append((stored.analysis, stored.sha256, stored.label, stored.stored_at, stored.digest))
+        row = stored.analysis, stored.sha256, stored.label, stored.stored_at, seen_at(stored), stored.digest
+        read.rows.append(row)
         read.counts.append(counts)
         if stored.digest not in seen:
             seen.add(stored.digest)
@@ -146,7 +151,8 @@ def _assemble(parts: list[_Part]) -> Corpus:
         sha256=[row[1] for row in rows],
         labels=[row[2] for row in rows],
         stored_at=[row[3] for row in rows],
-        point_of=np.array([point_by_digest[row[4]] for row in rows], np.int64),
+        seen_at=[row[4] for row in rows],
+        point_of=np.array([point_by_digest[row[5]] for row in rows], np.int64),
         tokens=tokens,
         hashes=vocabulary,
         kinds=kinds_of_all[first],

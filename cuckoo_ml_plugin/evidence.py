@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cuckoo_ml_plugin.behaviour import KINDS
 
 MIN_SHARE = 0.25
-"""Behaviour that fewer of a cluster's analyses show does not tie anything to it, and is not kept."""
+"""Behaviour that fewer of a cluster's analyses show does not tie anything to it."""
 MOST_OF_A_KIND = 3
 """Pieces of evidence of one kind, as long as there are others."""
 _LOOKED_AT = 128
@@ -42,9 +42,11 @@ class Frequencies:
     Attributes:
         corpus: (v,) analyses.
         starts: (c + 1,) where each cluster's entries begin.
-        columns, counts: the tokens that at least ``MIN_SHARE`` of a cluster show (ascending in each), and how many do.
-        rare_hashes, rare_counts: tokens that the model does not know, as too few analyses show them (ascending), and
+        columns, counts: the tokens that each cluster shows (ascending in each), and how many of its analyses do.
+        rare_hashes, rare_counts: r tokens that the model does not know, as too few analyses show them (ascending), and
             how many do.
+        rare_pairs, rare_pair_counts: which clusters show those, as number of the token times c and number of the
+            cluster (ascending), and how many of its analyses do.
     """
 
     corpus: NDArray[np.int64]
@@ -53,12 +55,21 @@ class Frequencies:
     counts: NDArray[np.int32]
     rare_hashes: NDArray[np.uint64]
     rare_counts: NDArray[np.int32]
+    rare_pairs: NDArray[np.int64]
+    rare_pair_counts: NDArray[np.int32]
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Frequencies:
         """The frequencies that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
-        found = cls(**{name: arrays[name] for name in cls.__slots__})
-        pairs = ((found.columns, found.counts), (found.rare_hashes, found.rare_counts))
+        # models from before 0.2.0 do not have these
+        every: dict[str, NDArray[Any]] = {"rare_pairs": np.zeros(0, np.int64)}
+        every |= {"rare_pair_counts": np.zeros(0, np.int32), **arrays}
+        found = cls(**{name: every[name] for name in cls.__slots__})
+        pairs = (
+            (found.columns, found.counts),
+            (found.rare_hashes, found.rare_counts),
+            (found.rare_pairs, found.rare_pair_counts),
+        )
         if int(found.starts[-1]) != len(found.columns) or any(len(one) != len(other) for one, other in pairs):
             raise ValueError("The frequencies' arrays do not belong together.")
         return found
@@ -69,20 +80,19 @@ class Frequencies:
 
     def of_rare(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """How many fitted analyses show each of the tokens (t,) that the model does not know."""
-        if not len(self.rare_hashes):
-            return np.zeros(len(hashes), np.int64)
-        places = np.minimum(np.searchsorted(self.rare_hashes, hashes), len(self.rare_hashes) - 1)
-        return np.where(self.rare_hashes[places] == hashes, self.rare_counts[places], 0).astype(np.int64)
+        return _looked_up(self.rare_hashes, self.rare_counts, hashes)
 
     def in_cluster(self, cluster: int, columns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many analyses of a cluster show each of the tokens; 0 for those too few to be kept."""
+        """How many analyses of a cluster show each of the tokens (t,) that the model knows."""
         first, last = int(self.starts[cluster]), int(self.starts[cluster + 1])
-        theirs, counts = self.columns[first:last], self.counts[first:last]
-        found = np.zeros(len(columns), np.int64)
-        if len(theirs):
-            places = np.minimum(np.searchsorted(theirs, columns), len(theirs) - 1)
-            same = theirs[places] == columns
-            found[same] = counts[places[same]]
+        return _looked_up(self.columns[first:last], self.counts[first:last], columns)
+
+    def rare_in_cluster(self, cluster: int, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """How many analyses of a cluster show each of the tokens (t,) that the model does not know."""
+        found = np.zeros(len(hashes), np.int64)
+        numbers = _looked_up(self.rare_hashes, np.arange(1, len(self.rare_hashes) + 1), hashes) - 1
+        pairs = numbers * (len(self.starts) - 1) + cluster
+        found[numbers >= 0] = _looked_up(self.rare_pairs, self.rare_pair_counts, pairs[numbers >= 0])
         return found
 
     def strongest(self, cluster: int, size: int, analyses: int, kinds: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
@@ -91,13 +101,25 @@ class Frequencies:
         columns = self.columns[first:last].astype(np.int64)
         in_corpus = self.corpus[columns] / max(analyses, 1)
         strength = _strength(self.counts[first:last] / max(size, 1), in_corpus, kinds[columns])
+        columns, strength = columns[strength > 0], strength[strength > 0]
         return columns[np.argsort(-strength, kind="stable")[:k]]
 
 
+def _looked_up(keys: NDArray[Any], values: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
+    """The value of each wanted key (t,) in a table sorted by key; 0 where there is none."""
+    if not len(keys):
+        return np.zeros(len(wanted), np.int64)
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[places] == wanted, values[places], 0).astype(np.int64)
+
+
 def _strength(in_cluster: NDArray[Any], in_corpus: NDArray[Any], kinds: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Each token's part in the divergence of the cluster from the corpus (Kullback & Leibler), by readability."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lift = np.where(in_cluster > 0, in_cluster * np.log(in_cluster / np.maximum(in_corpus, 1e-12)), 0.0)
+    """Each token's part in the divergence of the cluster from the corpus (Kullback & Leibler), by readability.
+
+    0 for what fewer than ``MIN_SHARE`` of the cluster show.
+    """
+    many = np.where(in_cluster >= MIN_SHARE, in_cluster, 1.0)
+    lift = np.where(in_cluster >= MIN_SHARE, many * np.log(many / np.maximum(in_corpus, 1e-12)), 0.0)
     return np.asarray(np.maximum(lift, 0.0) * _READABILITY[kinds])
 
 

@@ -44,7 +44,10 @@ _COUNT_REASONS = 6  # the counts furthest from what is usual; more would drown t
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """What is known of one cluster: labels and their counts, most frequent first; ``evidence`` as tokens."""
+    """What is known of one cluster: labels and their counts, most frequent first; ``evidence`` as tokens.
+
+    ``first_seen`` and ``last_seen`` are when its analyses were made, ``first_stored`` is when the first was stored.
+    """
 
     id: str
     name: str
@@ -53,6 +56,7 @@ class ClusterFacts:
     evidence: list[Evidence]
     first_seen: str
     last_seen: str
+    first_stored: str = ""  # in models from before 0.2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,22 +192,25 @@ class Model:
         shown[places] = self.frequencies.corpus[columns]
         strange = np.flatnonzero(shown == 0)
         shown[strange] = self.frequencies.of_rare(hashes[strange])
-        unusual = self._unusual(columns, len(hashes), int(np.count_nonzero(shown)))
-        cluster = self._cluster(placement)
-        reasons = [*self._reasons(placement, unusual, behaviour, label, anomaly), *threat_reasons(threat)]
+        unusual = self._unusual(columns, len(hashes), int(np.count_nonzero(shown)), analysis)
+        similar = self._similar(columns, placement, analysis, max(scoring.similar, 1))
+        most_alike = similar[0]["similarity"] if similar else 0.0
+        reasons = [*self._reasons(placement, unusual, most_alike, behaviour, label, anomaly), *threat_reasons(threat)]
         anomalous = bool(unusual.score >= anomaly.threshold)
         return Finding(
             "scored",
             model=self.brief(),
-            cluster=cluster,
+            cluster=self._cluster(placement),
             anomaly=AnomalyFinding(
                 score=round(float(unusual.score), 4),
                 outlier_score=round(float(placement.outlier_score), 4),
                 anomalous=anomalous,
                 reasons=reasons,
             ),
-            similar=self._similar(columns, placement, analysis, scoring.similar),
-            evidence=self._evidence(behaviour, columns, places, shown, placement.cluster, anomalous, scoring.evidence),
+            similar=similar[: scoring.similar],
+            evidence=self._evidence(
+                behaviour, hashes, columns, places, shown, placement.cluster, anomalous, scoring.evidence
+            ),
             threat_scores=threat,
             counts=behaviour.counts,
         )
@@ -219,7 +226,11 @@ class Model:
         known = vocabulary[columns] == ascending
         return columns[known], places[known]
 
-    def _unusual(self, columns: NDArray[np.int64], tokens: int, seen: int) -> AnomalyScore:
+    def _unusual(self, columns: NDArray[np.int64], tokens: int, seen: int, analysis: str | None) -> AnomalyScore:
+        """The anomaly score; what was fitted itself is scored as if it had not been there.
+
+        A behaviour that one other analysis showed is a repeat of that, and not as new as it was.
+        """
         embedded = self.novelty.embed(columns, tokens)
         neighbours, distances = self.novelty_index.nearest(embedded.vector, NOVELTY_CANDIDATES + 1)
         fitted = None
@@ -228,7 +239,10 @@ class Model:
             if abs(embedded.explained - float(self.detector.explained[fitted])) > _SAME_EXPLAINED:
                 fitted = None
         if fitted is not None and self.detector.multiplicities[fitted] == 1:
-            neighbours = neighbours[1:]  # it was fitted itself, and must not be what it is compared with
+            if analysis is None or any(one.analysis == analysis for one in self.members.of_point(fitted)):
+                neighbours = neighbours[1:]  # it must not be what it is compared with
+            else:
+                fitted = None
         vectors = self.novelty_vectors[neighbours]
         found = self.detector.score(embedded.vector, embedded.explained, seen, tokens, neighbours, vectors)
         return found if fitted is None else replace(found, score=float(self.fitted_scores[fitted]))
@@ -249,6 +263,7 @@ class Model:
         self,
         placement: Placement,
         unusual: AnomalyScore,
+        most_alike: float,
         behaviour: Behaviour,
         label: str | None,
         anomaly: AnomalySettings,
@@ -256,7 +271,7 @@ class Model:
         facts = self.clusters[placement.cluster] if placement.cluster != NOISE else None
         name = f"{facts.name} ({facts.id})" if facts and facts.name != facts.id else facts.id if facts else None
         return [
-            *novelty_reasons(unusual, anomaly.threshold),
+            *novelty_reasons(unusual, most_alike, anomaly.threshold),
             *cluster_reasons(
                 cluster=name,
                 probability=placement.probability,
@@ -297,6 +312,7 @@ class Model:
     def _evidence(
         self,
         behaviour: Behaviour,
+        hashes: NDArray[np.uint64],
         columns: NDArray[np.int64],
         places: NDArray[np.int64],
         shown: NDArray[np.int64],
@@ -317,6 +333,8 @@ class Model:
         if cluster != NOISE and not anomalous:
             return tied
         within = np.zeros(len(behaviour.tokens))
+        if cluster != NOISE:
+            within = self.frequencies.rare_in_cluster(cluster, hashes) / max(self.clusters[cluster].size, 1)
         within[places] = in_cluster
         rare = rarest_evidence(behaviour.tokens, behaviour.kind_ids(), within, in_corpus, k)
         return [*tied, *(piece for piece in rare if piece not in tied)][:k]

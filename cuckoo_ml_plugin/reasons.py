@@ -128,14 +128,23 @@ def label_reasons(label: str | None, cluster: str | None, labels: Mapping[str, i
     return [Reason(kind="label_mismatch", text=text, value=own / total)]
 
 
-def novelty_reasons(anomaly: AnomalyScore, threshold: float) -> list[Reason]:
-    """``novel_behaviour`` when the calibrated score reaches ``threshold``, with what drives it."""
+def novelty_reasons(anomaly: AnomalyScore, most_alike: float, threshold: float) -> list[Reason]:
+    """``novel_behaviour`` when the calibrated score reaches ``threshold``, with what drives it.
+
+    ``most_alike``: the share of known behaviour in common with the fitted analysis that has most, in [0, 1]. It is what
+    the list of similar analyses says; the distances behind the score have no unit that would mean anything to a reader.
+    """
     if anomaly.score < threshold:
         return []
     drivers = []
     if anomaly.unseen >= 0.01:
         drivers.append(f"{_percent(anomaly.unseen)} of its behaviour was never seen before")
-    drivers.append(f"the nearest known analysis lies at a distance of {anomaly.distance:.2f} (0 is the same behaviour)")
+    if most_alike >= 1 and anomaly.unseen == 0:
+        drivers.append("it was seen before, but hardly anything else behaves like it")
+    elif most_alike > 0:
+        drivers.append(f"the most similar known analysis has {_percent(most_alike)} of its known behaviour in common")
+    else:
+        drivers.append("no known analysis has any of its behaviour in common")
     text = f"Behaves more unusually than {_percent(anomaly.score)} of the known analyses: {'; '.join(drivers)}."
     return [Reason(kind="novel_behaviour", text=text, value=anomaly.score)]
 

@@ -70,6 +70,14 @@ def now_text() -> str:
     return utc_text(datetime.now(timezone.utc))
 
 
+def seen_at(stored: StoredAnalysis) -> str:
+    """When an analysis was made (in UTC, where its host wrote no zone), or stored when its host did not say."""
+    try:
+        return utc_text(datetime.fromisoformat(stored.analysed_at)) if stored.analysed_at else stored.stored_at
+    except (ValueError, OverflowError):
+        return stored.stored_at
+
+
 def finite(value: float | None) -> float | None:
     """The number, or None for one that no database and no JSON holds."""
     return None if value is None or not math.isfinite(value) else float(value)

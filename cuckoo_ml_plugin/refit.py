@@ -23,7 +23,7 @@ from cuckoo_ml_plugin.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.clustering_fit import fit_clustering
 from cuckoo_ml_plugin.corpus import Corpus, read_corpus
 from cuckoo_ml_plugin.errors import BusyError, ModelError, NotEnoughError, SettingsError
-from cuckoo_ml_plugin.evidence import MIN_SHARE, Evidence, Frequencies, cluster_evidence
+from cuckoo_ml_plugin.evidence import Evidence, Frequencies, cluster_evidence
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.lineage import Lineage, OldClusters, follow
 from cuckoo_ml_plugin.members import Member, Members
@@ -195,7 +195,7 @@ def left_out_tokens(kinds: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray
 
 
 def _majorities(corpus: Corpus, labels: NDArray[np.int64], clusters: int) -> list[str | None]:
-    """The label of at least half of each cluster's labelled analyses."""
+    """The label of more than half of each cluster's labelled analyses."""
     counts: list[Counter[str]] = [Counter() for _ in range(clusters)]
     for cluster, label in zip(labels.tolist(), corpus.labels, strict=True):
         if cluster != NOISE and label:
@@ -203,7 +203,7 @@ def _majorities(corpus: Corpus, labels: NDArray[np.int64], clusters: int) -> lis
     found: list[str | None] = []
     for count in counts:
         label, most = max(count.items(), key=lambda pair: (pair[1], pair[0]), default=(None, 0))
-        found.append(label if label is not None and most * 2 >= sum(count.values()) else None)
+        found.append(label if label is not None and most * 2 > sum(count.values()) else None)
     return found
 
 
@@ -222,23 +222,25 @@ def _frequencies(corpus: Corpus, embedding: Embedding, known: csr_matrix, cluste
     multiplicities = corpus.multiplicities
     every = np.asarray(corpus.tokens.T @ multiplicities.astype(np.float64)).ravel().astype(np.int64)
     in_vocabulary = np.isin(corpus.hashes, embedding.hashes, assume_unique=True)
-    starts, columns, counts = [0], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
-    order = np.argsort(clustering.labels, kind="stable")
-    bounds = np.searchsorted(clustering.labels[order], np.arange(clustering.clusters + 1))
-    for cluster in range(clustering.clusters):
-        points = order[bounds[cluster] : bounds[cluster + 1]]
-        shown = np.asarray(known[points].T @ multiplicities[points].astype(np.float64)).ravel()
-        kept = np.flatnonzero(shown >= MIN_SHARE * max(int(multiplicities[points].sum()), 1))
-        columns.append(kept.astype(np.int32))
-        counts.append(shown[kept].astype(np.int32))
-        starts.append(starts[-1] + len(kept))
+    members = np.flatnonzero(clustering.labels != NOISE)
+    analyses = csr_matrix(  # (c, n): the analyses of each cluster that show each behaviour
+        (multiplicities[members].astype(np.float64), (clustering.labels[members], members)),
+        shape=(clustering.clusters, len(multiplicities)),
+    )
+    shown = (analyses @ known).tocsr()
+    shown.sort_indices()
+    rare = (analyses @ corpus.tokens[:, np.flatnonzero(~in_vocabulary)]).tocoo()
+    pairs = rare.col.astype(np.int64) * clustering.clusters + rare.row
+    order = np.argsort(pairs)
     return Frequencies(
         corpus=every[in_vocabulary],
-        starts=np.array(starts, np.int64),
-        columns=np.concatenate(columns),
-        counts=np.concatenate(counts),
+        starts=shown.indptr.astype(np.int64),
+        columns=shown.indices.astype(np.int32),
+        counts=shown.data.astype(np.int32),
         rare_hashes=corpus.hashes[~in_vocabulary],
         rare_counts=every[~in_vocabulary].astype(np.int32),
+        rare_pairs=pairs[order],
+        rare_pair_counts=rare.data[order].astype(np.int32),
     )
 
 
@@ -251,7 +253,7 @@ def _cluster_facts(
     for cluster, (cluster_id, name) in enumerate(zip(lineage.ids, lineage.names, strict=True)):
         members = order[bounds[cluster] : bounds[cluster + 1]]
         counts = Counter(label for i in members if (label := corpus.labels[i]))
-        seen = sorted(corpus.stored_at[i] for i in members)
+        seen = sorted(corpus.seen_at[i] for i in members)
         facts.append(
             ClusterFacts(
                 id=cluster_id,
@@ -261,6 +263,7 @@ def _cluster_facts(
                 evidence=_cluster_words(corpus, model, cluster, members, store) if store else [],
                 first_seen=seen[0] if seen else "",
                 last_seen=seen[-1] if seen else "",
+                first_stored=min((corpus.stored_at[i] for i in members), default=""),
             )
         )
     return facts

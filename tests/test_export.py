@@ -129,6 +129,7 @@ def test_a_cluster_leaves_as_misp_event_and_stix_bundle(demo: DemoHome, tmp_path
     detected = {(one.type, one.value) for one in event.attributes if one.to_ids}
     assert ("domain", "thaw.glacierlock.test") in detected
     assert all("%" not in value and "<" not in value for _, value in detected)
+    assert not [value for kind, value in detected if kind == "filename"], "a name alone is no alarm"
     bundle = stix2.parse(stix.read_text(encoding="utf-8"))
     by_type: dict[str, list[Any]] = {}
     for one in bundle.objects:
@@ -139,6 +140,8 @@ def test_a_cluster_leaves_as_misp_event_and_stix_bundle(demo: DemoHome, tmp_path
     assert set(family.sample_refs) == {one.id for one in by_type["file"]}
     patterns = [one.pattern for one in by_type["indicator"]]
     assert "[domain-name:value = 'thaw.glacierlock.test']" in patterns
+    assert not any("file:name" in pattern for pattern in patterns)
+    assert "for an analyst to say" in family.description
     assert len(patterns) == len(set(patterns))
     assert {one.source_ref for one in by_type["relationship"]} == {one.id for one in by_type["indicator"]}
     assert all(stix2.TLP_GREEN.id in one.object_marking_refs for one in by_type["indicator"])

@@ -2,7 +2,8 @@
 
 A *trait* is a piece of the cluster's evidence. It is an *indicator*, something to look for elsewhere, only when at
 least half of the cluster shows it, at most one in twenty of the other analyses does, and it is written as a machine
-would meet it: normalisation left no placeholder in it, and an address is a public one.
+would meet it: normalisation left no placeholder in it, and an address is a public one. The name of a file without its
+folder is told but never marked for detection: a corpus of samples cannot say how common ``readme.txt`` is elsewhere.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _PLACEHOLDER = re.compile(r"<(?:guid|hex|n|rand|sid|suffix|word)>|%[a-z()0-9]+%"
 _HIVES = {
     "hkcu": "HKEY_CURRENT_USER", "hklm": "HKEY_LOCAL_MACHINE", "hkcr": "HKEY_CLASSES_ROOT", "hku": "HKEY_USERS",
 }  # fmt: skip
+_NO_VERDICT = "They behave alike: whether they are malicious, and one family, is for an analyst to say."
 _PATHS = frozenset(("file_written", "file_created", "file_copied", "dropped_name"))
 _AS_THEY_ARE = frozenset(("mutex", "service_created", "imphash", "user_agent", "domain"))
 
@@ -59,6 +61,11 @@ class Trait:
     indicator: str | None
 
     @property
+    def detect(self) -> bool:
+        """Whether it may raise an alarm where it is met."""
+        return self.indicator is not None and self.kind not in _PATHS
+
+    @property
     def says(self) -> str:
         """How common it is, for a reader."""
         return f"in {self.in_cluster:.0%} of the cluster, in {self.elsewhere:.1%} of the other analyses"
@@ -87,7 +94,7 @@ class Intelligence:
 
     def uuid(self, *parts: str) -> str:
         """The same for the same thing in every export of this cluster: what is exported again is brought up to date."""
-        return str(uuid.uuid5(_NAMESPACE, "\n".join([self.facts.id, self.facts.first_seen, *parts])))
+        return str(uuid.uuid5(_NAMESPACE, "\n".join([self.facts.id, self.facts.first_stored, *parts])))
 
     @property
     def title(self) -> str:
@@ -99,7 +106,7 @@ class Intelligence:
         """A paragraph: labels, days, and what was left out."""
         labels = ", ".join(f"{label} ({count:,})" for label, count in list(self.facts.labels.items())[:10]) or "none"
         first, last = self.facts.first_seen[:10], self.facts.last_seen[:10]
-        text = f"{self.title}, stored from {first} to {last}. Family labels: {labels}."
+        text = f"{self.title}, analysed from {first} to {last}. Family labels: {labels}. {_NO_VERDICT}"
         if self.files > len(self.samples):
             text += f" The surest {len(self.samples):,} of its {self.files:,} files are named."
         return f"{text} Found by cuckoo-ml-plugin, model {self.model} of {self.fitted_at}."

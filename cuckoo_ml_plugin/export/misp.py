@@ -1,7 +1,7 @@
 """A cluster as a MISP event, made and checked by PyMISP: files as objects, behaviour as attributes.
 
-Only indicators are marked for detection (``to_ids``); the event is not published and its distribution is "your
-organisation only": who shares it decides that.
+Only what may raise an alarm is marked for detection (``to_ids``). The event is not published and its distribution is
+"your organisation only": who shares it decides that.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _add_trait(event: Any, known: Intelligence, trait: Trait) -> None:
     kind = _TYPES.get(trait.kind) if trait.indicator else None
     value = trait.indicator if kind and trait.indicator else f"{trait.kind}: {trait.value}"
     comment = f"{trait.kind} {trait.says}"
-    _attribute(event, known, kind or "text", value, comment, to_ids=kind is not None)
+    _attribute(event, known, kind or "text", value, comment, to_ids=trait.detect)
 
 
 def _attribute(

@@ -1,7 +1,7 @@
 """A cluster as a STIX 2.1 bundle, made and checked by OASIS's own library.
 
-The cluster is a malware family whose samples are files; each indicator is a pattern that indicates it; the rest of what
-its analyses have in common is a note.
+The cluster is what STIX calls a malware family, of a type that is not known; its samples are files; each indicator is a
+pattern of anomalous activity that indicates it; the rest of what its analyses have in common is a note.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ _PATTERNS = {
     "user_agent": "network-traffic:extensions.'http-request-ext'.request_header.'User-Agent'",
     "imphash": "file:extensions.'windows-pebinary-ext'.imphash",
     "service_created": "process:extensions.'windows-service-ext'.service_name",
-    "file_written": "file:name", "file_created": "file:name", "file_copied": "file:name", "dropped_name": "file:name",
 }  # fmt: skip
 _MARKINGS = {"clear": "TLP_WHITE", "green": "TLP_GREEN", "amber": "TLP_AMBER", "red": "TLP_RED"}
 
@@ -36,7 +35,8 @@ def stix_bundle(known: Intelligence) -> str:
     common = {"created": since, "modified": changed, "created_by_ref": author, "object_marking_refs": [marking]}
     files = [_file(stix, sample.sha256, sample.name, marking) for sample in known.samples]
     family = stix.Malware(
-        id=f"malware--{known.uuid('malware')}", is_family=True, name=known.facts.name, description=known.summary,
+        id=f"malware--{known.uuid('malware')}", is_family=True, malware_types=["unknown"], name=known.facts.name,
+        description=known.summary,
         first_seen=since, last_seen=max(since, known.facts.last_seen),
         **({"sample_refs": files} if files else {}), **common,
     )  # fmt: skip
@@ -64,7 +64,7 @@ def _indicator(
     indicator = stix.Indicator(
         id=f"indicator--{known.uuid('indicator', pattern)}", name=f"{trait.kind}: {trait.value}",
         description=f"{trait.kind} {trait.says}; letter case as normalised.", pattern=pattern, pattern_type="stix",
-        indicator_types=["malicious-activity"], valid_from=common["created"], **common,
+        indicator_types=["anomalous-activity"], valid_from=common["created"], **common,
     )  # fmt: skip
     relation = stix.Relationship(
         id=f"relationship--{known.uuid('indicates', pattern)}", relationship_type="indicates",
@@ -74,7 +74,7 @@ def _indicator(
 
 
 def _pattern(stix: Any, trait: Trait) -> str | None:
-    if trait.indicator is None:
+    if trait.indicator is None or not trait.detect:
         return None
     path = _PATTERNS.get(trait.kind)
     if trait.kind == "host":
