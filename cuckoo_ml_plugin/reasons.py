@@ -142,9 +142,10 @@ def novelty_reasons(anomaly: AnomalyScore, most_alike: float, threshold: float) 
     if most_alike >= 1 and anomaly.unseen == 0:
         drivers.append("it was seen before, but hardly anything else behaves like it")
     elif most_alike > 0:
-        drivers.append(f"the most similar known analysis has {_percent(most_alike)} of its known behaviour in common")
+        common = f"{_percent(most_alike)} of its known behaviour in common"
+        drivers.append(f"the most similar analysis in the model has {common}")
     else:
-        drivers.append("no known analysis has any of its behaviour in common")
+        drivers.append("no analysis in the model has any of its behaviour in common")
     text = f"Behaves more unusually than {_percent(anomaly.score)} of the known analyses: {'; '.join(drivers)}."
     return [Reason(kind="novel_behaviour", text=text, value=anomaly.score)]
 

@@ -151,7 +151,7 @@ def test_the_seeds_four_reasons_and_ours() -> None:
     (novel,) = novelty_reasons(AnomalyScore(0.9799, 0.25), 0.4, 0.95)
     assert novel["text"].startswith("Behaves more unusually than 97.9 %")
     assert "25 % of its behaviour was never seen" in novel["text"]
-    assert "the most similar known analysis has 40 % of its known behaviour in common" in novel["text"]
-    assert "no known analysis" in novelty_reasons(AnomalyScore(0.98, 0.9), 0.0, 0.95)[0]["text"]
+    assert "the most similar analysis in the model has 40 % of its known behaviour in common" in novel["text"]
+    assert "no analysis in the model" in novelty_reasons(AnomalyScore(0.98, 0.9), 0.0, 0.95)[0]["text"]
     assert "was seen before" in novelty_reasons(AnomalyScore(0.98, 0.0), 1.0, 0.95)[0]["text"]
     assert novelty_reasons(AnomalyScore(0.94, 0.25), 0.4, 0.95) == []

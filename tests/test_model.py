@@ -72,7 +72,7 @@ def test_what_a_reason_says_of_the_most_similar_analysis_is_what_the_list_says(d
         texts = [one["text"] for one in finding.anomaly["reasons"] if one["kind"] == "novel_behaviour"]
         for text in texts:
             share = int(finding.similar[0]["similarity"] * 1000 + 1e-9) / 10 if finding.similar else 0
-            assert f"has {share:g} % of its known" in text or (share == 0 and "no known analysis" in text), text
+            assert f"has {share:g} % of its known" in text or (share == 0 and "no analysis in the model" in text), text
             told += 1
     assert told
 
