@@ -74,7 +74,7 @@ class Engine:
         if self.model() is None:
             return self._no_model(behaviour)
         finding = self.score_without_store(behaviour, analysis, label)
-        if finding.status == "scored":
+        if finding.status == "scored" and self._has_store:
             finding.similar = self._with_unfitted_repeats(finding.similar, behaviour, analysis)
         return finding
 
@@ -104,12 +104,19 @@ class Engine:
         scores = self.store.threat_scores_of([analysis]).get(analysis, [])
         return self.score(Behaviour(tokens, counts, scores), analysis, stored.label)
 
+    @property
+    def _has_store(self) -> bool:
+        return self._store is not None or bool(self.settings.store.url) or self.home.store_file.exists()
+
     def _analyst_label(self, analysis: str) -> Iterable[Label]:
+        if not self._has_store:
+            return []  # and none is made by asking
         labels = self.store.labels_of([analysis]).get(analysis, {})
         return [Label(family, source) for source, family in labels.items() if source == "analyst"]
 
     def _no_model(self, behaviour: Behaviour) -> Finding:
-        stored, needed = self.store.count(with_behaviour=True), self.settings.refit.min_analyses
+        stored = self.store.count(with_behaviour=True) if self._has_store else 0
+        needed = self.settings.refit.min_analyses
         message = f"There is no model yet: {stored:,} analyses with behaviour are stored, {needed:,} are needed for one"
         return Finding(
             "no_model",

@@ -30,6 +30,17 @@ class Home:
     def models(self) -> Path:
         return self.path / "models"
 
+    @property
+    def exists(self) -> bool:
+        """Whether anything of a home lies there."""
+        return any(one.exists() for one in (self.settings_file, self.store_file, self.models))
+
+    def require(self) -> Home:
+        """This home, for what only asks: a mistyped path must not become one. Raises CuckooMLError without one."""
+        if not self.exists:
+            raise CuckooMLError(f"{self.path}: there is no home; check --home, or run cuckoo-ml import first.")
+        return self
+
     def create(self) -> Home:
         """Make the folder, and the documented settings in it where there are none yet.
 

@@ -17,6 +17,8 @@ import pytest
 from command import cuckoo_ml
 from conftest import DemoHome
 
+from cuckoo_ml_plugin.cli.show import score_text
+
 SCHEMA = json.loads((files("cuckoo_ml_plugin") / "section.schema.json").read_text(encoding="utf-8"))
 
 
@@ -186,6 +188,60 @@ def test_mistakes_are_told_in_a_sentence(demo: DemoHome, arguments: tuple[str, .
     assert done.code == code
     assert said in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_mistyped_home_is_told_and_not_made(new_report: Path, tmp_path: Path) -> None:
+    typo = tmp_path / "typo"
+    asked: tuple[tuple[str, ...], ...] = (
+        ("refit",), ("refit", "--if-needed"), ("similar", "1"), ("clusters",), ("anomalies",), ("models", "list"),
+        ("models", "prune"), ("assess",), ("export", "out"), ("atlas",), ("refresh",), ("threat-scores", "--by", "tag"),
+    )  # fmt: skip
+    for arguments in asked:
+        done = cuckoo_ml(typo, *arguments)
+        assert (done.code, done.err.count("\n")) == (1, 1), (arguments, done.err)
+        assert f"{typo}: there is no home" in done.err
+    scored = cuckoo_ml(typo, "score", new_report, "--json")
+    assert (scored.code, scored.json[0]["status"]) == (0, "no_model")
+    assert f"{typo}: there is no home" in scored.err
+    lost = cuckoo_ml(typo, "import", tmp_path / "nowhere.json", "--json")
+    assert (lost.code, lost.json["unreadable"][0]["reason"]) == (1, "there is no such file")
+    assert not typo.exists()
+    assert "is a file; --home names a folder" in cuckoo_ml(new_report, "score", new_report).err
+
+
+def test_a_folder_without_reports_is_told(demo: DemoHome, tmp_path: Path) -> None:
+    done = cuckoo_ml(demo.home, "score", tmp_path)
+    assert done.code == 1
+    assert f"{tmp_path}: there is no report file" in done.err
+    assert "No report file" in cuckoo_ml(tmp_path / "home", "import", tmp_path).out
+
+
+def test_a_list_that_is_cut_says_of_how_many(demo: DemoHome) -> None:
+    every = cuckoo_ml(demo.home, "anomalies", "--limit", "500", "--json").json
+    assert len(every) > 2
+    assert f"2 of {len(every)} anomalies" in cuckoo_ml(demo.home, "anomalies", "--limit", "2").out
+    assert f"\n{len(every)} anomalies" in f"\n{cuckoo_ml(demo.home, 'anomalies', '--limit', '500').out}"
+    cluster = max(cuckoo_ml(demo.home, "clusters", "--json").json, key=lambda one: one["stored"])
+    assert f"3 of {cluster['stored']} members" in cuckoo_ml(demo.home, "clusters", cluster["id"], "--limit", "3").out
+
+
+def test_ids_are_never_broken_and_scores_never_rounded_up(demo: DemoHome, tmp_path: Path) -> None:
+    names = [f"{number:064x}" for number in range(4)]
+    for name in names:
+        shutil.copy(demo.corpus.new[0].path, tmp_path / f"{name}.json")
+    told = cuckoo_ml(demo.home, "score", *(tmp_path / f"{name}.json" for name in names)).out
+    assert all(name in told for name in names)
+    models = cuckoo_ml(demo.home, "models", "list", "--json").json
+    assert models[0]["id"] in cuckoo_ml(demo.home, "models", "list").out
+    shown = {0.9469: "0.946", 0.95: "0.950", 0.9999: "0.999", 1.0: "1.000", None: ""}
+    assert {value: score_text(value) for value in shown} == shown
+
+
+def test_tlp_goes_with_a_cluster(demo: DemoHome, tmp_path: Path) -> None:
+    done = cuckoo_ml(demo.home, "export", tmp_path / "out", "--tlp", "red")
+    assert done.code == 2
+    assert "--cluster" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_debug_shows_where_an_error_comes_from(demo: DemoHome, tmp_path: Path) -> None:

@@ -154,6 +154,26 @@ def test_ctrl_c_ends_an_import_with_a_word_and_without_a_traceback(corpus: DemoC
     assert 0 < len(stored_ids(tmp_path / "home")) < 12 * len(corpus.fitted)
 
 
+@pytest.mark.parametrize("after", [0.05, 0.15, 0.3, 0.6])
+def test_ctrl_c_while_python_still_imports_gives_no_traceback(fitted: Path, after: float) -> None:
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from cuckoo_ml_plugin.cli import main; print('begins', flush=True); main()"
+    )
+    command = [sys.executable, "-c", program, "--home", str(fitted), "refit"]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begins\n"
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Interrupted" in errors
+    assert "Traceback" not in errors
+
+
 def first_ids(home: Path) -> int:
     """How many analyses are stored, asked without getting in the way."""
     try:

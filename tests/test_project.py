@@ -14,7 +14,7 @@ import click
 import pytest
 
 import cuckoo_ml_plugin
-from cuckoo_ml_plugin.cli.main import cli
+from cuckoo_ml_plugin.cli.program import cli
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])

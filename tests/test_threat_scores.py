@@ -21,6 +21,7 @@ from cuckoo_ml_plugin.behaviour import Behaviour, extract
 from cuckoo_ml_plugin.demo import DemoCorpus
 from cuckoo_ml_plugin.demo.corpus import Analysis
 from cuckoo_ml_plugin.errors import ModelError
+from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 from cuckoo_ml_plugin.model import Model
 from cuckoo_ml_plugin.packing import pack
@@ -478,6 +479,9 @@ def test_the_whole_study_of_a_grouping(demo: DemoHome, tmp_path: Path) -> None:
 
 
 def test_a_grouping_of_nothing_is_an_error_and_so_are_two_questions(tmp_path: Path) -> None:
+    assert "there is no home" in cuckoo_ml(tmp_path / "typo", "threat-scores", "--by", "machine").err
+    assert not (tmp_path / "typo").exists()
+    Home(tmp_path).create()
     done = cuckoo_ml(tmp_path, "threat-scores", "--by", "machine")
     assert done.code == 1
     assert "no analysis has threat scores" in done.err

@@ -10,7 +10,8 @@ import click
 
 from cuckoo_ml_plugin import answers
 from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary
-from cuckoo_ml_plugin.cli.show import answer_json, errors, progress_bar, safe, share, short, table
+from cuckoo_ml_plugin.cli.pass_home import pass_existing_home
+from cuckoo_ml_plugin.cli.show import answer_json, errors, progress_bar, safe, score_text, share, short, table
 from cuckoo_ml_plugin.cli.show import answers as out
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
@@ -19,6 +20,7 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model import Model
 from cuckoo_ml_plugin.writeback import write_section
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _IN_DETAIL = 3  # more findings than this are shown as one table
 
 
@@ -32,7 +34,12 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
     from cuckoo_ml_plugin.report_files import find_reports
 
     engine = Engine(home)
+    if not home.exists:
+        warning = f"{home.path}: there is no home, so nothing to compare with; check --home."
+        errors.print(safe(warning, 600), style="yellow", soft_wrap=True)
     files = find_reports(reports)
+    if not files:
+        raise CuckooMLError(f"{reports[0]}: there is no report file; *.json or *.json.gz, in folders of any depth.")
     found: list[tuple[str, str, Finding]] = []
     failed = 0
     with progress_bar("Scoring") as tell:
@@ -63,7 +70,7 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
 @click.command()
 @click.argument("analysis")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@click.pass_obj
+@pass_existing_home
 def similar(home: Home, analysis: str, as_json: bool) -> None:
     """Past analyses that behaved like ANALYSIS (the id of a stored one, or a report file)."""
     engine = Engine(home)
@@ -88,7 +95,7 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
 @click.argument("cluster", required=False, metavar="[ID]")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Members that are listed.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@click.pass_obj
+@pass_existing_home
 def clusters(home: Home, cluster: str | None, limit: int, as_json: bool) -> None:
     """All clusters, or one of them (by id or name) with its labels, evidence and members."""
     engine = Engine(home)
@@ -148,11 +155,16 @@ def _show_cluster(detail: dict[str, Any]) -> None:
     ]
     out.print(table("What ties it together", ["kind", "value", "in cluster", "in corpus"], rows, numbers=[2, 3]))
     rows = [
-        (one["analysis"], one["target"], one["label"], share(one["probability"]), share(one["anomaly_score"]))
+        (one["analysis"], one["target"], one["label"], share(one["probability"]), score_text(one["anomaly_score"]))
         for one in detail["members"]
     ]
     columns = ["analysis", "target", "label", "probability", "anomaly"]
-    out.print(table(f"Its {len(rows)} surest members", columns, rows, numbers=[3, 4]))
+    out.print(table(_of(len(rows), detail["stored"], "members, the surest first"), columns, rows, numbers=[3, 4]))
+
+
+def _of(shown: int, there: int, what: str) -> str:
+    """``2 of 15 anomalies`` where the list was cut."""
+    return f"{shown:,} of {there:,} {what}" if shown < there else f"{shown:,} {what}"
 
 
 @click.command()
@@ -160,7 +172,7 @@ def _show_cluster(detail: dict[str, Any]) -> None:
 @click.option("--order", type=click.Choice(["score", "date"]), default="score", show_default=True)
 @click.option("--days", type=click.FloatRange(min=0), default=None, help="Only those stored in the last days.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@click.pass_obj
+@pass_existing_home
 def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: bool) -> None:
     """The analyses that are unlike what is known, most unusual or latest first, with reasons."""
     engine = Engine(home)
@@ -175,10 +187,11 @@ def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: b
             one["analysis"],
             one["label"],
             one["cluster"],
-            share(one["score"]),
+            score_text(one["score"]),
             safe(" ".join(reason["text"] for reason in one["reasons"][:2]), 300),
         )
         for one in found
     ]
     columns = ["analysis", "label", "cluster", "score", "why"]
-    out.print(table(f"{len(rows)} anomalies", columns, rows, numbers=[3]))
+    number, _ = engine.store.anomalous_since(since or _LONG_AGO)
+    out.print(table(_of(len(rows), number, "anomalies"), columns, rows, numbers=[3]))

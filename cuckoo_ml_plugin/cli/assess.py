@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cuckoo_ml_plugin.cli.pass_home import pass_existing_home
 from cuckoo_ml_plugin.cli.show import answer_json, answers, progress_bar, safe, share, table
 from cuckoo_ml_plugin.cli.sweep_view import show_sweep, sweep_json
 from cuckoo_ml_plugin.engine import Engine
@@ -49,7 +50,7 @@ _SAYS = {
               help="Sweep: what clusters less than this share cannot be best.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Sweep: processes (default: one a core).")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@click.pass_obj
+@pass_existing_home
 def assess(home: Home, /, resamples: int, sweeping: bool, as_json: bool, least_clustered: float, jobs: int | None,
            **turned: tuple[Any, ...]) -> None:  # fmt: skip
     """How good the clustering is: against labels, as far as there are any, and without them."""

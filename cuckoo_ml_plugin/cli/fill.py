@@ -26,11 +26,14 @@ def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int 
 
     What is stored already and unchanged is skipped, so that an interrupted import goes on where it was.
     """
-    from cuckoo_ml_plugin.intake import import_reports
+    from cuckoo_ml_plugin.intake import ImportResult, find_reports, import_reports
 
     engine = Engine(home)
-    with progress_bar("Importing") as tell:
-        result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=tell)
+    if home.exists or any(path.exists() for path in paths):
+        with progress_bar("Importing") as tell:
+            result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=tell)
+    else:  # all mistyped: no reason to make a home
+        result = ImportResult(unreadable=[(one.path, one.problem or "") for one in find_reports(paths)])
     nothing = not result.read and not result.skipped
     if as_json:
         answer_json(
@@ -62,6 +65,8 @@ def _show_import(result: ImportResult, labels: Path | None) -> None:
     ]
     if labels:
         rows.append(("labelled", result.labelled))
+    if not result.found and not result.unreadable:
+        answers.print("No report file was found there: *.json or *.json.gz, in folders of any depth.")
     answers.print(table("Import", ["", "analyses"], [(name, f"{number:,}") for name, number in rows], numbers=[1]))
     for path, reason in result.unreadable:
         answers.print(safe(f"unreadable: {reason if path in reason else f'{path}: {reason}'}", 600), soft_wrap=True)

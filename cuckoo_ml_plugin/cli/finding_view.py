@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from cuckoo_ml_plugin.cli.show import answers, safe, share, short, table
+from cuckoo_ml_plugin.cli.show import answers, safe, score_text, share, short, table
 from cuckoo_ml_plugin.finding import Finding
 
 
@@ -27,8 +27,9 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
         ]
         answers.print(table("Similar", ["analysis", "similarity", "cluster", "label", "SHA-256"], rows, numbers=[1]))
     if finding.evidence:
+        inside = finding.cluster is not None
         evidence = [
-            (one["kind"], one["value"], f"{one['in_cluster']:.0%}", f"{one['in_corpus']:.1%}")
+            (one["kind"], one["value"], f"{one['in_cluster']:.0%}" if inside else "", f"{one['in_corpus']:.1%}")
             for one in finding.evidence
         ]
         answers.print(table("Evidence", ["kind", "value", "in cluster", "in corpus"], evidence, numbers=[2, 3]))
@@ -45,7 +46,7 @@ def _show_threat_scores(finding: Finding) -> None:
             one["provider"],
             share(one["score"]),
             share(one["prediction"]),
-            share(one["threshold"]),
+            "any" if one["threshold"] == 1 else share(one["threshold"]),
             one["highest"][0]["indicator"] if one["highest"] else "",
         )
         for one in threat["providers"]
@@ -65,7 +66,7 @@ def _verdict(finding: Finding) -> Text:
     if anomaly:
         style = "red" if anomaly["anomalous"] else "green"
         verdict = "anomalous" if anomaly["anomalous"] else "not anomalous"
-        text.append(f"; anomaly score {anomaly['score']:.2f}, {verdict}", style=style)
+        text.append(f"; anomaly score {score_text(anomaly['score'])}, {verdict}", style=style)
     return text
 
 
@@ -81,7 +82,7 @@ def show_summary(findings: Sequence[tuple[str, Finding]]) -> None:
                 finding.status,
                 f"{cluster['id']} {cluster['name']}" if cluster else "",
                 share(cluster["probability"]) if cluster else "",
-                share(anomaly["score"]) if anomaly else "",
+                score_text(anomaly["score"]) if anomaly else "",
                 "yes" if anomaly and anomaly["anomalous"] else "",
                 f"{nearest['analysis']} ({nearest['similarity']:.2f})" if nearest else "",
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cuckoo_ml_plugin.cli.pass_home import pass_existing_home
 from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, safe, table
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.home import Home
@@ -16,7 +17,7 @@ from cuckoo_ml_plugin.model_files import prune as prune_models
 @click.command()
 @click.option("--if-needed", is_flag=True, help="Only when enough is new, or drifted; says why or why not.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@click.pass_obj
+@pass_existing_home
 def refit(home: Home, if_needed: bool, as_json: bool) -> None:
     """Fit a model on everything stored and put it in force; clusters that survive keep their id and name."""
     from cuckoo_ml_plugin.need import need_for_refit
@@ -81,7 +82,7 @@ def models() -> None:
 
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@click.pass_obj
+@pass_existing_home
 def list_(home: Home, as_json: bool) -> None:
     """All models, the one in force marked."""
     current = current_id(home.models)
@@ -116,7 +117,7 @@ def list_(home: Home, as_json: bool) -> None:
 
 @models.command()
 @click.argument("model", required=False)
-@click.pass_obj
+@pass_existing_home
 def rollback(home: Home, model: str | None) -> None:
     """Put MODEL in force again; without it, the one before the one in force."""
     from cuckoo_ml_plugin.refit import rollback as roll_back
@@ -138,9 +139,9 @@ def rollback(home: Home, model: str | None) -> None:
 
 @models.command()
 @click.option("--keep", type=click.IntRange(min=1), default=None, help="How many (default: [refit] keep_models).")
-@click.pass_obj
+@pass_existing_home
 def prune(home: Home, keep: int | None) -> None:
-    """Remove all but the newest models; never the one in force."""
+    """Remove all models but the one in force and the newest of the others."""
     gone = prune_models(home.models, keep or home.settings().refit.keep_models)
     answers.print(
         safe(f"Removed {len(gone)}: {', '.join(gone)}" if gone else "Nothing to remove.", 2000), soft_wrap=True

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cuckoo_ml_plugin.cli.pass_home import pass_existing_home
 from cuckoo_ml_plugin.cli.show import answer_json, answers, progress_bar, safe
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.home import Home
@@ -15,7 +16,7 @@ from cuckoo_ml_plugin.home import Home
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--format", "formats", type=click.Choice(["png", "svg"]), multiple=True, help="Default: both.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON: the files that were written.")
-@click.pass_obj
+@pass_existing_home
 def plots(home: Home, folder: Path, formats: tuple[str, ...], as_json: bool) -> None:
     """Draw the clusters' labels, the map, the condensed tree, abnormal counts, distributions and growth into DIR."""
     from cuckoo_ml_plugin.atlas.landscape import landscape
@@ -37,7 +38,7 @@ def plots(home: Home, folder: Path, formats: tuple[str, ...], as_json: bool) -> 
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path), default=Path("atlas.html"))
-@click.pass_obj
+@pass_existing_home
 def atlas(home: Home, file: Path) -> None:
     """Write FILE (atlas.html): one page, which needs nothing else, with a map of the whole corpus to explore."""
     from cuckoo_ml_plugin.atlas.build import write_atlas

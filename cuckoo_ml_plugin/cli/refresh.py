@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cuckoo_ml_plugin.cli.pass_home import pass_existing_home
 from cuckoo_ml_plugin.cli.show import answer_json, answers, progress_bar, safe, table
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.home import Home
@@ -20,7 +21,7 @@ from cuckoo_ml_plugin.home import Home
 )
 @click.option("--mongodb", metavar="URL", help="Write into the host's MongoDB, mongodb://127.0.0.1:27017/cuckoo.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-@click.pass_obj
+@pass_existing_home
 def refresh(home: Home, reports: bool, analyses: Path | None, mongodb: str | None, as_json: bool) -> None:
     """Bring findings of past analyses up to date with the model in force; may be stopped and repeated."""
     from cuckoo_ml_plugin.refresh import MongoReports

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
@@ -13,8 +16,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-answers = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+_PIPED_WIDTH = 160  # of a table that goes to a file or a program: 80 would break most lines
+_IDS = frozenset(("analysis", "model"))  # columns whose values are copied: never broken
+_LONGEST_ID = 80
+
+
+def _console(stream: TextIO, **options: Any) -> Console:
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
+    return Console(highlight=False, width=width, **options)
+
+
+answers = _console(sys.stdout)
+errors = _console(sys.stderr, stderr=True)
 
 
 def safe(value: object, limit: int = 120) -> Text:
@@ -28,7 +41,13 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     """A table whose cells are made safe; ``numbers`` are the columns to align right."""
     made = Table(title=safe(title), title_justify="left", title_style="bold", header_style="bold", expand=False)
     for position, name in enumerate(columns):
-        made.add_column(name, justify="right" if position in numbers else "left", overflow="fold")
+        longest = max((len(str(row[position])) for row in rows), default=0) if name in _IDS else 0
+        made.add_column(
+            name,
+            justify="right" if position in numbers else "left",
+            overflow="fold",
+            min_width=min(longest, _LONGEST_ID) or None,
+        )
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else safe("" if cell is None else cell) for cell in row))
     return made
@@ -42,6 +61,11 @@ def answer_json(value: Any) -> None:
 def share(value: float | None) -> str:
     """A share as an analyst reads it."""
     return "" if value is None else f"{value:.2f}"
+
+
+def score_text(value: float | None) -> str:
+    """An anomaly score, cut and not rounded: what is shown reaches a threshold only when the score does."""
+    return "" if value is None else f"{math.floor(value * 1000 + 1e-9) / 1000:.3f}"
 
 
 def short(sha256: str | None) -> str:

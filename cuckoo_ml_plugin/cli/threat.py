@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, safe, share, table
+from cuckoo_ml_plugin.desk import desk_package
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.threat.table import ReadingOptions
 
@@ -85,7 +86,9 @@ def _stored(
     from cuckoo_ml_plugin.threat.groups import group_scores, groups_json
     from cuckoo_ml_plugin.threat.study import study_table
 
-    groups = group_scores(Engine(home).store, by)
+    if output:
+        desk_package("matplotlib", "Plots")  # said before anything is computed
+    groups = group_scores(Engine(home.require()).store, by)
     if output:
         _write(study_table(groups.table, f"stored analyses by {by}", *options), output)
     found = groups_json(groups)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -71,5 +74,14 @@ def _where(home: Home, reports: Path, written: Path) -> None:
         ("model", home.models / "current"),
     ):
         answers.print(safe(f"  {what:<26} {path}", 600), soft_wrap=True)
-    answers.print(safe(f"Go on with: cuckoo-ml --home {home.path} clusters", 600), soft_wrap=True)
-    answers.print(safe(f"See all of it: cuckoo-ml --home {home.path} atlas (with the extra desk)", 600), soft_wrap=True)
+    command = f"{_command()} --home {home.path}"
+    missing = "" if find_spec("openTSNE") else ", after pip install 'cuckoo-ml-plugin[desk]'"
+    answers.print(safe(f"Go on with: {command} clusters", 600), soft_wrap=True)
+    answers.print(safe(f"See all of it: {command} atlas{missing}", 600), soft_wrap=True)
+
+
+def _command() -> str:
+    """How this program is called from a shell here: by its name only where the shell finds it."""
+    program = Path(sys.argv[0])
+    installed = program.name == "cuckoo-ml" and program.is_file()
+    return str(program) if installed and shutil.which("cuckoo-ml") is None else "cuckoo-ml"

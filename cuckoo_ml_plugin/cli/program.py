@@ -39,6 +39,8 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
     Clusters, similar past analyses and anomaly scores for the reports of Cuckoo Sandbox 2.0 and CAPE.
     """
     context.obj = Home((home or default_home()).absolute())
+    if context.obj.path.exists() and not context.obj.path.is_dir():
+        raise CuckooMLError(f"{context.obj.path}: is a file; --home names a folder.")
 
 
 for command in (
@@ -48,7 +50,7 @@ for command in (
     cli.add_command(command)
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line; every error that is ours, or the system's, is one sentence."""
     debug = "--debug" in sys.argv[1:]
     try:
@@ -57,7 +59,7 @@ def main() -> None:
         error.show()
         sys.exit(2 if isinstance(error, click.UsageError) else 1)
     except (click.Abort, KeyboardInterrupt):
-        errors.print("\nInterrupted; what was stored stays, the same command goes on from there.", style="yellow")
+        errors.print(f"\nInterrupted{_left_behind(sys.argv[1:])}.", style="yellow", soft_wrap=True)
         sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
@@ -68,6 +70,20 @@ def main() -> None:
         errors.print(f"Error: {_sentence(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_LEFT_BEHIND = {
+    "import": "what was stored stays, the same command goes on from there",
+    "refit": "the model that was in force stays in force; the next refit begins again",
+    "score": "reports that were written stay written",
+    "refresh": "findings that were brought up to date stay so, the same command does the rest",
+}
+
+
+def _left_behind(arguments: list[str]) -> str:
+    """What an interrupted command leaves, for one of which that is a question."""
+    command = next((one for one in arguments if one in cli.commands), "")
+    return f"; {_LEFT_BEHIND[command]}" if command in _LEFT_BEHIND else ""
 
 
 def _sentence(error: BaseException) -> str:
