@@ -68,3 +68,11 @@ def own_demo(demo: DemoHome, tmp_path: Path) -> DemoHome:
     """A copy that a story may change."""
     shutil.copytree(demo.home, tmp_path / "home", symlinks=True)
     return DemoHome(demo.corpus, tmp_path / "home")
+
+
+@pytest.fixture
+def unfitted_home(demo: DemoHome, tmp_path: Path) -> Path:
+    """A home with an analysis and no model yet."""
+    done = cuckoo_ml(tmp_path / "unfitted", "import", demo.corpus.fitted[0].path)
+    assert done.code == 0, done.err
+    return tmp_path / "unfitted"

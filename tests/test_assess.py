@@ -101,8 +101,8 @@ def test_a_corpus_without_clusters_is_judged_and_exported_all_the_same(tmp_path:
     assert cuckoo_ml(home, "export", tmp_path / "out").code == 0
 
 
-def test_without_a_model_the_error_says_what_to_do(tmp_path: Path) -> None:
-    done = cuckoo_ml(tmp_path, "assess")
+def test_without_a_model_the_error_says_what_to_do(unfitted_home: Path) -> None:
+    done = cuckoo_ml(unfitted_home, "assess")
     assert done.code == 1
     assert "cuckoo-ml refit" in done.err
 

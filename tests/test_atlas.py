@@ -272,8 +272,8 @@ def test_the_same_model_gives_the_same_page(demo: DemoHome, page: Path, tmp_path
     assert again.read_bytes() == page.read_bytes()
 
 
-def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
-    done = cuckoo_ml(tmp_path, "atlas", tmp_path / "atlas.html")
+def test_without_a_model_it_says_what_to_do(unfitted_home: Path, tmp_path: Path) -> None:
+    done = cuckoo_ml(unfitted_home, "atlas", tmp_path / "atlas.html")
     assert done.code == 1
     assert "cuckoo-ml refit" in done.err
     assert not (tmp_path / "atlas.html").exists()

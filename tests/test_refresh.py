@@ -93,11 +93,11 @@ def test_documents_in_mongodb_are_brought_up_to_date(host: Path) -> None:
     assert refresh(engine, documents=documents).documents == 0
 
 
-def test_without_a_model_or_a_server_it_is_said(tmp_path: Path, host: Path) -> None:
-    done = cuckoo_ml(tmp_path / "empty", "refresh")
+def test_without_a_model_or_a_server_it_is_said(unfitted_home: Path, host: Path) -> None:
+    done = cuckoo_ml(unfitted_home, "refresh")
     assert done.code == 1
     assert "no model yet" in done.err
     done = cuckoo_ml(host / "cuckooml", "refresh", "--mongodb", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100")
     assert done.code == 1
     assert "MongoDB cannot be reached" in done.err
-    assert cuckoo_ml(tmp_path / "empty", "refresh", "--reports").code == 2
+    assert cuckoo_ml(unfitted_home, "refresh", "--reports").code == 2
