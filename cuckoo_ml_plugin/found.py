@@ -11,7 +11,7 @@ import xxhash
 from cuckoo_ml_plugin.normalise import MAX_VALUE, bounded, printable
 
 MAX_NAMES = 50_000  # of one list in a report that are looked at
-_PRINTABLE = bytes(range(ord(" "), 0x7F))
+_PRINTABLE = 0x7F - ord(" ")  # characters of ASCII from the space on
 
 
 class Found(dict[str, dict[str, None]]):
@@ -85,10 +85,11 @@ def _all_presentable(text: str, count: int) -> bool:
         lines = text.split("\n")
         fit = all(line.isprintable() and not line.endswith(" ") and len(line) <= MAX_VALUE for line in lines)
         return fit and len(lines) == count
-    characters = text.encode()
-    if len(characters.translate(None, _PRINTABLE)) != count - 1:  # other than a line break after each but the last
-        return False
-    array = np.frombuffer(characters + b"\n", dtype=np.uint8)
-    ends = np.flatnonzero(array == ord("\n"))
+    characters = np.frombuffer(text.encode() + b"\n", dtype=np.uint8)
+    ends = np.flatnonzero(characters == ord("\n"))
+    # unsigned: what comes before the space wraps round to large numbers
+    printable_ones = np.count_nonzero(characters - np.uint8(ord(" ")) < _PRINTABLE)
+    if not len(ends) == count == len(characters) - printable_ones:
+        return False  # a line break inside a value, or something that is no letter, digit, sign or space
     longest = int(np.diff(ends, prepend=-1).max()) - 1
-    return len(ends) == count and longest <= MAX_VALUE and not (array[ends - 1] == ord(" ")).any()
+    return longest <= MAX_VALUE and not (characters[ends - 1] == ord(" ")).any()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 _FIRST_CELLS = 4
 _ENOUGH_TO_PRUNE = 4_000  # below it, looking at every point is quicker than choosing
-_SLACK = 1e-5  # of float32 arithmetic: a bound must never cut off a true neighbour
+_SLACK = 1e-5  # of squared distances in float32: a bound must never cut off a true neighbour
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,37 +84,36 @@ class NeighbourIndex:
         k = min(k, n)
         if k == 0:
             return np.zeros(0, np.int64), np.zeros(0)
-        rows = self._candidates(vector, k) if n >= _ENOUGH_TO_PRUNE else np.arange(n)
-        similar = self.vectors[rows] @ vector if len(rows) < n else self.vectors @ vector
-        if len(rows) > 2 * k:
-            # a few more than asked for: float32 products of near ties are put right below
-            best = np.argpartition(-similar, min(2 * k, len(rows) - 1))[: 2 * k]
-            rows = rows[best]
+        cells = self._cells(vector, k) if n >= _ENOUGH_TO_PRUNE else np.arange(len(self.pivots))
+        rows, similar = self._similarities(cells, vector)
+        rows = rows[similar >= _largest(similar, k) - _SLACK / 2]  # a product is off by half of a squared distance
         exact = self.vectors[rows].astype(np.float64) - vector.astype(np.float64)
         distances = np.sqrt((exact * exact).sum(axis=1))
         numbers = self.numbers[rows]
         order = np.lexsort((numbers, distances))[:k]
         return numbers[order], distances[order]
 
-    def _candidates(self, vector: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-        """Positions of all points that may be among the k nearest."""
-        squared = np.maximum((self.pivots * self.pivots).sum(axis=1) + vector @ vector - 2 * (self.pivots @ vector), 0)
-        to_pivot = np.sqrt(squared)
-        bounds = to_pivot - self.radii - _SLACK
+    def _cells(self, vector: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+        """The cells of all points that may be among the k nearest."""
+        lengths = np.einsum("pd,pd->p", self.pivots, self.pivots) + vector @ vector
+        to_pivot = lengths - 2 * (self.pivots @ vector)  # squared
         sizes = np.diff(self.starts)
         order = np.argsort(to_pivot, kind="stable")
         enough = int(np.searchsorted(np.cumsum(sizes[order]), k)) + 1
-        first = order[: max(_FIRST_CELLS, enough)]
-        seen = self.vectors[_positions(self.starts, first)].astype(np.float32)
-        reach = np.sqrt(np.maximum(((seen - vector) ** 2).sum(axis=1), 0))
-        worst = np.partition(reach, k - 1)[k - 1] + _SLACK
-        return _positions(self.starts, np.flatnonzero((bounds <= worst) & (sizes > 0)))
+        _, seen = self._similarities(order[: max(_FIRST_CELLS, enough)], vector)
+        worst = np.sqrt(max(2.0 - 2.0 * _largest(seen, k), 0.0) + _SLACK)  # at most: no vector is longer than 1
+        bounds = np.sqrt(np.maximum(to_pivot - _SLACK, 0)) - self.radii
+        return np.flatnonzero((bounds <= worst) & (sizes > 0))
+
+    def _similarities(
+        self, cells: NDArray[np.int64], vector: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Positions of all points of the cells, and their products with a vector."""
+        ends = list(zip(self.starts[cells].tolist(), self.starts[cells + 1].tolist(), strict=True))
+        positions = np.concatenate([np.arange(first, last) for first, last in ends])
+        return positions, np.concatenate([self.vectors[first:last] @ vector for first, last in ends])
 
 
-def _positions(starts: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The positions of all points of the cells, in the cells' order."""
-    lengths = starts[cells + 1] - starts[cells]
-    if not lengths.sum():
-        return np.zeros(0, np.int64)
-    jumps: NDArray[np.int64] = np.repeat(starts[cells] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-    return np.arange(int(lengths.sum())) + jumps
+def _largest(values: NDArray[np.float32], k: int) -> float:
+    """The k-th largest of at least k values."""
+    return float(np.partition(values, len(values) - k)[len(values) - k])

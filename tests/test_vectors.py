@@ -82,17 +82,26 @@ def test_tiny_corpora_give_finite_vectors(shape: tuple[int, int]) -> None:
 
 
 # -- nearest neighbours ------------------------------------------------------------------------------------------------
-def groups(points: int, seed: int, dimensions: int = 8) -> np.ndarray:
+def groups(points: int, seed: int, dimensions: int = 8, spread: float = 0.05) -> np.ndarray:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(12, dimensions))
-    found = centres[rng.integers(0, 12, points)] + 0.05 * rng.normal(size=(points, dimensions))
+    found = centres[rng.integers(0, 12, points)] + spread * rng.normal(size=(points, dimensions))
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 
 @settings(max_examples=20, deadline=None)
-@given(points=st.sampled_from([0, 1, 5, 900, 5000]), k=st.integers(1, 40), seed=st.integers(0, 5), away=st.booleans())
-def test_the_index_finds_the_same_as_looking_at_every_point(points: int, k: int, seed: int, away: bool) -> None:
-    vectors = groups(points, seed)
+@given(
+    points=st.sampled_from([0, 1, 5, 900, 5000]),
+    k=st.integers(1, 40),
+    seed=st.integers(0, 5),
+    away=st.booleans(),
+    spread=st.sampled_from([0.05, 1e-4, 1e-6, 0.0]),
+)
+def test_the_index_finds_the_same_as_looking_at_every_point(
+    points: int, k: int, seed: int, away: bool, spread: float
+) -> None:
+    """Also where groups are so tight that products in single precision cannot tell their points apart."""
+    vectors = groups(points, seed, spread=spread)
     index = NeighbourIndex.from_arrays(NeighbourIndex.build(vectors, SEED).arrays())
     query = groups(1, seed + 100)[0] if away or not points else vectors[points // 2]
     numbers, distances = index.nearest(query, k)
