@@ -60,11 +60,21 @@ def _connections(value: Any) -> list[tuple[str, int]]:
 
 
 def _request(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Method, host, path and user agent. ``uri`` is a whole URL in ``http``, a path elsewhere."""
+    """Method, host, path and user agent. ``uri`` is a whole URL in ``http``, a path elsewhere.
+
+    Suricata also lists answers whose request it did not see: CAPE writes those requests as ``None``, and libhtp names
+    the path itself.
+    """
     path = text(entry.get("path")) if text(entry.get("path")).startswith("/") else text(entry.get("uri"))
-    host = text(entry.get("host")) or text(entry.get("hostname"))
-    if "://" in path[:12]:
+    host = _seen(entry, "host", "hostname")
+    if path.startswith("/libhtp::"):
+        path = ""
+    elif "://" in path[:12]:
         rest = path.partition("://")[2]
         host, path = host or rest.partition("/")[0], "/" + rest.partition("/")[2]
-    agent = text(entry.get("user-agent")) or text(entry.get("ua"))
-    return text(entry.get("method")) or text(entry.get("http_method")), host, path, agent
+    return _seen(entry, "method", "http_method"), host, path, _seen(entry, "user-agent", "ua")
+
+
+def _seen(entry: Mapping[str, Any], *keys: str) -> str:
+    """The first of some fields that is there."""
+    return next((value for key in keys if (value := text(entry.get(key))) and value != "None"), "")

@@ -202,6 +202,14 @@ def test_network_of_both_hosts_and_of_suricata() -> None:
     assert first.has_behaviour
 
 
+def test_an_answer_whose_request_suricata_did_not_see_is_no_request_of_the_sample() -> None:
+    unseen = {"hostname": "None", "uri": "/libhtp::request_uri_not_seen", "http_method": "None", "ua": "None"}
+    nameless = {"hostname": "None", "uri": "/gate.php", "http_method": "POST", "ua": "None"}
+    found = extract(report_from_results({"info": {}, "suricata": {"http": [unseen, nameless]}}))
+    assert found.tokens == ["http:post /gate.php"]
+    assert found.counts["http_requests"] == 1
+
+
 def test_private_addresses_are_marked() -> None:
     found = extract(report_from_results({"network": {"hosts": ["10.0.0.5", "8.8.8.8", "224.0.0.252"]}}))
     assert values(found, "host") == ["8.8.8.8", "multicast", "private 10.0.0.5"]
