@@ -47,6 +47,8 @@ DYNAMIC_KINDS: Final = frozenset(KINDS[KINDS.index("api") : KINDS.index("host")]
     "dropped_extension",
     "dropped_name",
 }
+EXTRACTION: Final = 2
+"""Version of the extraction, raised when the same report gives other tokens or counts: imports then read it again."""
 MAX_TOKENS: Final = 20_000  # of an analysis; the counts keep the true numbers
 
 _KIND_INDEX: Final = {kind: index for index, kind in enumerate(KINDS)}

@@ -11,13 +11,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from cuckoo_ml_plugin.behaviour import extract
+from cuckoo_ml_plugin.behaviour import EXTRACTION, extract
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.label_file import LabelFile, apply_labels, read_labels
 from cuckoo_ml_plugin.labels import labels_of
@@ -45,8 +45,8 @@ class ImportResult:
     found: int = 0
     read: int = 0
     stored: int = 0
-    replaced: int = 0  # of those stored: read before, and the file has changed since
-    skipped: int = 0  # stored before, and unchanged
+    replaced: int = 0  # of those stored: read before, and the file or our extraction has changed since
+    skipped: int = 0  # stored before, and nothing has changed
     without_behaviour: int = 0  # of those stored
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # path, reason
     renamed: list[tuple[str, str]] = field(default_factory=list)  # path, the id it got as its own was taken
@@ -86,9 +86,9 @@ def import_reports(
     """Import every report among the paths; see :func:`find_reports` for what is one and what its analysis is called.
 
     ``labels``: a label file, applied at the end. ``jobs``: worker processes, all cores unless told. ``progress``:
-    called with (done, total, path) after each file. ``force``: read unchanged files again, as after a change of the
-    extraction. A file that cannot be read is named in the result and the others go on. Raises StoreError when the store
-    refuses, and ReportError when the label file cannot be read; what was stored by then stays.
+    called with (done, total, path) after each file. ``force``: read again what has not changed. A file that cannot be
+    read is named in the result and the others go on. Raises StoreError when the store refuses, and ReportError when the
+    label file cannot be read; what was stored by then stays.
     """
     label_file = read_labels(labels) if labels is not None else None
     files = find_reports(paths)
@@ -169,7 +169,7 @@ def _plan(store: Store, files: Sequence[ReportFile], result: ImportResult, force
         if reason is None:
             try:
                 status = os.stat(file.path)
-                readable.append((file, Source(file.path, status.st_size, status.st_mtime_ns)))
+                readable.append((file, Source(file.path, status.st_size, status.st_mtime_ns, EXTRACTION)))
             except OSError as error:
                 reason = (error.strerror or "cannot be looked at").lower()
         if reason is not None:
@@ -178,7 +178,7 @@ def _plan(store: Store, files: Sequence[ReportFile], result: ImportResult, force
     tasks = []
     for file, source in readable:
         analysis, before = stored.get(source.key, (None, None))
-        if not force and before is not None and (before.size, before.mtime_ns) == (source.size, source.mtime_ns):
+        if not force and before is not None and replace(source, path=before.path) == before:
             result.skipped += 1
         else:
             tasks.append(_Task(file, source, analysis or file.analysis, known=analysis is not None))

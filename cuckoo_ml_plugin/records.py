@@ -85,11 +85,12 @@ def finite(value: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The file that an analysis was read from: with an equal size and time of change it is not read again."""
+    """The file that an analysis was read from: while all of this is equal it is not read again."""
 
     path: str
     size: int
     mtime_ns: int
+    extraction: int = 0  # the version that read it; 0: not known
 
     @property
     def key(self) -> str:

@@ -103,8 +103,16 @@ threat_score = Table(
     Column("score", Float, nullable=False),
 )
 
+reading = Table(
+    "cuckooml_reading",
+    tables,
+    Column("source_key", Text, primary_key=True),
+    Column("extraction", Integer, nullable=False),  # the version that read the file
+)
+
 Upgrade = Callable[[Connection], None]
-UPGRADES: list[Upgrade] = [threat_score.create]  # UPGRADES[0] takes a store of version 1 to version 2, and so on
+# UPGRADES[0] takes a store of version 1 to version 2, and so on
+UPGRADES: list[Upgrade] = [threat_score.create, reading.create]
 
 
 def current_version() -> int:

@@ -116,6 +116,10 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore):
         if labels:
             connection.execute(self._db.upsert(schema.label, ["analysis", "source"]), labels)
         replace_scores(connection, {name: record.scores for name, record in latest.items()})
+        readings = {record.source.key: record.source.extraction for record in latest.values() if record.source}
+        if readings:
+            rows = [{"source_key": key, "extraction": extraction} for key, extraction in readings.items()]
+            connection.execute(self._db.upsert(schema.reading, ["source_key"]), rows)
         return names
 
     def forget(self, analyses: Iterable[str]) -> int:
@@ -125,6 +129,8 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore):
         def work(connection: Connection) -> int:
             gone = 0
             for some in chunks(names):
+                keys = select(_TABLE.c.source_key).where(_TABLE.c.analysis.in_(some), _TABLE.c.source_key.is_not(None))
+                connection.execute(delete(schema.reading).where(schema.reading.c.source_key.in_(keys)))
                 for table in (schema.label, schema.finding, schema.threat_score):
                     connection.execute(delete(table).where(table.c.analysis.in_(some)))
                 gone += connection.execute(delete(_TABLE).where(_TABLE.c.analysis.in_(some))).rowcount
@@ -177,13 +183,15 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore):
             _TABLE.c.source_key,
             _TABLE.c.analysis,
             *(_TABLE.c[f"source_{n}"] for n in ("path", "size", "mtime_ns")),
+            func.coalesce(schema.reading.c.extraction, 0),
         )
+        known = _TABLE.outerjoin(schema.reading, _TABLE.c.source_key == schema.reading.c.source_key)
 
         def work(connection: Connection) -> dict[str, tuple[str, Source]]:
             return {
-                row[0]: (row[1], Source(row[2], row[3], row[4]))
+                row[0]: (row[1], Source(*row[2:]))
                 for some in chunks(wanted)
-                for row in connection.execute(select(*columns).where(_TABLE.c.source_key.in_(some)))
+                for row in connection.execute(select(*columns).select_from(known).where(_TABLE.c.source_key.in_(some)))
             }
 
         return self._db.read(work)

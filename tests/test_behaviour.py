@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from test_report import CAPE_REPORT, CUCKOO_REPORT, real_reports
 from cuckoo_ml_plugin import behaviour as behaviour_module
 from cuckoo_ml_plugin.behaviour import (
     DYNAMIC_KINDS,
+    EXTRACTION,
     KINDS,
     NETWORK_KINDS,
     STATIC_KINDS,
@@ -22,6 +25,7 @@ from cuckoo_ml_plugin.behaviour import (
     kind_of,
     value_of,
 )
+from cuckoo_ml_plugin.demo import generate
 from cuckoo_ml_plugin.report import read_report, report_from_results
 
 TEMP = "C:\\Users\\joe\\AppData\\Local\\Temp\\"
@@ -268,3 +272,22 @@ def test_the_features_document_names_every_kind_and_every_count() -> None:
     counts = {*extract(report_from_results(CUCKOO_REPORT)).counts, *extract(report_from_results(CAPE_REPORT)).counts}
     missing = [name for name in (*KINDS, *counts) if f"`{name}`" not in document]
     assert missing == []
+
+
+# -- what imports have to read again -----------------------------------------------------------------------------------
+# Of the demo's reports, of what was extracted from them, and by which version.
+RECORDED = ("ab1e3190a0422530", "f489a3e3a13adcf7", 2)
+
+
+def test_whoever_changes_the_extraction_says_so(tmp_path: Path) -> None:
+    """Otherwise a store that lives through an upgrade would mix what two versions read."""
+    reports, found = hashlib.sha256(), hashlib.sha256()
+    for one in generate(tmp_path, analyses=60).analyses:
+        data = one.path.read_bytes()
+        reports.update(gzip.decompress(data) if one.path.suffix == ".gz" else data)
+        extracted = extract(read_report(one.path))
+        found.update(json.dumps([list(extracted.tokens), extracted.counts], sort_keys=True).encode())
+    now = (reports.hexdigest()[:16], found.hexdigest()[:16], EXTRACTION)
+    if now[0] == RECORDED[0] and now[1] != RECORDED[1]:
+        assert now[2] > RECORDED[2], "the extraction has changed: raise behaviour.EXTRACTION"
+    assert now == RECORDED, "record what is new here"

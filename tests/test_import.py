@@ -6,12 +6,13 @@ import gzip
 import json
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 from command import cuckoo_ml
 
-from cuckoo_ml_plugin import report_file
+from cuckoo_ml_plugin import intake, report_file
 from cuckoo_ml_plugin.demo import DemoCorpus, generate
 from cuckoo_ml_plugin.store import Store
 
@@ -105,6 +106,23 @@ def test_a_report_that_has_changed_replaces_what_was_stored(good: Path, tmp_path
         (stored,) = store.analyses_in_order()
         assert stored.analysis == "5"
         assert "signature:entirely_new" in stored.unpack()[0]
+
+
+def test_what_an_earlier_version_of_the_plugin_read_is_read_again_once(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted() -> tuple[int, int]:
+        done = cuckoo_ml(tmp_path / "home", "import", good, "--json")
+        return done.json["read"], done.json["skipped"]
+
+    assert [counted(), counted()] == [(1, 0), (0, 1)]
+    monkeypatch.setattr(intake, "EXTRACTION", intake.EXTRACTION + 1)
+    assert [counted(), counted()] == [(1, 0), (0, 1)]
+    with sqlite3.connect(tmp_path / "home" / "store.db") as connection:  # as 0.2.0 left it
+        connection.execute("DROP TABLE cuckooml_reading")
+        connection.execute("UPDATE cuckooml_meta SET value = '2' WHERE key = 'schema'")
+    connection.close()
+    assert [counted(), counted()] == [(1, 0), (0, 1)]
 
 
 def test_two_analyses_with_one_name_are_both_kept_and_the_user_is_told(good: Path, tmp_path: Path) -> None:
