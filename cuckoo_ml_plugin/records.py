@@ -191,6 +191,9 @@ class AnalysisRecord:
     ) -> AnalysisRecord:
         """Pack a behaviour with what its report says about the analysis; every text is cleaned and bounded."""
         sha256 = (report.sha256 or "").lower()
+        families: dict[str, str] = {}
+        for label in labels:
+            families.setdefault(label.source, clean(label.family, 100))  # of one source the first, as best_label has it
         return cls(
             analysis=clean_id(analysis),
             packed=pack(behaviour.tokens, behaviour.counts),
@@ -203,7 +206,7 @@ class AnalysisRecord:
             machine=clean(report.machine, 100),
             tags=[clean(tag, 100) for tag in report.tags[:MAX_TAGS]],
             submitter=clean(report.submitter, 100),
-            labels={label.source: clean(label.family, 100) for label in labels},
+            labels=families,
             scores=[clean_score(one) for one in behaviour.scores],
             source=source,
         )

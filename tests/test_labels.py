@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command import cuckoo_ml
 
 from cuckoo_ml_plugin.labels import ANALYST, HOST, VIRUSTOTAL, Label, best_label, family_name, labels_of
 from cuckoo_ml_plugin.report import read_report, report_from_results
+from cuckoo_ml_plugin.store import Store
 
 ENGINES = {
     "Kaspersky": "Trojan-Spy.Win32.Zbot.abcd",
@@ -70,6 +73,17 @@ def test_the_analysts_label_counts_before_the_hosts_and_the_hosts_before_virusto
     assert best_label([of_engines, of_host, of_analyst]) == of_analyst
     assert best_label([of_engines, of_host]) == of_host
     assert best_label([]) is None
+
+
+def test_of_several_detections_the_same_one_counts_when_scored_and_when_stored(tmp_path: Path) -> None:
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps({"info": {}, "detections": [{"family": "Zeta"}, {"family": "Alpha"}], "behavior": {}}))
+    counted = best_label(labels_of(read_report(path)))
+    assert counted == Label("zeta", HOST)
+    cuckoo_ml(tmp_path / "home", "import", path)
+    with Store.open(tmp_path / "home" / "store.db") as store:
+        (stored,) = store.analyses_in_order()
+        assert stored.label == "zeta"
 
 
 def test_real_reports_name_three_families(shared_data: Path) -> None:
