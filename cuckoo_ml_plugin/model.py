@@ -233,19 +233,22 @@ class Model:
         """
         embedded = self.novelty.embed(columns, tokens)
         neighbours, distances = self.novelty_index.nearest(embedded.vector, NOVELTY_CANDIDATES + 1)
-        fitted = None
-        if len(distances) and distances[0] == 0:
-            fitted = int(neighbours[0])
-            if abs(embedded.explained - float(self.detector.explained[fitted])) > _SAME_EXPLAINED:
-                fitted = None
-        if fitted is not None and self.detector.multiplicities[fitted] == 1:
-            if analysis is None or any(one.analysis == analysis for one in self.members.of_point(fitted)):
-                neighbours = neighbours[1:]  # it must not be what it is compared with
-            else:
-                fitted = None
+        fitted = self._fitted(neighbours[distances == 0], embedded.explained, analysis)
         vectors = self.novelty_vectors[neighbours]
         found = self.detector.score(embedded.vector, embedded.explained, seen, tokens, neighbours, vectors)
         return found if fitted is None else replace(found, score=float(self.fitted_scores[fitted]))
+
+    def _fitted(self, points: NDArray[np.int64], explained: float, analysis: str | None) -> int | None:
+        """Which of the fitted behaviours in one place an analysis is, or repeats; None: it is the second one there.
+
+        Behaviours that differ only in what the model does not know are in one place, and have one score.
+        """
+        same = points[np.abs(self.detector.explained[points] - explained) <= _SAME_EXPLAINED]
+        often = self.detector.multiplicities[same]
+        for point in same[often == 1].tolist():
+            if analysis is None or any(one.analysis == analysis for one in self.members.of_point(point)):
+                return int(point)
+        return int(same[0]) if often.sum() > 1 else None
 
     def _cluster(self, placement: Placement) -> ClusterFinding | None:
         if placement.cluster == NOISE:

@@ -47,8 +47,10 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
         unfinished.rename(models / model_id)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
+        why = error.strerror or f"the disk is full or fails: {error}"  # NumPy says neither number nor name of an error
         raise ModelError(
-            f"{models}: the model cannot be written ({error.strerror or error}); the one before stays in force."
+            f"{models}: the model cannot be written ({why}); the one before stays in force. Make room, then run"
+            " cuckoo-ml refit again."
         ) from error
     return models / model_id
 
@@ -149,7 +151,7 @@ def prune(models: Path, keep: int) -> list[str]:
     current = current_id(models)
     others = [facts["folder"] for facts in list_models(models) if facts["folder"] != current]
     spared = max(keep - (1 if current else 0), 0)
-    gone = others[: len(others) - spared] if spared else others
+    gone = others[: max(len(others) - spared, 0)]
     for name in gone:
         shutil.rmtree(models / name, ignore_errors=True)
     for rest in models.glob(f"{_UNFINISHED}*"):

@@ -73,12 +73,35 @@ def refit(home: Home, store: Store, settings: Settings, report: Report | None = 
         model, lineage = fit_model(corpus, store, settings, readable_model(home), say)
         model = model.with_facts(read_at=read_at.isoformat())
         write_model(home.models, model.id, _facts_on_disk(model), model.arrays())
-        publish(home.models, model.id)
-        say("publish", f"model {model.id} is in force")
-        saved = save_findings(store, model, settings)
-        say("findings", f"{saved:,} findings brought up to date")
+        _put_in_force(home, store, model, settings, say)
         prune(home.models, settings.refit.keep_models)
         return RefitResult(model, lineage, corpus.damaged)
+
+
+def _put_in_force(home: Home, store: Store, model: Model, settings: Settings, say: Report) -> None:
+    """Publish a model and bring the store's findings up to date; :func:`finish_findings` does what a kill left."""
+    store.note_model_of_findings("")
+    publish(home.models, model.id)
+    say("publish", f"model {model.id} is in force")
+    say("findings", f"{_update_findings(store, model, settings):,} findings brought up to date")
+
+
+def _update_findings(store: Store, model: Model, settings: Settings) -> int:
+    saved = save_findings(store, model, settings)
+    store.note_model_of_findings(model.id)
+    return saved
+
+
+def finish_findings(home: Home, store: Store, settings: Settings) -> int:
+    """Do what a killed refit or rollback left; returns how many findings were brought up to date.
+
+    Raises BusyError, ModelError, StoreError.
+    """
+    current = current_id(home.models)
+    if current is None or store.findings_are_of(current):
+        return 0
+    with _alone(home):
+        return _update_findings(store, Model.load(home.models / CURRENT), settings)
 
 
 def readable_model(home: Home) -> Model | None:
@@ -336,6 +359,5 @@ def rollback(home: Home, store: Store, settings: Settings, model_id: str) -> Mod
         raise ModelError(f"{home.models}: there is no model {model_id}; cuckoo-ml models list shows those there are.")
     with _alone(home):
         model = Model.load(home.models / model_id)
-        publish(home.models, model_id)
-        save_findings(store, model, settings)
+        _put_in_force(home, store, model, settings, lambda stage, found: None)
     return model

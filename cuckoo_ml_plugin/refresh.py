@@ -77,6 +77,8 @@ def refresh(
         done.findings += engine.store.save_findings(records)
         if progress is not None:
             progress(done.looked_at, total)
+    if not done.failed:
+        engine.store.note_model_of_findings(model)
     return done
 
 

@@ -51,7 +51,10 @@ def find_reports(paths: Iterable[str | os.PathLike[str]]) -> list[ReportFile]:
 def _named(path: str, real: str) -> ReportFile:
     """The report file at a path, which may be a link to ``real``."""
     analysis = _host_id(real) or _host_id(path) or report_stem(os.path.basename(path))
-    return ReportFile(real, analysis, _problem(real))
+    problem = _problem(real)
+    if problem is not None and os.path.islink(path):
+        return ReportFile(path, analysis, f"leads to {real}: {problem}")
+    return ReportFile(real, analysis, problem)
 
 
 def _host_id(path: str) -> str:
@@ -97,7 +100,7 @@ def _in_folder(top: str, seen: set[str]) -> Iterator[tuple[ReportFile, bool]]:
             real = os.path.realpath(entry.path) if is_link else entry.path
             if os.path.isdir(real) if is_link else entry.is_dir():
                 waiting.append(real)
-            elif entry.name.lower().endswith(SUFFIXES) and (not is_link or os.path.exists(real)):
+            elif entry.name.lower().endswith(SUFFIXES):
                 yield _named(entry.path, real), is_link
 
 

@@ -20,9 +20,10 @@ from cuckoo_ml_plugin.records import (
     now_text,
     utc_text,
 )
-from cuckoo_ml_plugin.schema import analysis, finding
+from cuckoo_ml_plugin.schema import analysis, finding, meta
 from cuckoo_ml_plugin.store_labels import labels_by_analysis
 
+_MODEL = "findings"  # key in the table meta
 _BATCH = 5_000  # findings in one transaction: 0.1 s, so that nobody waits long behind a refit
 _SHOWN = (analysis.c.sha256, analysis.c.target, analysis.c.analysed_at, analysis.c.stored_at)
 _STORED = finding.c.analysis == analysis.c.analysis
@@ -48,6 +49,19 @@ class FindingStore:
             self._db.write(lambda connection, rows=rows: connection.execute(statement, rows))  # type: ignore[misc]
             saved += len(batch)
         return saved
+
+    def findings_are_of(self, model: str | None) -> bool:
+        """Whether the findings of all fitted analyses are this model's: not while a refit ends, or after it was killed.
+
+        In a store that does not say, from before 0.3.0, they are taken to be.
+        """
+        query = select(meta.c.value).where(meta.c.key == _MODEL)
+        return self._db.read(lambda connection: connection.execute(query).scalar()) in (None, model)
+
+    def note_model_of_findings(self, model: str) -> None:
+        """Keep what :meth:`findings_are_of` answers by; "" before they change. Raises StoreError."""
+        statement = self._db.upsert(meta, ["key"])
+        self._db.write(lambda connection: connection.execute(statement, {"key": _MODEL, "value": clean(model, 100)}))
 
     def findings_of(self, analyses: Iterable[str]) -> dict[str, FindingRecord]:
         """The latest finding of those analyses that have one."""

@@ -250,6 +250,10 @@ def test_debug_shows_where_an_error_comes_from(demo: DemoHome, tmp_path: Path) -
     assert (plain.code, plain.err.count("\n")) == (1, 1)
     with pytest.raises(Exception, match="min_cluster_size"):
         cuckoo_ml(tmp_path, "--debug", "clusters")
+    for arguments, tracebacks in ((("score",), 0), (("--debug", "score"), 1)):
+        done = cuckoo_ml(demo.home, *arguments, tmp_path / "missing.json", tmp_path / "gone.json")
+        assert done.err.count("Traceback") == 2 * tracebacks
+        assert done.err.count("Error: ") >= 2
 
 
 def test_one_bad_report_among_good_ones_is_named_and_the_others_are_scored(demo: DemoHome, tmp_path: Path) -> None:

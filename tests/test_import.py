@@ -58,6 +58,7 @@ def test_it_ends_with_a_table_that_names_what_could_not_be_read(good: Path, tmp_
     (folder / "notes.txt").write_text("no report")
     (folder / "cut.json.gz").write_bytes(gzip.compress(good.read_bytes())[:-100])
     os.mkfifo(folder / "pipe.json")
+    (folder / "link.json").symlink_to(tmp_path / "moved away.json")
     done = cuckoo_ml(tmp_path / "home", "import", tmp_path / "reports")
     assert done.code == 0, "what could be read was stored"
     rows = [line.split("│") for line in done.out.splitlines() if line.count("│") == 3]
@@ -65,7 +66,7 @@ def test_it_ends_with_a_table_that_names_what_could_not_be_read(good: Path, tmp_
     assert table["read"] == table["stored"] == "2"
     named = [line for line in done.out.splitlines() if line.startswith("unreadable: ")]
     assert table["unreadable"] == str(len(named))
-    bad = ("cut", "list", "deep", "section", "empty", "other", "pipe")
+    bad = ("cut", "list", "deep", "section", "empty", "other", "pipe", "link")
     for name in (*(f"{stem}.json" for stem in bad), "cut.json.gz"):
         assert any(f"{folder}/{name}" in line for line in named), f"{name} is not named"
     assert not any("notes.txt" in line or "Traceback" in line for line in named)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import re
+import shutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+import pytest
 from command import cuckoo_ml
 from conftest import DemoHome
 
+from cuckoo_ml_plugin import refit as refit_module
+from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.lineage import OldClusters, follow
 from cuckoo_ml_plugin.model import Model
 from cuckoo_ml_plugin.model_files import current_id
@@ -154,6 +161,54 @@ def test_dbscan_and_kinds_left_out_are_a_matter_of_settings(own_demo: DemoHome) 
     done = cuckoo_ml(own_demo.home, "refit")
     assert done.code == 1
     assert "no_such_kind" in done.err
+
+
+def test_scoring_what_was_fitted_says_what_the_refit_said(demo: DemoHome) -> None:
+    """Also of analyses that differ only in what is too rare for the model to know: they are in one place."""
+    engine = Engine(Home(demo.home))
+    for name, said in engine.store.findings_of([one.name for one in demo.corpus.fitted]).items():
+        finding = engine.score_stored(name)
+        assert finding is not None
+        assert finding.anomaly is not None
+        assert abs(finding.anomaly["score"] - (said.anomaly_score or 0)) < 1e-4, name
+        assert abs(finding.anomaly["outlier_score"] - (said.outlier_score or 0)) < 1e-4, name
+        assert (finding.cluster["id"] if finding.cluster else None) == said.cluster, name
+
+
+def test_a_refit_cut_off_before_its_findings_are_stored_is_told_and_finished(
+    own_demo: DemoHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = own_demo.home
+    assert "cut off" not in cuckoo_ml(home, "clusters").err, "nothing is wrong yet"
+    settings = home / "cuckooml.conf"
+    settings.write_text(re.sub(r"(?m)^certainty = .*", "certainty = 0.85", settings.read_text()))
+    with monkeypatch.context() as patch:
+        patch.setattr(refit_module, "save_findings", mock.Mock(side_effect=KeyboardInterrupt))
+        assert cuckoo_ml(home, "refit").code == 1
+    stale = cuckoo_ml(home, "clusters")
+    assert stale.err.count("refit --if-needed") == 1
+    done = cuckoo_ml(home, "refit", "--if-needed")
+    assert "cut off" in done.err
+    fresh = cuckoo_ml(home, "clusters")
+    assert "refit" not in fresh.err
+    assert fresh.out != stale.out
+    for one in cuckoo_ml(home, "clusters", "--json").json:
+        assert one["size"] == one["stored"]
+
+
+@pytest.mark.parametrize("keep", range(1, 7))
+def test_as_many_models_are_kept_as_was_asked(demo: DemoHome, tmp_path: Path, keep: int) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(demo.home, home, symlinks=True)
+    current = current_id(home / "models")
+    assert current is not None
+    for number in range(3):
+        shutil.copytree(home / "models" / current, home / "models" / f"2020010{number}-000000-000-abcdef00")
+    done = cuckoo_ml(home, "models", "prune", "--keep", keep)
+    left = [one["id"] for one in cuckoo_ml(home, "models", "list", "--json").json]
+    assert len(left) == min(keep, 4), done.out
+    assert current in left
+    assert current_id(home / "models") == current
 
 
 # -- models ------------------------------------------------------------------------------------------------------------

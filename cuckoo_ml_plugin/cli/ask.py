@@ -11,13 +11,24 @@ import click
 from cuckoo_ml_plugin import answers
 from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary
 from cuckoo_ml_plugin.cli.pass_home import pass_existing_home
-from cuckoo_ml_plugin.cli.show import answer_json, errors, progress_bar, safe, score_text, share, short, table
+from cuckoo_ml_plugin.cli.show import (
+    answer_json,
+    errors,
+    progress_bar,
+    safe,
+    score_text,
+    share,
+    short,
+    show_error,
+    table,
+)
 from cuckoo_ml_plugin.cli.show import answers as out
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
 from cuckoo_ml_plugin.finding import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model import Model
+from cuckoo_ml_plugin.model_files import current_id
 from cuckoo_ml_plugin.writeback import write_section
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -54,7 +65,7 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
                 found.append((file.analysis, file.path, finding))
             except ReportError as error:
                 failed += 1
-                errors.print(safe(f"Error: {error}", 600), style="red", soft_wrap=True)
+                show_error(error)
             tell(done + 1, len(files))
     if as_json:
         answer_json([{"analysis": name, "report": path, **finding.section()} for name, path, finding in found])
@@ -100,6 +111,7 @@ def clusters(home: Home, cluster: str | None, limit: int, as_json: bool) -> None
     """All clusters, or one of them (by id or name) with its labels, evidence and members."""
     engine = Engine(home)
     model = engine.need_model()
+    _warn_of_unfinished(engine)
     if cluster is None:
         _all_clusters(engine, model, as_json)
         return
@@ -108,6 +120,15 @@ def clusters(home: Home, cluster: str | None, limit: int, as_json: bool) -> None
         answer_json(detail)
     else:
         _show_cluster(detail)
+
+
+def _warn_of_unfinished(engine: Engine) -> None:
+    if not engine.store.findings_are_of(current_id(engine.home.models)):
+        warning = (
+            "The stored findings are not yet those of the model in force: a refit is running or was cut off;"
+            " cuckoo-ml refit --if-needed does the rest."
+        )
+        errors.print(warning, style="yellow", soft_wrap=True)
 
 
 def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
@@ -177,6 +198,7 @@ def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: b
     """The analyses that are unlike what is known, most unusual or latest first, with reasons."""
     engine = Engine(home)
     engine.need_model()
+    _warn_of_unfinished(engine)
     since = datetime.now(timezone.utc) - timedelta(days=days) if days is not None else None
     found = list(answers.anomalies(engine, limit, order, since))
     if as_json:

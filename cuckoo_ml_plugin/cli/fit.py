@@ -9,6 +9,7 @@ import click
 from cuckoo_ml_plugin.cli.pass_home import pass_existing_home
 from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, safe, table
 from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.errors import BusyError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model_files import current_id, list_models
 from cuckoo_ml_plugin.model_files import prune as prune_models
@@ -27,6 +28,7 @@ def refit(home: Home, if_needed: bool, as_json: bool) -> None:
     if if_needed:
         need = need_for_refit(home, engine.store, engine.settings)
         if not need.needed:
+            _finish(engine)
             if as_json:
                 answer_json({"refitted": False, "why": need.why})
             else:
@@ -53,6 +55,17 @@ def refit(home: Home, if_needed: bool, as_json: bool) -> None:
         )
         return
     show_changes(facts)
+
+
+def _finish(engine: Engine) -> None:
+    from cuckoo_ml_plugin.refit import finish_findings
+
+    try:
+        finished = finish_findings(engine.home, engine.store, engine.settings)
+    except BusyError:  # it is a refit that runs, and no killed one
+        return
+    if finished:
+        errors.print(f"A refit was cut off before it was done: {finished:,} findings brought up to date.")
 
 
 def _say(stage: str, found: str) -> None:

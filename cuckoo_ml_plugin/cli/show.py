@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -35,6 +36,14 @@ def safe(value: object, limit: int = 120) -> Text:
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[: limit + 1])
     text = text.encode("utf-8", "replace").decode()
     return Text(text if len(text) <= limit else f"{text[: limit - 1]}…")
+
+
+def show_error(error: Exception) -> None:
+    """An error that does not end the command: one sentence, under ``--debug`` with its traceback."""
+    if click.get_current_context().find_root().params.get("debug"):
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            errors.print(safe(line, 600), soft_wrap=True)
+    errors.print(safe(f"Error: {error}", 600), style="red", soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = ()) -> Table:

@@ -1,0 +1,5 @@
+"""``python -m cuckoo_ml_plugin``: the same as ``cuckoo-ml``."""
+
+from cuckoo_ml_plugin.cli import main
+
+main()
