@@ -1,16 +1,18 @@
 """API calls as numbers: a log of a hundred thousand names becomes one small array, in one pass over each list.
 
-The names of API functions are few and come again in every analysis, so they are numbered once for the process. A
-:class:`CallLog` has numbers of its own and stands alone: it can be sent to another process.
+The names of API functions are few and come again in every analysis, so they are numbered once for the process; a report
+of made-up names has that forgotten again. A :class:`CallLog` has numbers of its own and stands alone: it can be sent to
+another process.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +20,38 @@ from numpy.typing import NDArray
 from cuckoo_ml_plugin.report_schema import Call
 
 MAX_CALLS: Final = 5_000_000  # of one process that are looked at; the hosts' own limits lie far below
-_MAX_NAMES: Final = 2**16  # numbers that two bytes hold; the hosts know a few hundred functions
+_BYTES: Final = 4  # of a number
+_MOST_NAMES: Final = 20_000  # that are remembered from one analysis to the next; the hosts know a few hundred
+_LONGEST_NAMES: Final = 2**20  # characters, of all that are remembered
 _CHUNK: Final = 2048
 _FEW_NAMES: Final = 1000  # a table of all their pairs is small
 _API: Final = itemgetter("api")
 
-_NAMES: list[str] = []
-_CODES: dict[str, bytes] = {}
+
+class _Numbering:
+    """Names and their numbers, which only grow: a log that is being read keeps the numbering that it began with."""
+
+    shared: ClassVar[_Numbering]
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.codes: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def learn(self, names: set[str]) -> None:
+        """Number those names that are new."""
+        with self._lock:
+            for name in names - self.codes.keys() - {""}:
+                self.names.append(name)
+                self.codes[name] = (len(self.names) - 1).to_bytes(_BYTES, "little")
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether it holds what no host's functions are called."""
+        return len(self.names) > _MOST_NAMES or sum(map(len, self.names)) > _LONGEST_NAMES
+
+
+_Numbering.shared = _Numbering()
 
 
 @dataclass(slots=True)
@@ -62,19 +89,23 @@ class CallLog:
 
 def call_log(processes: Iterable[Any]) -> CallLog:
     """The log of the processes' lists of calls, each a table with ``api``. What has another shape is left out."""
-    encoded = [_encode(calls) for calls in processes]
-    codes = np.frombuffer(b"".join(encoded), dtype="<u2")
+    numbering = _Numbering.shared
+    known = len(numbering.names)
+    encoded = [_encode(calls, numbering) for calls in processes]
+    if len(numbering.names) > known and numbering.is_too_large:
+        _Numbering.shared = _Numbering()
+    codes = np.frombuffer(b"".join(encoded), dtype=f"<u{_BYTES}")
     if not len(codes):
         return CallLog(lengths=[0] * len(encoded))
     present = np.flatnonzero(np.bincount(codes))
-    names, ordered = zip(*sorted((_NAMES[code], code) for code in present.tolist()), strict=True)
+    names, ordered = zip(*sorted((numbering.names[code], code) for code in present.tolist()), strict=True)
     own_codes = np.zeros(int(present[-1]) + 1, dtype=np.int64)
     own_codes[list(ordered)] = np.arange(len(present))
-    return CallLog(list(names), own_codes[codes], [len(part) // 2 for part in encoded])
+    return CallLog(list(names), own_codes[codes], [len(part) // _BYTES for part in encoded])
 
 
-def _encode(calls: Any) -> bytes:
-    """Two bytes for each call of a process.
+def _encode(calls: Any, numbering: _Numbering) -> bytes:
+    """The number of each call of a process.
 
     A host's list may be lazy: it parses a log as it is iterated, and by its length it is empty. So it is iterated once,
     and nothing else is asked of it.
@@ -82,8 +113,9 @@ def _encode(calls: Any) -> bytes:
     if type(calls) is list and len(calls) <= MAX_CALLS:  # what nearly always comes, and costs the most
         try:
             if calls and type(calls[0]) is Call:
-                return _encode_names([call.api for call in calls])
-            return b"".join(_encode_tables(calls[start : start + _CHUNK]) for start in range(0, len(calls), _CHUNK))
+                return _encode_names([call.api for call in calls], numbering)
+            chunks = (calls[start : start + _CHUNK] for start in range(0, len(calls), _CHUNK))
+            return b"".join([_encode_tables(chunk, numbering.codes) for chunk in chunks])
         except (KeyError, TypeError, IndexError):  # a new name; or a call of another shape
             pass
     if isinstance(calls, (str, bytes, Mapping)) or not isinstance(calls, Iterable):
@@ -96,26 +128,20 @@ def _encode(calls: Any) -> bytes:
                 names.append(name)
     except Exception:  # the log breaks off in the middle: what was read of it counts
         pass
-    return _encode_names(names)
+    return _encode_names(names, numbering)
 
 
-def _encode_tables(calls: list[Any]) -> bytes:
-    """Two bytes for each call; raises unless every one has a name that is known.
+def _encode_tables(calls: list[Any], codes: Mapping[str, bytes]) -> bytes:
+    """The number of each call; raises unless every one has a name that is known.
 
     A big log lies all over memory, and waiting for it is nearly all that this costs. Slicing the list has the processor
     fetch hundreds of tables at once, and the two passes need less at a time than one: a third less time than a loop.
     """
     names = list(map(_API, calls))
-    return b"".join(map(_CODES.__getitem__, names))
+    return b"".join(map(codes.__getitem__, names))
 
 
-def _encode_names(names: list[str]) -> bytes:
-    _learn(set(names))
-    return b"".join([_CODES[name] for name in names if name in _CODES])
-
-
-def _learn(names: set[str]) -> None:
-    """Number new names; when there are too many (a made-up report), the rest is left out."""
-    for name in sorted(names - _CODES.keys() - {""})[: _MAX_NAMES - len(_NAMES)]:
-        _CODES[name] = len(_NAMES).to_bytes(2, "little")
-        _NAMES.append(name)
+def _encode_names(names: list[str], numbering: _Numbering) -> bytes:
+    numbering.learn(set(names))
+    codes = numbering.codes
+    return b"".join([codes[name] for name in names if name in codes])

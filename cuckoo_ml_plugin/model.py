@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,7 @@ from cuckoo_ml_plugin.finding import (
     ModelFacts,
     SimilarAnalysis,
 )
+from cuckoo_ml_plugin.lineage import Change
 from cuckoo_ml_plugin.members import Members
 from cuckoo_ml_plugin.model_files import read_model
 from cuckoo_ml_plugin.neighbours import NeighbourIndex
@@ -57,6 +60,25 @@ class ClusterFacts:
     first_seen: str
     last_seen: str
     first_stored: str = ""  # in models from before 0.2.0
+
+
+class _Facts(msgspec.Struct):
+    """What model.json must say; each is used somewhere as what it is here."""
+
+    id: str
+    fitted_at: str
+    read_at: str
+    analyses: int
+    clustered: int
+    clusters: list[ClusterFacts]
+    count_names: list[str]
+    settings: dict[str, dict[str, Any]]
+    next_cluster: int
+    before: str | None
+    survived: int
+    moved: int
+    compared: int
+    changes: list[Change]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +125,13 @@ class Model:
         for name, array in arrays.items():
             room, _, rest = name.partition(".")
             rooms.setdefault(room, {})[rest] = array
+        checked = msgspec.convert(facts, _Facts)
+        for moment in (checked.fitted_at, checked.read_at):
+            datetime.fromisoformat(moment.replace("Z", "+00:00"))
         fitted = facts["settings"]["clustering"]
         return cls(
             facts=facts,
-            clusters=[ClusterFacts(**one) for one in facts["clusters"]],
+            clusters=checked.clusters,
             embedding=Embedding.from_arrays(rooms["embedding"]),
             clustering=Clustering.from_arrays(rooms["clustering"], fitted["min_samples"], fitted["certainty"]),
             novelty=Embedding.from_arrays(rooms["novelty"]),
@@ -196,6 +221,8 @@ class Model:
         similar = self._similar(columns, placement, analysis, max(scoring.similar, 1))
         most_alike = similar[0]["similarity"] if similar else 0.0
         reasons = [*self._reasons(placement, unusual, most_alike, behaviour, label, anomaly), *threat_reasons(threat)]
+        if not np.isfinite((placement.probability, placement.outlier_score, unusual.score)).all():
+            raise ValueError("an array holds what is no number")
         anomalous = bool(unusual.score >= anomaly.threshold)
         return Finding(
             "scored",

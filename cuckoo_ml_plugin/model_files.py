@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
@@ -39,7 +40,9 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         listing = {name: _write_array(unfinished / f"{name}.npy", array) for name, array in arrays.items()}
-        text = json.dumps({"format": FORMAT, "id": model_id, **facts, "arrays": listing}, indent=1, allow_nan=False)
+        described = {"format": FORMAT, "id": model_id, **facts, "arrays": listing}
+        described = json.loads(json.dumps(described, allow_nan=False))  # as it will be read
+        text = json.dumps({**described, "checksum": _checksum_of(described)}, indent=1)
         with (unfinished / _JSON).open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -66,6 +69,10 @@ def _write_array(path: Path, array: NDArray[Any]) -> dict[str, Any]:
 
 def _checksum(array: NDArray[Any]) -> str:
     return xxhash.xxh3_128_hexdigest(array.reshape(-1).view(np.uint8).data if array.size else b"")
+
+
+def _checksum_of(facts: Mapping[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(msgspec.json.encode(facts, order="sorted"))
 
 
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -105,6 +112,9 @@ def _read_facts(folder: Path) -> dict[str, Any]:
             raise ValueError("it is not the description of a model")
         if not all(isinstance(listed, dict) for listed in facts["arrays"].values()):
             raise ValueError("it lists its arrays wrongly")
+        checksum = facts.pop("checksum", None)
+        if checksum is not None and checksum != _checksum_of(facts):  # models from before 0.3.0 have none
+            raise ValueError("it was changed since the model was fitted")
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); {_REMEDY}.") from error
     if facts.get("format") != FORMAT:

@@ -20,6 +20,7 @@ import xxhash
 
 MAX_VALUE: Final = 300  # characters of a value; what is longer is cut, with a hash of the whole at its end
 _MAX_RAW: Final = 1024  # characters of a name that are looked at
+_LONGEST_NAME: Final = 260  # characters; to compile a pattern of longer ones takes quadratic time
 _MAX_DEPTH: Final = 48  # folders of a path that are looked at
 _CACHE_SIZE: Final = 20_000  # entries of a cache that lives as long as the process; then it starts again
 
@@ -241,6 +242,11 @@ class _OwnNames(dict[str, str]):
         return value
 
 
+def _fit_names(names: Iterable[str]) -> list[str]:
+    """In lower case those that Windows could give a file, a user or a machine, and that are no mere letter or two."""
+    return [name.lower() for name in names if 2 < len(name) <= _LONGEST_NAME]
+
+
 # What to put in front of the names in a folder, and the table to look their last part up in.
 _Folder = tuple[str, dict[str, str]]
 _SYSTEM_FOLDERS: Final[dict[str, _Folder]] = {}
@@ -260,9 +266,9 @@ class Normaliser:
     """
 
     def __init__(self, sample: Iterable[str] = (), users: Iterable[str] = (), computers: Iterable[str] = ()) -> None:
-        own = dict.fromkeys((name.lower() for name in computers if len(name) > 2), COMPUTER)
-        own.update(dict.fromkeys((name.lower() for name in users if len(name) > 2), USER))
-        names = {name.lower() for name in sample if len(name) > 2}
+        own = dict.fromkeys(_fit_names(computers), COMPUTER)
+        own.update(dict.fromkeys(_fit_names(users), USER))
+        names = set(_fit_names(sample))
         own.update(dict.fromkeys(names | {name.rpartition(".")[0] for name in names}, SAMPLE))
         self._own = {name: role for name, role in own.items() if name and name not in _COMMON_NAMES}
         words = sorted((name for name in self._own if len(name) > 3), key=len, reverse=True)

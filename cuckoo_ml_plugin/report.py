@@ -21,6 +21,7 @@ from cuckoo_ml_plugin.threat.reported import ThreatScore, threat_scores
 
 CUCKOO2: Final = "cuckoo2"
 CAPE: Final = "cape"
+_YEARS: Final = range(1970, 2100)  # any other says nothing of when an analysis was made
 
 
 @dataclass(slots=True)
@@ -131,16 +132,19 @@ def _machine(value: Any) -> str:
 
 def _time(value: Any) -> str | None:
     """When the analysis began: CAPE writes text, Cuckoo seconds since 1970 (a datetime while in memory)."""
+    moment = None
     if isinstance(value, datetime):
-        return value.replace(tzinfo=None, microsecond=0).isoformat()
-    if isinstance(value, str):
+        moment = value
+    elif isinstance(value, str):
         try:
-            return datetime.fromisoformat(value.strip()[:19].replace(" ", "T")).isoformat()
+            moment = datetime.fromisoformat(value.strip()[:19].replace(" ", "T"))
         except ValueError:
             return None
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 2**34:
-        return datetime.fromtimestamp(int(value), tz=timezone.utc).replace(tzinfo=None).isoformat()
-    return None
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 2**34:
+        moment = datetime.fromtimestamp(int(value), tz=timezone.utc)
+    if moment is None or moment.year not in _YEARS:
+        return None
+    return moment.replace(tzinfo=None, microsecond=0).isoformat()
 
 
 def _dropped(value: Any) -> list[tuple[str, str]] | None:

@@ -111,8 +111,17 @@ reading = Table(
 )
 
 Upgrade = Callable[[Connection], None]
+
+
+def _to_version_3(connection: Connection) -> None:
+    """What version read a file; and no analysis was made before 1970 or after 2099, whatever its report says."""
+    reading.create(connection)
+    made = analysis.c.analysed_at
+    connection.execute(update(analysis).where((made < "1970") | (made >= "2100")).values(analysed_at=None))
+
+
 # UPGRADES[0] takes a store of version 1 to version 2, and so on
-UPGRADES: list[Upgrade] = [threat_score.create, reading.create]
+UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3]
 
 
 def current_version() -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select
+from sqlalchemy import Connection, Row, delete, exists, insert, select
 
 from cuckoo_ml_plugin.database import Database, chunks
 from cuckoo_ml_plugin.schema import analysis, threat_score
@@ -48,19 +50,15 @@ class ThreatScoreStore:
         def page(connection: Connection) -> list[tuple[str, ScoredAnalysis]]:
             rows = connection.execute(query.where(analysis.c.order_key > last)).all()
             scores = scores_by_analysis(connection, [row.analysis for row in rows])
-            return [
-                (
-                    row.order_key,
-                    ScoredAnalysis(
-                        row.analysis, row.sha256, row.machine, json.loads(row.tags), row.submitter, scores[row.analysis]
-                    ),
-                )
-                for row in rows
-            ]
+            return [(row.order_key, _scored(row, scores.get(row.analysis, []))) for row in rows]
 
         while found := self._db.read(page):
             yield from (one for _, one in found)
             last = found[-1][0]
+
+
+def _scored(row: Row[Any], scores: list[ThreatScore]) -> ScoredAnalysis:
+    return ScoredAnalysis(row.analysis, row.sha256, row.machine, json.loads(row.tags), row.submitter, scores)
 
 
 def scores_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str, list[ThreatScore]]:
@@ -68,7 +66,8 @@ def scores_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str
     found: dict[str, list[ThreatScore]] = {}
     for some in chunks(names):
         for row in connection.execute(select(threat_score).where(_T.analysis.in_(some))):
-            found.setdefault(row.analysis, []).append(ThreatScore(row.provider, row.kind, row.indicator, row.score))
+            if math.isfinite(row.score):  # others were put there by another program
+                found.setdefault(row.analysis, []).append(ThreatScore(row.provider, row.kind, row.indicator, row.score))
     return {name: sorted(scores) for name, scores in found.items()}
 
 

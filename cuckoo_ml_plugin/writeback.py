@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Mapping, MutableMapping
@@ -14,7 +16,9 @@ from typing import Any
 
 from cuckoo_ml_plugin.errors import ReportError
 
-_INDENT = re.compile(rb"\s*\{\s*?\n( +|\t+)\"")
+_INDENT = re.compile(rb"\s*\{\s*?\n( {1,16}|\t{1,4})\"")
+_SECTION_ROOM = 2**20  # characters that the section may take
+_MOST_GROWTH = 2  # times; more, and the indentation of the first line is not that of the file
 
 
 def write_section(path: Path, section: dict[str, Any], seed: dict[str, Any]) -> None:
@@ -30,13 +34,17 @@ def write_section(path: Path, section: dict[str, Any], seed: dict[str, Any]) -> 
         packed = path.read_bytes()
         zipped = packed[:2] == b"\x1f\x8b"
         raw = gzip.decompress(packed) if zipped else packed
-        report = json.loads(raw.decode("utf-8", "surrogateescape"))
+        numbers = _Numbers()
+        report = json.loads(raw.decode("utf-8", "surrogateescape"), parse_float=numbers.read)
     except (OSError, EOFError, ValueError, RecursionError) as error:
         raise ReportError(f"{path}: cannot be read to write the section into it ({error}).") from error
     if not isinstance(report, dict):
         raise ReportError(f"{path}: is no report (its JSON is not an object), so no section was written.")
     put_section(report, section, seed)
-    written = _dump(report, raw)
+    try:
+        written = numbers.put_back(_dump(report, raw))
+    except RecursionError as error:
+        raise ReportError(f"{path}: is nested too deeply to write the section into it.") from error
     _replace(path, gzip.compress(written, mtime=0) if zipped else written)
 
 
@@ -52,15 +60,53 @@ def put_section(results: MutableMapping[str, Any], section: Mapping[str, Any], s
             clustering["hdbscan"] = seed
 
 
+class _Numbers:
+    """Numbers that JSON can hold and Python cannot (1e999), so that they are written as they were."""
+
+    def __init__(self) -> None:
+        self._mark = secrets.token_hex(16)
+        self._texts: list[str] = []
+
+    def read(self, text: str) -> float | str:
+        """As json.loads's ``parse_float``: the number, or what stands for it."""
+        value = float(text)
+        if math.isfinite(value):
+            return value
+        self._texts.append(text)
+        return f"{self._mark}-{len(self._texts) - 1}-"
+
+    def put_back(self, written: bytes) -> bytes:
+        """The JSON with the numbers in the places of what stood for them."""
+        if not self._texts:
+            return written
+        places = re.compile(rb'"%b-(\d+)-"' % self._mark.encode())
+        return places.sub(lambda place: self._texts[int(place[1])].encode(), written)
+
+
 def _dump(report: dict[str, Any], raw: bytes) -> bytes:
-    found = _INDENT.match(raw[:1000])
-    indent = found[1].decode() if found else None
-    separators = None if indent or b'": ' in raw[:2000] else (",", ":")
-    text = json.dumps(report, indent=indent, separators=separators, ensure_ascii=raw.isascii())
     try:
-        return text.encode("utf-8", "surrogateescape")
+        return _text(report, raw, raw.isascii()).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # a lone surrogate, which only an escape can hold
-        return json.dumps(report, indent=indent, separators=separators).encode()
+        return _text(report, raw, True).encode()
+
+
+def _text(report: dict[str, Any], raw: bytes, ascii_only: bool) -> str:
+    found = _INDENT.match(raw[:1000])
+    text = _indented(report, found[1].decode(), ascii_only, _MOST_GROWTH * len(raw) + _SECTION_ROOM) if found else None
+    if text is None:
+        text = json.dumps(report, separators=None if b'": ' in raw[:2000] else (",", ":"), ensure_ascii=ascii_only)
+    return text
+
+
+def _indented(report: dict[str, Any], indent: str, ascii_only: bool, room: int) -> str | None:
+    """The report as JSON; None when that takes more than so many characters: deep down, indentation is most of it."""
+    parts: list[str] = []
+    for part in json.JSONEncoder(indent=indent, ensure_ascii=ascii_only).iterencode(report):
+        parts.append(part)
+        room -= len(part)
+        if room < 0:
+            return None
+    return "".join(parts)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -319,3 +320,49 @@ def test_a_link_is_followed_and_stays_a_link(demo: DemoHome, new_report: Path) -
     assert cuckoo_ml(demo.home, "score", link, "--write").code == 0
     assert link.is_symlink()
     assert "cuckooml" in json.loads(new_report.read_bytes())
+
+
+@pytest.mark.parametrize("content", ['{\n%s"a": ' % (" " * 900), '{\n                "a": '], ids=["wide", "deep"])
+def test_an_indentation_made_to_swell_a_report_is_not_kept(demo: DemoHome, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "swells.json"
+    path.write_text(content + "[" * 400 + "0," * 20_000 + "0" + "]" * 400 + ', "info": {"id": 1}, "behavior": {}}')
+    size = path.stat().st_size
+    done = cuckoo_ml(demo.home, "score", path, "--write")
+    assert done.code == 0, done.err
+    assert "cuckooml" in json.loads(path.read_text())
+    assert path.stat().st_size < 3 * size + 5_000
+
+
+def test_numbers_too_large_for_python_are_written_as_they_were(demo: DemoHome, new_report: Path) -> None:
+    report = new_report.read_text().rstrip()
+    new_report.write_text(report[:-1] + ', "large": [1e999, -1E+4000, 1e308]}')
+    assert cuckoo_ml(demo.home, "score", new_report, "--write").code == 0
+    assert "Infinity" not in new_report.read_text()
+    numbers = re.search(r'"large": ?\[\s*1e999,\s*-1E\+4000,\s*1e\+308\s*\]', new_report.read_text())
+    assert numbers is not None
+
+
+def test_a_report_nested_too_deeply_to_be_written_is_told_and_others_are_written(
+    demo: DemoHome, new_report: Path
+) -> None:
+    deep = new_report.parent / "deep.json"
+    levels = 985  # read they can be; to write them again takes a little more of Python's stack
+    content = '{"info":{"id":1},"behavior":{},"x":' + '{"a":' * levels + "1" + "}" * levels + "}"
+    deep.write_text(content)
+    done = cuckoo_ml(demo.home, "score", deep, new_report, "--write")
+    assert "Traceback" not in done.err
+    assert "cuckooml" in json.loads(new_report.read_text())
+    assert done.code == 0 or (deep.read_text() == content and "deep.json" in done.err)
+
+
+def test_names_of_files_and_arguments_reach_no_terminal_as_commands(demo: DemoHome, tmp_path: Path) -> None:
+    evil = tmp_path / "x\x1b]0;owned\x07\u202ey.json"
+    evil.write_text("{")
+    for arguments in (
+        ("similar", evil), ("score", evil), ("import", evil), ("clusters", "\x1b[2J"), (evil,), ("x", evil),
+        ("models", "list", evil), ("score", "--json", evil.parent / "\x1b[31m*.json"),
+    ):  # fmt: skip
+        home = tmp_path / "home" if arguments[0] == "import" else demo.home
+        done = cuckoo_ml(home, *arguments)
+        assert done.err or done.out
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", done.out + done.err), arguments

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from command import cuckoo_ml
 from conftest import DemoHome
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cuckoo_ml_plugin.hosts.enrich import Enricher, failed_section, put_section
+from cuckoo_ml_plugin.report import report_from_results
 from cuckoo_ml_plugin.report_file import load_sections
 from cuckoo_ml_plugin.store import Store
 
@@ -155,6 +157,48 @@ def test_whatever_the_results_are_there_is_a_section(
         assert section.keys() == failed_section("").keys()
         put_section(results, section, enricher.seed(section))
         assert results["cuckooml"] is section
+
+
+class _Refuses(dict[str, Any]):
+    """A table of a host's that cannot be asked, for a reason that cannot be told."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(info={})
+        self.error = error
+
+    def get(self, *_: object) -> Any:
+        raise self.error
+
+
+class _SilentError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "error", [_SilentError(), ValueError("\ud800 \x1b]0;title\x07 \u202e")], ids=["silent", "hostile"]
+)
+def test_errors_with_hostile_or_no_messages_end_as_failed(demo: DemoHome, error: Exception) -> None:
+    enricher = Enricher(demo.home)
+    for section in (enricher.enrich(_Refuses(error), "1"), enricher.counts(_Refuses(error))):
+        assert section["status"] == "failed"
+        assert section["message"].isprintable()
+        orjson.dumps(section)  # CAPE writes reports with it, and it takes no lone surrogates
+
+
+def test_made_up_functions_change_nothing_for_the_analyses_after_them(own_demo: DemoHome) -> None:
+    results, enricher = results_of(own_demo.corpus.new[0].path), Enricher(own_demo.home)
+    before = enricher.enrich(results, "1")
+    for start in range(0, 150_000, 75_000):
+        calls = [{"api": f"Made{number}"} for number in range(start, start + 75_000)]
+        hostile = {"info": {"version": "2.4-CAPE"}, "behavior": {"processes": [{"calls": calls}]}}
+        assert enricher.counts(hostile) is not None
+        assert report_from_results(hostile).calls.names == sorted(one["api"] for one in calls)
+        assert enricher.enrich(results, "1")["anomaly"] == before["anomaly"]
+    behavior = results["behavior"]
+    new = [{"api": "OnlyHere"}, *behavior["processes"][-1].get("calls", [])]
+    behavior["processes"][-1]["calls"] = new
+    assert "OnlyHere" in report_from_results(results).calls.names
 
 
 def test_a_report_file_s_sections_are_results_too(demo: DemoHome) -> None:

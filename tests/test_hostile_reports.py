@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -213,3 +215,28 @@ def test_invalid_json_too_large_to_repair_is_refused(tmp_path: Path, monkeypatch
     path.write_bytes(BASE % (b'"malscore": NaN, "x": "' + b"y" * 2000 + b'"'))
     with pytest.raises(ReportError, match="too large to be repaired"):
         read_report(path)
+
+
+@pytest.mark.parametrize("place", ["sample", "user", "computer", "path", "mutex", "command", "api", "host", "url"])
+def test_names_of_megabytes_hang_nothing(place: str) -> None:
+    """In a process of its own: what takes quadratic time here would not end today."""
+    program = f"""
+from cuckoo_ml_plugin.behaviour import extract
+from cuckoo_ml_plugin.report import report_from_results
+for unit in ("a", "\\\\", "{{", "0", "a0", "{{0-", "%", "ab.", " ", "\\\\\\\\?\\\\", "<rand>", "@"):
+    long = unit * (4_000_000 // len(unit))
+    report = {{"info": {{"version": "2.4-CAPE"}}, "target": {{"file": {{"name": "a"}}}}, "network": {{}}, "behavior": {{
+        "processes": [{{"environ": {{}}, "calls": []}}], "summary": {{}}}}}}
+    environ, summary = report["behavior"]["processes"][0]["environ"], report["behavior"]["summary"]
+    if {place!r} == "sample": report["target"]["file"]["name"] = long
+    if {place!r} == "user": environ["UserName"] = long
+    if {place!r} == "computer": environ["ComputerName"] = long
+    if {place!r} == "path": summary["read_files"] = ["C:\\\\" + long, long]
+    if {place!r} == "mutex": summary["mutexes"] = [long]
+    if {place!r} == "command": summary["executed_commands"] = [long, "c:\\\\" + long]
+    if {place!r} == "api": report["behavior"]["processes"][0]["calls"] = [{{"api": long}}, {{"api": "b" + long}}]
+    if {place!r} == "host": report["network"]["hosts"] = [long]
+    if {place!r} == "url": report["network"]["http"] = [{{"host": "a", "uri": "/" + long, "user-agent": long}}]
+    extract(report_from_results(report))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -16,6 +16,7 @@ from conftest import DemoHome
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cuckoo_ml_plugin.behaviour import Behaviour
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.model import Model
 
@@ -83,10 +84,17 @@ def nest(folder: Path) -> None:
 
 
 def _edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change what model.json says, by someone who knows that models from before 0.3.0 have no checksum of it."""
     path = folder / "model.json"
     facts = json.loads(path.read_text())
+    del facts["checksum"]
     change(facts)
     path.write_text(json.dumps(facts))
+
+
+def change_a_number_in_the_facts(folder: Path) -> None:
+    path = folder / "model.json"
+    path.write_text(path.read_text().replace('"analyses": 3', '"analyses": 4', 1))
 
 
 def from_the_future(folder: Path) -> None:
@@ -112,6 +120,7 @@ def turn_clusters_into_text(folder: Path) -> None:
 DAMAGES = [
     tamper, lose, swap, put_in_a_foreign_array, cut, forget_json, write_nonsense, write_a_list, nest, from_the_future,
     name_an_array_outside, forget_an_array_in_the_list, forget_the_settings, turn_clusters_into_text,
+    change_a_number_in_the_facts,
 ]  # fmt: skip
 
 
@@ -142,16 +151,21 @@ def test_a_pickle_in_an_array_is_not_opened(folder: Path, tmp_path: Path) -> Non
     assert not mark.exists()
 
 
-def test_numbers_that_lead_nowhere_are_an_error_and_no_crash(own_demo: DemoHome, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "number"), [("rows.starts", 2**40), ("clustering.centroids", np.nan), ("novelty.components", np.nan)]
+)
+def test_numbers_that_lead_nowhere_are_an_error_and_no_crash(
+    own_demo: DemoHome, folder: Path, name: str, number: float
+) -> None:
     """Someone who can write checksums can write any numbers: they must not end the process."""
     import xxhash
 
-    path = folder / "rows.starts.npy"
+    path = folder / f"{name}.npy"
     wrong = np.load(path)
-    wrong[1:-1] = 2**40
+    wrong[1:-1] = number
     np.save(path, wrong)
-    checksum = xxhash.xxh3_128_hexdigest(wrong.view(np.uint8).data)
-    _edit(folder, lambda facts: facts["arrays"]["rows.starts"].update(checksum=checksum))
+    checksum = xxhash.xxh3_128_hexdigest(wrong.reshape(-1).view(np.uint8).data)
+    _edit(folder, lambda facts: facts["arrays"][name].update(checksum=checksum))
     done = cuckoo_ml(own_demo.home, "score", own_demo.corpus.new[0].path, "--json")
     assert "Traceback" not in done.err
     assert done.code in (0, 1)
@@ -175,7 +189,10 @@ def test_any_fact_may_be_anything(demo: DemoHome, value: object, data: st.DataOb
             (copy / path.name).symlink_to(path.resolve())
         (copy / "model.json").unlink()
     facts = json.loads((source / "model.json").read_text())
+    del facts["checksum"]
     facts[data.draw(st.sampled_from(sorted(facts)))] = value
     (copy / "model.json").write_text(json.dumps(facts))
     with contextlib.suppress(ModelError):
-        Model.load(copy)
+        model = Model.load(copy)
+        section = model.score(Behaviour(["api:NtClose", "file_read:a"], {"api_calls": 1})).section()
+        json.dumps(section, allow_nan=False)

@@ -173,6 +173,13 @@ def test_a_start_time_in_memory_is_the_one_in_the_file(tmp_path: Path) -> None:
     assert report_from_results(results).analysed_at == read_report(written(tmp_path, CUCKOO_REPORT)).analysed_at
 
 
+@pytest.mark.parametrize("year", [1, 999, 1969, 2100, 9999])
+def test_a_start_time_that_no_sandbox_had_is_none(year: int) -> None:
+    for started in (f"{year:04d}-12-31 23:59:59", datetime(year, 12, 31), (year - 1970) * 31_556_952.0 + 10**6):
+        results = CUCKOO_REPORT | {"info": CUCKOO_REPORT["info"] | {"started": started}}
+        assert report_from_results(results).analysed_at is None
+
+
 @pytest.mark.parametrize("section", sorted(CAPE_REPORT))
 @pytest.mark.parametrize("damage", [None, 7, "text", [], {}, [[1]], {"a": [None]}, [{"name": {}}]], ids=repr)
 def test_a_damaged_section_spoils_no_other(section: str, damage: Any, tmp_path: Path) -> None:

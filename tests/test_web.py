@@ -20,6 +20,7 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.packing import pack
 from cuckoo_ml_plugin.records import AnalysisRecord
 from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.web import text
 from cuckoo_ml_plugin.web.render import CAPE, CUCKOO2
 from cuckoo_ml_plugin.web.section import read_section
 from cuckoo_ml_plugin.web.site import Addresses, Site, static_panel
@@ -189,7 +190,8 @@ def test_clusters_are_searched_sorted_and_paged(site: Site, demo: DemoHome) -> N
     by_name = harmless(site.page("", {"sort": "name"}).html).text
     places = [by_name.index(f" {name} ") for name in sorted(families, key=str.lower)]
     assert places == sorted(places)
-    assert site.page("", {"page": "999999999999", "sort": "'; drop"}).status == 200
+    for number in ("999999999999", "9" * 5_000, "0", "-1", "\u0661", "1e9"):
+        assert site.page("", {"page": number, "sort": "'; drop"}).status == 200
 
 
 def test_a_cluster_that_is_not_there_is_said_and_a_page_too(site: Site) -> None:
@@ -318,6 +320,12 @@ def test_the_html_report_gets_the_panel_once_however_often_it_is_put_in(
     if report in (CAPE_LIKE, CUCKOO_LIKE):
         assert html.index("<body") < html.index("cuckoo-ml: begin") < html.index("HOST")
     assert not put_into(tmp_path / "none.html", section)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf"), True], ids=lambda one: str(one)[:5])
+def test_numbers_of_any_size_are_shown_or_marked(value: float) -> None:
+    for show in (text.number, text.score, text.percent, text.at_least):
+        assert len(show(value)) < 40
 
 
 @settings(deadline=None)

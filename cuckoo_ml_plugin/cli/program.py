@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from cuckoo_ml_plugin.cli.fit import models, refit
 from cuckoo_ml_plugin.cli.hosts import doctor, install, uninstall
 from cuckoo_ml_plugin.cli.pictures import atlas, plots
 from cuckoo_ml_plugin.cli.refresh import refresh
-from cuckoo_ml_plugin.cli.show import errors
+from cuckoo_ml_plugin.cli.show import errors, safe
 from cuckoo_ml_plugin.cli.threat import threat_scores
 from cuckoo_ml_plugin.cli.worker import worker
 from cuckoo_ml_plugin.errors import CuckooMLError
@@ -56,7 +57,10 @@ def run() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(file=said)  # it repeats what was typed, or what a shell made of ``*``
+        for line in said.getvalue().splitlines():
+            errors.print(safe(line, 2000), soft_wrap=True)
         sys.exit(2 if isinstance(error, click.UsageError) else 1)
     except (click.Abort, KeyboardInterrupt):
         errors.print(f"\nInterrupted{_left_behind(sys.argv[1:])}.", style="yellow", soft_wrap=True)
@@ -67,7 +71,7 @@ def run() -> None:
     except (CuckooMLError, OSError, MemoryError) as error:
         if debug:
             raise
-        errors.print(f"Error: {_sentence(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
+        errors.print(safe(f"Error: {_sentence(error)}", 2000), style="red", soft_wrap=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -21,7 +21,8 @@ from cuckoo_ml_plugin.finding import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.trouble import note
 from cuckoo_ml_plugin.labels import Label, best_label, labels_of
-from cuckoo_ml_plugin.records import AnalysisRecord, FindingRecord, Source
+from cuckoo_ml_plugin.normalise import printable
+from cuckoo_ml_plugin.records import AnalysisRecord, FindingRecord, Source, clean
 from cuckoo_ml_plugin.report import Report, report_from_results
 from cuckoo_ml_plugin.report_values import mapping, tables
 
@@ -169,12 +170,20 @@ def failed_section(message: str) -> dict[str, Any]:
 
 def _failure(what: str, error: Exception) -> dict[str, Any]:
     if isinstance(error, CuckooMLError):
-        message = f"{what}: {error}"
+        message = printable(clean(f"{what}: {error}"))
         _LOG.error("%s", message)
     else:
-        message = f"{what}: unexpected {type(error).__name__}: {str(error)[:300]}"
+        message = f"{what}: unexpected {type(error).__name__}: {_said(error)}"
         _LOG.exception("%s", message)
     return failed_section(message)
+
+
+def _said(error: Exception) -> str:
+    """What an error says; one that comes from an object in the results may fail at that, too."""
+    try:
+        return printable(clean(error, 300))
+    except Exception:
+        return "it does not say what"
 
 
 def _without_calls(results: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -80,7 +80,9 @@ class Request:
     def page_number(self) -> int:
         """From 1."""
         value = self.query.get("page", "")
-        return min(int(value), _MOST_PAGES) if value.isascii() and value.isdecimal() and int(value) else 1
+        if not (value.isascii() and value.isdecimal()):
+            return 1
+        return min(max(int(value), 1), _MOST_PAGES) if len(value) < 10 else _MOST_PAGES
 
     @property
     def offset(self) -> int:

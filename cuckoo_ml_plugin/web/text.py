@@ -40,9 +40,17 @@ def _written_out(one: str) -> str:
     return f"\\u{ord(one):04x}" if ord(one) <= 0xFFFF else f"\\U{ord(one):08x}"
 
 
+def _finite(value: float) -> bool:
+    """Whether a number is one that can be shown; Python's whole numbers may be too large to be a float."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def percent(share: float, digits: int = 0) -> str:
     """0.987 as ``99 %``; 100 % is said of nothing less, and 0 % of nothing more."""
-    if not math.isfinite(share):
+    if not _finite(share):
         return "?"
     least = 10.0**-digits
     value = round(share * 100, digits)
@@ -53,17 +61,17 @@ def percent(share: float, digits: int = 0) -> str:
 
 def at_least(share: float) -> str:
     """0.9968 as ``99.6 %``: cut, not rounded, as the reasons say it."""
-    return f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %" if math.isfinite(share) else "?"
+    return f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %" if _finite(share) else "?"
 
 
 def score(value: float) -> str:
     """0.5 as ``0.50``."""
-    return f"{value:.2f}" if math.isfinite(value) and abs(value) < 1e6 else "?"
+    return f"{value:.2f}" if _finite(value) and abs(value) < 1e6 else "?"
 
 
 def number(value: float) -> str:
     """1234.5 as ``1,234.5``."""
-    if not math.isfinite(value) or abs(value) > 1e18:
+    if not _finite(value) or abs(value) > 1e18:
         return "?"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}".rstrip("0").rstrip(".")
 
