@@ -2,4 +2,5 @@
 
 from cuckoo_ml_plugin.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 Cell = str | int | float | None
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for a formula
+# What a spreadsheet would take for a formula; the wide ones where it is set to Chinese or Japanese.
+_FORMULA = re.compile("(^|[;\t]\\s*)([=+@\t\r\uff1d\uff0b\uff0d\uff20-])")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Path:
     """Write a table; texts that a spreadsheet would take for a formula get an apostrophe. Raises OSError.
 
-    An empty list of ``columns`` writes no line of titles.
+    So does what follows a semicolon or a tab in a text: a spreadsheet may split lines there, and find a formula. An
+    empty list of ``columns`` writes no line of titles.
     """
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file)
@@ -26,4 +29,4 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]
 def _safe(cell: Cell) -> Cell:
     if isinstance(cell, float):
         return float(f"{cell:.10g}")
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return _FORMULA.sub(r"\1'\2", cell) if isinstance(cell, str) else cell

@@ -40,10 +40,14 @@ def parse_url(where: str | os.PathLike[str]) -> URL:
         if url.drivername in ("postgres", "postgresql"):
             url = url.set(drivername="postgresql+psycopg")
         backend = url.get_backend_name()
+        if backend == "postgresql":
+            url.get_dialect()  # a driver that there is
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise StoreError(f"The store URL {_without_password(text)} cannot be read: write it as {_EXAMPLE}.") from error
     if backend == "sqlite" and url.database in (None, "", ":memory:"):
         raise StoreError(f"The store {text} would be forgotten at once: name a file, sqlite:///path/to/store.db.")
+    if backend == "sqlite" and (url.query or url.drivername not in ("sqlite", "sqlite+pysqlite")):
+        raise StoreError(f"The store {_without_password(text)} says more than a file: write it as sqlite:///path/to/store.db.")
     if backend not in ("sqlite", "postgresql"):
         raise StoreError(f"The store cannot be kept in {backend}: use an SQLite file or PostgreSQL, {_EXAMPLE}.")
     return url

@@ -89,7 +89,15 @@ def unpack_joined(blob: bytes) -> tuple[bytes, Counts]:
         raise DamagedBlobError(str(error)) from error
     if not isinstance(counts, dict):
         raise DamagedBlobError("its counts are not a table")
-    return body, counts
+    return body, counts if _plain(counts) else _finite(counts)
+
+
+def _plain(counts: Counts) -> bool:
+    """Whether all values are finite numbers, as they nearly always are."""
+    try:
+        return set(map(type, counts.values())) <= {int, float} and math.isfinite(sum(counts.values()))
+    except OverflowError:
+        return False
 
 
 def unpack(blob: bytes) -> tuple[list[str], Counts]:

@@ -79,8 +79,8 @@ def seen_at(stored: StoredAnalysis) -> str:
 
 
 def finite(value: float | None) -> float | None:
-    """The number, or None for one that no database and no JSON holds."""
-    return None if value is None or not math.isfinite(value) else float(value)
+    """The number, or None for one that no database and no JSON holds, or that is none."""
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True)

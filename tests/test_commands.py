@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+import sqlite3
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from importlib.resources import files
@@ -366,3 +368,33 @@ def test_names_of_files_and_arguments_reach_no_terminal_as_commands(demo: DemoHo
         done = cuckoo_ml(home, *arguments)
         assert done.err or done.out
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", done.out + done.err), arguments
+
+
+# -- a store that another program wrote into ---------------------------------------------------------------------------
+def _blob(counts: object, tokens: bytes = b"api:NtClose\nfile_read:a") -> bytes:
+    return bytes([1]) + zlib.compress(json.dumps(counts).encode() + b"\n" + tokens)
+
+
+_BEHAVIOURS = "UPDATE cuckooml_analysis SET behaviour = ?"
+FOREIGN = {
+    "counts of another type": (_BEHAVIOURS, _blob({"files_read": "x", "mutexes": [1]})),
+    "counts beyond numbers": (_BEHAVIOURS, _blob({"a": 10**400, "b": float("inf")})),
+    "text as a score": ("UPDATE cuckooml_finding SET outlier_score = ?, probability = 'x'", "high"),
+    "infinite threat scores": ("UPDATE cuckooml_threat_score SET score = ?", float("inf")),
+    "sections of no shape": ("UPDATE cuckooml_finding SET section = ?", '[1, {"a": 2}]'),
+}
+
+
+@pytest.mark.parametrize("foreign", sorted(FOREIGN))
+def test_what_another_program_wrote_into_the_store_ends_no_command_in_a_traceback(
+    own_demo: DemoHome, foreign: str, tmp_path: Path
+) -> None:
+    statement, value = FOREIGN[foreign]
+    with sqlite3.connect(own_demo.home / "store.db") as connection:
+        connection.execute(statement, (value,))
+    connection.close()
+    for arguments in (("clusters",), ("anomalies", "--json"), ("similar", own_demo.corpus.fitted[0].name), ("refresh",),
+                      ("export", tmp_path / "out"), ("refit",), ("anomalies", "--json")):  # fmt: skip
+        done = cuckoo_ml(own_demo.home, *arguments)
+        assert done.code in (0, 1)
+        assert "Traceback" not in done.err

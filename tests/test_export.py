@@ -25,6 +25,7 @@ SEED_FILES = (
     "test_samples",
 )  # fmt: skip
 FORMULA = "=cmd|'/c calc'!A1"
+SPLIT = f"x;{FORMULA}"
 NASTY = "g'\\\"]} OR [file:name = 'x<script>\u202e"
 
 
@@ -168,7 +169,7 @@ def hostile_report(number: int, group: int) -> dict[str, Any]:
         "target": {"category": "file", "file": {"name": FORMULA, "size": 9 + number,
                    "sha256": hashlib.sha256(str(number).encode()).hexdigest()}},
         "behavior": {"summary": {"mutex": mutexes}, "apistats": {"1": {f"Api{group}": 1}}, "processes": []},
-        "signatures": [{"name": f"=HYPERLINK({group})"}],
+        "signatures": [{"name": f"=HYPERLINK({group})"}, {"name": SPLIT}, {"name": f"\uff1d{group}"}],
     }  # fmt: skip
 
 
@@ -187,6 +188,8 @@ def test_hostile_names_stay_text_in_every_file(tmp_path: Path) -> None:
             for cell in row:
                 assert not cell.startswith(("=", "+", "@", "\t", "\r"))
                 assert not cell.startswith("-") or float(cell)
+                assert ";=" not in cell, "a spreadsheet may split at semicolons"
+                assert not cell.startswith("\uff1d"), "a formula where one writes Japanese"
     features = pq.read_table(out / "features.parquet").to_pandas()
     assert (features["target"] == FORMULA).all()
     cluster = cuckoo_ml(home, "clusters", "--json").json[0]

@@ -286,6 +286,9 @@ def test_a_store_that_another_keeps_locked_says_so(tmp_path: Path) -> None:
     [
         ("sqlite://", "would be forgotten"),
         ("mysql://somebody:secret@host/db", "cannot be kept in mysql|cannot be read"),
+        ("postgresql+nosuch://somebody:secret@host/db", "cannot be read"),
+        ("sqlite:////tmp/store.db?timeout=soon", "cannot be read|more than a file"),
+        ("sqlite+aiosqlite://somebody:secret@/tmp/store.db", "more than a file|cannot be read"),
         ("nonsense://somebody:secret@host/db", "cannot be kept in nonsense"),
         ("postgresql://somebody:secret@127.0.0.1:1/db", "cannot be reached"),
     ],

@@ -313,7 +313,8 @@ def test_a_store_from_before_threat_scores_gets_room_for_them(tmp_path: Path) ->
         store.put([record("1")])
     with sqlite3.connect(tmp_path / "store.db") as connection:
         new = connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
-        connection.execute("DROP TABLE cuckooml_threat_score")
+        for table in ("threat_score", "reading"):
+            connection.execute(f"DROP TABLE cuckooml_{table}")
         connection.execute("UPDATE cuckooml_meta SET value = '1'")
     connection.close()
     with Store.open(tmp_path / "store.db") as store:
@@ -408,7 +409,7 @@ def test_a_model_from_before_threat_scores_predicts_none(own_demo: DemoHome) -> 
     folder = (own_demo.home / "models" / "current").resolve()
     facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     facts["arrays"] = {name: one for name, one in facts["arrays"].items() if not name.startswith("providers.")}
-    del facts["providers"]
+    del facts["providers"], facts["checksum"]  # as those models are
     (folder / "model.json").write_text(json.dumps(facts), encoding="utf-8")
     [answer] = cuckoo_ml(own_demo.home, "score", overlooked(own_demo.corpus).path, "--json").json
     assert answer["threat_scores"]["disagreements"] == []
@@ -420,6 +421,7 @@ def test_a_model_whose_providers_are_damaged_is_named(own_demo: DemoHome, damage
     folder = (own_demo.home / "models" / "current").resolve()
     facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     facts["providers"] |= damage
+    del facts["checksum"]
     (folder / "model.json").write_text(json.dumps(facts), encoding="utf-8")
     with pytest.raises(ModelError, match="do not belong together"):
         Model.load(folder)
