@@ -195,7 +195,7 @@ class Model:
                 counts = behaviour.counts
                 return Finding("no_behaviour", message, model=self.brief(), threat_scores=threat, counts=counts)
             return self._score(behaviour, analysis, label, scoring, anomaly, threat)
-        except (IndexError, ValueError) as error:
+        except (IndexError, ValueError, TypeError, OverflowError) as error:
             raise ModelError(
                 f"{self.id}: the model's parts contradict each other ({error}); run cuckoo-ml refit."
             ) from error
