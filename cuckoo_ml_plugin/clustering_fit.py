@@ -95,7 +95,7 @@ def fit_clustering(
         certainty=settings.certainty,
         same=same,
     )
-    return _without_empty(_dialled(fitted, vectors))
+    return _without_the_small(_dialled(fitted, vectors))
 
 
 def _dialled(fitted: Clustering, vectors: NDArray[np.float32]) -> Clustering:
@@ -129,15 +129,16 @@ def _dialled(fitted: Clustering, vectors: NDArray[np.float32]) -> Clustering:
     )  # fmt: skip
 
 
-def _without_empty(fitted: Clustering) -> Clustering:
-    """Clusters of which the dial left no member are none; the others are numbered by what they have left."""
-    labels = _by_size(fitted.labels, fitted.multiplicities, fitted.clusters)
+def _without_the_small(fitted: Clustering) -> Clustering:
+    """Of what the dial left one analysis or none is no cluster; the others are numbered by what they have left."""
+    labels = _by_size(fitted.labels, fitted.multiplicities, fitted.clusters, least=2)
     renamed = np.full(fitted.clusters + 1, NOISE)
     renamed[fitted.labels] = labels
     kept = np.flatnonzero(renamed[:-1] != NOISE)
     return replace(
         fitted,
         labels=labels,
+        probabilities=np.where(labels == NOISE, 0.0, fitted.probabilities),
         density_labels=renamed[fitted.density_labels],
         node_clusters=renamed[fitted.node_clusters],
         centroids=fitted.centroids[kept[np.argsort(renamed[kept])]],
@@ -163,8 +164,10 @@ def _hdbscan(
     from hdbscan.hdbscan_ import _tree_to_labels
 
     analyses = int(multiplicities.sum())
-    if analyses <= max(settings.min_cluster_size, settings.min_samples + 1) or len(vectors) < 2:
+    if analyses <= max(settings.min_cluster_size, settings.min_samples + 1):
         return _nothing(len(vectors))
+    if _in_one_place(vectors, same):
+        return _one_cluster(len(vectors))
     points = np.repeat(np.arange(len(vectors)), np.minimum(multiplicities, settings.min_samples + 1))
     if tree == "auto":
         tree = "hdbscan" if len(points) <= SMALL else "fast_hdbscan" if len(points) <= EXACT else "graph"
@@ -302,6 +305,18 @@ def _nothing(points: int) -> _Density:
     )  # fmt: skip
 
 
+def _in_one_place(vectors: NDArray[np.float32], same: float) -> bool:
+    """Whether no two of the points are further apart than what counts as the same place."""
+    away = vectors.astype(np.float64) - vectors[:1]
+    return bool(2 * np.sqrt((away * away).sum(axis=1)).max(initial=0.0) <= same)
+
+
+def _one_cluster(points: int) -> _Density:
+    """Points in one place: HDBSCAN looks for what is denser than its surroundings, and here are none."""
+    every = np.zeros(points, np.int64), np.ones(points), np.zeros(points)
+    return replace(_nothing(points), labels=every[0], probabilities=every[1], outlier_scores=every[2])
+
+
 def _over_all(density: _Density, known: NDArray[np.int64], points: int) -> _Density:
     """The verdict on the known points, spread over all."""
     if len(known) == points:
@@ -316,15 +331,15 @@ def _over_all(density: _Density, known: NDArray[np.int64], points: int) -> _Dens
 
 
 def _by_size(
-    labels: NDArray[np.int64], multiplicities: NDArray[np.int64], count: int | None = None
+    labels: NDArray[np.int64], multiplicities: NDArray[np.int64], count: int | None = None, least: int = 1
 ) -> NDArray[np.int64]:
-    """Clusters numbered by their analyses, the largest first, ties by their first member; empty ones get no number."""
+    """Clusters numbered by size, the largest first, ties by their first member; those below ``least`` get no number."""
     count = int(labels.max(initial=NOISE)) + 1 if count is None else count
     sizes = np.bincount(labels[labels >= 0], multiplicities[labels >= 0], minlength=count)
     firsts = np.full(count, len(labels))
     np.minimum.at(firsts, labels[labels >= 0], np.flatnonzero(labels >= 0))
     order = np.lexsort((firsts, -sizes))
-    order = order[sizes[order] > 0]
+    order = order[sizes[order] >= least]
     renamed = np.full(count + 1, NOISE)
     renamed[order] = np.arange(len(order))
     return renamed[labels]

@@ -16,6 +16,8 @@ VOCABULARY = 250_000
 """Tokens that a model knows at most, the commonest first: it bounds the model at d times a megabyte."""
 SVD_ROWS = 20_000
 """Behaviours that the directions are found from; of a larger corpus a seeded sample."""
+FEW = 64
+"""Behaviours up to which the decomposition is exact: a randomised one needs more of them than it is asked for."""
 
 
 def fit_embedding(
@@ -55,7 +57,7 @@ def fit_embedding(
     greatest = smoothing + np.log(1 + analyses)
     weights = np.power(rarity / greatest, recipe.rarity).astype(np.float32)
     rows = diags(np.sqrt(multiplicities)) @ _weighted(known, weights, kinds[columns], recipe.balance)
-    components, values = _directions(rows.tocsr(), settings.dimensions)
+    components, values = _directions(rows.tocsr(), min(settings.dimensions, max(analyses // recipe.crowd, 2)))
     scales = np.power(values / values.max(initial=1e-12), -recipe.whitening)
     embedding = Embedding(
         hashes[columns], kinds[columns], weights, components, scales.astype(np.float32), np.array([recipe.balance])
@@ -106,9 +108,13 @@ def _directions(rows: csr_matrix, dimensions: int) -> tuple[NDArray[np.float32],
     if rows.shape[0] > SVD_ROWS:
         chosen = np.sort(np.random.default_rng(SEED).choice(rows.shape[0], SVD_ROWS, replace=False))
         rows = rows[chosen]
-    possible = min(dimensions, min(rows.shape) - 1)
-    if possible < 1 or not rows.nnz:
+    if not rows.nnz:
         return np.zeros((rows.shape[1], 1), np.float32), np.ones(1)
-    svd = TruncatedSVD(possible, random_state=SEED, n_iter=7).fit(rows)
-    real = svd.singular_values_ > 1e-9 * svd.singular_values_[0]
-    return np.ascontiguousarray(svd.components_[real].T, np.float32), svd.singular_values_[real]
+    if min(rows.shape) <= max(dimensions, FEW):
+        _, values, components = np.linalg.svd(rows.toarray(), full_matrices=False)
+        values, components = values[:dimensions], components[:dimensions]
+    else:
+        svd = TruncatedSVD(dimensions, random_state=SEED, n_iter=7).fit(rows)
+        values, components = svd.singular_values_, svd.components_
+    real = values > 1e-9 * values[0]
+    return np.ascontiguousarray(components[real].T, np.float32), values[real]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_ABSTRACTS = '''
+_ABSTRACTS = """
 import os
 
 class Processing:
@@ -29,8 +29,8 @@ class Report:
     order = 1
     def __init__(self):
         self.task, self.options, self.reports_path = None, None, ""
-'''
-_PLUGINS = '''
+"""
+_PLUGINS = """
 import configparser, glob, importlib, inspect, logging, os
 from lib.cuckoo.common.abstracts import Processing, Report
 from lib.cuckoo.common.constants import CUCKOO_ROOT
@@ -85,8 +85,8 @@ class RunReporting(_Run):
         module.reports_path = os.path.join(CUCKOO_ROOT, "storage", "analyses", str(self.task["id"]), "reports")
         os.makedirs(module.reports_path, exist_ok=True)
         module.run(self.results)
-'''
-_JSONDUMP = '''
+"""
+_JSONDUMP = """
 import os
 import orjson
 from lib.cuckoo.common.abstracts import Report
@@ -96,7 +96,7 @@ class JsonDump(Report):
     def run(self, results):
         with open(os.path.join(self.reports_path, "report.json"), "wb") as file:
             file.write(orjson.dumps(results, option=orjson.OPT_INDENT_2))
-'''
+"""
 
 DRIVER = """
 import json, os, sys

@@ -86,7 +86,7 @@ def strangers(home: Path, analyses: int) -> None:
 def test_a_corpus_without_clusters_is_judged_and_exported_all_the_same(tmp_path: Path, algorithm: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    strangers(home, 24)
+    strangers(home, 96)
     (home / "cuckooml.conf").write_text(f"[clustering]\nalgorithm = {algorithm}\neps = 0.01\nmin_cluster_size = 9\n")
     assert cuckoo_ml(home, "refit").code == 0
     done = cuckoo_ml(home, "assess", "--json")

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from command import cuckoo_ml
 from conftest import DemoHome
+from sklearn.metrics import homogeneity_score
 
 from cuckoo_ml_plugin import refit as refit_module
+from cuckoo_ml_plugin.api import Desk
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.lineage import OldClusters, follow
@@ -59,6 +61,29 @@ def test_clusters_keep_their_id_and_name_when_analyses_are_added(own_demo: DemoH
     assert len(kept) >= len(before) - 1
     assert all(before[name][0] == after[name][0] for name in kept)
     assert {change["kind"] for change in done.json["changes"]} <= {"born", "split", "merged", "died"}
+
+
+# -- the first days ----------------------------------------------------------------------------------------------------
+def test_a_few_dozen_analyses_are_clustered_by_their_families(demo: DemoHome, tmp_path: Path) -> None:
+    chosen = np.random.default_rng(5).choice(len(demo.corpus.fitted), 40, replace=False)
+    analyses = [demo.corpus.fitted[number] for number in chosen]
+    assert cuckoo_ml(tmp_path, "import", *[one.path for one in analyses]).code == 0
+    assert cuckoo_ml(tmp_path, "refit").code == 0
+    found = Desk(tmp_path).analyses()["cluster"].dropna()
+    families = {one.name: one.family for one in analyses}
+    assert len(found) >= 24
+    assert homogeneity_score([families[name] for name in found.index], found) > 0.8
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_corpus_of_nothing_but_repeats_has_a_cluster_for_each(demo: DemoHome, tmp_path: Path, samples: int) -> None:
+    different = {made.family: made for made in demo.corpus.fitted if made.role == "member"}
+    for number, made in enumerate(list(different.values())[:samples] * 25):
+        shutil.copy(made.path, tmp_path / f"{number}{''.join(made.path.suffixes)}")
+    home = tmp_path / "home"
+    assert cuckoo_ml(home, "import", *tmp_path.glob("*.json*")).code == 0
+    assert cuckoo_ml(home, "refit").code == 0
+    assert [size for _, size in clusters(home).values()] == [25] * samples
 
 
 # -- the story that is told --------------------------------------------------------------------------------------------
