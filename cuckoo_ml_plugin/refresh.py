@@ -18,6 +18,7 @@ from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError, StoreError
 from cuckoo_ml_plugin.records import FindingRecord, StoredAnalysis
 from cuckoo_ml_plugin.report_file import MAX_UNPACKED
+from cuckoo_ml_plugin.report_values import integer
 from cuckoo_ml_plugin.writeback import write_section
 
 Progress = Callable[[int, int], None]
@@ -104,7 +105,7 @@ def _refresh_one(
             done.reports += 1
         if documents is not None:
             done.documents += documents.put(stored.analysis, section, seed, done.model)
-    except (ReportError, StoreError) as error:
+    except (ReportError, StoreError, OSError) as error:
         done.failed.append((stored.analysis, str(error)))
         return
     record = FindingRecord.of(stored.analysis, section)
@@ -114,7 +115,7 @@ def _refresh_one(
 
 def _reports(stored: StoredAnalysis, analyses: Path | None) -> Iterator[Path]:
     """The report of an analysis in the host's tree, if it is there."""
-    if analyses is None or not stored.analysis.isdigit():
+    if analyses is None or not stored.analysis.isdecimal():
         return
     for name in _NAMES:
         path = analyses / stored.analysis / "reports" / name
@@ -169,9 +170,10 @@ class MongoReports:
 
     def put(self, analysis: str, section: Mapping[str, Any], seed: Mapping[str, Any], model: str) -> bool:
         """See :class:`Documents`. Raises StoreError."""
-        if not analysis.isdigit():
+        number = integer(analysis)
+        if str(number) != analysis:
             return False
-        wanted = {"info.id": int(analysis), "cuckooml.model.id": {"$ne": model}}
+        wanted = {"info.id": number, "cuckooml.model.id": {"$ne": model}}
         change = {"$set": {"cuckooml": dict(section), "info.clustering.hdbscan": dict(seed)}}
         try:
             return bool(self._collection.update_many(wanted, change).modified_count)

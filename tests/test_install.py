@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 from cape_loader import make_cape
@@ -88,6 +92,109 @@ def test_a_foreign_file_in_the_way_stops_it_before_anything_is_done(cape: Path) 
     assert done.code == 1
     assert "is not ours" in done.err.replace("\n", " ")
     assert files(cape) == before
+
+
+def test_what_stood_in_the_way_comes_back_however_often_it_was_forced(cape: Path) -> None:
+    module = cape / "modules/reporting/cuckooml.py"
+    module.write_text("# somebody else's\n")
+    before = files(cape)
+    assert run("install", cape, "--force").code == 0
+    for change in ("changed", "changed again"):
+        module.write_text(change)
+        assert run("install", cape, "--force").code == 0
+    assert module.with_name("cuckooml.py.before-cuckooml").read_text() == "# somebody else's\n"
+    assert module.with_name("cuckooml.py.before-cuckooml-2").read_text() == "changed"
+    assert module.with_name("cuckooml.py.before-cuckooml-3").read_text() == "changed again"
+    dry = run("uninstall", cape, "--dry-run")
+    assert "which was there before" in " ".join(dry.out.split())
+    assert module.read_text() != "# somebody else's\n"
+    assert run("uninstall", cape, "--purge").code == 0
+    assert files(cape).items() >= before.items()
+
+
+def test_a_copy_of_the_host_is_uninstalled_without_the_original(cape: Path, cuckoo2: tuple[Path, Path]) -> None:
+    run("install", cape)
+    installed = files(cape)
+    copy = cape.parent / "copy"
+    shutil.copytree(cape, copy)
+    assert run("uninstall", copy, "--purge").code == 0
+    assert "cuckooml" not in " ".join(files(copy))
+    assert files(cape) == installed
+
+    cwd, environment = cuckoo2
+    arguments = ("--python", environment, "--refit", "none")
+    assert cuckoo_ml(cwd, "install", "--host", "cuckoo2", "--root", cwd, *arguments).code == 0
+    shared = files(environment)
+    second = cwd.with_name("second")
+    shutil.copytree(cwd, second)
+    done = cuckoo_ml(cwd, "uninstall", "--host", "cuckoo2", "--root", second)
+    assert "also serves" in done.out
+    assert files(environment) == shared, "the original still needs them"
+    assert "cuckooml" not in (second / "conf" / "reporting.conf").read_text()
+    moved = cwd.rename(cwd.with_name("moved"))
+    assert cuckoo_ml(cwd, "uninstall", "--host", "cuckoo2", "--root", moved).code == 0
+    assert "cuckooml" not in " ".join(files(environment))
+
+
+def test_settings_that_are_a_link_stay_one(cape: Path) -> None:
+    with_web(cape)
+    settings, kept = cape / "web/web/local_settings.py", cape.parent / "kept settings.py"
+    settings.rename(kept)
+    settings.symlink_to(kept)
+    before = kept.read_text()
+    assert run("install", cape).code == 0
+    assert settings.is_symlink()
+    assert "install_cuckooml(globals())" in kept.read_text()
+    assert run("uninstall", cape).code == 0
+    assert settings.is_symlink()
+    assert kept.read_text() == before
+
+
+def test_an_installation_that_cannot_be_finished_leaves_nothing(cape: Path) -> None:
+    with_web(cape)
+    foreign = cape / "modules/processing/cuckooml.py"
+    foreign.write_text("# somebody else's\n")
+    before = files(cape)
+    folders = {path for path in cape.rglob("*") if path.is_dir()}
+    full = OSError(errno.ENOSPC, "No space left on device")
+    original, writes = Path.open, iter(range(100))
+
+    def fails(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path.name.endswith(".cuckooml") and next(writes) == at:
+            raise full
+        return original(path, *arguments, **more)
+
+    for at in range(1, 6):
+        writes = iter(range(100))
+        with mock.patch.object(Path, "open", fails):
+            done = run("install", cape, "--force")
+        assert done.code == 1, at
+        assert "No space left" in done.err
+        left = {name: text for name, text in files(cape).items() if not name.startswith("storage/cuckooml")}
+        assert left == before
+        made = {path for path in cape.rglob("*") if path.is_dir()} - folders
+        assert made == {cape / "storage/cuckooml", cape / "storage/cuckooml/models"}
+    assert run("install", cape, "--force").code == 0
+
+
+def test_a_home_that_is_a_link_is_purged_with_what_it_leads_to(cape: Path) -> None:
+    run("install", cape)
+    home, disk = cape / "storage/cuckooml", cape.parent / "big disk"
+    home.rename(disk)
+    home.symlink_to(disk)
+    assert run("uninstall", cape, "--purge").code == 0
+    assert not os.path.lexists(home)
+    assert not disk.exists()
+
+
+def test_lines_between_two_blocks_of_ours_stay(tmp_path: Path) -> None:
+    path = tmp_path / "reporting.conf"
+    path.write_text("[first]\n")
+    install([Block(path, "[cuckooml]\nenabled = yes\n", "[cuckooml]")], tmp_path, tmp_path)
+    block = path.read_text().removeprefix("[first]\n")
+    path.write_text(f"[first]\n{block}[mine]\nkey = 1\n{block}")
+    uninstall(tmp_path, tmp_path)
+    assert path.read_text() == "[first]\n[mine]\nkey = 1\n"
 
 
 def test_the_wrong_folder_is_told(tmp_path: Path) -> None:
@@ -232,11 +339,11 @@ def test_lines_in_a_file_of_the_hosts_leave_the_rest_byte_for_byte(tmp_path: Pat
     path.chmod(0o640)
     before = path.read_bytes()
     for content in ("[cuckooml]\nenabled = yes\n", "[cuckooml]\nenabled = no\n"):
-        install([Block(path, content, "[cuckooml]")], home)
+        install([Block(path, content, "[cuckooml]")], tmp_path, home)
         assert path.read_bytes().startswith(before)
         assert path.read_text(errors="replace").count("[cuckooml]") == 1
         assert os.stat(path).st_mode & 0o777 == 0o640
-    uninstall(home)
+    uninstall(tmp_path, home)
     assert path.read_bytes() == before
 
 
@@ -244,4 +351,4 @@ def test_a_section_that_is_there_already_is_not_doubled(tmp_path: Path) -> None:
     path = tmp_path / "reporting.conf"
     path.write_text("[cuckooml]\nenabled = no\n")
     with pytest.raises(InstallError, match=r"has \[cuckooml\] already"):
-        install([Block(path, "[cuckooml]\n", "[cuckooml]")], tmp_path)
+        install([Block(path, "[cuckooml]\n", "[cuckooml]")], tmp_path, tmp_path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import mongomock
 import pytest
@@ -76,6 +78,33 @@ def test_one_report_that_cannot_be_written_is_named_and_the_others_are(host: Pat
     assert done.code == 1
     assert [one["analysis"] for one in done.json["failed"]] == [bad.parents[1].name]
     assert done.json["reports"] == 11
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_the_others_are_written(host: Path) -> None:
+    closed = sorted((host / "analyses").iterdir())[2] / "reports"
+    original = Path.is_file
+    denied = PermissionError(errno.EACCES, "Permission denied", str(closed))
+
+    def is_file(path: Path) -> bool:  # a mode would not keep root out
+        if path.parent == closed:
+            raise denied
+        return original(path)
+
+    with mock.patch.object(Path, "is_file", is_file):
+        done = cuckoo_ml(host / "cuckooml", "refresh", "--reports", "--json")
+    assert done.code == 1, done.err
+    assert [one["analysis"] for one in done.json["failed"]] == [closed.parent.name]
+    assert "ermission denied" in done.json["failed"][0]["reason"]
+    assert done.json["reports"] == 11
+
+
+@pytest.mark.parametrize("name", ["²", "٣", "007", "9" * 30, "report"])
+def test_an_analysis_whose_name_is_no_number_has_no_document(name: str) -> None:
+    client = mongomock.MongoClient("mongodb://localhost/cuckoo")
+    client["cuckoo"]["analysis"].insert_many([{"info": {"id": number}} for number in (2, 3, 7)])
+    documents = MongoReports("mongodb://localhost/cuckoo", client)
+    assert not documents.put(name, {}, {}, "model")
+    assert documents.put("7", {"schema": 1}, {}, "model")
 
 
 def test_documents_in_mongodb_are_brought_up_to_date(host: Path) -> None:

@@ -52,11 +52,11 @@ def install(
     if refit == "systemd":
         pieces += schedule.units(home.path, pwd.getpwuid(root.stat().st_uid).pw_name, unit_dir)
     if dry_run:
-        _show("What would be done", installer.plan_install(pieces, home.path, force=force), root)
+        _show("What would be done", installer.plan_install(pieces, root, home.path, force=force), root)
         return
-    steps = installer.plan_install(pieces, home.path, force=force)  # refuses before anything is made
+    steps = installer.plan_install(pieces, root, home.path, force=force)  # refuses before anything is made
     home.create()
-    installer.install(pieces, home.path, force=force)
+    installer.install(pieces, root, home.path, force=force)
     _give_to_owner(home.path, root)
     _show("Installed", steps, root)
     answers.print(safe(f"Home: {home.path}", 500), soft_wrap=True)
@@ -75,11 +75,12 @@ def uninstall(host: str, root: Path, dry_run: bool, force: bool, purge: bool) ->
     home = _home_of(host, root)
     _show(
         "What would be done" if dry_run else "Uninstalled",
-        installer.uninstall(home.path, dry_run=dry_run, force=force),
+        installer.uninstall(root, home.path, dry_run=dry_run, force=force),
         root,
     )
     if purge and not dry_run:
-        shutil.rmtree(home.path)
+        shutil.rmtree(home.path.resolve())
+        home.path.unlink(missing_ok=True)  # a link to where the home was
     elif not dry_run:
         answers.print(safe(f"{home.path} stays, with what was stored and learned; --purge removes it.", 500))
 

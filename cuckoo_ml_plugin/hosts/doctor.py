@@ -78,7 +78,7 @@ class Check:
 
 def examine(host: str, root: Path, home: Home, python: Path) -> Iterator[Check]:
     """Look at everything, one check after the other; none raises."""
-    yield _checked("files", lambda: _files(home))
+    yield _checked("files", lambda: _files(root, home))
     asked: dict[str, object] = {}
 
     def loader() -> str:
@@ -107,8 +107,8 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
         return Check(name, False, f"unexpected {type(error).__name__}: {error}")
 
 
-def _files(home: Home) -> str:
-    changed = changed_pieces(home.path)
+def _files(root: Path, home: Home) -> str:
+    changed = changed_pieces(root, home.path)
     if changed:
         raise CuckooMLError("; ".join(f"{path}: {what}" for path, what in changed) + "; run cuckoo-ml install again.")
     return "all in place, as they were installed"
