@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -21,8 +21,9 @@ from cuckoo_ml_plugin.behaviour import KINDS
 from cuckoo_ml_plugin.calibration import held_back_unusualness
 from cuckoo_ml_plugin.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.clustering_fit import fit_clustering
-from cuckoo_ml_plugin.corpus import Corpus, read_corpus
-from cuckoo_ml_plugin.errors import BusyError, ModelError, NotEnoughError, SettingsError
+from cuckoo_ml_plugin.corpus import Corpus, Progress, read_corpus
+from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.errors import BusyError, ModelError, NotEnoughError, SettingsError, StoreError
 from cuckoo_ml_plugin.evidence import Evidence, Frequencies, cluster_evidence
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.lineage import Lineage, OldClusters, follow
@@ -78,18 +79,37 @@ def refit(home: Home, store: Store, settings: Settings, report: Report | None = 
         return RefitResult(model, lineage, corpus.damaged)
 
 
-def _put_in_force(home: Home, store: Store, model: Model, settings: Settings, say: Report) -> None:
+def _put_in_force(
+    home: Home, store: Store, model: Model, settings: Settings, say: Report, progress: Progress | None = None
+) -> None:
     """Publish a model and bring the store's findings up to date; :func:`finish_findings` does what a kill left."""
     store.note_model_of_findings("")
     publish(home.models, model.id)
     say("publish", f"model {model.id} is in force")
-    say("findings", f"{_update_findings(store, model, settings):,} findings brought up to date")
+    say("findings", f"{_update_findings(home, store, model, settings, progress):,} findings brought up to date")
 
 
-def _update_findings(store: Store, model: Model, settings: Settings) -> int:
+def _update_findings(
+    home: Home, store: Store, model: Model, settings: Settings, progress: Progress | None = None
+) -> int:
     saved = save_findings(store, model, settings)
+    saved += store.save_findings(_scored_again(home, store, model, progress))
     store.note_model_of_findings(model.id)
     return saved
+
+
+def _scored_again(home: Home, store: Store, model: Model, progress: Progress | None) -> Iterator[FindingRecord]:
+    """Findings of what the model was not fitted on and another one judged: newer than an old model, or than the fit."""
+    others = store.judged_by_others(model.id)
+    engine = Engine(home)
+    for done, analysis in enumerate(others, 1):
+        finding = None
+        with suppress(StoreError):  # a damaged record keeps what it has
+            finding = engine.score_stored(analysis)
+        if finding is not None and (record := FindingRecord.of(analysis, finding.section())) is not None:
+            yield record
+        if progress is not None:
+            progress(done, len(others))
 
 
 def finish_findings(home: Home, store: Store, settings: Settings) -> int:
@@ -101,7 +121,7 @@ def finish_findings(home: Home, store: Store, settings: Settings) -> int:
     if current is None or store.findings_are_of(current):
         return 0
     with _alone(home):
-        return _update_findings(store, Model.load(home.models / CURRENT), settings)
+        return _update_findings(home, store, Model.load(home.models / CURRENT), settings)
 
 
 def readable_model(home: Home) -> Model | None:
@@ -348,8 +368,10 @@ def save_findings(store: Store, model: Model, settings: Settings) -> int:
     return store.save_findings(records())
 
 
-def rollback(home: Home, store: Store, settings: Settings, model_id: str) -> Model:
-    """Put an older model in force again, and its findings.
+def rollback(
+    home: Home, store: Store, settings: Settings, model_id: str, progress: Progress | None = None
+) -> Model:
+    """Put an older model in force again, and its findings; what it was not fitted on is scored by it.
 
     Raises:
         ModelError: there is no such model, or it cannot be read.
@@ -359,5 +381,5 @@ def rollback(home: Home, store: Store, settings: Settings, model_id: str) -> Mod
         raise ModelError(f"{home.models}: there is no model {model_id}; cuckoo-ml models list shows those there are.")
     with _alone(home):
         model = Model.load(home.models / model_id)
-        _put_in_force(home, store, model, settings, lambda stage, found: None)
+        _put_in_force(home, store, model, settings, lambda stage, found: None, progress)
     return model

@@ -63,6 +63,12 @@ class FindingStore:
         statement = self._db.upsert(meta, ["key"])
         self._db.write(lambda connection: connection.execute(statement, {"key": _MODEL, "value": clean(model, 100)}))
 
+    def judged_by_others(self, model: str) -> list[str]:
+        """Analyses with behaviour whose finding is another model's."""
+        where = (_STORED, analysis.c.has_behaviour, finding.c.model != model)
+        query = select(finding.c.analysis).where(*where).order_by(analysis.c.order_key)
+        return self._db.read(lambda connection: list(connection.execute(query).scalars()))
+
     def findings_of(self, analyses: Iterable[str]) -> dict[str, FindingRecord]:
         """The latest finding of those analyses that have one."""
         names = list(analyses)
@@ -118,10 +124,13 @@ class FindingStore:
         return self._db.read(work)
 
     def cluster_counts(self, *, model: str | None = None) -> dict[str | None, int]:
-        """How many analyses each cluster has; None stands for those that belong to none. The largest come first."""
+        """How many analyses with behaviour each cluster has; None stands for those that belong to none.
+
+        The largest come first.
+        """
         query = (
             select(finding.c.cluster, func.count().label("members"))
-            .where(_STORED, *_of_model(model))
+            .where(_STORED, analysis.c.has_behaviour, *_of_model(model))
             .group_by(finding.c.cluster)
         )
         rows = self._db.read(lambda connection: connection.execute(query).all())

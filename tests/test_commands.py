@@ -20,6 +20,7 @@ import pytest
 from command import cuckoo_ml
 from conftest import DemoHome
 
+from cuckoo_ml_plugin.api import Desk
 from cuckoo_ml_plugin.cli.show import score_text
 
 SCHEMA = json.loads((files("cuckoo_ml_plugin") / "section.schema.json").read_text(encoding="utf-8"))
@@ -155,6 +156,11 @@ def test_similar_clusters_and_anomalies_answer_from_the_store(demo: DemoHome, an
     sizes = Counter(answer["cluster"]["id"] for answer in answers.values() if answer["cluster"])
     assert {one["id"] for one in listed} <= set(sizes)
     first = listed[0]
+    stored = Desk(demo.home).analyses()
+    outside = stored[stored["has_behaviour"] & stored["cluster"].isna()]
+    silent = len(stored) - stored["has_behaviour"].sum()
+    told = f"{len(outside)} analyses belong to no cluster. {silent} more show no behaviour."
+    assert told in cuckoo_ml(demo.home, "clusters").out
     detail = cuckoo_ml(demo.home, "clusters", first["id"], "--limit", "500", "--json").json
     assert len(detail["members"]) == first["size"]
     assert {one["analysis"] for one in detail["members"]} <= {

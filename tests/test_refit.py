@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -22,6 +23,7 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.lineage import OldClusters, follow
 from cuckoo_ml_plugin.model import Model
 from cuckoo_ml_plugin.model_files import current_id
+from cuckoo_ml_plugin.store import Store
 
 
 def digests(home: Path) -> dict[str, str]:
@@ -234,6 +236,29 @@ def test_as_many_models_are_kept_as_was_asked(demo: DemoHome, tmp_path: Path, ke
     assert len(left) == min(keep, 4), done.out
     assert current in left
     assert current_id(home / "models") == current
+
+
+def test_after_a_rollback_all_findings_are_those_of_the_model_in_force(own_demo: DemoHome) -> None:
+    home = own_demo.home
+    first = set(clusters(home))
+    newcomers = [one.name for one in own_demo.corpus.new]
+    cuckoo_ml(home, "import", *[one.path for one in own_demo.corpus.new])
+    assert cuckoo_ml(home, "refit").code == 0
+    with Store.open(home / "store.db") as store:  # what a later model alone knows
+        later = [replace(one, cluster="c999", anomalous=True) for one in store.findings_of(newcomers).values()]
+        assert store.save_findings(later) == len(newcomers)
+    assert cuckoo_ml(home, "models", "rollback").code == 0
+    found = Desk(home).analyses()
+    assert set(found["cluster"].dropna()) == first
+    for section in cuckoo_ml(home, "score", *[one.path for one in own_demo.corpus.new], "--json").json:
+        told = found.loc[section["analysis"]]
+        assert told["anomaly_score"] == pytest.approx(section["anomaly"]["score"])
+        assert (section["cluster"] or {}).get("id") == (told["cluster"] if isinstance(told["cluster"], str) else None)
+    with Store.open(home / "store.db") as store:
+        model = current_id(home / "models")
+        assert model is not None
+        assert store.judged_by_others(model) == []
+        assert store.findings_are_of(model)
 
 
 # -- models ------------------------------------------------------------------------------------------------------------

@@ -151,7 +151,9 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
     ]
     columns = ["cluster", "name", "fitted", "now", "labels", "first seen", "last seen"]
     out.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3]))
-    out.print(f"{counts.get(None, 0):,} analyses belong to no cluster.")
+    without = engine.store.count() - engine.store.count(with_behaviour=True)
+    more = f" {without:,} more show no behaviour." if without else ""
+    out.print(f"{counts.get(None, 0):,} analyses belong to no cluster.{more}")
 
 
 def _found_cluster(model: Model, cluster: str) -> int:

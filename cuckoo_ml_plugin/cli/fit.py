@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cuckoo_ml_plugin.cli.pass_home import pass_existing_home
-from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, safe, table
+from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, progress_bar, safe, table
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.errors import BusyError
 from cuckoo_ml_plugin.home import Home
@@ -143,7 +143,8 @@ def rollback(home: Home, model: str | None) -> None:
         if not older:
             raise click.ClickException("there is no older model to go back to; cuckoo-ml models list shows all.")
         model = older[-1]
-    now = roll_back(home, engine.store, engine.settings, model)
+    with progress_bar("Scoring what is newer") as tell:
+        now = roll_back(home, engine.store, engine.settings, model, tell)
     brief = now.brief()
     answers.print(
         safe(f"Model {now.id} is in force, fitted at {brief['fitted_at']} on {brief['analyses']:,} analyses.")
