@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -244,6 +246,17 @@ def test_ids_are_never_broken_and_scores_never_rounded_up(demo: DemoHome, tmp_pa
     assert models[0]["id"] in cuckoo_ml(demo.home, "models", "list").out
     shown = {0.9469: "0.946", 0.95: "0.950", 0.9999: "0.999", 1.0: "1.000", None: ""}
     assert {value: score_text(value) for value in shown} == shown
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_our_characters_is_answered(demo: DemoHome, tmp_path: Path, encoding: str) -> None:
+    named = tmp_path / "письмо.json"
+    shutil.copy(demo.corpus.new[0].path, named)
+    command = [sys.executable, "-m", "cuckoo_ml_plugin", "--home", str(demo.home), "score", str(named)]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    answered = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (answered.returncode, answered.stderr) == (0, b"")
+    assert b"??????.json" in answered.stdout
 
 
 def test_tlp_goes_with_a_cluster(demo: DemoHome, tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ for command in (
 def run() -> None:
     """Run the command line; every error that is ours, or the system's, is one sentence."""
     debug = "--debug" in sys.argv[1:]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # of a terminal without our dots, or malware's letters
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
