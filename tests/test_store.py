@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import sqlite3
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -32,6 +34,27 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def record(name: str, tokens: tuple[str, ...] = TOKENS, path: str = "", **fields: object) -> AnalysisRecord:
     source = Source(path, 1, 1) if path else None
     return AnalysisRecord(name, pack(tokens, COUNTS), True, source=source, **fields)  # type: ignore[arg-type]
+
+
+def test_who_may_only_read_the_store_can_ask_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "host's user" / "store #1?.db"
+    Store.open(file).put([record("17")])
+    before = file.read_bytes(), list(file.parent.iterdir())
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with Store.open(file) as store:
+        assert store.get("17") is not None
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.put([record("18")])
+    assert (file.read_bytes(), list(file.parent.iterdir())) == before
+    monkeypatch.undo()
+    with contextlib.closing(sqlite3.connect(file)) as host:  # while it is open, its last words are beside the file
+        host.execute("UPDATE cuckooml_analysis SET target = 'new.exe'")
+        host.commit()
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        with Store.open(file) as store:
+            found = store.get("17")
+            assert found is not None
+            assert found.target == "new.exe"
 
 
 def test_what_is_put_in_comes_out(where: str) -> None:
