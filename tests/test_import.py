@@ -147,6 +147,16 @@ def test_labels_of_an_analyst_win_and_bad_lines_are_named(corpus: DemoCorpus, tm
         stored = store.get(known)
         assert stored is not None
         assert stored.label == stored.labels["analyst"] == "myfamily"
+    labels.write_text(f"{known}\t\n")
+    alone = cuckoo_ml(tmp_path / "home", "import", "--labels", labels)
+    assert (alone.code, "No report file" in alone.out) == (0, False)
+    with Store.open(tmp_path / "home" / "store.db") as store:
+        stored = store.get(known)
+        assert stored is not None
+        assert "analyst" not in stored.labels
+    assert cuckoo_ml(tmp_path / "home", "import").code == 2
+    assert "there is no home" in cuckoo_ml(tmp_path / "elsewhere", "import", "--labels", labels).err
+    assert not (tmp_path / "elsewhere").exists()
     missing = cuckoo_ml(tmp_path / "home", "import", *corpus.import_paths, "--labels", tmp_path / "none.tsv")
     assert missing.code in (1, 2)
     assert "none.tsv" in missing.err

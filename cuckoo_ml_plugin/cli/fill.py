@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("import")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--labels", type=click.Path(path_type=Path), help="Analyst labels: analysis<TAB>label, a line each.")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes that read (default: one a core).")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int | None, as_json: bool) -> None:
     """Read report files, folders of them, or a host's storage/analyses into the store.
 
-    What is stored already and unchanged is skipped, so that an interrupted import goes on where it was.
+    What is stored already and unchanged is skipped, so that an interrupted import goes on where it was. With --labels
+    alone, what is stored is labelled.
     """
     from cuckoo_ml_plugin.intake import ImportResult, find_reports, import_reports
 
-    engine = Engine(home)
+    if not paths and labels is None:
+        raise click.UsageError("Name reports or folders of them, or --labels.")
+    engine = Engine(home if paths else home.require())
     if home.exists or any(path.exists() for path in paths):
         with progress_bar("Importing") as tell:
             result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=tell)
@@ -65,7 +68,7 @@ def _show_import(result: ImportResult, labels: Path | None) -> None:
     ]
     if labels:
         rows.append(("labelled", result.labelled))
-    if not result.found and not result.unreadable:
+    if not result.found and not result.unreadable and not result.labelled:
         answers.print("No report file was found there: *.json or *.json.gz, in folders of any depth.")
     answers.print(table("Import", ["", "analyses"], [(name, f"{number:,}") for name, number in rows], numbers=[1]))
     for path, reason in result.unreadable:
