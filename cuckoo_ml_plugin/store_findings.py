@@ -144,7 +144,7 @@ class FindingStore:
     def anomalous_since(self, moment: datetime, *, model: str | None = None) -> tuple[int, int]:
         """Of the analyses stored after a moment and scored: how many are anomalous, and how many there are."""
         query = select(func.count(), func.count().filter(finding.c.anomalous)).where(
-            and_(_STORED, analysis.c.stored_at > utc_text(moment), *_of_model(model))
+            and_(_STORED, analysis.c.has_behaviour, analysis.c.stored_at > utc_text(moment), *_of_model(model))
         )
         scored, anomalous = self._db.read(lambda connection: connection.execute(query).one())
         return anomalous, scored

@@ -147,7 +147,11 @@ def test_findings_are_kept_listed_and_counted(where: str) -> None:
             for n in range(6)
         ]
         assert store.save_findings(findings) == 6
-        assert store.cluster_counts() == {"c1": 4, None: 2}
+        assert (store.judged_by_others("m1"), store.judged_by_others("m2")) == ([], list("012345"))
+        silent = AnalysisRecord("6", pack((), {}), False)
+        store.put([silent])
+        store.save_findings([FindingRecord("6", "m1", None, None, None, None, False)])
+        assert store.cluster_counts() == {"c1": 4, None: 2}, "without the one that shows no behaviour"
         assert [one.finding.analysis for one in store.cluster_members("c1", limit=2)] == ["3", "2"]
         assert [one.finding.analysis for one in store.cluster_members("c1", limit=2, offset=2)] == ["1", "0"]
         assert [one.finding.analysis for one in store.anomalies()] == ["5", "4"]
