@@ -1,19 +1,22 @@
 """How well the first few dozen analyses are clustered, by how many of them there are for each direction.
 
-    python benchmarks/small_corpora.py [--sizes 20 40 80 150] [--crowds 1 4] [--draws 6] [--data ../shared/data]
+    python benchmarks/small_corpora.py [--sizes 20 40 80 150] [--crowds 1 2] [--draws 6] [--data ../shared/data]
 
-Random draws of the demo's corpus and of RISS. The columns are fits of the same draws with the shipped settings; they
-differ in ``Recipe.crowd`` alone (1: as many directions as there are). AMI counts what is in no cluster as a cluster of
-its own each.
+Random draws of the demo's corpus and of RISS, fitted with the shipped settings; ``Recipe.crowd`` alone is turned (1: as
+many directions as there are). AMI counts what is in no cluster as a cluster of its own each. Then other analyses of the
+same corpus are placed: of those of a fitted family that get a cluster, how many get their own; and how many get one
+although their family was not fitted.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +25,26 @@ from rich.table import Table
 from riss_corpus import DATA, families_of, of_corpus, read_samples, stored_corpus
 from sklearn.metrics import adjusted_mutual_info_score
 
+from cuckoo_ml_plugin.clustering import Clustering
 from cuckoo_ml_plugin.clustering_fit import fit_clustering
 from cuckoo_ml_plugin.corpus import Corpus, read_corpus
 from cuckoo_ml_plugin.demo import generate
 from cuckoo_ml_plugin.intake import import_reports
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.store import Store
-from cuckoo_ml_plugin.vectors import FOR_CLUSTERS, Recipe
+from cuckoo_ml_plugin.vectors import FOR_CLUSTERS, Embedding, Recipe
 from cuckoo_ml_plugin.vectors_fit import embed_all, fit_embedding
 
 SETTINGS = Settings()
+NEWCOMERS = 150
+COLUMNS = ("clustered", "AMI", "placed right", "strangers placed")
+
+
+class Draw(NamedTuple):
+    """Numbers of analyses."""
+
+    fitted: NDArray[np.int64]
+    newcomers: NDArray[np.int64]
 
 
 def corpora(data: Path) -> Iterator[tuple[str, Corpus, NDArray[np.str_]]]:
@@ -49,23 +62,49 @@ def corpora(data: Path) -> Iterator[tuple[str, Corpus, NDArray[np.str_]]]:
         yield f"RISS, {name}", corpus, families_of(corpus, samples)
 
 
-def clustered(corpus: Corpus, chosen: NDArray[np.int64], recipe: Recipe) -> NDArray[np.int64]:
-    """The cluster of each chosen analysis, fitted on these alone."""
-    points, point_of = np.unique(corpus.point_of[chosen], return_inverse=True)
-    multiplicities, tokens = np.bincount(point_of), corpus.tokens[points]
-    shown = np.flatnonzero(np.asarray(tokens.sum(axis=0)).ravel())
-    tokens = tokens[:, shown].tocsr()
-    embedding, known = fit_embedding(
-        tokens, corpus.hashes[shown], corpus.kinds[shown], multiplicities, recipe, SETTINGS.vectors
-    )
-    vectors, _ = embed_all(embedding, known, np.diff(tokens.indptr))
-    return fit_clustering(vectors, multiplicities, SETTINGS.clustering).labels[point_of]
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A fit of the chosen analyses of a corpus alone."""
+
+    embedding: Embedding
+    clustering: Clustering
+    labels: NDArray[np.int64]  # of each chosen analysis
+
+    @classmethod
+    def of(cls, corpus: Corpus, chosen: NDArray[np.int64], recipe: Recipe) -> Fit:
+        """Fit with the shipped settings."""
+        points, point_of = np.unique(corpus.point_of[chosen], return_inverse=True)
+        multiplicities, tokens = np.bincount(point_of), corpus.tokens[points]
+        shown = np.flatnonzero(np.asarray(tokens.sum(axis=0)).ravel())
+        tokens = tokens[:, shown].tocsr()
+        embedding, known = fit_embedding(
+            tokens, corpus.hashes[shown], corpus.kinds[shown], multiplicities, recipe, SETTINGS.vectors
+        )
+        vectors, _ = embed_all(embedding, known, np.diff(tokens.indptr))
+        clustering = fit_clustering(vectors, multiplicities, SETTINGS.clustering)
+        return cls(embedding, clustering, clustering.labels[point_of])
+
+    def place(self, corpus: Corpus, analysis: int) -> int:
+        """The cluster of an analysis that was not fitted."""
+        hashes = corpus.hashes[corpus.tokens[corpus.point_of[analysis]].indices]
+        columns = np.flatnonzero(np.isin(self.embedding.hashes, hashes))
+        return self.clustering.place(self.embedding.embed(columns, len(hashes)).vector).cluster
 
 
-def quality(labels: NDArray[np.int64], families: NDArray[np.str_]) -> tuple[float, float]:
-    """Share that is clustered, and AMI with noise."""
-    alone = np.where(labels >= 0, labels, -1 - np.arange(len(labels)))
-    return float((labels >= 0).mean()), float(adjusted_mutual_info_score(families, alone))
+def quality(fit: Fit, corpus: Corpus, families: NDArray[np.str_], draw: Draw) -> tuple[float, ...]:
+    """What ``COLUMNS`` names; NaN where nothing was placed, or the corpus has no other families."""
+    own = families[draw.fitted]
+    alone = np.where(fit.labels >= 0, fit.labels, -1 - np.arange(len(own)))
+    commonest = [Counter(own[fit.labels == one]).most_common(1)[0][0] for one in range(fit.clustering.clusters)]
+    placed = [(families[one], fit.place(corpus, one)) for one in draw.newcomers]
+    right = [family == commonest[cluster] for family, cluster in placed if family in own and cluster >= 0]
+    strangers = [cluster >= 0 for family, cluster in placed if family not in own]
+    ami = float(adjusted_mutual_info_score(own, alone))
+    return float((fit.labels >= 0).mean()), ami, _mean(right), _mean(strangers)
+
+
+def _mean(values: list[bool]) -> float:
+    return float(np.mean(values)) if values else float("nan")
 
 
 def main() -> None:
@@ -76,24 +115,18 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=6)
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
-    recipes = [replace(FOR_CLUSTERS, crowd=crowd) for crowd in options.crowds]
     table = Table(title=f"Small corpora: means of {options.draws} draws")
-    for column in (
-        "corpus",
-        "analyses",
-        *(f"{what}, {one}" for what in ("clustered", "AMI") for one in options.crowds),
-    ):
+    for column in ("corpus", "analyses", "for each direction", *COLUMNS):
         table.add_column(column, justify="left" if column == "corpus" else "right")
     for name, corpus, families in corpora(options.data):
         for size in options.sizes:
             random = np.random.default_rng(SEED)
-            draws = [random.choice(len(families), size, replace=False) for _ in range(options.draws)]
-            found = [
-                np.mean([quality(clustered(corpus, one, recipe), families[one]) for one in draws], axis=0)
-                for recipe in recipes
-            ]
-            cells = [f"{one[column]:.{2 + column}f}" for column in (0, 1) for one in found]
-            table.add_row(name, str(size), *cells)
+            orders = [random.permutation(len(families)) for _ in range(options.draws)]
+            draws = [Draw(order[:size], order[size : size + NEWCOMERS]) for order in orders]
+            for crowd in options.crowds:
+                recipe = replace(FOR_CLUSTERS, crowd=crowd)
+                found = [quality(Fit.of(corpus, draw.fitted, recipe), corpus, families, draw) for draw in draws]
+                table.add_row(name, str(size), str(crowd), *(f"{one:.2f}" for one in np.nanmean(found, axis=0)))
     Console().print(table)
 
 

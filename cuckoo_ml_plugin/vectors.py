@@ -33,7 +33,7 @@ class Recipe:
     """The parameters of an embedding's steps 1 to 3; exponents from 0 (the step is left out) to 1.
 
     ``crowd``: analyses for each direction, at least. A small corpus has room for few groups; with as many directions as
-    behaviours each of them would stand alone.
+    behaviours each of them would stand alone, with too few strangers would stand together.
     """
 
     smoothing: float
@@ -43,7 +43,7 @@ class Recipe:
     crowd: int = 1
 
 
-FOR_CLUSTERS = Recipe(smoothing=0.0, rarity=0.5, balance=0.5, whitening=0.25, crowd=4)
+FOR_CLUSTERS = Recipe(smoothing=0.0, rarity=0.5, balance=0.5, whitening=0.25, crowd=2)
 FOR_NOVELTY = Recipe(smoothing=1.0, rarity=1.0, balance=0.0, whitening=0.0)
 
 
