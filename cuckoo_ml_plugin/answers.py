@@ -29,8 +29,9 @@ def cluster_brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
 
 
 def cluster_number(model: Model, cluster: str) -> int | None:
-    """The number of a cluster in the model, by its id or name."""
-    return next((i for i, one in enumerate(model.clusters) if cluster in (one.id, one.name)), None)
+    """The number of a cluster in the model, by its id, else by its name: a name may be what malware was called."""
+    ids, names = [one.id for one in model.clusters], [one.name for one in model.clusters]
+    return next((found.index(cluster) for found in (ids, names) if cluster in found), None)
 
 
 def nearest_clusters(model: Model, number: int, limit: int = NEAREST) -> list[dict[str, Any]]:

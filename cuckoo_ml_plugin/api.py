@@ -153,7 +153,7 @@ class Desk:
             settings: those of ``[clustering]``; for a frame those of the library.
 
         Returns:
-            A frame with ``label``, ``probability`` and ``outlier_score``.
+            A frame with ``label``, ``probability`` and ``outlier_score``; of a frame by dbscan ``label`` alone.
         """
         from cuckoo_ml_plugin.frame_clustering import cluster_frame, cluster_set
 
@@ -167,7 +167,8 @@ class Desk:
         from cuckoo_ml_plugin.export.seed_files import label_distribution
 
         columns, rows = label_distribution(self._results())
-        return pd.DataFrame(rows, columns=columns).astype({"cluster_id": int}).set_index("cluster_id")
+        index = pd.Index([row[0] for row in rows], name="cluster_id").astype(int)
+        return pd.DataFrame([row[1:] for row in rows], index=index, columns=columns[1:])
 
     # -- new analyses -------------------------------------------------------------------------------------------------
 
@@ -279,7 +280,7 @@ class Desk:
             raise CuckooMLError(f"There is no picture {name!r}; there are {', '.join(PLOTS)}.")
         return PLOTS[name](self._landscape())
 
-    def plots(self, folder: PathLike, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+    def plots(self, folder: PathLike, formats: str | Sequence[str] = ("png", "svg")) -> list[Path]:
         """Write all pictures into a folder; returns their paths."""
         from cuckoo_ml_plugin.plots import write_plots
 
@@ -328,6 +329,6 @@ class Desk:
 def _report(report: ReportLike) -> Report:
     if isinstance(report, Mapping):
         return report_from_results(report)
-    if isinstance(report, str) and not Path(report).exists():
+    if isinstance(report, str) and not os.path.exists(report):
         raise CuckooMLError(f"{report}: there is no such analysis in the store and no such file; check the id.")
     return read_report(Path(report))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,21 +14,19 @@ from cuckoo_ml_plugin.clustering_fit import fit_clustering
 from cuckoo_ml_plugin.corpus import Corpus
 from cuckoo_ml_plugin.desk import desk_package
 from cuckoo_ml_plugin.errors import CuckooMLError, NotEnoughError, SettingsError
-from cuckoo_ml_plugin.settings import Settings
+from cuckoo_ml_plugin.settings import Settings, settings_from
 
 
 def cluster_set(corpus: Corpus, features: str, settings: Settings, algorithm: str, turned: Mapping[str, Any]) -> Any:
     """Cluster a corpus in a feature set, with some settings of ``[clustering]`` turned.
 
-    Raises CuckooMLError (no such set), SettingsError (no such setting), NotEnoughError (no such features).
+    Raises CuckooMLError (no such set), SettingsError (no such setting or value), NotEnoughError (no such features).
     """
     pd = desk_package("pandas", "Data frames")
     if features not in FEATURE_SETS:
         raise CuckooMLError(f"There is no feature set {features!r}; there are {', '.join(FEATURE_SETS)}.")
-    try:
-        chosen = replace(settings.clustering, algorithm=algorithm, **turned)
-    except TypeError as error:
-        raise SettingsError(f"[clustering]: {error}; conf/cuckooml.conf has the settings that there are.") from None
+    values = asdict(settings.clustering) | {"algorithm": algorithm, **turned}
+    chosen = settings_from({"clustering": {key: str(value) for key, value in values.items()}}).clustering
     points = feature_points(corpus, features, settings)
     if points is None:
         raise NotEnoughError(f"No stored analysis has features of the set {features!r}; take another one.")
@@ -42,7 +40,22 @@ def cluster_frame(frame: Any, algorithm: str, settings: Mapping[str, Any]) -> An
     """Cluster a frame's rows by Euclidean distance of its numbers, NaN as 0, as CuckooML did with its features.
 
     ``settings`` go to hdbscan's ``HDBSCAN`` or scikit-learn's ``DBSCAN``, which knows no probabilities and no scores.
+
+    Raises:
+        SettingsError: no such algorithm, or the library refuses the settings.
+        NotEnoughError: fewer than two rows.
     """
+    if algorithm not in ("hdbscan", "dbscan"):
+        raise SettingsError(f"There is no algorithm {algorithm!r}; there are hdbscan and dbscan.")
+    if len(frame) < 2:
+        raise NotEnoughError(f"A frame of {len(frame)} rows cannot be clustered; two are the least.")
+    try:
+        return _as_it_is(frame, algorithm, settings)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise SettingsError(f"{algorithm} refuses {dict(settings)}: {str(error)[:300]}.") from error
+
+
+def _as_it_is(frame: Any, algorithm: str, settings: Mapping[str, Any]) -> Any:
     pd = desk_package("pandas", "Data frames")
     values = np.nan_to_num(frame.to_numpy(np.float64))
     if algorithm == "dbscan":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_LIKE_AN_ID = re.compile(r"c\d+", re.ASCII)
 SURVIVES = 0.2
 """Share of the analyses that both fits know, of either cluster, that a survivor must have kept (Jaccard index)."""
 
@@ -155,9 +157,10 @@ def _names(ids: Sequence[str], majority: Sequence[str | None], old: Mapping[str,
     for cluster_id, label in zip(ids, majority, strict=True):
         name = kept.get(cluster_id)
         if name is None:
-            name, number = label or cluster_id, 2
+            first = cluster_id if not label else f"family-{label}" if _LIKE_AN_ID.fullmatch(label) else label
+            name, number = first, 2
             while name in used:
-                name, number = f"{label or cluster_id}-{number}", number + 1
+                name, number = f"{first}-{number}", number + 1
             used.add(name)
         names.append(name)
     return names

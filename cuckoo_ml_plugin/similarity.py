@@ -38,6 +38,10 @@ class TokenRows:
         """Everything that :meth:`from_arrays` needs, by name."""
         return {"starts": self.starts, "columns": self.columns}
 
+    def columns_of(self, point: int) -> NDArray[np.int32]:
+        """The known tokens of one behaviour, ascending."""
+        return self.columns[int(self.starts[point]) : int(self.starts[point + 1])]
+
     def similarities(
         self, columns: NDArray[np.int64], points: NDArray[np.int64], vocabulary: int
     ) -> NDArray[np.float64]:

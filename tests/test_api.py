@@ -139,9 +139,24 @@ def test_what_is_not_there_is_one_sentence(desk: Desk, tmp_path: Path) -> None:
     for ask in (
         lambda: desk.features("colours"), lambda: desk.cluster("colours"), lambda: desk.score("nobody"),
         lambda: desk.behaviour("nobody"), lambda: Desk(tmp_path).clusters(),
-        lambda: desk.plot("sunset"),
+        lambda: desk.plot("sunset"), lambda: desk.plots(tmp_path, "exe"), lambda: desk.score("a" * 5000),
+        lambda: desk.export_cluster("c0", tmp_path, "purple"), lambda: desk.cluster(algorithm="kmeans"),
+        lambda: desk.cluster(desk.features("simple"), algorithm="kmeans"),
+        lambda: desk.cluster(desk.features("simple"), min_cluster_size=1),
+        lambda: desk.cluster(desk.features("simple"), algorithm="dbscan", eps=-1.0),
+        lambda: desk.cluster(desk.features("simple").iloc[:1]),
     ):  # fmt: skip
         with pytest.raises(CuckooMLError):
             ask()
-    with pytest.raises(SettingsError, match=r"cuckooml\.conf"):
+    with pytest.raises(SettingsError, match="no key 'colour'"):
         desk.cluster("simple", colour=3)
+    for wrong in (1, "many", 2.5):
+        with pytest.raises(SettingsError, match="min_cluster_size"):
+            desk.cluster(min_cluster_size=wrong)
+
+
+def test_a_family_may_be_called_what_it_likes(own_demo: DemoHome) -> None:
+    desk = Desk(own_demo.home)
+    some = [one.name for one in own_demo.corpus.fitted[:9]]
+    desk.set_labels(dict.fromkeys(some, "cluster_id"))
+    assert desk.label_distribution()["cluster_id"].sum() == desk.clustering().index.isin(some).sum()

@@ -16,6 +16,7 @@ from conftest import DemoHome
 from hostile_values import SCRIPTS
 from test_report import CUCKOO_REPORT, written
 
+from cuckoo_ml_plugin.api import Desk
 from cuckoo_ml_plugin.atlas.alike import most_alike
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.home import Home
@@ -51,6 +52,15 @@ class Atlas(Reader):
     def tab(self, name: str) -> str:
         self.page.click(f"#tabs button[data-tab={name}]")
         return self.text("#panel")
+
+
+def test_every_analysis_is_in_the_histogram_of_each_count_that_it_has(page: Path, demo: DemoHome) -> None:
+    text = page.read_text(encoding="utf-8")
+    found = re.search(r'<script[^>]* type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    numbers = Desk(demo.home).features("numerical").loc[Desk(demo.home).clustering().index]
+    for one in json.loads(found[1])["counts"]:
+        assert sum(one["bins"]) == numbers[one["name"].replace(" ", "_")].notna().sum(), one["name"]
 
 
 @pytest.fixture

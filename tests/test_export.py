@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
+import shutil
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,11 @@ import stix2
 from command import cuckoo_ml
 from conftest import DemoHome
 
+from cuckoo_ml_plugin.answers import cluster_number
+from cuckoo_ml_plugin.api import Desk
+from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.export.intelligence import as_met
+from cuckoo_ml_plugin.home import Home
 
 SEED_FILES = (
     "clustering_results", "clustering_fit", "cluster_label_distribution", "abnormal_behaviour", "anomalies",
@@ -77,8 +84,6 @@ def test_pandas_reads_the_seeds_files_and_they_agree_with_the_commands(exported:
 def test_what_came_after_the_fit_is_a_test_sample_with_the_seeds_two_columns(
     own_demo: DemoHome, tmp_path: Path, shared_data: Path
 ) -> None:
-    from cuckoo_ml_plugin.engine import Engine
-    from cuckoo_ml_plugin.home import Home
     from cuckoo_ml_plugin.records import FindingRecord
 
     engine = Engine(Home(own_demo.home))
@@ -114,6 +119,45 @@ def test_parquet_holds_features_and_findings_of_every_analysis(exported: Path, d
         assert cluster == f"c{int(row['label'])}" if row["label"] >= 0 else pd.isna(cluster)
 
 
+def test_an_analysis_that_behaves_otherwise_since_the_fit_counts_as_newer(demo: DemoHome, tmp_path: Path) -> None:
+    home, samples = tmp_path / "home", tmp_path / "samples"
+    samples.mkdir()
+    shared = {one.family: one.path for one in demo.corpus.fitted if one.path.name.startswith("shared")}
+    one, other = list(shared.values())[:2]
+    for number in range(12):
+        shutil.copy(one, samples / f"a{number}.json.gz")
+        shutil.copy(other, samples / f"b{number}.json.gz")
+    assert cuckoo_ml(home, "import", samples).code == 0
+    assert cuckoo_ml(home, "refit").code == 0
+    assert sorted(Desk(home).clustering()["label"].value_counts()) == [12, 12]
+    shutil.copy(other, samples / "a3.json.gz")
+    assert cuckoo_ml(home, "import", samples).code == 0
+    desk = Desk(home)
+    assert "a3" not in desk.clustering().index
+    assert sorted(desk.label_distribution().sum(axis=1)) == [11, 12]
+    judged = cuckoo_ml(home, "assess", "--json", "--resamples", 0).json
+    assert (judged["analyses"], judged["newer"]) == (23, 1)
+    assert sorted(desk.clusters()["stored"]) == [11, 12]
+
+
+def test_an_id_goes_before_a_name(own_demo: DemoHome, tmp_path: Path) -> None:
+    listed = cuckoo_ml(own_demo.home, "clusters", "--json").json
+    impostor, meant = listed[0]["id"], listed[1]["id"]
+    members = cuckoo_ml(own_demo.home, "clusters", impostor, "--json").json["members"]
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("".join(f"{one['analysis']}\t{meant}\n" for one in members), encoding="utf-8")
+    said = cuckoo_ml(own_demo.home, "import", "--labels", labels).out
+    assert "at the next cuckoo-ml refit" in said
+    shutil.rmtree(own_demo.home / "models")
+    assert cuckoo_ml(own_demo.home, "refit").code == 0
+    names = {one["id"]: one["name"] for one in cuckoo_ml(own_demo.home, "clusters", "--json").json}
+    assert f"family-{meant}" in names.values()
+    assert not set(names.values()) & (set(names) - {i for i, name in names.items() if i == name})
+    model = Engine(Home(own_demo.home)).need_model()
+    model.clusters[0] = replace(model.clusters[0], name=model.clusters[1].id)  # as a model from before may have it
+    assert cluster_number(model, model.clusters[1].id) == 1
+
+
 def test_a_cluster_leaves_as_misp_event_and_stix_bundle(demo: DemoHome, tmp_path: Path) -> None:
     done = cuckoo_ml(demo.home, "export", tmp_path, "--cluster", "glacierlock", "--tlp", "green", "--json")
     misp, stix = map(Path, done.json)
@@ -146,6 +190,22 @@ def test_a_cluster_leaves_as_misp_event_and_stix_bundle(demo: DemoHome, tmp_path
     assert len(patterns) == len(set(patterns))
     assert {one.source_ref for one in by_type["relationship"]} == {one.id for one in by_type["indicator"]}
     assert all(stix2.TLP_GREEN.id in one.object_marking_refs for one in by_type["indicator"])
+
+
+def test_what_was_written_to_the_registry_is_looked_for_as_key_and_as_value(demo: DemoHome, tmp_path: Path) -> None:
+    clusters = [one["id"] for one in cuckoo_ml(demo.home, "clusters", "--json").json]
+    arguments = [argument for one in clusters for argument in ("--cluster", one)]
+    assert cuckoo_ml(demo.home, "export", tmp_path, *arguments).code == 0
+    text = "".join(path.read_text(encoding="utf-8") for path in tmp_path.glob("*.stix.json"))
+    patterns = set(re.findall(r'"pattern": "(\[windows-registry-key.*)",', text))
+    assert patterns
+    for one in patterns:
+        found = re.fullmatch(
+            r"\[windows-registry-key:key = '(.+)' OR "
+            r"\(windows-registry-key:key = '(.+)' AND windows-registry-key:values\[\*\].name = '(.+)'\)\]", one,
+        )  # fmt: skip
+        assert found is not None, one
+        assert found[1] == f"{found[2]}\\\\\\\\{found[3]}"
 
 
 def test_exporting_again_gives_the_same_identifiers(demo: DemoHome, tmp_path: Path) -> None:

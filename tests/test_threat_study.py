@@ -268,6 +268,8 @@ WRONG = {
     "outside": (("domain,vt.a", "x,0.5", "y,45"), (), "line 3, column vt.a: 45 lies outside [0, 1]"),
     "negative": (("domain,vt.a", "x,-0.1"), (), "-0.1 lies outside"),
     "infinite": (("domain,vt.a", "x,inf"), (), "inf lies outside"),
+    "a negative count": (("domain,vt.a,count", "x,0.5,-5"), (), "column count holds -5"),
+    "an infinite count": (("domain,vt.a,count", "x,0.5,1e400"), (), "column count holds inf"),
     "percent above 100": (("domain,vt.a", "x,150%"), (), "1.5 lies outside"),
     "told percent": (("domain,vt.a", "x,45", "y,145"), ("--percent", "vt"), "145 lies outside 0 to 100 %"),
     "a text among numbers": (("domain,vt.a", "x,0.5", "y,bad"), (), "line 3, column vt.a: 'bad' is no score"),

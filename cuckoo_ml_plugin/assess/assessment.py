@@ -19,6 +19,7 @@ from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette, sil
 from cuckoo_ml_plugin.clustering import NOISE
 from cuckoo_ml_plugin.corpus import Corpus
 from cuckoo_ml_plugin.errors import NotEnoughError
+from cuckoo_ml_plugin.fitted import fitted_rows
 from cuckoo_ml_plugin.model import Model
 from cuckoo_ml_plugin.settings import ClusteringSettings, FeatureSettings, Settings, VectorSettings
 
@@ -116,13 +117,11 @@ def assess_model(
     Raises:
         NotEnoughError: none of the fitted analyses is stored any more.
     """
-    point_of = {member.analysis: point for point, member in model.members.all()}
-    rows = np.array([i for i, name in enumerate(corpus.analyses) if name in point_of], np.int64)
+    rows, points = fitted_rows(model, corpus)
     if not len(rows):
         raise NotEnoughError(f"Model {model.id}: none of its analyses is in the store; run cuckoo-ml refit.")
     newer = len(corpus.analyses) - len(rows)
     corpus = corpus.take(rows)
-    points = np.array([point_of[name] for name in corpus.analyses], np.int64)
     clusters = model.clustering.labels[points].astype(np.int64)
     vectors = model.clustering.index.in_order()[points]
     stable = None

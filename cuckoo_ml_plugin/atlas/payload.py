@@ -131,6 +131,7 @@ def _counts(scene: Landscape, order: NDArray[np.int64]) -> list[dict[str, Any]]:
         low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
         top = max(float(known.max()), 1.0)
         edges = np.expm1(np.linspace(0, np.log1p(top), _BINS + 1))
+        edges[-1] = top  # rounding may put it below, and the greatest values outside
         fence = high + _FAR * (high - low) if high > low else np.inf
         far = np.flatnonzero(np.nan_to_num(values, nan=-1) > fence)
         furthest = far[np.argsort(-values[far], kind="stable")]

@@ -10,6 +10,7 @@ import click
 
 from cuckoo_ml_plugin import answers
 from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary
+from cuckoo_ml_plugin.cli.numbers import LONGEST_DAYS, MOST, Finite
 from cuckoo_ml_plugin.cli.pass_home import pass_existing_home
 from cuckoo_ml_plugin.cli.show import (
     answer_json,
@@ -104,7 +105,7 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("cluster", required=False, metavar="[ID]")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Members that are listed.")
+@click.option("--limit", type=click.IntRange(1, MOST), default=50, show_default=True, help="Members that are listed.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def clusters(home: Home, cluster: str | None, limit: int, as_json: bool) -> None:
@@ -191,9 +192,9 @@ def _of(shown: int, there: int, what: str) -> str:
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many are listed.")
+@click.option("--limit", type=click.IntRange(1, MOST), default=20, show_default=True, help="How many are listed.")
 @click.option("--order", type=click.Choice(["score", "date"]), default="score", show_default=True)
-@click.option("--days", type=click.FloatRange(min=0), default=None, help="Only those stored in the last days.")
+@click.option("--days", type=Finite(0, LONGEST_DAYS), default=None, help="Only those stored in the last days.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: bool) -> None:

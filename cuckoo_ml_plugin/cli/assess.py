@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cuckoo_ml_plugin.cli.numbers import Finite
 from cuckoo_ml_plugin.cli.pass_home import pass_existing_home
 from cuckoo_ml_plugin.cli.show import answer_json, answers, progress_bar, safe, share, table
 from cuckoo_ml_plugin.cli.sweep_view import show_sweep, sweep_json
@@ -44,9 +45,9 @@ _SAYS = {
 @click.option("--algorithm", type=click.Choice(["hdbscan", "dbscan"]), multiple=True, help="Sweep: repeatable.")
 @click.option("--min-samples", type=click.IntRange(1, 1000), multiple=True, help="Sweep: a value; repeatable.")
 @click.option("--min-cluster-size", type=click.IntRange(2, 1000), multiple=True, help="Sweep: a value; repeatable.")
-@click.option("--epsilon", type=click.FloatRange(0, 2), multiple=True, help="Sweep: HDBSCAN's; repeatable.")
-@click.option("--eps", type=click.FloatRange(0, 2, min_open=True), multiple=True, help="Sweep: DBSCAN's; repeatable.")
-@click.option("--least-clustered", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+@click.option("--epsilon", type=Finite(0, 2), multiple=True, help="Sweep: HDBSCAN's; repeatable.")
+@click.option("--eps", type=Finite(0, 2, min_open=True), multiple=True, help="Sweep: DBSCAN's; repeatable.")
+@click.option("--least-clustered", type=Finite(0, 1), default=0.5, show_default=True,
               help="Sweep: what clusters less than this share cannot be best.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Sweep: processes (default: one a core).")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")

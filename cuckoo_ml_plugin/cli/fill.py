@@ -71,6 +71,8 @@ def _show_import(result: ImportResult, labels: Path | None) -> None:
     if not result.found and not result.unreadable and not result.labelled:
         answers.print("No report file was found there: *.json or *.json.gz, in folders of any depth.")
     answers.print(table("Import", ["", "analyses"], [(name, f"{number:,}") for name, number in rows], numbers=[1]))
+    if result.labelled:
+        answers.print("Names and labels of clusters follow at the next cuckoo-ml refit.")
     for path, reason in result.unreadable:
         answers.print(safe(f"unreadable: {reason if path in reason else f'{path}: {reason}'}", 600), soft_wrap=True)
     for path, name in result.renamed:

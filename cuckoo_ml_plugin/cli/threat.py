@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cuckoo_ml_plugin.cli.numbers import Finite
 from cuckoo_ml_plugin.cli.show import answer_json, answers, errors, safe, share, table
 from cuckoo_ml_plugin.desk import desk_package
 from cuckoo_ml_plugin.home import Home
@@ -33,7 +34,7 @@ _NARROW = {"disagreements": 6}  # columns of it
     "--predictor", metavar="PROVIDER", help="What the cubic predicts from (default: the best rank correlation)."
 )
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="From where on they disagree."
+    "--threshold", type=Finite(0, 1), default=0.05, show_default=True, help="From where on they disagree."
 )
 @click.option("--device", metavar="COLUMN", default="device", show_default=True, help="The column of devices.")
 @click.option("--domain", metavar="COLUMN", default="domain", show_default=True, help="The column of domains.")

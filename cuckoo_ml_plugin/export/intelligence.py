@@ -113,7 +113,9 @@ class Intelligence:
 
 
 def intelligence_of(engine: Engine, cluster: str, tlp: str = "amber") -> Intelligence:
-    """A cluster by its id or name. Raises CuckooMLError when there is none, ModelError and StoreError."""
+    """A cluster by its id or name. Raises CuckooMLError (there is none, or no such TLP), ModelError and StoreError."""
+    if tlp not in TLP:
+        raise CuckooMLError(f"{tlp}: is no level of the Traffic Light Protocol; there are {', '.join(TLP)}.")
     model = engine.need_model()
     number = cluster_number(model, cluster)
     if number is None:

@@ -12,6 +12,7 @@ from cuckoo_ml_plugin.clustering import NOISE
 from cuckoo_ml_plugin.corpus import Corpus, read_corpus
 from cuckoo_ml_plugin.engine import Engine
 from cuckoo_ml_plugin.finding import number_of_id
+from cuckoo_ml_plugin.fitted import fitted_rows
 from cuckoo_ml_plugin.model import Model
 from cuckoo_ml_plugin.records import FindingRecord
 
@@ -54,11 +55,10 @@ def results_of(engine: Engine) -> Results:
     """Gather everything. Raises ModelError (also when there is no model) and StoreError."""
     model = engine.need_model()
     whole = read_corpus(engine.store)
-    point_of = {member.analysis: point for point, member in model.members.all()}
-    fitted = [row for row, name in enumerate(whole.analyses) if name in point_of]
-    corpus = whole.take(np.array(fitted, np.int64))
-    points = np.array([point_of[name] for name in corpus.analyses], np.int64)
-    late = [name for name in whole.analyses if name not in point_of]
+    rows, points = fitted_rows(model, whole)
+    corpus = whole.take(rows)
+    fitted = set(corpus.analyses)
+    late = [name for name in whole.analyses if name not in fitted]
     findings = engine.store.findings_of(late)
     clustering = model.clustering
     return Results(

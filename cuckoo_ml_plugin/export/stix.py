@@ -85,9 +85,22 @@ def _pattern(stix: Any, trait: Trait) -> str | None:
         return str(stix.ObservationExpression(
             stix.LikeComparisonExpression(path, stix.patterns.StringConstant(f"%{trait.indicator}%"))
         ))  # fmt: skip
-    return str(stix.ObservationExpression(
-        stix.EqualityComparisonExpression(path, stix.patterns.StringConstant(trait.indicator))
-    ))  # fmt: skip
+    equal = stix.EqualityComparisonExpression(path, stix.patterns.StringConstant(trait.indicator))
+    if trait.kind == "reg_written":
+        equal = _key_or_value(stix, equal, trait.indicator)
+    return str(stix.ObservationExpression(equal))
+
+
+def _key_or_value(stix: Any, is_key: Any, path: str) -> Any:
+    """Hosts do not tell whether the last part of a path that was written is a key or the name of a value."""
+    key, _, name = path.rpartition("\\")
+    if not key:
+        return is_key
+    is_value = stix.AndBooleanExpression([
+        stix.EqualityComparisonExpression("windows-registry-key:key", stix.patterns.StringConstant(key)),
+        stix.EqualityComparisonExpression("windows-registry-key:values[*].name", stix.patterns.StringConstant(name)),
+    ])  # fmt: skip
+    return stix.OrBooleanExpression([is_key, stix.ParentheticalExpression(is_value)])
 
 
 def _note(known: Intelligence) -> str:

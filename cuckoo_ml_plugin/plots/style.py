@@ -43,9 +43,10 @@ def figure(width: float = 8.0, height: float = 5.0) -> Any:
 
 
 def name_of(text: object, limit: int = 28) -> str:
-    """A name as plain text: one line, bounded."""
+    """A name as plain text: one line, bounded, and not beginning with ``_``, which matplotlib's legends leave out."""
     whole = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text)[: limit + 1])
-    return whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
+    short = whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
+    return f" {short}" if short.startswith("_") else short
 
 
 def nothing(axes: Any, why: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cuckoo_ml_plugin.atlas.landscape import Landscape
+from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.plots.counts import abnormal_counts
 from cuckoo_ml_plugin.plots.distributions import distributions
 from cuckoo_ml_plugin.plots.growth import growth
@@ -27,13 +28,16 @@ FORMATS = ("png", "svg")
 _DPI = 150
 
 
-def write_plots(scene: Landscape, folder: Path, formats: Sequence[str] = FORMATS) -> Iterator[Path]:
+def write_plots(scene: Landscape, folder: Path, formats: str | Sequence[str] = FORMATS) -> Iterator[Path]:
     """Draw every picture and write it in each format; yields the files as they are made.
 
     Raises:
-        CuckooMLError: matplotlib is not installed.
+        CuckooMLError: matplotlib is not installed, or there is no such format.
         OSError: the folder cannot be written.
     """
+    formats = [formats] if isinstance(formats, str) else formats
+    if strange := set(formats) - set(FORMATS):
+        raise CuckooMLError(f"There is no format {', '.join(sorted(strange))}; there are {', '.join(FORMATS)}.")
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in PLOTS.items():
         for form in formats:

@@ -75,7 +75,7 @@ def read_table(path: Path, options: ReadingOptions | None = None) -> ScoreTable:
     table = _checked(path, source.unit, list(columns.values()))
     table.devices = names["device"]
     table.domains = names["domain"]
-    table.counts = None if keys["count"] is None else counts.array()
+    table.counts = None if keys["count"] is None else _checked_counts(path, counts)
     if not len(table.scores):
         raise TableError(f"{path}: has names of columns, but no row; give it at least one.")
     return table
@@ -140,6 +140,15 @@ def _fill(
         if (at := keys["count"]) is not None:
             counts.add(cells[at] if at < width else None, where)
     return names
+
+
+def _checked_counts(path: Path, column: ScoreColumn) -> Floats:
+    """Raises TableError for what is no count."""
+    counts = column.array()
+    wrong = counts[(counts < 0) | np.isinf(counts)]
+    if len(wrong):
+        raise TableError(f"{path}: column {column.name} holds {wrong[0]:g}; how often a domain was seen is 0 or more.")
+    return counts
 
 
 def _name(cell: Any) -> str:

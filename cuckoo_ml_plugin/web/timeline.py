@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 MOST_BARS = 60
+_FIRST, _LAST = 1970, 2099  # the years that a report may say
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +21,24 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Bars in order, from the first to the last that is not empty; ``unit`` is day, week, month or year."""
+    """Bars in order, from the first to the last that is not empty; ``unit`` is day, week, month or year.
+
+    Of more than 60 years the last 60.
+    """
 
     unit: str
     bars: list[Bar]
 
 
 def timeline(days: Iterable[tuple[str, int]]) -> Timeline:
-    """``days``: (``2026-11-23``, analyses), in any order; what is no day is left out."""
+    """``days``: (``2026-11-23``, analyses), in any order; what is no day, or one of other centuries, is left out."""
     counts: dict[date, int] = {}
     for text, count in days:
         try:
             one = date.fromisoformat(text)
         except ValueError:
+            continue
+        if not _FIRST <= one.year <= _LAST:
             continue
         counts[one] = counts.get(one, 0) + count
     if not counts:
@@ -68,7 +74,7 @@ def _span(unit: str, first: date, last: date) -> list[date]:
 
 def _next(unit: str, start: date) -> date:
     if unit == "year":
-        return start.replace(year=min(start.year + 1, date.max.year))
+        return start.replace(year=start.year + 1)
     if unit == "month":
         return (start + timedelta(days=32)).replace(day=1)
     return start + timedelta(days=7 if unit == "week" else 1)
