@@ -25,6 +25,7 @@ from cuckoo_ml_plugin.frames import feature_frame
 from cuckoo_ml_plugin.home import Home, default_home
 from cuckoo_ml_plugin.labels import Label, labels_of
 from cuckoo_ml_plugin.report import Report, read_report, report_from_results
+from cuckoo_ml_plugin.report_files import report_at
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.assess.assessment import Assessment
@@ -176,14 +177,14 @@ class Desk:
         """The finding for a stored analysis, a report file, or a report as a dictionary; nothing is changed."""
         if isinstance(report, str) and (finding := self.engine.score_stored(report)) is not None:
             return finding
-        name = Path(report).stem if isinstance(report, (str, os.PathLike)) else "?"
+        name = report_at(report).analysis if isinstance(report, (str, os.PathLike)) else "?"
         return self.engine.score_report(_report(report), name)
 
     def write(self, report: PathLike) -> Finding:
         """Score a report file and write the section into it, whole or not at all."""
         from cuckoo_ml_plugin.writeback import write_section
 
-        finding = self.engine.score_file(Path(report), Path(report).stem)
+        finding = self.engine.score_file(Path(report), report_at(report).analysis)
         section = finding.section()
         write_section(Path(report), section, self.engine.seed(section))
         return finding

@@ -15,6 +15,7 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.labels import Label, best_label, labels_of
 from cuckoo_ml_plugin.model import Model
 from cuckoo_ml_plugin.model_files import CURRENT, current_id
+from cuckoo_ml_plugin.records import clean_id
 from cuckoo_ml_plugin.report import Report, read_report
 from cuckoo_ml_plugin.store import Store
 from cuckoo_ml_plugin.threat.providers import threat_finding
@@ -62,6 +63,7 @@ class Engine:
 
     def score_report(self, report: Report, analysis: str) -> Finding:
         """The finding for a report that was read. Raises ModelError, StoreError."""
+        analysis = clean_id(analysis)
         return self.score(extract(report), analysis, self.label(labels_of(report), analysis))
 
     def label(self, labels: Iterable[Label], analysis: str) -> str | None:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cuckoo_ml_plugin.records import order_key
+from cuckoo_ml_plugin.records import clean_id, order_key
 
 SUFFIXES = (".json", ".json.gz")
 _HOST_FILES = ("task.json", "analysis.log", "analysis.conf")  # what a host leaves in an analysis folder besides reports
@@ -41,16 +41,18 @@ def find_reports(paths: Iterable[str | os.PathLike[str]]) -> list[ReportFile]:
     seen: set[str] = set()
     for path in sorted({os.path.abspath(os.fspath(path)) for path in paths}):
         real = os.path.realpath(path)
-        reports = _in_folder(real, seen) if os.path.isdir(real) else [(_named(path, real), os.path.islink(path))]
+        reports = _in_folder(real, seen) if os.path.isdir(real) else [(report_at(path), os.path.islink(path))]
         for report, is_link in reports:
             if report.path not in found or not is_link:  # the name of the file itself goes before a link's
                 found[report.path] = report
     return sorted(found.values(), key=lambda report: order_key(report.path))
 
 
-def _named(path: str, real: str) -> ReportFile:
-    """The report file at a path, which may be a link to ``real``."""
-    analysis = _host_id(real) or _host_id(path) or report_stem(os.path.basename(path))
+def report_at(where: str | os.PathLike[str]) -> ReportFile:
+    """The report file at a path, which may be a link to it."""
+    path = os.path.abspath(os.fspath(where))
+    real = os.path.realpath(path)
+    analysis = clean_id(_host_id(real) or _host_id(path) or report_stem(os.path.basename(path)))
     problem = _problem(real)
     if problem is not None and os.path.islink(path):
         return ReportFile(path, analysis, f"leads to {real}: {problem}")
@@ -86,7 +88,7 @@ def _in_folder(top: str, seen: set[str]) -> Iterator[tuple[ReportFile, bool]]:
         seen.add(folder)
         report = _of_analysis_folder(folder)
         if report is not None:
-            yield from ((_named(path, os.path.realpath(path)), False) for path in report)
+            yield from ((report_at(path), False) for path in report)
             continue
         try:
             with os.scandir(folder) as entries:
@@ -101,7 +103,7 @@ def _in_folder(top: str, seen: set[str]) -> Iterator[tuple[ReportFile, bool]]:
             if os.path.isdir(real) if is_link else entry.is_dir():
                 waiting.append(real)
             elif entry.name.lower().endswith(SUFFIXES):
-                yield _named(entry.path, real), is_link
+                yield report_at(entry.path), is_link
 
 
 def _of_analysis_folder(folder: str) -> list[str] | None:

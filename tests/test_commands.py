@@ -267,6 +267,19 @@ def test_a_terminal_without_our_characters_is_answered(demo: DemoHome, tmp_path:
     assert b"??????.json" in answered.stdout
 
 
+def test_a_file_of_any_name_is_an_analysis(demo: DemoHome, tmp_path: Path) -> None:
+    known = next(one for one in demo.corpus.fitted if one.path.name == "report.json")
+    similar = [one["analysis"] for one in cuckoo_ml(demo.home, "similar", known.path, "--json").json]
+    assert known.name not in similar, "an analysis is not like itself"
+    content = demo.corpus.new[0].path.read_bytes()
+    for name in (b"caf\xe9.json", b"x" * 250 + b".json", b"a b'\"<i>&\n.json"):
+        (tmp_path / os.fsdecode(name)).write_bytes(content)
+    done = cuckoo_ml(demo.home, "score", tmp_path, "--write", "--json")
+    assert (done.code, len(done.json)) == (0, 3)
+    assert cuckoo_ml(demo.home, "score", tmp_path).code == 0
+    assert cuckoo_ml(tmp_path / "home", "import", tmp_path, "--json").json["stored"] == 3
+
+
 def test_tlp_goes_with_a_cluster(demo: DemoHome, tmp_path: Path) -> None:
     done = cuckoo_ml(demo.home, "export", tmp_path / "out", "--tlp", "red")
     assert done.code == 2

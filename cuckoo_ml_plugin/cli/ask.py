@@ -85,11 +85,13 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
 @pass_existing_home
 def similar(home: Home, analysis: str, as_json: bool) -> None:
     """Past analyses that behaved like ANALYSIS (the id of a stored one, or a report file)."""
+    from cuckoo_ml_plugin.report_files import report_at
+
     engine = Engine(home)
     engine.need_model()
     finding = engine.score_stored(analysis)
     if finding is None and Path(analysis).is_file():
-        finding = engine.score_file(Path(analysis), analysis)
+        finding = engine.score_file(Path(analysis), report_at(analysis).analysis)
     if finding is None:
         raise CuckooMLError(f"{analysis}: there is no such analysis in the store and no such file; check the id.")
     if as_json:
