@@ -104,11 +104,12 @@ class Database:
 
     def _engine_options(self) -> dict[str, Any]:
         if self.is_sqlite:  # opening a file costs less than a pool's trouble with forked workers and threads
-            options: dict[str, Any] = {"poolclass": NullPool, "connect_args": {"timeout": min(self.patience, 30.0)}}
-            if _may_only_be_read(Path(self.name)):
-                options["creator"] = lambda: _reader(Path(self.name), min(self.patience, 30.0))
-            return options
+            return {"poolclass": NullPool, "creator": self._open_sqlite}
         return {"pool_pre_ping": True, "pool_size": 2, "connect_args": {"connect_timeout": 10}}
+
+    def _open_sqlite(self) -> sqlite3.Connection:
+        file, timeout = Path(self.name).resolve(), min(self.patience, 30.0)  # SQLite's own files lie beside the real one
+        return _reader(file, timeout) if _may_only_be_read(file) else sqlite3.connect(file, timeout)
 
     def _prepare_sqlite(self, connection: Any, _record: object) -> None:
         connection.isolation_level = None  # SQLAlchemy's recipe: we say BEGIN, not the driver

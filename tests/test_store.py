@@ -47,6 +47,11 @@ def test_who_may_only_read_the_store_can_ask_it(tmp_path: Path, monkeypatch: pyt
             store.put([record("18")])
     assert (file.read_bytes(), list(file.parent.iterdir())) == before
     monkeypatch.undo()
+    with Store.open(file) as store:
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        assert store.count() == 1
+        monkeypatch.undo()
+        store.put([record("18")])  # whoever runs on is not held to how it was
     with contextlib.closing(sqlite3.connect(file)) as host:  # while it is open, its last words are beside the file
         host.execute("UPDATE cuckooml_analysis SET target = 'new.exe'")
         host.commit()
