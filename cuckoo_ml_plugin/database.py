@@ -108,7 +108,8 @@ class Database:
         return {"pool_pre_ping": True, "pool_size": 2, "connect_args": {"connect_timeout": 10}}
 
     def _open_sqlite(self) -> sqlite3.Connection:
-        file, timeout = Path(self.name).resolve(), min(self.patience, 30.0)  # SQLite's own files lie beside the real one
+        file = Path(self.name).resolve()  # the files that SQLite puts beside it lie there as well
+        timeout = min(self.patience, 30.0)
         return _reader(file, timeout) if _may_only_be_read(file) else sqlite3.connect(file, timeout)
 
     def _prepare_sqlite(self, connection: Any, _record: object) -> None:
