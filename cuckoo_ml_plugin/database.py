@@ -110,7 +110,7 @@ class Database:
     def _open_sqlite(self) -> sqlite3.Connection:
         file = Path(self.name).resolve()  # the files that SQLite puts beside it lie there as well
         timeout = min(self.patience, 30.0)
-        return _reader(file, timeout) if _may_only_be_read(file) else sqlite3.connect(file, timeout)
+        return _reader(file, timeout) if _may_only_be_read(file) else sqlite3.connect(file, timeout=timeout)
 
     def _prepare_sqlite(self, connection: Any, _record: object) -> None:
         connection.isolation_level = None  # SQLAlchemy's recipe: we say BEGIN, not the driver
@@ -218,7 +218,7 @@ def _reader(file: Path, timeout: float) -> sqlite3.Connection:
     """
     log = file.with_name(f"{file.name}-wal")
     still = "" if log.exists() and log.stat().st_size else "&immutable=1"
-    return sqlite3.connect(f"{file.as_uri()}?mode=ro{still}", timeout, uri=True)
+    return sqlite3.connect(f"{file.as_uri()}?mode=ro{still}", timeout=timeout, uri=True)
 
 
 def _begin_sqlite(connection: Connection) -> None:
