@@ -3,10 +3,13 @@
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["cuckoo_ml_plugin", "cuckoo_ml_plugin.*"]), "cuckoo_ml_plugin.conf"],
+    packages=[*find_packages(include=["cuckoo_ml_plugin*", "cuckoo_ml_samples*"]), "cuckoo_ml_plugin.conf"],
     package_dir={"cuckoo_ml_plugin.conf": "conf"},
     package_data={
-        "cuckoo_ml_plugin": ["py.typed", "*.json", "threat/*.html"],
+        "cuckoo_ml_plugin": ["py.typed"],
+        "cuckoo_ml_samples": ["py.typed"],
+        "cuckoo_ml_plugin.finding": ["*.json"],
+        "cuckoo_ml_plugin.threat_study": ["*.html"],
         "cuckoo_ml_plugin.atlas": ["page/*"],
         "cuckoo_ml_plugin.web": ["*.css", "templates/*.html"],
         "cuckoo_ml_plugin.hosts.cape.web": ["templates/*/*.html", "templates/*/*/*.html"],

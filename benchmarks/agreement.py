@@ -22,10 +22,10 @@ from rich.table import Table
 from riss_corpus import DATA, read_samples, stored_corpus
 from sklearn.metrics import adjusted_rand_score
 
-from cuckoo_ml_plugin.clustering_fit import fit_clustering
+from cuckoo_ml_plugin.fit.clustering import fit_clustering
+from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS
 from cuckoo_ml_plugin.settings import SEED, ClusteringSettings, Settings
-from cuckoo_ml_plugin.vectors import FOR_CLUSTERS
-from cuckoo_ml_plugin.vectors_fit import embed_all, fit_embedding
 
 
 def riss_vectors(data: Path) -> NDArray[np.float32]:

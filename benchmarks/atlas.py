@@ -20,10 +20,10 @@ from perturbed import DATA, filled_and_fitted, real_behaviours
 from rich.console import Console
 
 from cuckoo_ml_plugin.atlas.build import render
-from cuckoo_ml_plugin.atlas.landscape import landscape
 from cuckoo_ml_plugin.atlas.payload import as_script, payload
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.landscape.landscape import landscape
 
 FRAMES = """async () => {
   const canvas = document.getElementById("map"), times = [];

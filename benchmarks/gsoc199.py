@@ -33,14 +33,14 @@ from sklearn.metrics import adjusted_rand_score
 from cuckoo_ml_plugin.assess.assessment import assess_model
 from cuckoo_ml_plugin.assess.measures import Agreement, clustered_agreement
 from cuckoo_ml_plugin.assess.validity import silhouette
-from cuckoo_ml_plugin.behaviour import extract
-from cuckoo_ml_plugin.clustering import NOISE
-from cuckoo_ml_plugin.corpus import read_corpus
-from cuckoo_ml_plugin.records import AnalysisRecord
-from cuckoo_ml_plugin.refit import fit_model
-from cuckoo_ml_plugin.report import report_from_results
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.fit.corpus import read_corpus
+from cuckoo_ml_plugin.fit.fit_model import fit_model
+from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.report.report import report_from_results
 from cuckoo_ml_plugin.settings import SEED, Settings
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.store.records import AnalysisRecord
+from cuckoo_ml_plugin.store.store import Store
 
 MIN_SAMPLES, MIN_CLUSTER_SIZE, COVERAGE = 1, 5, 0.1
 TREES = ("boruvka_kdtree", "prims_kdtree")  # what hdbscan takes by default here, and its other exact way

@@ -67,10 +67,10 @@ for _ in range(int(rounds)):
 
 def home_with(home: Path, size: int, data: Path) -> None:
     """Store that many analyses, and fit a model if there are enough."""
+    from cuckoo_ml_plugin.fit.refit import refit
     from cuckoo_ml_plugin.home import Home
-    from cuckoo_ml_plugin.refit import refit
     from cuckoo_ml_plugin.settings import Settings
-    from cuckoo_ml_plugin.store import Store
+    from cuckoo_ml_plugin.store.store import Store
 
     made = Home(home).create()
     with Store.open(made.store_file) as store:

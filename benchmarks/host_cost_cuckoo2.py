@@ -21,10 +21,10 @@ from perturbed import DATA, fill, real_behaviours
 from rich.console import Console
 from rich.table import Table
 
+from cuckoo_ml_plugin.fit.refit import refit
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.refit import refit
 from cuckoo_ml_plugin.settings import Settings
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.store.store import Store
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 

@@ -27,8 +27,8 @@ from riss_corpus import CORPORA, DATA, Sample, of_corpus, read_samples, stored_c
 from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
 
-from cuckoo_ml_plugin.model import Model
-from cuckoo_ml_plugin.refit import fit_model
+from cuckoo_ml_plugin.fit.fit_model import fit_model
+from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import SEED, Settings
 
 SMALLEST = 20

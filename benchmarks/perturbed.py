@@ -15,15 +15,16 @@ from random import Random
 import orjson
 from riss import read_riss
 
-from cuckoo_ml_plugin.behaviour import Behaviour, extract
-from cuckoo_ml_plugin.demo.perturb import perturb
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.fit.refit import refit
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.packing import pack
-from cuckoo_ml_plugin.records import AnalysisRecord
-from cuckoo_ml_plugin.refit import refit
-from cuckoo_ml_plugin.report import report_from_results
+from cuckoo_ml_plugin.report.report import report_from_results
 from cuckoo_ml_plugin.settings import SEED, Settings
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.store.packed_behaviour import pack
+from cuckoo_ml_plugin.store.records import AnalysisRecord
+from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_samples.perturb import perturb
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 _BATCH = 2_000

@@ -21,11 +21,11 @@ from rich.table import Table
 from riss_corpus import CORPORA, DATA, Sample, families_of, of_corpus, read_samples, stored_corpus
 
 from cuckoo_ml_plugin.assess.measures import agreement
-from cuckoo_ml_plugin.clustering import NOISE
-from cuckoo_ml_plugin.clustering_fit import fit_clustering
-from cuckoo_ml_plugin.corpus import Corpus
-from cuckoo_ml_plugin.model import Model
-from cuckoo_ml_plugin.refit import fit_model
+from cuckoo_ml_plugin.fit.clustering import fit_clustering
+from cuckoo_ml_plugin.fit.corpus import Corpus
+from cuckoo_ml_plugin.fit.fit_model import fit_model
+from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import Settings
 
 DIAL = np.round(np.concatenate([[0.0, 0.2, 0.3], np.arange(0.36, 0.97, 0.04)]), 2)

@@ -25,9 +25,9 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from cuckoo_ml_plugin import normalise
-from cuckoo_ml_plugin.behaviour import extract
-from cuckoo_ml_plugin.report import read_report, report_from_results
+from cuckoo_ml_plugin.behaviour import normalise
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.report.report import read_report, report_from_results
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ROUNDS = 5

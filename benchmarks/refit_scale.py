@@ -30,10 +30,10 @@ BAR_SECONDS, BAR_GIGABYTES = 300, 6.0
 
 def refit_once(folder: Path) -> None:
     """Refit the home in ``folder``; prints seconds by stage and what was found, as JSON."""
+    from cuckoo_ml_plugin.fit.refit import refit
     from cuckoo_ml_plugin.home import Home
-    from cuckoo_ml_plugin.refit import refit
     from cuckoo_ml_plugin.settings import Settings
-    from cuckoo_ml_plugin.store import Store
+    from cuckoo_ml_plugin.store.store import Store
 
     stages, found = {}, {}
     last = start = time.perf_counter()
@@ -124,7 +124,7 @@ def filled(home: Path, data: Path, size: int) -> Path:
     """A home with that many analyses stored, made unless it is there."""
     from perturbed import fill, real_behaviours
 
-    from cuckoo_ml_plugin.store import Store
+    from cuckoo_ml_plugin.store.store import Store
 
     if not (home / "complete").exists():
         home.mkdir(parents=True, exist_ok=True)

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from riss import read_riss
 
-from cuckoo_ml_plugin.behaviour import Behaviour, extract
-from cuckoo_ml_plugin.corpus import Corpus, read_corpus
-from cuckoo_ml_plugin.records import AnalysisRecord
-from cuckoo_ml_plugin.report import Report, report_from_results
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
+from cuckoo_ml_plugin.report.report import Report, report_from_results
+from cuckoo_ml_plugin.store.records import AnalysisRecord
+from cuckoo_ml_plugin.store.store import Store
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 CORPORA = ("all", "ransomware")

@@ -71,9 +71,9 @@ def measure(home: Path, report: Path, shared: bool) -> dict[str, dict[str, float
     """Milliseconds of each step on ``report``, with the model of ``home``; for a fresh process."""
     import orjson
 
-    from cuckoo_ml_plugin.behaviour import extract
-    from cuckoo_ml_plugin.model import Model
-    from cuckoo_ml_plugin.report import read_report, report_from_results
+    from cuckoo_ml_plugin.behaviour.extract import extract
+    from cuckoo_ml_plugin.model.model import Model
+    from cuckoo_ml_plugin.report.report import read_report, report_from_results
 
     model = Model.load(home / "models" / "current")
     for other in sorted(report.parent.glob("*.json.gz")):

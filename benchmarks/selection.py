@@ -29,12 +29,12 @@ from riss_corpus import DATA, read_samples, stored_corpus
 
 from cuckoo_ml_plugin.assess.measures import clustered_agreement
 from cuckoo_ml_plugin.assess.resampling import clusters_of, random_parts, stability
-from cuckoo_ml_plugin.clustering import NOISE
-from cuckoo_ml_plugin.corpus import Corpus, read_corpus
-from cuckoo_ml_plugin.demo import generate
-from cuckoo_ml_plugin.intake import import_reports
+from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
+from cuckoo_ml_plugin.intake.import_reports import import_reports
+from cuckoo_ml_plugin.model.clustering import NOISE
 from cuckoo_ml_plugin.settings import Settings
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_samples import generate
 
 FITS = 4
 TURNED: dict[tuple[str, str], tuple[Any, ...]] = {

@@ -25,15 +25,15 @@ from rich.table import Table
 from riss_corpus import DATA, families_of, of_corpus, read_samples, stored_corpus
 from sklearn.metrics import adjusted_mutual_info_score
 
-from cuckoo_ml_plugin.clustering import Clustering
-from cuckoo_ml_plugin.clustering_fit import fit_clustering
-from cuckoo_ml_plugin.corpus import Corpus, read_corpus
-from cuckoo_ml_plugin.demo import generate
-from cuckoo_ml_plugin.intake import import_reports
+from cuckoo_ml_plugin.fit.clustering import fit_clustering
+from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
+from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.intake.import_reports import import_reports
+from cuckoo_ml_plugin.model.clustering import Clustering
+from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS, Embedding, Recipe
 from cuckoo_ml_plugin.settings import SEED, Settings
-from cuckoo_ml_plugin.store import Store
-from cuckoo_ml_plugin.vectors import FOR_CLUSTERS, Embedding, Recipe
-from cuckoo_ml_plugin.vectors_fit import embed_all, fit_embedding
+from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_samples import generate
 
 SETTINGS = Settings()
 NEWCOMERS = 150

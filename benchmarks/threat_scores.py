@@ -26,15 +26,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from cuckoo_ml_plugin.behaviour import extract
-from cuckoo_ml_plugin.demo import generate
-from cuckoo_ml_plugin.report import report_from_results
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.fit.providers import fit_rows
+from cuckoo_ml_plugin.model.providers import ProviderModels, joined_scores, threat_finding
+from cuckoo_ml_plugin.report.report import report_from_results
+from cuckoo_ml_plugin.report.threat_scores import threat_scores
 from cuckoo_ml_plugin.settings import SEED
-from cuckoo_ml_plugin.threat.cubic import fit_cubic, predict_cubic
-from cuckoo_ml_plugin.threat.providers import ProviderModels, joined_scores, threat_finding
-from cuckoo_ml_plugin.threat.providers_fit import fit_rows
-from cuckoo_ml_plugin.threat.reported import threat_scores
-from cuckoo_ml_plugin.threat.study import Study, study_file
+from cuckoo_ml_plugin.threat_study.cubic import fit_cubic, predict_cubic
+from cuckoo_ml_plugin.threat_study.study import Study, study_file
+from cuckoo_ml_samples import generate
 
 Floats = NDArray[np.float64]
 NOISE = 0.01

@@ -19,7 +19,7 @@ from by_size import by_size
 from perturbed import DATA, filled_and_fitted, real_behaviours
 from rich.console import Console
 
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.web.render import CAPE
 from cuckoo_ml_plugin.web.site import Addresses, Site

@@ -13,7 +13,7 @@ from browser import browser
 from command import cuckoo_ml
 from needs import skip_or_fail
 
-from cuckoo_ml_plugin.demo import DemoCorpus, generate
+from cuckoo_ml_samples import DemoCorpus, generate
 
 __all__ = ["browser"]  # here, so that all stories share one: two cannot run in a process
 
@@ -35,8 +35,8 @@ def riss(shared_data: Path) -> list[tuple[str, tuple[str, ...]]]:
     """Family and tokens of the 1,524 samples of the RISS corpus."""
     from riss import read_riss
 
-    from cuckoo_ml_plugin.behaviour import extract
-    from cuckoo_ml_plugin.report import report_from_results
+    from cuckoo_ml_plugin.behaviour.extract import extract
+    from cuckoo_ml_plugin.report.report import report_from_results
 
     samples = read_riss(shared_data / "riss")
     return [(sample.family, tuple(extract(report_from_results(sample.report)).tokens)) for sample in samples]

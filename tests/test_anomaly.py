@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuckoo_ml_plugin.anomaly import AnomalyDetector, AnomalyScore
-from cuckoo_ml_plugin.anomaly_fit import left_out_unusualness
-from cuckoo_ml_plugin.reasons import CountFences, cluster_reasons, label_reasons, novelty_reasons
+from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons
+from cuckoo_ml_plugin.fit.anomaly import left_out_unusualness
+from cuckoo_ml_plugin.model.anomaly import AnomalyDetector, AnomalyScore
+from cuckoo_ml_plugin.model.fences import CountFences
 
 TOKENS, DIMENSIONS = 120, 12
 NORMAL_TOKENS = 100  # families use these; the rest is seen by nobody

@@ -13,8 +13,8 @@ from command import cuckoo_ml
 from conftest import REPOSITORY, DemoHome
 from sklearn.manifold import TSNE
 
-from cuckoo_ml_plugin.api import Desk
 from cuckoo_ml_plugin.errors import CuckooMLError, SettingsError
+from cuckoo_ml_plugin.frames.desk import Desk
 
 PAGE = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^\| `([^|]+?) \| `(.+)` \| (\w+) \|$", PAGE, re.MULTILINE)

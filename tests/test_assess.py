@@ -19,12 +19,12 @@ from sklearn.datasets import make_blobs
 from cuckoo_ml_plugin.assess.measures import MEASURES, agreement, clustered_agreement
 from cuckoo_ml_plugin.assess.resampling import random_parts, stability
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette
-from cuckoo_ml_plugin.clustering_fit import fit_clustering
-from cuckoo_ml_plugin.corpus import read_corpus
-from cuckoo_ml_plugin.packing import pack
-from cuckoo_ml_plugin.records import LABEL_SOURCES, AnalysisRecord
+from cuckoo_ml_plugin.fit.clustering import fit_clustering
+from cuckoo_ml_plugin.fit.corpus import read_corpus
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.store.packed_behaviour import pack
+from cuckoo_ml_plugin.store.records import LABEL_SOURCES, AnalysisRecord
+from cuckoo_ml_plugin.store.store import Store
 
 PARTITION = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(-1, 3)), min_size=1, max_size=30)
 
@@ -261,7 +261,7 @@ def test_a_sweep_in_tables_and_what_is_not_there_is_said(demo: DemoHome) -> None
 
 def test_each_feature_set_holds_its_own_features(demo: DemoHome) -> None:
     from cuckoo_ml_plugin.assess.feature_sets import FEATURE_SETS, feature_points
-    from cuckoo_ml_plugin.behaviour import KINDS
+    from cuckoo_ml_plugin.behaviour.behaviour import KINDS
 
     with Store.open(demo.home / "store.db") as store:
         corpus = read_corpus(store)

@@ -16,11 +16,11 @@ from conftest import DemoHome
 from hostile_values import SCRIPTS
 from test_report import CUCKOO_REPORT, written
 
-from cuckoo_ml_plugin.api import Desk
-from cuckoo_ml_plugin.atlas.alike import most_alike
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.frames.desk import Desk
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.landscape.alike import most_alike
+from cuckoo_ml_plugin.store.store import Store
 
 LOUD = "html[data-ready=yes]"
 

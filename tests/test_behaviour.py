@@ -13,20 +13,20 @@ import pytest
 import xxhash
 from test_report import CAPE_REPORT, CUCKOO_REPORT, real_reports
 
-from cuckoo_ml_plugin import behaviour as behaviour_module
-from cuckoo_ml_plugin.behaviour import (
+from cuckoo_ml_plugin.behaviour import extract as extract_module
+from cuckoo_ml_plugin.behaviour.behaviour import (
     DYNAMIC_KINDS,
     EXTRACTION,
     KINDS,
     NETWORK_KINDS,
     STATIC_KINDS,
     Behaviour,
-    extract,
     kind_of,
     value_of,
 )
-from cuckoo_ml_plugin.demo import generate
-from cuckoo_ml_plugin.report import read_report, report_from_results
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.report.report import read_report, report_from_results
+from cuckoo_ml_samples import generate
 
 TEMP = "C:\\Users\\joe\\AppData\\Local\\Temp\\"
 
@@ -250,7 +250,7 @@ def test_hashes_are_those_of_the_tokens_in_their_order() -> None:
 
 
 def test_too_many_tokens_are_bounded_fairly_and_the_counts_stay_true(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(behaviour_module, "MAX_TOKENS", 100)
+    monkeypatch.setattr(extract_module, "MAX_TOKENS", 100)
     names = [f"C:\\folder{number % 7}\\name{number}.txt" for number in range(1000)]
     found = cuckoo({"file_written": names, "mutex": ["only"]})
     again = cuckoo({"file_written": names[::-1], "mutex": ["only"]})

@@ -17,7 +17,7 @@ from cape_loader import DRIVER, make_cape
 from command import cuckoo_ml
 from conftest import DemoHome
 
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.store.store import Store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL = os.environ.get("CAPE_ROOT")

@@ -11,8 +11,8 @@ import pytest
 from agreement import placements, riss_vectors
 from sklearn.metrics import adjusted_rand_score
 
-from cuckoo_ml_plugin.clustering import NOISE, Clustering
-from cuckoo_ml_plugin.clustering_fit import fit_clustering
+from cuckoo_ml_plugin.fit.clustering import fit_clustering
+from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
 
 DEFAULT = Settings().clustering

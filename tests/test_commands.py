@@ -22,10 +22,10 @@ import pytest
 from command import cuckoo_ml
 from conftest import DemoHome
 
-from cuckoo_ml_plugin.api import Desk
-from cuckoo_ml_plugin.cli.show import score_text
+from cuckoo_ml_plugin.cli.console import score_text
+from cuckoo_ml_plugin.frames.desk import Desk
 
-SCHEMA = json.loads((files("cuckoo_ml_plugin") / "section.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((files("cuckoo_ml_plugin.finding") / "section.schema.json").read_text(encoding="utf-8"))
 
 
 def score(demo: DemoHome, *paths: Path) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from conftest import DemoHome
 
-from cuckoo_ml_plugin import corpus
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.fit import corpus
+from cuckoo_ml_plugin.store.store import Store
 
 
 def test_a_large_store_read_in_parts_is_the_same_corpus(demo: DemoHome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from command import cuckoo_ml
 from conftest import DemoHome
 from cuckoo2 import LIMIT, Cuckoo, fresh_cuckoo, our_command
 
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.store.store import Store
 
 __all__ = ["fresh_cuckoo"]
 

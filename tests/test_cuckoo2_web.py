@@ -24,7 +24,7 @@ from cuckoo2 import RECORDED, Cuckoo, fresh_cuckoo, our_command
 from hostile_values import LONG, SCRIPTS, hostile_section
 from web_server import end, free_port, wait_for
 
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.store.store import Store
 
 __all__ = ["fresh_cuckoo"]
 

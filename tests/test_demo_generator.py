@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 
-from cuckoo_ml_plugin import behaviour, report
-from cuckoo_ml_plugin.demo import DemoCorpus, generate, perturb
-from cuckoo_ml_plugin.demo import cape as cape_host
-from cuckoo_ml_plugin.demo import cuckoo2 as cuckoo2_host
-from cuckoo_ml_plugin.demo.execute import execute
-from cuckoo_ml_plugin.demo.families import FAMILIES, Family
-from cuckoo_ml_plugin.demo.run import Run
-from cuckoo_ml_plugin.demo.samples import make_sample
+from cuckoo_ml_plugin.behaviour import behaviour
+from cuckoo_ml_plugin.report import report
+from cuckoo_ml_samples import DemoCorpus, generate, perturb
+from cuckoo_ml_samples.execute import execute
+from cuckoo_ml_samples.malware.families import FAMILIES, Family
+from cuckoo_ml_samples.report_formats import cape as cape_host
+from cuckoo_ml_samples.report_formats import cuckoo2 as cuckoo2_host
+from cuckoo_ml_samples.run import Run
+from cuckoo_ml_samples.samples import make_sample
 
 
 @pytest.fixture(scope="module")

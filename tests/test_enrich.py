@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cuckoo_ml_plugin.hosts.enrich import Enricher, failed_section, put_section
-from cuckoo_ml_plugin.report import report_from_results
-from cuckoo_ml_plugin.report_file import load_sections
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.report.decode import load_sections
+from cuckoo_ml_plugin.report.report import report_from_results
+from cuckoo_ml_plugin.store.store import Store
 
 
 def a_report(demo: DemoHome) -> Path:

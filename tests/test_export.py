@@ -21,10 +21,10 @@ import stix2
 from command import cuckoo_ml
 from conftest import DemoHome
 
-from cuckoo_ml_plugin.answers import cluster_number
-from cuckoo_ml_plugin.api import Desk
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.queries import cluster_number
 from cuckoo_ml_plugin.export.intelligence import as_met
+from cuckoo_ml_plugin.frames.desk import Desk
 from cuckoo_ml_plugin.home import Home
 
 SEED_FILES = (
@@ -84,7 +84,7 @@ def test_pandas_reads_the_seeds_files_and_they_agree_with_the_commands(exported:
 def test_what_came_after_the_fit_is_a_test_sample_with_the_seeds_two_columns(
     own_demo: DemoHome, tmp_path: Path, shared_data: Path
 ) -> None:
-    from cuckoo_ml_plugin.records import FindingRecord
+    from cuckoo_ml_plugin.store.records import FindingRecord
 
     engine = Engine(Home(own_demo.home))
     published = (shared_data / "gsoc199" / "published" / "test_samples.csv").read_text(encoding="utf-8").splitlines()

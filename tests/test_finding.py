@@ -8,9 +8,9 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from cuckoo_ml_plugin.finding import AnomalyFinding, ClusterFinding, Finding, seed_section
+from cuckoo_ml_plugin.finding.finding import AnomalyFinding, ClusterFinding, Finding, seed_section
 
-SCHEMA = json.loads(files("cuckoo_ml_plugin").joinpath("section.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(files("cuckoo_ml_plugin.finding").joinpath("section.schema.json").read_text(encoding="utf-8"))
 
 
 def scored() -> Finding:

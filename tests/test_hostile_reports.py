@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_report import CAPE_REPORT, CUCKOO_REPORT, written
 
-from cuckoo_ml_plugin import report_file
-from cuckoo_ml_plugin.behaviour import MAX_TOKENS, Behaviour, extract
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.extract import MAX_TOKENS, extract
 from cuckoo_ml_plugin.errors import ReportError
-from cuckoo_ml_plugin.labels import labels_of
-from cuckoo_ml_plugin.normalise import MAX_VALUE
-from cuckoo_ml_plugin.report import Report, read_report, report_from_results
+from cuckoo_ml_plugin.plumbing.text import MAX_VALUE
+from cuckoo_ml_plugin.report import decode as report_file
+from cuckoo_ml_plugin.report.labels import labels_of
+from cuckoo_ml_plugin.report.report import Report, read_report, report_from_results
 
 HOSTILE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 texts = st.text(st.characters(codec=None), max_size=20) | st.sampled_from(

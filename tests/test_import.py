@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from command import cuckoo_ml
 
-from cuckoo_ml_plugin import intake, report_file
-from cuckoo_ml_plugin.demo import DemoCorpus, generate
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.intake import import_reports as intake
+from cuckoo_ml_plugin.report import decode as report_file
+from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_samples import DemoCorpus, generate
 
 
 @pytest.fixture(scope="module")

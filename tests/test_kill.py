@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from command import cuckoo_ml
 
-from cuckoo_ml_plugin.demo import DemoCorpus, generate
-from cuckoo_ml_plugin.model import Model
-from cuckoo_ml_plugin.model_files import current_id
+from cuckoo_ml_plugin.model.folder import current_id
+from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import SEED
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_samples import DemoCorpus, generate
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 KILLS = 4

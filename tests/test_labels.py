@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from command import cuckoo_ml
 
-from cuckoo_ml_plugin.labels import ANALYST, HOST, VIRUSTOTAL, Label, best_label, family_name, labels_of
-from cuckoo_ml_plugin.report import read_report, report_from_results
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.report.labels import ANALYST, HOST, VIRUSTOTAL, Label, best_label, family_name, labels_of
+from cuckoo_ml_plugin.report.report import read_report, report_from_results
+from cuckoo_ml_plugin.store.store import Store
 
 ENGINES = {
     "Kaspersky": "Trojan-Spy.Win32.Zbot.abcd",

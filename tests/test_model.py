@@ -6,10 +6,10 @@ from collections import Counter
 
 from conftest import DemoHome
 
-from cuckoo_ml_plugin.behaviour import Behaviour
-from cuckoo_ml_plugin.clustering import NOISE
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.model.clustering import NOISE
 
 
 def test_the_shares_in_evidence_are_those_of_the_stored_analyses(demo: DemoHome) -> None:

@@ -16,9 +16,9 @@ from conftest import DemoHome
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cuckoo_ml_plugin.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.errors import ModelError
-from cuckoo_ml_plugin.model import Model
+from cuckoo_ml_plugin.model.model import Model
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from command import cuckoo_ml
 from conftest import DemoHome
 from hostile_values import SCRIPTS
 
-from cuckoo_ml_plugin.atlas.islands import gathered
-from cuckoo_ml_plugin.atlas.landscape import Landscape, landscape
-from cuckoo_ml_plugin.atlas.positions import positions
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.landscape.islands import gathered
+from cuckoo_ml_plugin.landscape.landscape import Landscape, landscape
+from cuckoo_ml_plugin.landscape.positions import positions
 from cuckoo_ml_plugin.plots import PLOTS, condensed_tree, label_bars
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.store.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,14 @@ from command import cuckoo_ml
 from conftest import DemoHome
 from sklearn.metrics import homogeneity_score
 
-from cuckoo_ml_plugin import refit as refit_module
-from cuckoo_ml_plugin.api import Desk
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.fit import refit as refit_module
+from cuckoo_ml_plugin.fit.lineage import OldClusters, follow
+from cuckoo_ml_plugin.frames.desk import Desk
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.lineage import OldClusters, follow
-from cuckoo_ml_plugin.model import Model
-from cuckoo_ml_plugin.model_files import current_id
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.model.folder import current_id
+from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.store.store import Store
 
 
 def digests(home: Path) -> dict[str, str]:
@@ -148,8 +148,8 @@ def test_if_needed_says_why_or_why_not(own_demo: DemoHome) -> None:
 
 def test_if_needed_sees_drift(own_demo: DemoHome) -> None:
     """New analyses that are all unlike anything known call for a refit before enough have come."""
-    from cuckoo_ml_plugin.records import FindingRecord
-    from cuckoo_ml_plugin.store import Store
+    from cuckoo_ml_plugin.store.records import FindingRecord
+    from cuckoo_ml_plugin.store.store import Store
 
     cuckoo_ml(own_demo.home, "import", *[one.path for one in own_demo.corpus.new])
     with Store.open(own_demo.home / "store.db") as store:

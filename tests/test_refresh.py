@@ -13,10 +13,11 @@ import pytest
 from command import cuckoo_ml
 from conftest import DemoHome
 
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.refresh import refresh
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.refresh import MongoReports, refresh
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.hosts.mongodb import MongoReports
+from cuckoo_ml_plugin.store.store import Store
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from cuckoo_ml_plugin.behaviour import extract
+from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.errors import ReportError
-from cuckoo_ml_plugin.report import CAPE, CUCKOO2, read_report, report_from_results
+from cuckoo_ml_plugin.report.report import CAPE, CUCKOO2, read_report, report_from_results
 
 SHA256 = "ab" * 32
 CUCKOO_REPORT: dict[str, Any] = {

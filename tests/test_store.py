@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 
-from cuckoo_ml_plugin import schema
 from cuckoo_ml_plugin.errors import StoreError
-from cuckoo_ml_plugin.packing import pack, unpack
-from cuckoo_ml_plugin.records import AnalysisRecord, FindingRecord, Source, order_key
-from cuckoo_ml_plugin.store import Store
-from cuckoo_ml_plugin.threat.reported import ThreatScore
+from cuckoo_ml_plugin.plumbing.analysis_ids import Source, order_key
+from cuckoo_ml_plugin.report.threat_scores import ThreatScore
+from cuckoo_ml_plugin.store import tables as schema
+from cuckoo_ml_plugin.store.packed_behaviour import pack, unpack
+from cuckoo_ml_plugin.store.records import AnalysisRecord, FindingRecord
+from cuckoo_ml_plugin.store.store import Store
 
 TOKENS = ("api:NtCreateFile", "file_written:%temp%\\a.exe", "mutex:zebra")
 COUNTS = {"api_calls": 7, "highest_section_entropy": 6.5}
@@ -341,7 +342,7 @@ def test_packing_loses_nothing(tokens: list[str]) -> None:
 def test_a_damaged_record_is_an_error_and_nothing_else(blob: bytes) -> None:
     import contextlib
 
-    from cuckoo_ml_plugin.packing import DamagedBlobError
+    from cuckoo_ml_plugin.store.packed_behaviour import DamagedBlobError
 
     with contextlib.suppress(DamagedBlobError):
         unpack(blob)

@@ -17,22 +17,23 @@ from conftest import DemoHome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cuckoo_ml_plugin.behaviour import Behaviour, extract
-from cuckoo_ml_plugin.demo import DemoCorpus
-from cuckoo_ml_plugin.demo.corpus import Analysis
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.errors import ModelError
+from cuckoo_ml_plugin.fit.providers import ENOUGH, fit_rows
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
-from cuckoo_ml_plugin.model import Model
-from cuckoo_ml_plugin.packing import pack
-from cuckoo_ml_plugin.records import AnalysisRecord, FindingRecord
-from cuckoo_ml_plugin.report import read_report, report_from_results
-from cuckoo_ml_plugin.store import Store
-from cuckoo_ml_plugin.threat.providers import ProviderModels, joined_scores, threat_finding
-from cuckoo_ml_plugin.threat.providers_fit import ENOUGH, fit_rows
-from cuckoo_ml_plugin.threat.reported import MAX_SCORES, ThreatScore, threat_scores
+from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.model.providers import ProviderModels, joined_scores, threat_finding
+from cuckoo_ml_plugin.report.report import read_report, report_from_results
+from cuckoo_ml_plugin.report.threat_scores import MAX_SCORES, ThreatScore, threat_scores
+from cuckoo_ml_plugin.store.packed_behaviour import pack
+from cuckoo_ml_plugin.store.records import AnalysisRecord, FindingRecord
+from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_samples import DemoCorpus
+from cuckoo_ml_samples.corpus import Analysis
 
-SCHEMA = json.loads((files("cuckoo_ml_plugin") / "section.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((files("cuckoo_ml_plugin.finding") / "section.schema.json").read_text(encoding="utf-8"))
 SHA256 = "ab" * 32
 FILE = {"category": "file", "file": {"sha256": SHA256}}
 

@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.threat.cubic import predict_cubic
-from cuckoo_ml_plugin.threat.noisy_or import noisy_or
-from cuckoo_ml_plugin.threat.page import render_page
-from cuckoo_ml_plugin.threat.study import Study, study_file, study_json
-from cuckoo_ml_plugin.threat.tables import tables_of
+from cuckoo_ml_plugin.threat_study.cubic import predict_cubic
+from cuckoo_ml_plugin.threat_study.noisy_or import noisy_or
+from cuckoo_ml_plugin.threat_study.page import render_page
+from cuckoo_ml_plugin.threat_study.study import Study, study_file, study_json
+from cuckoo_ml_plugin.threat_study.tables import tables_of
 
 # The device table as the study printed it: device, apility, facebook, vt, score, and its prediction of vt.
 PRINTED = """

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.neighbours import NeighbourIndex
+from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS, FOR_NOVELTY, Embedding, Recipe
+from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.settings import SEED, VectorSettings
-from cuckoo_ml_plugin.vectors import FOR_CLUSTERS, FOR_NOVELTY, Embedding, Recipe
-from cuckoo_ml_plugin.vectors_fit import embed_all, fit_embedding
 
 TOKENS = 300
 SETTINGS = VectorSettings(dimensions=16, min_document_frequency=2)

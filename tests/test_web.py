@@ -15,14 +15,14 @@ from hostile_values import LONG, SCRIPTS, hostile_section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cuckoo_ml_plugin.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.finding.section import read_section
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.packing import pack
-from cuckoo_ml_plugin.records import AnalysisRecord
-from cuckoo_ml_plugin.store import Store
-from cuckoo_ml_plugin.web import text
+from cuckoo_ml_plugin.store.packed_behaviour import pack
+from cuckoo_ml_plugin.store.records import AnalysisRecord
+from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_plugin.web import format as text
 from cuckoo_ml_plugin.web.render import CAPE, CUCKOO2
-from cuckoo_ml_plugin.web.section import read_section
 from cuckoo_ml_plugin.web.site import Addresses, Site, static_panel
 from cuckoo_ml_plugin.web.static_report import put_into
 from cuckoo_ml_plugin.web.timeline import timeline
@@ -76,7 +76,7 @@ def site(demo: DemoHome) -> Site:
 
 
 def scored(demo: DemoHome, analysis: str) -> dict[str, Any]:
-    from cuckoo_ml_plugin.engine import Engine
+    from cuckoo_ml_plugin.engine.engine import Engine
 
     finding = Engine(Home(demo.home)).score_stored(analysis)
     assert finding is not None

@@ -1,7 +1,7 @@
 """The judgement of the model in force, whole and cluster by cluster.
 
-    assessment = assess_model(engine.need_model(), read_corpus(engine.store), engine.settings)
-    assessment.with_labels.clustered.ami
+assessment = assess_model(engine.need_model(), read_corpus(engine.store), engine.settings)
+assessment.with_labels.clustered.ami
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from cuckoo_ml_plugin.assess.measures import Agreement, clustered_agreement
 from cuckoo_ml_plugin.assess.resampling import Stability, resampled
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette, silhouettes
-from cuckoo_ml_plugin.clustering import NOISE
-from cuckoo_ml_plugin.corpus import Corpus
 from cuckoo_ml_plugin.errors import NotEnoughError
-from cuckoo_ml_plugin.fitted import fitted_rows
-from cuckoo_ml_plugin.model import Model
+from cuckoo_ml_plugin.fit.corpus import Corpus
+from cuckoo_ml_plugin.fit.still_fitted import fitted_rows
+from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import ClusteringSettings, FeatureSettings, Settings, VectorSettings
 
 RESAMPLES = 4

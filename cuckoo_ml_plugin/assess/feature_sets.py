@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.assess.resampling import corpus_vectors
-from cuckoo_ml_plugin.behaviour import KINDS
-from cuckoo_ml_plugin.corpus import Corpus
+from cuckoo_ml_plugin.behaviour.behaviour import KINDS
+from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.settings import Settings
 
 FEATURE_SETS = ("behaviour", "simple", "nominal", "numerical", "all")

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.assess.validity import sample
-from cuckoo_ml_plugin.clustering import NOISE
-from cuckoo_ml_plugin.clustering_fit import fit_clustering
-from cuckoo_ml_plugin.corpus import Corpus
-from cuckoo_ml_plugin.refit import left_out_tokens
+from cuckoo_ml_plugin.fit.clustering import fit_clustering
+from cuckoo_ml_plugin.fit.corpus import Corpus
+from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.fit.fit_model import left_out_tokens
+from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS
 from cuckoo_ml_plugin.settings import SEED, Settings
-from cuckoo_ml_plugin.vectors import FOR_CLUSTERS
-from cuckoo_ml_plugin.vectors_fit import embed_all, fit_embedding
 
 SHARE = 0.8
 """Of the corpus in each part."""

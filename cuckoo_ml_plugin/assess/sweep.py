@@ -15,11 +15,11 @@ from cuckoo_ml_plugin.assess.assessment import judge_with_labels
 from cuckoo_ml_plugin.assess.feature_sets import Points, feature_points
 from cuckoo_ml_plugin.assess.resampling import random_parts, stability
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, sample, silhouette
-from cuckoo_ml_plugin.clustering import NOISE
-from cuckoo_ml_plugin.clustering_fit import fit_clustering
-from cuckoo_ml_plugin.corpus import Corpus
+from cuckoo_ml_plugin.fit.clustering import fit_clustering
+from cuckoo_ml_plugin.fit.corpus import Corpus
+from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.plumbing.interrupts import deaf_workers
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
-from cuckoo_ml_plugin.workers import deaf_workers
 
 MEASURES = (
     "ari", "ami", "v_measure", "bcubed_f", "f", "ari_with_noise", "ami_with_noise", "bcubed_f_with_noise",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.clustering import NOISE, Clustering
+from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.settings import SEED
 
 SILHOUETTE_SAMPLE = 5_000

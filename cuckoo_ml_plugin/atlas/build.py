@@ -12,10 +12,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from cuckoo_ml_plugin import __version__
-from cuckoo_ml_plugin.atlas.landscape import landscape
 from cuckoo_ml_plugin.atlas.payload import as_script, payload
-from cuckoo_ml_plugin.atlas.positions import Tell
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.landscape.landscape import landscape
+from cuckoo_ml_plugin.landscape.positions import Tell
 
 _PROGRAM = ("data.js", "colours.js", "map.js", "panels.js", "tree.js", "main.js")
 _PAGE = files("cuckoo_ml_plugin.atlas") / "page"
@@ -25,7 +25,7 @@ def write_atlas(engine: Engine, path: Path, tell: Tell | None = None) -> int:
     """Write the page, in one rename; returns its size in bytes.
 
     Raises:
-        ModelError, StoreError, CuckooMLError: as :func:`~cuckoo_ml_plugin.atlas.landscape.landscape`.
+        ModelError, StoreError, CuckooMLError: as :func:`~cuckoo_ml_plugin.landscape.landscape.landscape`.
         OSError: the file cannot be written.
     """
     html = render(as_script(payload(engine, landscape(engine, tell)))).encode("utf-8")

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.atlas.alike import most_alike
-from cuckoo_ml_plugin.atlas.landscape import Landscape
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.plots.tree import offsets
+from cuckoo_ml_plugin.landscape.alike import most_alike
+from cuckoo_ml_plugin.landscape.landscape import Landscape, offsets
 
 SIMILAR = 5
 MOST_ANOMALIES = 200

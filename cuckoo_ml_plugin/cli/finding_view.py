@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from cuckoo_ml_plugin.cli.show import answers, safe, score_text, share, short, table
-from cuckoo_ml_plugin.finding import Finding
+from cuckoo_ml_plugin.cli.console import answers, safe, score_text, share, short, table
+from cuckoo_ml_plugin.finding.finding import Finding
 
 
 def show_finding(analysis: str, path: str, finding: Finding) -> None:

@@ -9,17 +9,18 @@ from pathlib import Path
 import click
 
 from cuckoo_ml_plugin import __version__
-from cuckoo_ml_plugin.cli.ask import anomalies, clusters, score, similar
-from cuckoo_ml_plugin.cli.assess import assess
-from cuckoo_ml_plugin.cli.export import export
-from cuckoo_ml_plugin.cli.fill import demo, import_
-from cuckoo_ml_plugin.cli.fit import models, refit
-from cuckoo_ml_plugin.cli.hosts import doctor, install, uninstall
-from cuckoo_ml_plugin.cli.pictures import atlas, plots
-from cuckoo_ml_plugin.cli.refresh import refresh
-from cuckoo_ml_plugin.cli.show import errors, safe
-from cuckoo_ml_plugin.cli.threat import threat_scores
-from cuckoo_ml_plugin.cli.worker import worker
+from cuckoo_ml_plugin.cli.commands.ask import anomalies, clusters, score, similar
+from cuckoo_ml_plugin.cli.commands.assess import assess
+from cuckoo_ml_plugin.cli.commands.demo import demo
+from cuckoo_ml_plugin.cli.commands.export import export
+from cuckoo_ml_plugin.cli.commands.fit import models, refit
+from cuckoo_ml_plugin.cli.commands.hosts import doctor, install, uninstall
+from cuckoo_ml_plugin.cli.commands.import_ import import_
+from cuckoo_ml_plugin.cli.commands.pictures import atlas, plots
+from cuckoo_ml_plugin.cli.commands.refresh import refresh
+from cuckoo_ml_plugin.cli.commands.threat import threat_scores
+from cuckoo_ml_plugin.cli.commands.worker import worker
+from cuckoo_ml_plugin.cli.console import errors, safe
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import ENVIRONMENT_VARIABLE, Home, default_home
 

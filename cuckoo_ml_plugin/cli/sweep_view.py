@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cuckoo_ml_plugin.cli.show import answers, safe, share, table
+from cuckoo_ml_plugin.cli.console import answers, safe, share, table
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.assess.sweep import Sweep, Trial

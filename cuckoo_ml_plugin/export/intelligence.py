@@ -14,11 +14,11 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from cuckoo_ml_plugin.answers import cluster_number
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.queries import cluster_number
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.evidence import Evidence
-from cuckoo_ml_plugin.model import ClusterFacts, Model
+from cuckoo_ml_plugin.finding.evidence import Evidence
+from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 
 MOST_SAMPLES = 1_000
 """Samples of a cluster that are passed on, the surest first."""
@@ -141,9 +141,7 @@ def _samples(engine: Engine, facts: ClusterFacts) -> list[Sample]:
         for one in page:
             if one.sha256:
                 sure = one.finding.probability or 0.0
-                found.setdefault(
-                    one.sha256, Sample(one.finding.analysis, one.sha256, one.target, one.label, sure)
-                )
+                found.setdefault(one.sha256, Sample(one.finding.analysis, one.sha256, one.target, one.label, sure))
     return list(found.values())
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cuckoo_ml_plugin.desk import desk_package
 from cuckoo_ml_plugin.export.intelligence import Intelligence, Trait
+from cuckoo_ml_plugin.plumbing.extras import desk_package
 
 # Kind of behaviour -> MISP's type of attribute; every other kind is a text.
 _TYPES = {
@@ -55,9 +55,7 @@ def _add_trait(event: Any, known: Intelligence, trait: Trait) -> None:
     _attribute(event, known, kind or "text", value, comment, to_ids=trait.detect)
 
 
-def _attribute(
-    event: Any, known: Intelligence, kind: str, value: str, comment: str, to_ids: bool = False
-) -> None:
+def _attribute(event: Any, known: Intelligence, kind: str, value: str, comment: str, to_ids: bool = False) -> None:
     uuid = known.uuid("attribute", kind, value if comment != _SUMMARY else "")
     if all(one.uuid != uuid for one in event.attributes):
         event.add_attribute(kind, value, comment=comment, to_ids=to_ids, uuid=uuid)

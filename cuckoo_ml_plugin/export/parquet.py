@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cuckoo_ml_plugin.desk import desk_package
-from cuckoo_ml_plugin.packing import Counts
-from cuckoo_ml_plugin.records import StoredAnalysis
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.store.packed_behaviour import Counts
+from cuckoo_ml_plugin.store.records import StoredAnalysis
+from cuckoo_ml_plugin.store.store import Store
 
 _BATCH = 1_000
 _ABOUT = ("analysis", "host", "host_version", "sha256", "target", "label", "analysed_at", "stored_at", "machine")

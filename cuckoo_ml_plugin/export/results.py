@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.clustering import NOISE
-from cuckoo_ml_plugin.corpus import Corpus, read_corpus
-from cuckoo_ml_plugin.engine import Engine
-from cuckoo_ml_plugin.finding import number_of_id
-from cuckoo_ml_plugin.fitted import fitted_rows
-from cuckoo_ml_plugin.model import Model
-from cuckoo_ml_plugin.records import FindingRecord
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.finding.finding import number_of_id
+from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
+from cuckoo_ml_plugin.fit.still_fitted import fitted_rows
+from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.store.records import FindingRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from cuckoo_ml_plugin.assess.measures import agreement
 from cuckoo_ml_plugin.assess.validity import silhouette
-from cuckoo_ml_plugin.clustering import NOISE
-from cuckoo_ml_plugin.csv_file import Cell, write_csv
 from cuckoo_ml_plugin.export.results import Results
-from cuckoo_ml_plugin.finding import number_of_id
+from cuckoo_ml_plugin.finding.finding import number_of_id
+from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.plumbing.csv_file import Cell, write_csv
 from cuckoo_ml_plugin.settings import AnomalySettings
 
 UNLABELLED = "none"

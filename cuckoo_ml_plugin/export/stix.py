@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cuckoo_ml_plugin.desk import desk_package
 from cuckoo_ml_plugin.export.intelligence import Intelligence, Trait
+from cuckoo_ml_plugin.plumbing.extras import desk_package
 
 _PATTERNS = {
     "mutex": "mutex:name", "domain": "domain-name:value", "http": "url:value",

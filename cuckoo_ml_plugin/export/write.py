@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cuckoo_ml_plugin.desk import desk_package
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.export.intelligence import intelligence_of
 from cuckoo_ml_plugin.export.misp import misp_event
 from cuckoo_ml_plugin.export.parquet import write_features, write_findings
 from cuckoo_ml_plugin.export.results import results_of
 from cuckoo_ml_plugin.export.seed_files import write_seed_files
 from cuckoo_ml_plugin.export.stix import stix_bundle
+from cuckoo_ml_plugin.plumbing.extras import desk_package
 
 
 def write_tables(engine: Engine, folder: Path) -> list[Path]:

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import cape, trouble
 from cuckoo_ml_plugin.hosts.cuckoo2 import WEB_SETTINGS_FILE as CUCKOO2_WEB_SETTINGS
 from cuckoo_ml_plugin.hosts.cuckoo2 import pieces as cuckoo2
 from cuckoo_ml_plugin.hosts.installer import changed_pieces
-from cuckoo_ml_plugin.model_files import current_id
-from cuckoo_ml_plugin.store import Store
+from cuckoo_ml_plugin.model.folder import current_id
+from cuckoo_ml_plugin.store.store import Store
 
 OLD_DAYS = 30
 _PATIENCE = 60  # seconds that a host may take to load its modules

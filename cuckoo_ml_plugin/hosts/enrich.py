@@ -13,18 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cuckoo_ml_plugin import writeback
-from cuckoo_ml_plugin.behaviour import Behaviour, extract
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
-from cuckoo_ml_plugin.finding import Finding
+from cuckoo_ml_plugin.finding.finding import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.trouble import note
-from cuckoo_ml_plugin.labels import Label, best_label, labels_of
-from cuckoo_ml_plugin.normalise import printable
-from cuckoo_ml_plugin.records import AnalysisRecord, FindingRecord, Source, clean
-from cuckoo_ml_plugin.report import Report, report_from_results
-from cuckoo_ml_plugin.report_values import mapping, tables
+from cuckoo_ml_plugin.plumbing.analysis_ids import Source
+from cuckoo_ml_plugin.plumbing.text import clean, printable
+from cuckoo_ml_plugin.report import writeback
+from cuckoo_ml_plugin.report.labels import Label, best_label, labels_of
+from cuckoo_ml_plugin.report.report import Report, report_from_results
+from cuckoo_ml_plugin.report.values import mapping, tables
+from cuckoo_ml_plugin.store.records import AnalysisRecord, FindingRecord
 
 __all__ = ["Enricher", "failed_section", "put_section"]
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from cuckoo_ml_plugin import __version__
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
-from cuckoo_ml_plugin.report_file import MAX_UNPACKED, decode_sections
-from cuckoo_ml_plugin.report_values import mapping
+from cuckoo_ml_plugin.report.decode import MAX_UNPACKED, decode_sections
+from cuckoo_ml_plugin.report.values import mapping
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.web.site import Site

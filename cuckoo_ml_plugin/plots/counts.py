@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cuckoo_ml_plugin.atlas.landscape import Landscape
+from cuckoo_ml_plugin.landscape.landscape import Landscape
 from cuckoo_ml_plugin.plots.style import ACCENT, WARN, figure, nothing, plain
 
 MOST_COUNTS = 30

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cuckoo_ml_plugin.atlas.landscape import Landscape
+from cuckoo_ml_plugin.landscape.landscape import Landscape
 from cuckoo_ml_plugin.plots.style import ACCENT, GREY, WARN, figure, plain
 
 _BINS = np.linspace(0, 1, 41)

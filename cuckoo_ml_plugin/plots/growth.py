@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cuckoo_ml_plugin.atlas.landscape import UNKNOWN_DAY, Landscape
-from cuckoo_ml_plugin.desk import desk_package
+from cuckoo_ml_plugin.landscape.landscape import UNKNOWN_DAY, Landscape
 from cuckoo_ml_plugin.plots.style import GREY, PALETTE, figure, name_of, nothing, plain
+from cuckoo_ml_plugin.plumbing.extras import desk_package
 
 
 @plain

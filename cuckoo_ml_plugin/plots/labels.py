@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cuckoo_ml_plugin.atlas.landscape import Landscape
+from cuckoo_ml_plugin.landscape.landscape import Landscape
 from cuckoo_ml_plugin.plots.style import GREY, PALETTE, figure, name_of, nothing, plain
 
 MOST_CLUSTERS = 30

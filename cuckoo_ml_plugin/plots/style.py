@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from cuckoo_ml_plugin.desk import desk_package
+from cuckoo_ml_plugin.plumbing.extras import desk_package
 
 # Okabe and Ito's palette, which people with any colour vision tell apart, and four more.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#8c6bb1", "#8c564b", "#7f7f7f")

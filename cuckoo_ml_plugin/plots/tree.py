@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cuckoo_ml_plugin.atlas.landscape import Landscape, Tree
+from cuckoo_ml_plugin.landscape.landscape import Landscape, offsets
 from cuckoo_ml_plugin.plots.style import GREY, colour_of, figure, name_of, nothing, plain
 
 MOST_NAMES = 40
 _ROOM = 0.012  # share of the width that a name takes; narrower clusters go without
-
-
-def offsets(tree: Tree) -> NDArray[np.float64]:
-    """Where each node begins, in analyses from the left (t,): children stand within the width of their parent."""
-    starts = np.zeros(len(tree.parents))
-    used = np.zeros(len(tree.parents))
-    for node in range(1, len(tree.parents)):
-        above = tree.parents[node]
-        starts[node] = starts[above] + used[above]
-        used[above] += tree.sizes[node]
-    return starts
 
 
 @plain

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cuckoo_ml_plugin.atlas.landscape import Landscape
 from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.landscape.landscape import Landscape
 from cuckoo_ml_plugin.plots.counts import abnormal_counts
 from cuckoo_ml_plugin.plots.distributions import distributions
 from cuckoo_ml_plugin.plots.growth import growth

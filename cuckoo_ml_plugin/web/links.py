@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.records import StoredAnalysis
+from cuckoo_ml_plugin.store.records import StoredAnalysis
 
 MAX_VALUE = 1000  # characters of an id in an address; no id of ours is that long
 

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import unquote
 
-from cuckoo_ml_plugin import answers
+from cuckoo_ml_plugin.engine import queries as answers
+from cuckoo_ml_plugin.engine.refit_due import need_for_refit
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.model import Model
-from cuckoo_ml_plugin.model_files import list_models
-from cuckoo_ml_plugin.need import need_for_refit
-from cuckoo_ml_plugin.store_activity import Activity
-from cuckoo_ml_plugin.web.page import PAGE_SIZE, Answer, NotFoundError, Paging, Request
+from cuckoo_ml_plugin.model.folder import list_models
+from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.store.activity import Activity
 from cuckoo_ml_plugin.web.panel import PanelView
+from cuckoo_ml_plugin.web.request import PAGE_SIZE, Answer, NotFoundError, Paging, Request
 from cuckoo_ml_plugin.web.timeline import timeline
 
 NEW_DAYS = 7
@@ -179,4 +179,3 @@ def _names(model: Model) -> dict[str, str]:
 
 
 _PAGES: dict[str, Page] = {"": clusters, "anomalies": anomalies, "model": model, "analysis": analysis}
-

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import ReportError
+from cuckoo_ml_plugin.finding.section import Section, read_section
 from cuckoo_ml_plugin.web.links import Links
 from cuckoo_ml_plugin.web.render import Look, render
-from cuckoo_ml_plugin.web.section import Section, read_section
 
 _AT_A_GLANCE = 2  # reasons that are shown without a click
 

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from cuckoo_ml_plugin.web import text
+from cuckoo_ml_plugin.web import format as text
 
 _COLOURS = 10
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cuckoo_ml_plugin.engine import Engine
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.web import pages
 from cuckoo_ml_plugin.web.links import Links
-from cuckoo_ml_plugin.web.page import Answer, Memory, NotFoundError, Request
 from cuckoo_ml_plugin.web.panel import PanelView
 from cuckoo_ml_plugin.web.render import PLAIN, PLAIN_DARK, Look, render
+from cuckoo_ml_plugin.web.request import Answer, Memory, NotFoundError, Request
 
 _PATIENCE = 3.0  # seconds: a page waits for a busy store, but not for ever
 

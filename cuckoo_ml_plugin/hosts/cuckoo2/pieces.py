@@ -47,9 +47,7 @@ def package_of(python: Path | None) -> Path:
 
 def pieces(cwd: Path, package: Path, command: str) -> list[Piece]:
     """All pieces; ``command`` is the ``cuckoo-ml`` that the modules start."""
-    found: list[Piece] = [
-        OwnFile(target, source.read_text(encoding="utf-8")) for source, target in files_for(package)
-    ]
+    found: list[Piece] = [OwnFile(target, source.read_text(encoding="utf-8")) for source, target in files_for(package)]
     for name, text in configuration(command).items():
         found.append(Block(cwd / "conf" / name, text, "[cuckooml]"))
     return [*found, *web_block(cwd / WEB_SETTINGS_FILE, WEB_SETTINGS)]

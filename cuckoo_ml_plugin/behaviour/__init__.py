@@ -1,0 +1,1 @@
+"""Room behaviour: to be described."""

@@ -1,0 +1,95 @@
+"""Count features: how much of each thing an analysis did. All of the seed's ``:count:`` features are among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from cuckoo_ml_plugin.behaviour.token_values import Found
+from cuckoo_ml_plugin.report.report import CAPE, Report
+from cuckoo_ml_plugin.report.values import items
+
+# Count -> the lists of a host's summary whose lengths add up to it. A host that keeps no such list has no such count.
+_CUCKOO2: Final[Mapping[str, tuple[str, ...]]] = {
+    "files_opened": ("file_opened",), "files_read": ("file_read",), "files_written": ("file_written",),
+    "files_created": ("file_created", "file_recreated"), "files_deleted": ("file_deleted",),
+    "files_copied": ("file_copied",), "files_renamed": ("file_moved",), "files_exists": ("file_exists",),
+    "files_failed": ("file_failed",), "directories_created": ("directory_created",),
+    "directories_enumerated": ("directory_enumerated",), "directories_removed": ("directory_removed",),
+    "registry_opened": ("regkey_opened",), "registry_read": ("regkey_read",), "registry_written": ("regkey_written",),
+    "registry_deleted": ("regkey_deleted",), "mutexes": ("mutex",), "commands": ("command_line",),
+    "com_classes": ("guid",), "wmi_queries": ("wmi_query",),
+}  # fmt: skip
+_CAPE: Final[Mapping[str, tuple[str, ...]]] = {
+    "files_opened": ("files",), "files_read": ("read_files",), "files_written": ("write_files",),
+    "files_deleted": ("delete_files",), "registry_opened": ("keys",), "registry_read": ("read_keys",),
+    "registry_written": ("write_keys",), "registry_deleted": ("delete_keys",), "mutexes": ("mutexes",),
+    "commands": ("executed_commands",), "resolved_apis": ("resolved_apis",),
+    "services_created": ("created_services",), "services_started": ("started_services",),
+}  # fmt: skip
+_FILE_KINDS: Final = (
+    "file_opened", "file_read", "file_written", "file_created", "file_deleted", "file_moved", "file_copied",
+    "file_exists", "file_failed",
+)  # fmt: skip
+
+
+def count_features(report: Report, found: Found) -> dict[str, int | float]:
+    """The counts of one analysis; what its report has no section for is left out."""
+    counts: dict[str, int | float] = {
+        "signatures": len(set(report.signatures)),
+        "processes": len({process.name for process in report.processes}),
+        "api_calls": sum(report.api_counts.values()) or len(report.calls.codes),
+        "distinct_apis": len(found["api"]),
+        "distinct_call_pairs": len(found["ngram"]),
+        "libraries_loaded": len(found["library"]),
+    }
+    if report.file_size is not None:
+        counts["file_size"] = report.file_size
+    if report.static.present:
+        counts |= _static_counts(report)
+    if report.summary is not None:
+        for name, operations in (_CAPE if report.host == CAPE else _CUCKOO2).items():
+            counts[name] = sum(len(items(report.summary.get(operation))) for operation in operations)
+        counts["files_touched"] = len(set().union(*(found[kind] for kind in _FILE_KINDS)))
+    if report.network is not None:
+        counts |= _network_counts(report)
+    if report.dropped is not None:
+        counts["dropped_files"] = len(report.dropped)
+    if report.strings:
+        counts["strings"] = len(report.strings)
+    return counts
+
+
+def _static_counts(report: Report) -> dict[str, int | float]:
+    facts = report.static
+    entropies = [entropy for _, entropy in facts.sections if entropy is not None and 0 <= entropy <= 8]
+    counts: dict[str, int | float] = {
+        "import_libraries": len(_distinct(name for name, _ in facts.imports)),
+        "imports": sum(len(functions) for _, functions in facts.imports),
+        "sections": len(facts.sections),
+        "resources": len(facts.resources),
+        "languages": len(_distinct(facts.languages)),
+        "signers": len(facts.signers),
+    }
+    if entropies:
+        counts["highest_section_entropy"] = max(entropies)
+    return counts
+
+
+def _network_counts(report: Report) -> dict[str, int | float]:
+    network = report.network
+    if network is None:
+        return {}
+    return {
+        "hosts": len(_distinct(network.hosts)),
+        "domains": len(_distinct(network.domains)),
+        "dns_queries": len(_distinct(network.queries)),
+        "tcp_hosts": len({address for address, _ in network.tcp}),
+        "udp_hosts": len({address for address, _ in network.udp}),
+        "http_requests": len(set(network.requests)),
+        "tls_handshakes": len(network.tls),
+    }
+
+
+def _distinct(names: Iterable[str]) -> set[str]:
+    return {name.lower() for name in names}

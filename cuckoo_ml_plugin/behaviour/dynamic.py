@@ -1,0 +1,133 @@
+"""Tokens of what a sample did when it ran: API calls and their order, files, registry, mutexes, processes, services."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from cuckoo_ml_plugin.behaviour.addresses import host, library, url_path
+from cuckoo_ml_plugin.behaviour.normalise import Normaliser
+from cuckoo_ml_plugin.behaviour.token_values import Found, few_enough
+from cuckoo_ml_plugin.report.report import Report
+from cuckoo_ml_plugin.report.values import texts
+
+# Operation in a host's summary -> the kind it is. The first of each pair of lines is Cuckoo's name, the second CAPE's.
+_PATH_KINDS: Final = {
+    "file_opened": "file_opened", "files": "file_opened",
+    "file_read": "file_read", "read_files": "file_read",
+    "file_written": "file_written", "write_files": "file_written",
+    "file_deleted": "file_deleted", "delete_files": "file_deleted",
+    "file_created": "file_created", "file_recreated": "file_created",
+    "file_exists": "file_exists", "file_failed": "file_failed",
+    "file_moved": "file_moved", "file_copied": "file_copied",
+    "directory_created": "dir_created", "directory_enumerated": "dir_enumerated", "directory_removed": "dir_removed",
+    "regkey_opened": "reg_opened", "keys": "reg_opened",
+    "regkey_read": "reg_read", "read_keys": "reg_read",
+    "regkey_written": "reg_written", "write_keys": "reg_written",
+    "regkey_deleted": "reg_deleted", "delete_keys": "reg_deleted",
+}  # fmt: skip
+_URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_USER_FOLDER = re.compile(r":\\(?:users|documents and settings)\\([^\\\"]+)\\", re.IGNORECASE)
+_IN_TEMP = re.compile(r"\\temp\\([^\\\"/:*?<>|]+\.[a-z0-9_]{1,5})(?=[\"\s]|$)", re.IGNORECASE)
+
+
+def own_names(report: Report) -> tuple[set[str], set[str], set[str]]:
+    """The names that only this run has: the sample's, its users', its computers'.
+
+    The first process is what the host started: a file that it names in the temporary folder is the sample.
+    """
+    sample = {name for name in (report.target, report.sha256, report.md5, report.sha1) if name and "/" not in name}
+    started = report.processes[:1]
+    for process in started:
+        for line in (process.command_line, process.path):
+            sample.update(_IN_TEMP.findall(line[:2000]))
+    users = {user for user in report.users if not user.endswith("$") and user.lower() != "system"}
+    for process in report.processes[:100]:
+        for line in (process.path, process.command_line):
+            users.update(_USER_FOLDER.findall(line[:2000]))
+    computers = report.computers | {user.rstrip("$") for user in report.users if user.endswith("$")}
+    return sample, users, computers
+
+
+def add_calls(report: Report, found: Found) -> None:
+    """API names, and pairs of different calls that follow each other in a process."""
+    found.add("api", report.calls.names)
+    found.add("api", report.api_counts)
+    found.add("ngram", report.calls.bigrams())
+
+
+# --- operations of the summary ----------------------------------------------------------------------------------------
+
+
+def operation_names(report: Report, operation: str) -> list[str]:
+    """The names in one list of the summary; of a pair (moved, copied: from, to) both.
+
+    CAPE's ``keys`` has every key that was touched: what is left without those read or changed, Cuckoo calls opened.
+    """
+    value = (report.summary or {}).get(operation)
+    if not isinstance(value, (list, tuple)):
+        return []
+    try:
+        "".join(value)  # all text: by far the quickest way to know
+        names = list(value)
+    except TypeError:
+        names = [name for entry in value for name in texts(entry if isinstance(entry, (list, tuple)) else [entry])]
+    if operation == "keys":
+        read_or_changed = (operation_names(report, other) for other in ("read_keys", "write_keys", "delete_keys"))
+        return list(set(names).difference(*read_or_changed))
+    return names
+
+
+def add_operations(report: Report, names: Normaliser, found: Found) -> None:
+    """Files, folders, registry, mutexes, services, libraries, COM and WMI, each normalised, by operation."""
+    if report.summary is not None:
+        for operation, kind in _PATH_KINDS.items():
+            if operation in report.summary:
+                found.add(kind, names.paths(few_enough(operation_names(report, operation))))
+        for operation, kind, normalise in _other_operations(names):
+            if operation in report.summary:
+                found.add(kind, map(normalise, few_enough(operation_names(report, operation))))
+        for operation in ("fetches_url", "downloads_file"):
+            found.add("http", map(_fetched, few_enough(operation_names(report, operation))))
+    found.add("library", map(library, few_enough(report.libraries)))
+
+
+def _other_operations(names: Normaliser) -> Iterable[tuple[str, str, Callable[[str], str]]]:
+    return (
+        ("mutex", "mutex", names.mutex),
+        ("mutexes", "mutex", names.mutex),
+        ("command_line", "command", names.command),
+        ("executed_commands", "command", names.command),
+        ("service_created", "service_created", names.file_name),
+        ("created_services", "service_created", names.file_name),
+        ("service_started", "service_started", names.file_name),
+        ("started_services", "service_started", names.file_name),
+        ("dll_loaded", "library", library),
+        ("resolved_apis", "resolved_api", _resolved),
+        ("guid", "com_class", str.lower),
+        ("wmi_query", "wmi", lambda query: " ".join(query.lower().split())),
+        ("resolves_host", "domain", host),
+        ("connects_host", "domain", host),
+        ("connects_ip", "host", host),
+    )
+
+
+def _resolved(raw: str) -> str:
+    """``kernel32.dll.CreateFileW`` as imports are written: ``kernel32.dll!createfilew``."""
+    module, _, function = raw.lower().rpartition(".")
+    return f"{library(module)}!{function}" if module else function
+
+
+def _fetched(url: str) -> str:
+    rest = _URL.sub("", url)
+    name, _, path = rest.partition("/")
+    return f"get {host(name)}{url_path('/' + path)}"
+
+
+def add_processes(report: Report, names: Normaliser, found: Found) -> None:
+    """Names and command lines of the processes that were watched."""
+    for process in report.processes[:5000]:
+        found.add("process", [names.file_name(process.name or process.path)])
+        if process.command_line:
+            found.add("command", [names.command(process.command_line)])

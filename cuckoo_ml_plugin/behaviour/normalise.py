@@ -1,0 +1,332 @@
+"""What differs between two runs of one sample, taken out of the names it uses; what tells samples apart, kept.
+
+Drive letters, profiles and temporary folders become the variables that Windows knows them by, registry roots and
+control sets their short names, and identifiers, long numbers and random-looking names a placeholder (``<guid>``,
+``<hex>``, ``<n>``, ``<rand>``). The sample's own name becomes ``%sample%``, the user's ``%user%``, the machine's
+``%computer%``.
+
+Paths are normalised folder by folder: a folder that many names share is looked at once for an analysis, and a part that
+many analyses share once for the process. That is what makes it cost less than a microsecond a name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from cuckoo_ml_plugin.behaviour.volatile import (
+    _CACHE_SIZE,
+    _MAX_RAW,
+    _PLAIN,
+    _RANDOM,
+    _VOLATILE,
+    COMPUTER,
+    BoundedCache,
+    _volatile_word,
+    looks_random,
+    without_identifiers,
+)
+from cuckoo_ml_plugin.plumbing.text import MAX_VALUE
+
+_LONGEST_NAME: Final = 260  # characters; to compile a pattern of longer ones takes quadratic time
+_MAX_DEPTH: Final = 48  # folders of a path that are looked at
+
+SAMPLE: Final = "%sample%"
+USER: Final = "%user%"
+
+# Names that are too common a word to be taken for a user's or a sample's wherever they appear.
+_COMMON_NAMES: Final = frozenset(
+    (  # noqa: SIM905
+        "user users admin administrator public default system windows test sample file files data temp tmp app apps "
+        "desktop documents software microsoft program programs setup install pc"
+    ).split()
+)
+
+
+# --- one part of a name -----------------------------------------------------------------------------------------------
+
+
+# --- folders and registry keys ----------------------------------------------------------------------------------------
+
+_GUID_KEPT = BoundedCache(lambda part: part if part.startswith("{") and len(part) == 38 else _PLAIN[part])
+
+
+def _user(part: str) -> str:
+    return part if part in ("public", "default", "all users", "") else "*"
+
+
+def _hive(part: str) -> str:
+    if not part.startswith("s-1-5-21-"):
+        return part
+    return "*_classes" if part.endswith("_classes") else "*"
+
+
+_USERS = BoundedCache(_user)
+_HIVES = BoundedCache(_hive)
+
+# Folders under which a GUID is the name of something that means the same on each machine, such as a COM class.
+_GUID_PARENTS: Final = frozenset(
+    ("clsid", "interface", "typelib", "appid", "folderdescriptions", "namespace", "activatableclassid", "shellex")
+)
+_SYSTEM_PREFIXES: Final = ("%windir%", "%programfiles%", "hklm", "hkcr", "device", "pipe")
+_SHARED_PREFIXES: Final = (*_SYSTEM_PREFIXES, "hkcu", "hku")  # where this analysis's own names are not looked for
+
+_ALIASES: Final[dict[str, str]] = {
+    "%systemdrive%\\windows": "%windir%",
+    "%systemdrive%\\winnt": "%windir%",
+    "%windir%\\syswow64": "%windir%\\system32",
+    "%windir%\\sysnative": "%windir%\\system32",
+    "%systemdrive%\\program files": "%programfiles%",
+    "%systemdrive%\\program files (x86)": "%programfiles%",
+    "%systemdrive%\\progra~1": "%programfiles%",
+    "%systemdrive%\\progra~2": "%programfiles%",
+    "%programfiles%\\common files": "%commonprogramfiles%",
+    "%systemdrive%\\programdata": "%programdata%",
+    "%systemdrive%\\progra~3": "%programdata%",
+    "%systemdrive%\\docume~1": "%systemdrive%\\users",
+    "%systemdrive%\\documents and settings": "%systemdrive%\\users",
+    "%systemdrive%\\users\\*": "%profile%",
+    "%systemdrive%\\users\\all users": "%programdata%",
+    "%systemdrive%\\users\\public": "%public%",
+    "%programdata%\\application data": "%programdata%",
+    "%profile%\\appdata\\roaming": "%appdata%",
+    "%profile%\\application data": "%appdata%",
+    "%profile%\\applic~1": "%appdata%",
+    "%profile%\\appdata\\local": "%localappdata%",
+    "%profile%\\local settings": "%localappdata%",
+    "%profile%\\locals~1": "%localappdata%",
+    "%localappdata%\\application data": "%localappdata%",
+    "%localappdata%\\temp": "%temp%",
+    "%windir%\\temp": "%temp%",
+    "%temp%\\low": "%temp%",
+    "hklm\\software\\wow6432node": "hklm\\software",
+    "hkcu\\software\\wow6432node": "hkcu\\software",
+    "hklm\\software\\classes": "hkcr",
+    "hkcu\\software\\classes": "hkcr",
+    "hkcr\\wow6432node": "hkcr",
+    "hku\\*": "hkcu",
+    "hku\\*_classes": "hkcr",
+    "registry\\machine": "hklm",
+    "registry\\user": "hku",
+    **{f"hklm\\system\\controlset00{number}": "hklm\\system\\currentcontrolset" for number in range(1, 6)},
+}
+
+# What the first part of a name means; drives are told by their colon.
+_ROOTS: Final[dict[str, str]] = {
+    "hkey_local_machine": "hklm",
+    "hkey_current_user": "hkcu",
+    "hkey_classes_root": "hkcr",
+    "hkey_current_config": "hklm\\system\\currentcontrolset\\hardware profiles\\current",
+    "hkey_users": "hku",
+    "systemroot": "%windir%",
+    "%systemroot%": "%windir%",
+    "%userprofile%": "%profile%",
+    "%allusersprofile%": "%programdata%",
+    "%programfiles(x86)%": "%programfiles%",
+    "%homedrive%": "%systemdrive%",
+    "%tmp%": "%temp%",
+}
+_DEVICE_PREFIX = re.compile(r"\\(?:\?\?|\\\?|\\\.|dosdevices|global\?\?)\\(?:global\\)?(?:unc\\)?")
+_VOLUME = re.compile(r"\\?(?:device\\)?(?:harddiskvolume\d+|harddisk\d+\\partition\d+|volume\{[0-9a-f-]{36}\})(?=\\|$)")
+
+
+def _root(part: str) -> str:
+    """The first part of a lower-case path or key in our words."""
+    if len(part) == 2 and part[1] == ":":
+        return "%systemdrive%" if part == "c:" else "%drive%"
+    return _ROOTS.get(part) or _PLAIN[part]
+
+
+class _OwnNames(dict[str, str]):
+    """Parts of names for one analysis: what is its own (the sample's name) is known beforehand, the rest is shared."""
+
+    def __init__(self, own: dict[str, str], shared: BoundedCache) -> None:
+        super().__init__(own)
+        self._shared = shared
+
+    def __missing__(self, part: str) -> str:
+        value = self._shared[part]
+        if "@" in part:  # a cookie's file name begins with the user's
+            value = "%user%@" + value.partition("@")[2]
+        self[part] = value
+        return value
+
+
+def _fit_names(names: Iterable[str]) -> list[str]:
+    """In lower case those that Windows could give a file, a user or a machine, and that are no mere letter or two."""
+    return [name.lower() for name in names if 2 < len(name) <= _LONGEST_NAME]
+
+
+# What to put in front of the names in a folder, and the table to look their last part up in.
+_Folder = tuple[str, dict[str, str]]
+_SYSTEM_FOLDERS: Final[dict[str, _Folder]] = {}
+_SYSTEM_NAMES: Final[dict[str, str]] = {}  # as they are written -> normalised
+
+
+def forget_system_names() -> None:
+    """Empty what is remembered between analyses of the system's folders and names; for measuring."""
+    _SYSTEM_FOLDERS.clear()
+    _SYSTEM_NAMES.clear()
+
+
+class Normaliser:
+    """Names as one analysis uses them, without what only that run of the sample has.
+
+    ``sample`` are the names and hashes of the sample, ``users`` and ``computers`` those of the machine; any case.
+    """
+
+    def __init__(self, sample: Iterable[str] = (), users: Iterable[str] = (), computers: Iterable[str] = ()) -> None:
+        own = dict.fromkeys(_fit_names(computers), COMPUTER)
+        own.update(dict.fromkeys(_fit_names(users), USER))
+        names = set(_fit_names(sample))
+        own.update(dict.fromkeys(names | {name.rpartition(".")[0] for name in names}, SAMPLE))
+        self._own = {name: role for name, role in own.items() if name and name not in _COMMON_NAMES}
+        words = sorted((name for name in self._own if len(name) > 3), key=len, reverse=True)
+        self._own_pattern = (
+            re.compile("(?<![a-z0-9])(?:" + "|".join(map(re.escape, words[:32])) + ")(?![a-z0-9])") if words else None
+        )
+        self._writable = _OwnNames(self._own, _RANDOM)
+        self._folders: dict[str, _Folder] = {}
+        self._paths: dict[str, str] = {}
+
+    def path(self, raw: str) -> str:
+        """A file, a folder or a registry key.
+
+        ``C:\\Users\\joe\\AppData\\Local\\Temp\\a.exe`` becomes ``%temp%\\a.exe``.
+        """
+        return self.paths([raw])[0]
+
+    def paths(self, names: Iterable[str]) -> list[str]:
+        """The same for many; what was asked before costs least, then what lies in a known folder."""
+        known, path = self._paths, self._path
+        asked = list(names)
+        return [
+            value or known.get(raw) or path(raw)
+            for raw, value in zip(asked, map(_SYSTEM_NAMES.get, asked), strict=True)
+        ]
+
+    def _path(self, raw: str) -> str:
+        """One name that was not seen before: known from now on to this analysis, or to all if it is the system's."""
+        head, _, tail = raw.lower().rpartition("\\")
+        folder = _SYSTEM_FOLDERS.get(head)
+        if folder is not None and tail and "/" not in tail:
+            value = folder[0] + folder[1][tail]
+            value = _ALIASES.get(value, value)
+            if len(raw) <= MAX_VALUE:
+                if len(_SYSTEM_NAMES) >= _CACHE_SIZE:
+                    _SYSTEM_NAMES.clear()
+                _SYSTEM_NAMES[raw] = value
+            return value
+        if not head or not tail or head[:1] == "\\" or "/" in tail:
+            value = self._odd_path(raw)
+        else:
+            folder = self._folders.get(head) or self._folder(head)
+            value = folder[0] + folder[1][tail]
+            value = _ALIASES.get(value, value)
+        self._paths[raw] = value
+        return value
+
+    def _odd_path(self, raw: str) -> str:
+        """A name without a folder, of a device, with slashes the other way or with one at its end."""
+        text = raw[:_MAX_RAW].lower().replace("/", "\\").rstrip("\\")
+        text = _VOLUME.sub("c:", _DEVICE_PREFIX.sub("", text, count=1), count=1).lstrip("\\?")
+        if "\\" in text:
+            return self._path(text)
+        root = _root(text)
+        return root if root != text else self._writable[text]
+
+    def _folder(self, head: str) -> _Folder:
+        """The folder of a lower-case name, known from now on to this analysis, and to all if it is the system's."""
+        folder = _SYSTEM_FOLDERS.get(head)
+        if folder is None:
+            if len(head) > _MAX_RAW or head.count("\\") > _MAX_DEPTH:
+                head = "\\".join(head[:_MAX_RAW].split("\\")[:_MAX_DEPTH])
+            parent, separator, tail = head.rpartition("\\")
+            if separator:
+                above = self._folders.get(parent) or self._folder(parent)
+                name = above[0] + above[1][tail]
+                name = _ALIASES.get(name, name)
+            else:
+                name = _root(head)
+            folder = (name + "\\", self._table(name))
+            if folder[1] is not self._writable and name.startswith(_SHARED_PREFIXES):
+                if len(_SYSTEM_FOLDERS) >= _CACHE_SIZE:
+                    _SYSTEM_FOLDERS.clear()
+                _SYSTEM_FOLDERS[head] = folder
+        self._folders[head] = folder
+        return folder
+
+    def _table(self, folder: str) -> dict[str, str]:
+        """The table for the names in a normalised folder: how much of a name may be one run's own depends on where."""
+        if folder == "%systemdrive%\\users":
+            return _USERS
+        if folder == "hku":
+            return _HIVES
+        if folder.rpartition("\\")[2] in _GUID_PARENTS:
+            return _GUID_KEPT
+        if folder.startswith(("hkcu", "hku")):
+            return _RANDOM
+        return _PLAIN if folder.startswith(_SYSTEM_PREFIXES) else self._writable
+
+    def file_name(self, raw: str) -> str:
+        """The last part of a path, normalised as if it stood in a folder that any program may write to."""
+        name = raw[-_MAX_RAW:].lower().replace("/", "\\").rstrip("\\").rpartition("\\")[2]
+        return self._writable[name]
+
+    def _without_own(self, text: str) -> str:
+        if self._own_pattern is None:
+            return text
+        return self._own_pattern.sub(lambda match: self._own[match.group()], text)
+
+    def mutex(self, raw: str) -> str:
+        """A mutex: process ids and handles in it are numbers that no two runs share."""
+        return _MUTEXES[self._without_own(raw[:_MAX_RAW].lower())]
+
+    def command(self, raw: str) -> str:
+        """A command line: its paths normalised one by one, its numbers and identifiers replaced."""
+        return _COMMANDS[self._without_own(raw[:_MAX_RAW].lower())]
+
+
+_MUTEX_SCOPE = re.compile(r"^(?:\\sessions\\\d+)?\\?(?:basenamedobjects\\)?(?:local\\)?")
+_MUTEX_NUMBER = re.compile(r"(?<![0-9a-z])\d{3,}(?![0-9a-z])")
+_WORD = re.compile(r"(?<![a-z0-9<%])[a-z]{6,}(?![a-z0-9>%])")
+_SPACED_FOLDERS: Final = (
+    ("c:\\program files (x86)\\", "%programfiles%\\"),
+    ("c:\\program files\\", "%programfiles%\\"),
+    ("c:\\documents and settings\\", "c:\\users\\"),
+    ("\\local settings\\", "\\locals~1\\"),
+    ("\\application data\\", "\\applic~1\\"),
+    ("\\start menu\\", "\\start_menu\\"),
+)
+
+
+def _mutex(text: str) -> str:
+    text = _MUTEX_NUMBER.sub("<n>", _VOLATILE.sub(_volatile_word, _MUTEX_SCOPE.sub("", text)))
+    return _WORD.sub(lambda match: "<rand>" if looks_random(match.group()) else match.group(), text)
+
+
+def _command(text: str) -> str:
+    text = " ".join(text.replace('"', " ").split())
+    for folder, name in _SPACED_FOLDERS:
+        text = text.replace(folder, name)
+    names = Normaliser()
+    return " ".join(
+        names.path(word) if "\\" in word and not word.startswith("s-1-5-") else _argument(word)
+        for word in text.split(" ")
+    )
+
+
+def _argument(word: str) -> str:
+    if word.startswith("/processid:{"):  # names the COM class that dllhost serves
+        return word
+    if word.isdigit() and len(word) > 2:  # a process id, a handle, a port
+        return "<n>"
+    return _RANDOM[word] if "." in word else without_identifiers(word)
+
+
+_MUTEXES = BoundedCache(_mutex)
+_COMMANDS = BoundedCache(_command)
+
+
+# --- libraries, hosts, requests ---------------------------------------------------------------------------------------

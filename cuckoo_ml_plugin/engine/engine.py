@@ -1,0 +1,157 @@
+"""A home at work: its settings, store and model, and the finding for a report. What commands and hosts share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.errors import ModelError
+from cuckoo_ml_plugin.finding.finding import Finding, SimilarAnalysis, seed_section
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.model.folder import CURRENT, current_id
+from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.model.providers import threat_finding
+from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
+from cuckoo_ml_plugin.report.labels import Label, best_label, labels_of
+from cuckoo_ml_plugin.report.report import Report, read_report
+from cuckoo_ml_plugin.store.database import PATIENCE
+from cuckoo_ml_plugin.store.store import Store
+
+
+class Engine:
+    """Opens what it needs when it is first needed, and takes up a newly published model by itself."""
+
+    def __init__(self, home: Home, *, patience: float = PATIENCE) -> None:
+        """``patience``: seconds to wait for other writers of the store. Raises SettingsError."""
+        self.home = home
+        self.settings = home.settings()
+        self._patience = patience
+        self._store: Store | None = None
+        self._model: Model | None = None
+
+    @property
+    def store(self) -> Store:
+        """The store. Raises StoreError."""
+        if self._store is None:
+            self.home.create()
+            self._store = Store(self.home.store_url(self.settings), patience=self._patience)
+        return self._store
+
+    def model(self) -> Model | None:
+        """The model in force, None before the first refit. Raises ModelError when it cannot be read."""
+        current = current_id(self.home.models)
+        if current is None:
+            self._model = None
+        elif self._model is None or self._model.id != current:
+            self._model = Model.load(self.home.models / CURRENT)
+        return self._model
+
+    def need_model(self) -> Model:
+        """The model in force. Raises ModelError, also when there is none."""
+        model = self.model()
+        if model is None:
+            raise ModelError(f"{self.home.path}: there is no model yet; run cuckoo-ml import, then cuckoo-ml refit.")
+        return model
+
+    def score_file(self, path: Path, analysis: str) -> Finding:
+        """The finding for a report file. Raises ReportError, ModelError, StoreError."""
+        report = read_report(path)
+        return self.score_report(report, analysis)
+
+    def score_report(self, report: Report, analysis: str) -> Finding:
+        """The finding for a report that was read. Raises ModelError, StoreError."""
+        analysis = clean_id(analysis)
+        return self.score(extract(report), analysis, self.label(labels_of(report), analysis))
+
+    def label(self, labels: Iterable[Label], analysis: str) -> str | None:
+        """The family that counts: of a report's labels and the analyst's for this analysis. Raises StoreError."""
+        best = best_label([*labels, *self._analyst_label(analysis)])
+        return best.family if best else None
+
+    def score(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
+        """The finding for a behaviour. Raises ModelError, StoreError."""
+        if self.model() is None:
+            return self._no_model(behaviour)
+        finding = self.score_without_store(behaviour, analysis, label)
+        if finding.status == "scored" and self._has_store:
+            finding.similar = self._with_unfitted_repeats(finding.similar, behaviour, analysis)
+        return finding
+
+    def score_without_store(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
+        """The same, but for what is too new for the model. Raises ModelError, also when there is no model."""
+        return self.need_model().score(
+            behaviour, analysis=analysis, label=label, scoring=self.settings.scoring, anomaly=self.settings.anomaly
+        )
+
+    def seed(self, section: Mapping[str, Any]) -> dict[str, Any]:
+        """What goes into ``info.clustering.hdbscan`` with a section. Raises ModelError."""
+        model = self.model()
+        fitted = model.facts["settings"]["clustering"] if model else {}
+        current = self.settings.clustering
+        return seed_section(
+            section,
+            fitted.get("min_samples", current.min_samples),
+            fitted.get("min_cluster_size", current.min_cluster_size),
+        )
+
+    def score_stored(self, analysis: str) -> Finding | None:
+        """The finding for a stored analysis, None when there is no such one. Raises ModelError, StoreError."""
+        stored = self.store.get(analysis)
+        if stored is None:
+            return None
+        tokens, counts = stored.unpack()
+        scores = self.store.threat_scores_of([analysis]).get(analysis, [])
+        return self.score(Behaviour(tokens, counts, scores), analysis, stored.label)
+
+    @property
+    def _has_store(self) -> bool:
+        return self._store is not None or bool(self.settings.store.url) or self.home.store_file.exists()
+
+    def _analyst_label(self, analysis: str) -> Iterable[Label]:
+        if not self._has_store:
+            return []  # and none is made by asking
+        labels = self.store.labels_of([analysis]).get(analysis, {})
+        return [Label(family, source) for source, family in labels.items() if source == "analyst"]
+
+    def _no_model(self, behaviour: Behaviour) -> Finding:
+        stored = self.store.count(with_behaviour=True) if self._has_store else 0
+        needed = self.settings.refit.min_analyses
+        message = f"There is no model yet: {stored:,} analyses with behaviour are stored, {needed:,} are needed for one"
+        return Finding(
+            "no_model",
+            f"{message}; cuckoo-ml refit makes it.",
+            threat_scores=threat_finding(behaviour.scores, None),
+            counts=behaviour.counts,
+        )
+
+    def _with_unfitted_repeats(
+        self, similar: list[SimilarAnalysis], behaviour: Behaviour, analysis: str
+    ) -> list[SimilarAnalysis]:
+        """Stored analyses with exactly this behaviour that are too new for the model go first."""
+        digest = hashlib.blake2b("\n".join(behaviour.tokens).encode(), digest_size=16).hexdigest()
+        listed = {one["analysis"] for one in similar} | {analysis}
+        limit = self.settings.scoring.similar
+        repeats = [
+            SimilarAnalysis(
+                analysis=one.analysis, sha256=one.sha256, similarity=1.0, cluster=None, label=one.label
+            )
+            for one in self.store.identical(digest)[: limit + 1]
+            if one.analysis not in listed
+        ]  # fmt: skip
+        findings = self.store.findings_of([one["analysis"] for one in repeats])
+        for one in repeats:
+            known = findings.get(one["analysis"])
+            one["cluster"] = known.cluster if known else None
+        return sorted([*similar, *repeats], key=lambda one: -one["similarity"])[:limit]
+
+
+def readable_model(home: Home) -> Model | None:
+    """The model in force, as far as it can be read: a damaged one must not stop a refit."""
+    try:
+        return Model.load(home.models / CURRENT) if current_id(home.models) else None
+    except ModelError:
+        return None

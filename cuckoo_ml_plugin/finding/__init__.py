@@ -1,0 +1,1 @@
+"""Room finding: to be described."""

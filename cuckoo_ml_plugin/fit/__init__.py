@@ -1,0 +1,1 @@
+"""Room fit: to be described."""

@@ -1,0 +1,79 @@
+"""What the anomaly scores of new analyses are compared with: analyses that the embedding has not seen either.
+
+An embedding explains the analyses that it was fitted on better than new ones: compared with their answers, a new
+analysis would look less unusual than it is. Here parts of the corpus are held back in turn, embedded by the rest, and
+answered for by the rest (cross-fitting; Vovk, "Cross-conformal predictors", 2015).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.model.anomaly import CANDIDATES, explained_distances, unusualness
+from cuckoo_ml_plugin.model.embedding import Recipe
+from cuckoo_ml_plugin.settings import SEED, VectorSettings
+
+FOLDS = 5
+SAMPLE = 10_000
+"""Analyses that the calibration goes by; of a larger corpus a seeded sample."""
+_BLOCK = 20_000_000
+
+
+def held_back_unusualness(
+    tokens: csr_matrix,
+    hashes: NDArray[np.uint64],
+    kinds: NDArray[np.uint8],
+    multiplicities: NDArray[np.int64],
+    recipe: Recipe,
+    settings: VectorSettings,
+    left_out: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float64]:
+    """The unusualness (ascending) of analyses among those of the other folds, by the other folds' embedding.
+
+    Args:
+        tokens: (n, v) binary; hashes, kinds, left_out: (v,); multiplicities: (n,) analyses of each behaviour.
+    """
+    rng = np.random.default_rng(SEED)
+    of_analysis = np.repeat(np.arange(tokens.shape[0]), multiplicities)
+    if len(of_analysis) > SAMPLE:
+        of_analysis = np.sort(rng.choice(of_analysis, SAMPLE, replace=False))
+    if len(of_analysis) < 2 * FOLDS:
+        return np.zeros(0)
+    fold = rng.permutation(len(of_analysis)) % FOLDS
+    answers = [
+        _answers(tokens, hashes, kinds, of_analysis[fold != one], of_analysis[fold == one], recipe, settings, left_out)
+        for one in range(FOLDS)
+    ]
+    return np.sort(np.concatenate(answers))
+
+
+def _answers(
+    tokens: csr_matrix,
+    hashes: NDArray[np.uint64],
+    kinds: NDArray[np.uint8],
+    rest: NDArray[np.int64],
+    held: NDArray[np.int64],
+    recipe: Recipe,
+    settings: VectorSettings,
+    left_out: NDArray[np.bool_] | None,
+) -> NDArray[np.float64]:
+    points, counts = np.unique(rest, return_counts=True)
+    embedding, known = fit_embedding(tokens[points], hashes, kinds, counts, recipe, settings, left_out)
+    vectors, explained = embed_all(embedding, known, np.diff(tokens.indptr)[points])
+    columns = np.searchsorted(hashes, embedding.hashes)
+    new_vectors, new_explained = embed_all(embedding, tokens[held][:, columns].tocsr(), np.diff(tokens.indptr)[held])
+    found = np.empty(len(held))
+    k = min(CANDIDATES, len(points))
+    step = max(1, _BLOCK // max(len(points), 1))
+    for start in range(0, len(held), step):
+        similar = new_vectors[start : start + step] @ vectors.T
+        best = np.argpartition(-similar, k - 1, axis=1)[:, :k]
+        order = np.argsort(-np.take_along_axis(similar, best, axis=1), axis=1, kind="stable")
+        for row, near in enumerate(np.take_along_axis(best, order, axis=1), start):
+            own = float(new_explained[row])
+            distances = explained_distances(new_vectors[row], own, vectors[near], explained[near])
+            found[row] = unusualness(own, distances, counts[near])
+    return found

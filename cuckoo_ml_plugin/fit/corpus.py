@@ -1,0 +1,170 @@
+"""What a fit reads from the store: every analysis with behaviour, identical behaviours as one, tokens as a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from cuckoo_ml_plugin.behaviour.behaviour import KINDS
+from cuckoo_ml_plugin.plumbing.interrupts import deaf_workers
+from cuckoo_ml_plugin.store.records import seen_at
+from cuckoo_ml_plugin.store.store import OrderRange, Store
+
+_PARALLEL_FROM = 5_000  # analyses; below it, starting processes costs more than they save
+_UNKNOWN_KIND = len(KINDS)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(slots=True)
+class Corpus:
+    """N analyses that show n distinct behaviours over v tokens, in the store's order.
+
+    Attributes:
+        analyses, sha256, labels, stored_at: one for each analysis.
+        seen_at: when each analysis was made, or stored where its host did not say.
+        point_of: (N,) the distinct behaviour of each analysis.
+        tokens: (n, v) binary, columns in the order of ``hashes``.
+        hashes: (v,) 64-bit hashes of the tokens, ascending.
+        kinds: (v,) index in ``behaviour.KINDS``; ``len(KINDS)`` for a kind of another version.
+        counts: (N, c) count features, NaN where an analysis has none; ``count_names`` names the columns.
+        damaged: ids of analyses whose stored behaviour cannot be read.
+    """
+
+    analyses: list[str]
+    sha256: list[str | None]
+    labels: list[str | None]
+    stored_at: list[str]
+    seen_at: list[str]
+    point_of: NDArray[np.int64]
+    tokens: csr_matrix
+    hashes: NDArray[np.uint64]
+    kinds: NDArray[np.uint8]
+    counts: NDArray[np.float64]
+    count_names: tuple[str, ...]
+    damaged: list[str]
+
+    @property
+    def multiplicities(self) -> NDArray[np.int64]:
+        """(n,) how many analyses show each behaviour."""
+        return np.bincount(self.point_of, minlength=self.tokens.shape[0]).astype(np.int64)
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Corpus:
+        """The corpus of some analyses (k,), by their numbers here, in that order."""
+        points, point_of = np.unique(self.point_of[rows], return_inverse=True)
+        return replace(
+            self,
+            analyses=[self.analyses[row] for row in rows],
+            sha256=[self.sha256[row] for row in rows],
+            labels=[self.labels[row] for row in rows],
+            stored_at=[self.stored_at[row] for row in rows],
+            seen_at=[self.seen_at[row] for row in rows],
+            point_of=point_of.astype(np.int64),
+            tokens=self.tokens[points],
+            counts=self.counts[rows],
+        )
+
+
+@dataclass(slots=True)
+class _Part:
+    """One range of the store, as a worker process hands it over."""
+
+    rows: list[tuple[str, str | None, str | None, str, str, str]] = field(default_factory=list)
+    counts: list[dict[str, int | float]] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    hashes: list[NDArray[np.uint64]] = field(default_factory=list)
+    kinds: list[NDArray[np.uint8]] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+
+def read_corpus(store: Store, progress: Progress | None = None) -> Corpus:
+    """Read all analyses with behaviour. Raises StoreError; a damaged one is named in ``damaged`` and left out."""
+    total = store.count(with_behaviour=True)
+    if total < _PARALLEL_FROM:
+        parts = [_read(store, OrderRange(), progress, total)]
+    else:
+        from joblib import Parallel, delayed
+
+        ranges = store.split(max(2, total // _PARALLEL_FROM))
+        parts = []
+        with deaf_workers():
+            read = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(store, one) for one in ranges)
+        for part in read:
+            parts.append(part)
+            if progress:
+                progress(sum(len(p.rows) for p in parts), total)
+    return _assemble(parts)
+
+
+def _read(store: Store, part: OrderRange, progress: Progress | None = None, total: int = 0) -> _Part:
+    read = _Part()
+    seen: set[str] = set()
+    kind_ids = {kind.encode(): index for index, kind in enumerate(KINDS)}
+    behaviours = store.iter_behaviours(part, on_damaged=lambda stored, _: read.damaged.append(stored.analysis))
+    for stored, joined, counts in behaviours:
+        row = stored.analysis, stored.sha256, stored.label, stored.stored_at, seen_at(stored), stored.digest
+        read.rows.append(row)
+        read.counts.append(counts)
+        if stored.digest not in seen:
+            seen.add(stored.digest)
+            tokens = joined.split(b"\n") if joined else []
+            read.digests.append(stored.digest)
+            read.lengths.append(len(tokens))
+            hashes = np.fromiter(map(xxhash.xxh3_64_intdigest, tokens), np.uint64, len(tokens))
+            kinds = (kind_ids.get(token.partition(b":")[0], _UNKNOWN_KIND) for token in tokens)
+            read.hashes.append(hashes)
+            read.kinds.append(np.fromiter(kinds, np.uint8, len(tokens)))
+        if progress and len(read.rows) % 200 == 0:
+            progress(len(read.rows), total)
+    return read
+
+
+def _assemble(parts: list[_Part]) -> Corpus:
+    point_by_digest: dict[str, int] = {}
+    lengths, kept_hashes, kept_kinds = [], [], []
+    for part in parts:
+        for digest, length, hashes, kinds in zip(part.digests, part.lengths, part.hashes, part.kinds, strict=True):
+            if digest not in point_by_digest:
+                point_by_digest[digest] = len(point_by_digest)
+                lengths.append(length)
+                kept_hashes.append(hashes)
+                kept_kinds.append(kinds)
+    every = np.concatenate(kept_hashes) if kept_hashes else np.zeros(0, np.uint64)
+    vocabulary, first, columns = np.unique(every, return_index=True, return_inverse=True)
+    kinds_of_all = np.concatenate(kept_kinds) if kept_kinds else np.zeros(0, np.uint8)
+    starts = np.concatenate([[0], np.cumsum(np.array(lengths, np.int64))]).astype(np.int64)
+    tokens = csr_matrix(
+        (np.ones(len(every), np.float32), columns.astype(np.int32), starts), shape=(len(lengths), len(vocabulary))
+    )
+    tokens.sort_indices()
+    rows = [row for part in parts for row in part.rows]
+    counts, names = _count_matrix([one for part in parts for one in part.counts])
+    return Corpus(
+        analyses=[row[0] for row in rows],
+        sha256=[row[1] for row in rows],
+        labels=[row[2] for row in rows],
+        stored_at=[row[3] for row in rows],
+        seen_at=[row[4] for row in rows],
+        point_of=np.array([point_by_digest[row[5]] for row in rows], np.int64),
+        tokens=tokens,
+        hashes=vocabulary,
+        kinds=kinds_of_all[first],
+        counts=counts,
+        count_names=names,
+        damaged=[name for part in parts for name in part.damaged],
+    )
+
+
+def _count_matrix(counts: list[dict[str, Any]]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    names = tuple(sorted({name for one in counts for name in one}))
+    matrix = np.full((len(counts), len(names)), np.nan)
+    for column, name in enumerate(names):
+        matrix[:, column] = [one.get(name, np.nan) for one in counts]
+    return matrix, names

@@ -1,0 +1,120 @@
+"""Fitting the embedding: which tokens count how much, and the strongest directions of a corpus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags
+from sklearn.decomposition import TruncatedSVD
+
+from cuckoo_ml_plugin.model.embedding import Embedding, Recipe, balance
+from cuckoo_ml_plugin.settings import SEED, VectorSettings
+
+VOCABULARY = 250_000
+"""Tokens that a model knows at most, the commonest first: it bounds the model at d times a megabyte."""
+SVD_ROWS = 20_000
+"""Behaviours that the directions are found from; of a larger corpus a seeded sample."""
+FEW = 64
+"""Behaviours up to which the decomposition is exact: a randomised one needs more of them than it is asked for."""
+
+
+def fit_embedding(
+    tokens: csr_matrix,
+    hashes: NDArray[np.uint64],
+    kinds: NDArray[np.uint8],
+    multiplicities: NDArray[np.integer[Any]],
+    recipe: Recipe,
+    settings: VectorSettings,
+    leave_out: NDArray[np.bool_] | None = None,
+) -> tuple[Embedding, csr_matrix]:
+    """Fit on n distinct behaviours over v tokens.
+
+    Args:
+        tokens: (n, v) binary.
+        hashes: (v,) ascending.
+        kinds: (v,) index in ``behaviour.KINDS``.
+        multiplicities: (n,) how many analyses show each behaviour.
+        recipe: of the steps.
+        settings: dimensions, and the least document frequency (counted in analyses).
+        leave_out: (v,) True for tokens that are not to count.
+
+    Returns:
+        The embedding, and the behaviours over the tokens that it knows, (n, known tokens).
+    """
+    analyses = int(multiplicities.sum())
+    frequencies = np.asarray(tokens.T @ multiplicities.astype(np.float64)).ravel()
+    kept = frequencies >= min(settings.min_document_frequency, max(analyses, 1))
+    if leave_out is not None:
+        kept &= ~leave_out
+    columns = np.flatnonzero(kept)
+    if len(columns) > VOCABULARY:
+        columns = np.sort(columns[np.argsort(-frequencies[columns], kind="stable")[:VOCABULARY]])
+    known = tokens[:, columns].tocsr()
+    smoothing = recipe.smoothing
+    rarity = smoothing + np.log((1 + analyses) / (smoothing + frequencies[columns]))
+    greatest = smoothing + np.log(1 + analyses)
+    weights = np.power(rarity / greatest, recipe.rarity).astype(np.float32)
+    rows = diags(np.sqrt(multiplicities)) @ _weighted(known, weights, kinds[columns], recipe.balance)
+    components, values = _directions(rows.tocsr(), min(settings.dimensions, max(analyses // recipe.crowd, 2)))
+    scales = np.power(values / values.max(initial=1e-12), -recipe.whitening)
+    embedding = Embedding(
+        hashes[columns], kinds[columns], weights, components, scales.astype(np.float32), np.array([recipe.balance])
+    )
+    return embedding, known
+
+
+def embed_all(
+    embedding: Embedding, known: csr_matrix, tokens: NDArray[np.integer[Any]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Vectors (n, d) and explained shares (n,), as ``Embedding.embed`` gives them.
+
+    Args:
+        known: (n, known tokens) binary.
+        tokens: (n,) how many each behaviour has, known or not.
+    """
+    weighted = _weighted(known, embedding.weights, embedding.kinds, float(embedding.balance[0]))
+    projected = np.asarray(weighted @ embedding.components.astype(np.float64))
+    explained = np.minimum(np.sqrt((projected**2).sum(axis=1)), 1.0)
+    projected *= embedding.scales
+    norms = np.sqrt((projected**2).sum(axis=1))
+    nothing = norms < 1e-9
+    projected[~nothing] /= norms[~nothing, None]
+    projected[nothing] = 0.0
+    explained[nothing] = 0.0
+    squares = known @ embedding.weights.astype(np.float64) ** 2
+    unknown = np.maximum(tokens - np.diff(known.indptr), 0)
+    explained *= np.sqrt(np.divide(squares, squares + unknown, out=np.zeros_like(squares), where=squares > 0))
+    return projected.astype(np.float32), explained.astype(np.float32)
+
+
+def _weighted(known: csr_matrix, weights: NDArray[np.float32], kinds: NDArray[np.uint8], exponent: float) -> csr_matrix:
+    """(n, v) rows of unit length: token weights, kinds balanced."""
+    weighted = known.astype(np.float64) @ diags(weights.astype(np.float64))
+    weighted = weighted.tocsr()
+    for kind in np.unique(kinds):
+        columns = (kinds == kind).astype(np.float64)
+        squares = np.asarray(weighted.multiply(weighted) @ columns).ravel()
+        entries = kinds[weighted.indices] == kind
+        rows = np.repeat(np.arange(known.shape[0]), np.diff(weighted.indptr))[entries]
+        weighted.data[entries] *= balance(squares, exponent)[rows]
+    norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
+    return (diags(np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)) @ weighted).tocsr()
+
+
+def _directions(rows: csr_matrix, dimensions: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Right singular vectors (v, d) and singular values (d,) of a seeded sample of the rows."""
+    if rows.shape[0] > SVD_ROWS:
+        chosen = np.sort(np.random.default_rng(SEED).choice(rows.shape[0], SVD_ROWS, replace=False))
+        rows = rows[chosen]
+    if not rows.nnz:
+        return np.zeros((rows.shape[1], 1), np.float32), np.ones(1)
+    if min(rows.shape) <= max(dimensions, FEW):
+        _, values, components = np.linalg.svd(rows.toarray(), full_matrices=False)
+        values, components = values[:dimensions], components[:dimensions]
+    else:
+        svd = TruncatedSVD(dimensions, random_state=SEED, n_iter=7).fit(rows)
+        values, components = svd.singular_values_, svd.components_
+    real = values > 1e-9 * values[0]
+    return np.ascontiguousarray(components[real].T, np.float32), values[real]

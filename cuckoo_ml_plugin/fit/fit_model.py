@@ -1,0 +1,243 @@
+"""To be described."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from cuckoo_ml_plugin.behaviour.behaviour import KINDS
+from cuckoo_ml_plugin.errors import NotEnoughError, SettingsError
+from cuckoo_ml_plugin.finding.evidence import Evidence, cluster_evidence
+from cuckoo_ml_plugin.fit.anomaly import score_fitted
+from cuckoo_ml_plugin.fit.calibration import held_back_unusualness
+from cuckoo_ml_plugin.fit.clustering import fit_clustering
+from cuckoo_ml_plugin.fit.corpus import Corpus
+from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.fit.lineage import Lineage, OldClusters, follow
+from cuckoo_ml_plugin.fit.providers import fit_providers
+from cuckoo_ml_plugin.model.anomaly import AnomalyDetector
+from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
+from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS, FOR_NOVELTY, Embedding
+from cuckoo_ml_plugin.model.fences import CountFences
+from cuckoo_ml_plugin.model.frequencies import Frequencies
+from cuckoo_ml_plugin.model.members import Member, Members
+from cuckoo_ml_plugin.model.model import ClusterFacts, Model
+from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
+from cuckoo_ml_plugin.model.providers import ProviderModels
+from cuckoo_ml_plugin.model.token_rows import TokenRows
+from cuckoo_ml_plugin.settings import SEED, Settings
+from cuckoo_ml_plugin.store.store import Store
+
+Report = Callable[[str, str], None]
+"""Called with the name of a stage and what it found."""
+
+
+NOVELTY_DIMENSIONS = 64
+
+
+_EXAMPLES_PER_CLUSTER = 5
+
+
+def enough(analyses: int, settings: Settings) -> None:
+    """Raises NotEnoughError when a first fit has too little to go by."""
+    needed = settings.refit.min_analyses
+    if analyses < needed:
+        raise NotEnoughError(
+            f"{analyses} analyses with behaviour are stored, a model needs {needed}; run cuckoo-ml import with more "
+            "reports, or lower [refit] min_analyses."
+        )
+
+
+def fit_model(
+    corpus: Corpus, store: Store | None, settings: Settings, before: Model | None, say: Report
+) -> tuple[Model, Lineage]:
+    """Fit on a corpus; ``store`` gives evidence its words (without it, clusters have none)."""
+    multiplicities = corpus.multiplicities
+    token_counts = np.diff(corpus.tokens.indptr)
+    left_out = left_out_tokens(corpus.kinds, settings.features.leave_out)
+    embedding, known = fit_embedding(
+        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_CLUSTERS, settings.vectors, left_out
+    )
+    vectors, explained = embed_all(embedding, known, token_counts)
+    say("vectors", f"{len(embedding.hashes):,} kinds of behaviour in {embedding.dimensions} dimensions, which explain "
+        f"{float(np.average(explained, weights=multiplicities)):.0%}")  # fmt: skip
+    clustering = fit_clustering(vectors, multiplicities, settings.clustering)
+    labels = clustering.labels[corpus.point_of]
+    say("clusters", f"{clustering.clusters:,} clusters hold {float((labels >= 0).mean()):.0%} of the analyses")
+    novelty_settings = replace(settings.vectors, dimensions=NOVELTY_DIMENSIONS)
+    novelty, novelty_known = fit_embedding(
+        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out
+    )
+    novelty_vectors, novelty_explained = embed_all(novelty, novelty_known, token_counts)
+    reference = held_back_unusualness(
+        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out
+    )
+    detector = AnomalyDetector(multiplicities, novelty_explained, reference)
+    say("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
+    providers = _providers(store, say)
+    lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), _old(before))
+    frequencies = _frequencies(corpus, embedding, known, clustering)
+    fitted_at = datetime.now(timezone.utc)
+    rows = TokenRows(known.indptr.astype(np.int64), known.indices.astype(np.int32))
+    members = [Member(*one) for one in zip(corpus.analyses, corpus.sha256, corpus.labels, strict=True)]
+    model = Model(
+        facts={
+            "id": "",
+            "fitted_at": fitted_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "analyses": len(corpus.analyses),
+            "behaviours": len(vectors),
+            "clustered": int((labels >= 0).sum()),
+            "seed": SEED,
+            "settings": asdict(settings),
+            "count_names": list(corpus.count_names),
+            "next_cluster": lineage.next_number,
+            "before": before.id if before else None,
+            "survived": lineage.survived,
+            "moved": lineage.moved,
+            "compared": lineage.compared,
+            "changes": [asdict(change) for change in lineage.changes],
+            "providers": providers.facts(),
+        },
+        clusters=[],
+        embedding=embedding,
+        clustering=clustering,
+        novelty=novelty,
+        novelty_index=NeighbourIndex.build(novelty_vectors, SEED),
+        detector=detector,
+        rows=rows,
+        frequencies=frequencies,
+        members=Members.build(members, corpus.point_of, len(vectors)),
+        fences=CountFences.fit(corpus.counts, corpus.count_names),
+        novelty_vectors=novelty_vectors,
+        fitted_scores=score_fitted(detector, novelty_vectors),
+        providers=providers,
+    )
+    model.clusters.extend(_cluster_facts(corpus, model, lineage, labels, store))
+    return model.with_facts(id=_model_id(model, fitted_at)), lineage
+
+
+def _providers(store: Store | None, say: Report) -> ProviderModels:
+    if store is None:
+        return ProviderModels.none()
+    fit = fit_providers(store)
+    say("threat scores", fit.found)
+    return fit.models
+
+
+def left_out_tokens(kinds: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_] | None:
+    """(v,) True for tokens, known by their kinds (v,), that ``[features] leave_out`` names. Raises SettingsError."""
+    unknown = sorted(set(names) - set(KINDS))
+    if unknown:
+        raise SettingsError(f"[features] leave_out: there is no kind {unknown[0]!r}; docs/features.md lists them.")
+    return np.isin(kinds, [KINDS.index(name) for name in names]) if names else None
+
+
+def _majorities(corpus: Corpus, labels: NDArray[np.int64], clusters: int) -> list[str | None]:
+    """The label of more than half of each cluster's labelled analyses."""
+    counts: list[Counter[str]] = [Counter() for _ in range(clusters)]
+    for cluster, label in zip(labels.tolist(), corpus.labels, strict=True):
+        if cluster != NOISE and label:
+            counts[cluster][label] += 1
+    found: list[str | None] = []
+    for count in counts:
+        label, most = max(count.items(), key=lambda pair: (pair[1], pair[0]), default=(None, 0))
+        found.append(label if label is not None and most * 2 > sum(count.values()) else None)
+    return found
+
+
+def _old(before: Model | None) -> OldClusters | None:
+    if before is None:
+        return None
+    labels = before.clustering.labels
+    of_analysis = {
+        member.analysis: before.clusters[labels[point]].id if labels[point] != NOISE else None
+        for point, member in before.members.all()
+    }
+    return OldClusters(of_analysis, {one.id: one.name for one in before.clusters}, int(before.facts["next_cluster"]))
+
+
+def _frequencies(corpus: Corpus, embedding: Embedding, known: csr_matrix, clustering: Clustering) -> Frequencies:
+    multiplicities = corpus.multiplicities
+    every = np.asarray(corpus.tokens.T @ multiplicities.astype(np.float64)).ravel().astype(np.int64)
+    in_vocabulary = np.isin(corpus.hashes, embedding.hashes, assume_unique=True)
+    members = np.flatnonzero(clustering.labels != NOISE)
+    analyses = csr_matrix(  # (c, n): the analyses of each cluster that show each behaviour
+        (multiplicities[members].astype(np.float64), (clustering.labels[members], members)),
+        shape=(clustering.clusters, len(multiplicities)),
+    )
+    shown = (analyses @ known).tocsr()
+    shown.sort_indices()
+    rare = (analyses @ corpus.tokens[:, np.flatnonzero(~in_vocabulary)]).tocoo()
+    pairs = rare.col.astype(np.int64) * clustering.clusters + rare.row
+    order = np.argsort(pairs)
+    return Frequencies(
+        corpus=every[in_vocabulary],
+        starts=shown.indptr.astype(np.int64),
+        columns=shown.indices.astype(np.int32),
+        counts=shown.data.astype(np.int32),
+        rare_hashes=corpus.hashes[~in_vocabulary],
+        rare_counts=every[~in_vocabulary].astype(np.int32),
+        rare_pairs=pairs[order],
+        rare_pair_counts=rare.data[order].astype(np.int32),
+    )
+
+
+def _cluster_facts(
+    corpus: Corpus, model: Model, lineage: Lineage, labels: NDArray[np.int64], store: Store | None
+) -> list[ClusterFacts]:
+    facts = []
+    order = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[order], np.arange(len(lineage.ids) + 1))
+    for cluster, (cluster_id, name) in enumerate(zip(lineage.ids, lineage.names, strict=True)):
+        members = order[bounds[cluster] : bounds[cluster + 1]]
+        counts = Counter(label for i in members if (label := corpus.labels[i]))
+        seen = sorted(corpus.seen_at[i] for i in members)
+        facts.append(
+            ClusterFacts(
+                id=cluster_id,
+                name=name,
+                size=len(members),
+                labels=dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))),
+                evidence=_cluster_words(corpus, model, cluster, members, store) if store else [],
+                first_seen=seen[0] if seen else "",
+                last_seen=seen[-1] if seen else "",
+                first_stored=min((corpus.stored_at[i] for i in members), default=""),
+            )
+        )
+    return facts
+
+
+def _cluster_words(
+    corpus: Corpus, model: Model, cluster: int, members: NDArray[np.int64], store: Store
+) -> list[Evidence]:
+    """The strongest tokens of a cluster in words, which its surest members lend."""
+    certainties = model.clustering.certainties[corpus.point_of[members]]
+    surest = members[np.argsort(-certainties, kind="stable")[:_EXAMPLES_PER_CLUSTER]]
+    import xxhash
+
+    words: dict[int, str] = {}
+    for i in surest:
+        stored = store.get(corpus.analyses[i])
+        if stored is not None:
+            words.update({xxhash.xxh3_64_intdigest(token.encode()): token for token in stored.unpack()[0]})
+    wanted = model.frequencies.strongest(cluster, len(members), len(corpus.analyses), model.embedding.kinds, 40)
+    columns = np.array([c for c in wanted if int(model.embedding.hashes[c]) in words], np.int64)
+    tokens = [words[int(model.embedding.hashes[c])] for c in columns]
+    in_cluster = model.frequencies.in_cluster(cluster, columns) / max(len(members), 1)
+    in_corpus = model.frequencies.corpus[columns] / len(corpus.analyses)
+    places = np.arange(len(tokens))
+    return cluster_evidence(tokens, places, model.embedding.kinds[columns], in_cluster, in_corpus, 15)
+
+
+def _model_id(model: Model, fitted_at: datetime) -> str:
+    content = hashlib.blake2b(digest_size=4)
+    for array in (model.clustering.labels, model.clustering.index.vectors):
+        content.update(np.ascontiguousarray(array).tobytes())
+    return f"{fitted_at.strftime('%Y%m%d-%H%M%S-%f')[:-3]}-{content.hexdigest()}"

@@ -1,0 +1,157 @@
+"""Clusters from one refit to the next: which survive with their id and name, and what happened to the others."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.model.changes import Change
+
+_LIKE_AN_ID = re.compile(r"c\d+", re.ASCII)
+SURVIVES = 0.2
+"""Share of the analyses that both fits know, of either cluster, that a survivor must have kept (Jaccard index)."""
+
+
+@dataclass(slots=True)
+class Lineage:
+    """The new clusters' ids and names, and the story.
+
+    Attributes:
+        ids, names: one for each new cluster.
+        next_number: the first number that was never a cluster's.
+        survived: how many clusters kept their id.
+        moved: analyses known to both fits whose cluster (or having none) changed.
+        compared: analyses known to both fits.
+    """
+
+    ids: list[str]
+    names: list[str]
+    next_number: int
+    survived: int = 0
+    moved: int = 0
+    compared: int = 0
+    changes: list[Change] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class OldClusters:
+    """The clusters of the model before: the cluster id (or None) of each analysis, and each cluster's name."""
+
+    of_analysis: Mapping[str, str | None]
+    names: Mapping[str, str]
+    next_number: int
+
+
+def follow(
+    analyses: Sequence[str],
+    labels: NDArray[np.int64],
+    majority: Sequence[str | None],
+    old: OldClusters | None,
+) -> Lineage:
+    """Give the new clusters ids and names.
+
+    Args:
+        analyses: N ids; labels: (N,) the new cluster of each, -1 for none.
+        majority: the label that most labelled members of each new cluster have, if any has most.
+        old: the model before, None for a first fit.
+    """
+    count = len(majority)
+    sizes = np.bincount(labels[labels >= 0], minlength=count)
+    if old is None:
+        ids = [f"c{number}" for number in range(count)]
+        changes = [Change("born", i, "", int(size)) for i, size in zip(ids, sizes, strict=True)]
+        lineage = Lineage(ids, _names(ids, majority, {}), count)
+        lineage.changes = [Change(c.kind, c.cluster, n, c.size) for c, n in zip(changes, lineage.names, strict=True)]
+        return lineage
+    pairs: Counter[tuple[int, str | None]] = Counter()
+    for analysis, new in zip(analyses, labels.tolist(), strict=True):
+        if analysis in old.of_analysis:
+            pairs[new, old.of_analysis[analysis]] += 1
+    heirs = _heirs(pairs)
+    number = old.next_number
+    ids = []
+    for cluster in range(count):
+        if cluster in heirs:
+            ids.append(heirs[cluster])
+        else:
+            ids.append(f"c{number}")
+            number += 1
+    names = _names(ids, majority, old.names)
+    same = sum(n for (new, before), n in pairs.items() if (ids[new] if new >= 0 else None) == before)
+    compared = sum(pairs.values())
+    changes = _changes(pairs, heirs, ids, names, sizes, old.names)
+    return Lineage(ids, names, number, len(heirs), compared - same, compared, changes)
+
+
+def _heirs(pairs: Counter[tuple[int, str | None]]) -> dict[int, str]:
+    """New cluster -> the old id it keeps: the pairs with most in common first."""
+    new_sizes: Counter[int] = Counter()
+    old_sizes: Counter[str | None] = Counter()
+    for (new, before), n in pairs.items():
+        new_sizes[new] += n
+        old_sizes[before] += n
+    heirs: dict[int, str] = {}
+    taken: set[str] = set()
+    for (new, before), n in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0][0], str(pair[0][1]))):
+        if new < 0 or before is None or new in heirs or before in taken:
+            continue
+        if n / (new_sizes[new] + old_sizes[before] - n) >= SURVIVES:
+            heirs[new] = before
+            taken.add(before)
+    return heirs
+
+
+def _changes(
+    pairs: Counter[tuple[int, str | None]],
+    heirs: Mapping[int, str],
+    ids: Sequence[str],
+    names: Sequence[str],
+    sizes: NDArray[Any],
+    old_names: Mapping[str, str],
+) -> list[Change]:
+    changes = []
+    for cluster, cluster_id in enumerate(ids):
+        if cluster in heirs:
+            continue
+        origin = _most({before: n for (new, before), n in pairs.items() if new == cluster})
+        kind = "split" if origin is not None else "born"
+        changes.append(Change(kind, cluster_id, names[cluster], int(sizes[cluster]), origin or ""))
+    for before, name in old_names.items():
+        if before in heirs.values():
+            continue
+        parts = {new: n for (new, old), n in pairs.items() if old == before}
+        goal = _most({ids[new] if new >= 0 else None: n for new, n in parts.items()})
+        kind = "merged" if goal is not None else "died"
+        changes.append(Change(kind, before, name, sum(parts.values()), goal or ""))
+    return changes
+
+
+def _most(parts: Mapping[str | None, int]) -> str | None:
+    """The one that more than half of them are in, if it is a cluster."""
+    if not parts:
+        return None
+    best = max(parts, key=lambda key: (parts[key], str(key)))
+    return best if parts[best] * 2 > sum(parts.values()) else None
+
+
+def _names(ids: Sequence[str], majority: Sequence[str | None], old: Mapping[str, str]) -> list[str]:
+    """Survivors keep their name (one that was only its id may get better); new ones get their majority label, once."""
+    kept = {i: old[i] for i in ids if old.get(i, i) != i}
+    used = set(kept.values())
+    names = []
+    for cluster_id, label in zip(ids, majority, strict=True):
+        name = kept.get(cluster_id)
+        if name is None:
+            first = cluster_id if not label else f"family-{label}" if _LIKE_AN_ID.fullmatch(label) else label
+            name, number = first, 2
+            while name in used:
+                name, number = f"{first}-{number}", number + 1
+            used.add(name)
+        names.append(name)
+    return names

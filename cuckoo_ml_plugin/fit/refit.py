@@ -1,0 +1,156 @@
+"""The refit: from the store to a published model, one at a time, in stages that say what they found."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from cuckoo_ml_plugin.engine.engine import Engine, readable_model
+from cuckoo_ml_plugin.errors import BusyError, ModelError, StoreError
+from cuckoo_ml_plugin.fit.corpus import Progress, read_corpus
+from cuckoo_ml_plugin.fit.fit_model import (
+    Report,
+    enough,
+    fit_model,
+)
+from cuckoo_ml_plugin.fit.lineage import Lineage
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.folder import CURRENT, current_id, list_models, prune, publish, write_model
+from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.settings import Settings
+from cuckoo_ml_plugin.store.records import FindingRecord
+from cuckoo_ml_plugin.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class RefitResult:
+    """A refit's outcome: the model in force, its lineage, and analyses left out because their record is damaged."""
+
+    model: Model
+    lineage: Lineage
+    damaged: list[str]
+
+
+def refit(home: Home, store: Store, settings: Settings, report: Report | None = None) -> RefitResult:
+    """Fit a model on everything stored, publish it, and bring the store's findings up to date.
+
+    Raises:
+        BusyError: another refit is running.
+        NotEnoughError: too few analyses are stored.
+        StoreError, ModelError: see there; the model before stays in force.
+    """
+    say = report or (lambda stage, found: None)
+    with _alone(home):
+        read_at = datetime.now(timezone.utc)
+        corpus = read_corpus(store)
+        say("read", f"{len(corpus.analyses):,} analyses, {corpus.tokens.shape[0]:,} distinct behaviours")
+        enough(len(corpus.analyses), settings)
+        model, lineage = fit_model(corpus, store, settings, readable_model(home), say)
+        model = model.with_facts(read_at=read_at.isoformat())
+        write_model(home.models, model.id, _facts_on_disk(model), model.arrays())
+        _put_in_force(home, store, model, settings, say)
+        prune(home.models, settings.refit.keep_models)
+        return RefitResult(model, lineage, corpus.damaged)
+
+
+def _put_in_force(
+    home: Home, store: Store, model: Model, settings: Settings, say: Report, progress: Progress | None = None
+) -> None:
+    """Publish a model and bring the store's findings up to date; :func:`finish_findings` does what a kill left."""
+    store.note_model_of_findings("")
+    publish(home.models, model.id)
+    say("publish", f"model {model.id} is in force")
+    say("findings", f"{_update_findings(home, store, model, settings, progress):,} findings brought up to date")
+
+
+def _update_findings(
+    home: Home, store: Store, model: Model, settings: Settings, progress: Progress | None = None
+) -> int:
+    saved = save_findings(store, model, settings)
+    saved += store.save_findings(_scored_again(home, store, model, progress))
+    store.note_model_of_findings(model.id)
+    return saved
+
+
+def _scored_again(home: Home, store: Store, model: Model, progress: Progress | None) -> Iterator[FindingRecord]:
+    """Findings of what the model was not fitted on and another one judged: newer than an old model, or than the fit."""
+    others = store.judged_by_others(model.id)
+    engine = Engine(home)
+    for done, analysis in enumerate(others, 1):
+        finding = None
+        with suppress(StoreError):  # a damaged record keeps what it has
+            finding = engine.score_stored(analysis)
+        if finding is not None and (record := FindingRecord.of(analysis, finding.section())) is not None:
+            yield record
+        if progress is not None:
+            progress(done, len(others))
+
+
+def finish_findings(home: Home, store: Store, settings: Settings) -> int:
+    """Do what a killed refit or rollback left; returns how many findings were brought up to date.
+
+    Raises BusyError, ModelError, StoreError.
+    """
+    current = current_id(home.models)
+    if current is None or store.findings_are_of(current):
+        return 0
+    with _alone(home):
+        return _update_findings(home, store, Model.load(home.models / CURRENT), settings)
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    home.models.mkdir(parents=True, exist_ok=True)
+    with (home.models / ".refit.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when a process dies
+        except OSError as error:
+            raise BusyError(f"{home.path}: another refit is running; wait for it to end.") from error
+        yield
+
+
+def _facts_on_disk(model: Model) -> dict[str, Any]:
+    facts = {key: value for key, value in model.facts.items() if key != "id"}
+    return facts | {"clusters": [asdict(cluster) for cluster in model.clusters]}
+
+
+def save_findings(store: Store, model: Model, settings: Settings) -> int:
+    """Bring the store's findings of all fitted analyses up to date with a model."""
+    scores = model.fitted_scores
+    threshold = settings.anomaly.threshold
+    clustering = model.clustering
+
+    def records() -> Iterator[FindingRecord]:
+        for point, member in model.members.all():
+            cluster = int(clustering.labels[point])
+            yield FindingRecord(
+                analysis=member.analysis,
+                model=model.id,
+                cluster=model.clusters[cluster].id if cluster != NOISE else None,
+                probability=float(clustering.probabilities[point]),
+                outlier_score=float(clustering.outlier_scores[point]),
+                anomaly_score=float(scores[point]),
+                anomalous=bool(scores[point] >= threshold),
+            )
+
+    return store.save_findings(records())
+
+
+def rollback(home: Home, store: Store, settings: Settings, model_id: str, progress: Progress | None = None) -> Model:
+    """Put an older model in force again, and its findings; what it was not fitted on is scored by it.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be read.
+        BusyError: a refit is running.
+    """
+    if model_id not in {facts["folder"] for facts in list_models(home.models)}:
+        raise ModelError(f"{home.models}: there is no model {model_id}; cuckoo-ml models list shows those there are.")
+    with _alone(home):
+        model = Model.load(home.models / model_id)
+        _put_in_force(home, store, model, settings, lambda stage, found: None, progress)
+    return model

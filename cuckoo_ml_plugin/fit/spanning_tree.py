@@ -1,0 +1,96 @@
+"""The spanning tree of many points: exact nearest neighbours, their graph, and bridges between what it leaves apart.
+
+Within the graph of each point's ``NEIGHBOURS`` nearest the minimum spanning tree under mutual reachability is exact;
+groups that the graph leaves apart are joined by Boruvka rounds over ``REPRESENTATIVES`` members each. What may differ
+from the true tree are the distances at which whole groups meet.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+from sklearn.neighbors import NearestNeighbors
+
+NEIGHBOURS = 16
+REPRESENTATIVES = 24
+_NO_ZERO = 1e-9  # sparse graphs read 0 as "no edge"
+
+Floats = NDArray[np.floating[Any]]
+
+
+def nearest_of_all(vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Numbers and distances (n, min(k, n)) of each point's nearest points, itself among them, nearest first."""
+    k = min(k, len(vectors))
+    if k == 0:
+        return np.zeros((0, 0), np.int64), np.zeros((0, 0))
+    found = NearestNeighbors(n_neighbors=k, algorithm="brute", n_jobs=1).fit(vectors)
+    distances, numbers = found.kneighbors(vectors)
+    # float32 products cannot tell 1e-4 from 0: the distances of those found are worked out again
+    for start in range(0, len(vectors), 4096):
+        part = slice(start, start + 4096)
+        away = vectors[numbers[part]].astype(np.float64) - vectors[part, None, :].astype(np.float64)
+        distances[part] = np.sqrt((away * away).sum(axis=2))
+    order = np.argsort(distances, axis=1, kind="stable")
+    return np.take_along_axis(numbers, order, 1).astype(np.int64), np.take_along_axis(distances, order, 1)
+
+
+def neighbour_graph_tree(points: NDArray[np.float32], min_samples: int) -> Floats:
+    """Edges (n - 1, 3) of a spanning tree of the points (n, d): from, to, mutual reachability distance."""
+    n = len(points)
+    numbers, distances = nearest_of_all(points, max(NEIGHBOURS, min_samples) + 1)
+    core = distances[:, min(min_samples, distances.shape[1] - 1)]
+    source = np.repeat(np.arange(n), numbers.shape[1])
+    target = numbers.ravel()
+    reach = np.maximum(np.maximum(core[source], core[target]), distances.ravel())
+    proper = source != target
+    graph = coo_matrix((reach[proper] + _NO_ZERO, (source[proper], target[proper])), shape=(n, n)).tocsr()
+    forest = minimum_spanning_tree(graph.minimum(graph.T) + _one_way(graph)).tocoo()
+    edges = [np.stack([forest.row, forest.col, np.maximum(forest.data - _NO_ZERO, 0.0)], axis=1)]
+    components, group = connected_components(forest, directed=False)
+    while components > 1:
+        bridges = _bridges(points, core, group, components)
+        edges.append(bridges)
+        ends = group[bridges[:, :2].astype(np.int64)]
+        joined = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(components, components))
+        components, merged = connected_components(joined, directed=False)
+        group = merged[group]
+    return np.concatenate(edges)
+
+
+def _one_way(graph: csr_matrix) -> csr_matrix:
+    """The edges that only one of their ends lists (the element-wise minimum with the transpose reads them as 0)."""
+    mutual = graph.minimum(graph.T)
+    return (graph - mutual).maximum(0)
+
+
+def _bridges(points: NDArray[np.float32], core: Floats, group: NDArray[Any], components: int) -> Floats:
+    """For each group its shortest edge to another, by representatives; a forest over the groups."""
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(components + 1))
+    chosen = np.concatenate(
+        [order[np.unique(np.linspace(a, b - 1, min(b - a, REPRESENTATIVES)).astype(int))] for a, b in pairwise(starts)]
+    )
+    vectors, own = points[chosen], group[chosen]
+    best_distance, best = np.empty(len(chosen)), np.empty(len(chosen), np.int64)
+    step = max(1, 40_000_000 // len(chosen))
+    for start in range(0, len(chosen), step):
+        part = slice(start, start + step)
+        similar = vectors[part] @ vectors.T
+        similar[own[part, None] == own[None, :]] = -np.inf
+        best[part] = similar.argmax(axis=1)
+        away = vectors[part].astype(np.float64) - vectors[best[part]].astype(np.float64)
+        best_distance[part] = np.sqrt((away * away).sum(axis=1))
+    reach = np.maximum(np.maximum(core[chosen], core[chosen[best]]), best_distance)
+    shortest = np.lexsort((np.arange(len(chosen)), reach, own))
+    first = shortest[np.unique(own[shortest], return_index=True)[1]]
+    joined = csr_matrix((reach[first] + _NO_ZERO, (own[first], own[best[first]])), shape=(components, components))
+    tree = minimum_spanning_tree(joined.maximum(joined.T)).tocoo()
+    ends = {(int(a), int(b)): i for i, a, b in zip(first, own[first], own[best[first]], strict=True)}
+    picked = [ends.get((int(a), int(b)), ends.get((int(b), int(a)))) for a, b in zip(tree.row, tree.col, strict=True)]
+    index = np.array(picked, np.int64)
+    return np.stack([chosen[index], chosen[best[index]], reach[index]], axis=1)

@@ -1,0 +1,40 @@
+"""Which stored analyses are still what a model was fitted on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.fit.corpus import Corpus
+from cuckoo_ml_plugin.model.model import Model
+
+
+def fitted_rows(model: Model, corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the corpus, and the model's behaviour of each, shape (k,) both.
+
+    An analysis that was replaced since and behaves otherwise now, as far as the model can tell, is not one of them.
+    """
+    point_of = {member.analysis: point for point, member in model.members.all()}
+    there = [(row, point_of[name]) for row, name in enumerate(corpus.analyses) if name in point_of]
+    behaves: dict[tuple[int, int], bool] = {}
+    known = _known_tokens(model, corpus)
+    kept = []
+    for row, point in there:
+        pair = int(corpus.point_of[row]), point
+        if pair not in behaves:
+            behaves[pair] = np.array_equal(known[pair[0]], model.rows.columns_of(point))
+        if behaves[pair]:
+            kept.append((row, point))
+    rows, points = np.array(kept, np.int64).reshape(-1, 2).T
+    return rows, points
+
+
+def _known_tokens(model: Model, corpus: Corpus) -> list[NDArray[np.int64]]:
+    """For each behaviour of the corpus its tokens that the model knows: columns of the vocabulary, ascending."""
+    hashes = model.embedding.hashes
+    columns = np.minimum(np.searchsorted(hashes, corpus.hashes), max(len(hashes) - 1, 0))
+    known = hashes[columns] == corpus.hashes if len(hashes) else np.zeros(len(columns), bool)
+    tokens = corpus.tokens[:, known].tocsr()
+    tokens.sort_indices()
+    mapped = columns[known][tokens.indices].astype(np.int64)
+    return np.split(mapped, tokens.indptr[1:-1])

@@ -1,0 +1,1 @@
+"""Room frames: to be described."""

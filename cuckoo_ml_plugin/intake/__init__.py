@@ -1,0 +1,1 @@
+"""Room intake: to be described."""

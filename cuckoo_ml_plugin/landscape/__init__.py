@@ -1,0 +1,1 @@
+"""Room landscape: to be described."""

@@ -1,0 +1,1 @@
+"""Room model: to be described."""

@@ -1,0 +1,16 @@
+"""To be described."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one cluster: it was born, split (from ``other``), merged (into ``other``) or died."""
+
+    kind: str
+    cluster: str
+    name: str
+    size: int
+    other: str = ""

@@ -1,0 +1,217 @@
+"""Clusters as a model keeps them, and where a new vector belongs. NumPy only; ``clustering_fit.py`` finds them.
+
+A new vector is placed as ``hdbscan.approximate_predict`` and ``approximate_predict_scores`` place it (McInnes et al.,
+hdbscan, JOSS 2017): its nearest neighbour by mutual reachability says from which cluster of the condensed tree it
+departs, and at which density. Two differences are meant (``benchmarks/agreement.py`` counts them): where the selection
+epsilon joined two branches to one cluster, hdbscan (0.8) calls newcomers of all branches but one noise, though its own
+fit does not; and GLOSH scores below 0, of newcomers in a place denser than any, are 0.
+
+On top comes one dial: an analysis is assigned only when its *certainty*, the similarity to the nearest member times the
+similarity to the cluster's centroid, reaches a threshold. The same rule holds for what was fitted and for what is new,
+for HDBSCAN's members and for its noise, which goes to the cluster of its nearest clustered neighbour. The certainty is
+also the membership probability that is reported: HDBSCAN's own compares a member with the densest place of its cluster,
+and where a cluster holds repeats of one behaviour (half of a real corpus) that says next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
+
+CANDIDATES = 64
+"""Nearest distinct behaviours that are looked at for an assignment."""
+NOISE = -1
+SAME = 0.1
+"""Distance below which behaviours are in the same place (cosine 0.995): no density is greater than 1 / ``SAME``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an analysis belongs.
+
+    Attributes:
+        cluster: 0 to clusters - 1, or -1 for none.
+        probability: how sure the membership is, in [0, 1]; 0 without a cluster.
+        outlier_score: GLOSH, in [0, 1].
+        certainty: of the assignment to the nearest cluster, in [0, 1], whether it was enough or not.
+        density_cluster, density_probability: HDBSCAN's own verdict on a new vector, without the dial.
+        neighbours, distances: (k,) the nearest fitted points and how far they are.
+    """
+
+    cluster: int
+    probability: float
+    outlier_score: float
+    certainty: float
+    density_cluster: int
+    density_probability: float
+    neighbours: NDArray[np.int64]
+    distances: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """What a fit leaves behind: n points (distinct behaviours), c clusters, t nodes of the condensed tree.
+
+    Attributes:
+        index: the points' vectors.
+        multiplicities: (n,) analyses behind each point.
+        labels, probabilities, outlier_scores, certainties: (n,) the placement of each fitted point.
+        density_labels: (n,) HDBSCAN's (or DBSCAN's) cluster of each point, without the dial; -1 noise.
+        centroids: (c, d) unit vectors.
+        core_distances: (n,) as ``approximate_predict`` takes them.
+        parents, lambdas: (n,) the node that each point departs from, and the density (1 / distance) at which it does.
+        node_parents, node_lambdas: (t,) the node above each node (-1 above the root), and where it splits off.
+        node_clusters: (t,) the cluster that each node lies in, -1 outside of all.
+        node_max_lambdas: (t,) greatest density of the node's cluster.
+        node_depths: (t,) greatest density in the node or below it.
+        min_samples: as fitted.
+        certainty: the dial.
+        same: distance below which behaviours are in the same place.
+    """
+
+    index: NeighbourIndex
+    multiplicities: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    outlier_scores: NDArray[np.float64]
+    certainties: NDArray[np.float64]
+    density_labels: NDArray[np.int64]
+    centroids: NDArray[np.float32]
+    core_distances: NDArray[np.float64]
+    parents: NDArray[np.int64]
+    lambdas: NDArray[np.float64]
+    node_parents: NDArray[np.int64]
+    node_lambdas: NDArray[np.float64]
+    node_clusters: NDArray[np.int64]
+    node_max_lambdas: NDArray[np.float64]
+    node_depths: NDArray[np.float64]
+    min_samples: int
+    certainty: float
+    same: float = SAME
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], min_samples: int, certainty: float) -> Clustering:
+        """The clustering that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
+        index = NeighbourIndex.from_arrays(
+            {name.removeprefix("index_"): array for name, array in arrays.items() if name.startswith("index_")}
+        )
+        fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
+        n = len(index.vectors)
+        if any(len(fields[name]) != n for name in _PER_POINT) or len({len(fields[name]) for name in _PER_NODE}) != 1:
+            raise ValueError("The clustering's arrays do not belong together.")
+        return cls(index=index, min_samples=min_samples, certainty=certainty, **fields)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that :meth:`from_arrays` needs, by name."""
+        found = {name: getattr(self, name) for name in _ARRAYS}
+        return found | {f"index_{name}": array for name, array in self.index.arrays().items()}
+
+    @property
+    def clusters(self) -> int:
+        return len(self.centroids)
+
+    def place(self, vector: NDArray[np.float32]) -> Placement:
+        """Place a unit vector (d,); a zero vector, of which nothing is known, belongs nowhere.
+
+        What was fitted itself (distance 0) is placed where the fit placed it.
+        """
+        if not vector.any():
+            return Placement(NOISE, 0.0, 1.0, 0.0, NOISE, 0.0, np.zeros(0, np.int64), np.zeros(0))
+        neighbours, distances = self.index.nearest(vector, max(CANDIDATES, 2 * self.min_samples))
+        if len(distances) and distances[0] == 0:
+            return self._placed(int(neighbours[0]), neighbours, distances)
+        density_cluster, density_probability, outlier_score = self.density(neighbours, distances)
+        cluster, certainty = assign(vector, density_cluster, self.density_labels[neighbours], distances, self.centroids)
+        if not len(self.node_parents):  # DBSCAN, or no cluster at all: there are no densities to compare
+            outlier_score = 1.0 - certainty
+        if certainty < self.certainty or cluster == NOISE:
+            cluster = NOISE
+        probability = certainty if cluster != NOISE else 0.0
+        return Placement(
+            cluster, probability, outlier_score, certainty, density_cluster, density_probability, neighbours, distances
+        )
+
+    def _placed(self, point: int, neighbours: NDArray[np.int64], distances: NDArray[np.float64]) -> Placement:
+        return Placement(
+            cluster=int(self.labels[point]),
+            probability=float(self.probabilities[point]),
+            outlier_score=float(self.outlier_scores[point]),
+            certainty=float(self.certainties[point]),
+            density_cluster=int(self.density_labels[point]),
+            density_probability=float(self.probabilities[point]),
+            neighbours=neighbours,
+            distances=distances,
+        )
+
+    def density(self, neighbours: NDArray[np.int64], distances: NDArray[np.float64]) -> tuple[int, float, float]:
+        """HDBSCAN's cluster, membership probability and GLOSH score; neighbours count as often as they occur."""
+        if not len(self.node_parents) or not len(neighbours):
+            return NOISE, 0.0, 1.0
+        k = 2 * self.min_samples
+        repeated = np.repeat(np.arange(len(neighbours)), np.minimum(self.multiplicities[neighbours], k))[:k]
+        own_core = distances[repeated[min(self.min_samples, len(repeated) - 1)]]
+        reach = np.maximum(np.maximum(self.core_distances[neighbours[repeated]], own_core), distances[repeated])
+        reach = np.maximum(reach, self.same)
+        nearest = int(reach.argmin())
+        point = neighbours[repeated[nearest]]
+        density = 1.0 / reach[nearest] if reach[nearest] > 0 else np.finfo(np.float64).max
+        node = int(self.parents[point])
+        if node < 0:
+            return NOISE, 0.0, 1.0
+        # a point of the data itself departs where it departed, whatever rounding says of its distance
+        outlier_density = float(self.lambdas[point]) if distances[0] == 0 else density
+        deepest = float(self.node_depths[node])
+        sparser = (deepest - float(outlier_density)) / deepest if 0 < deepest < np.inf else 0.0
+        outlier_score = min(max(sparser, 0.0), 1.0)
+        if self.lambdas[point] > density:
+            while self.node_parents[node] >= 0 and self.node_lambdas[node] >= density:
+                node = int(self.node_parents[node])
+        cluster = int(self.node_clusters[node])
+        if cluster == NOISE:
+            return NOISE, 0.0, outlier_score
+        densest = float(self.node_max_lambdas[node])
+        probability = min(density, densest) / densest if 0 < densest < np.inf else 1.0
+        return cluster, float(probability), outlier_score
+
+
+def assign(
+    vector: NDArray[np.float32],
+    density_cluster: int,
+    neighbour_labels: NDArray[np.int64],
+    distances: NDArray[np.float64],
+    centroids: NDArray[np.float32],
+) -> tuple[int, float]:
+    """The cluster in question for a vector (d,) and the certainty of belonging to it.
+
+    Args:
+        density_cluster: HDBSCAN's verdict; for its noise (-1), the cluster of the nearest clustered neighbour is meant.
+        neighbour_labels, distances: (k,) of its neighbours, nearest first.
+        centroids: (c, d).
+    """
+    wanted = neighbour_labels == density_cluster if density_cluster != NOISE else neighbour_labels >= 0
+    members = np.flatnonzero(wanted)
+    if not len(members):
+        return NOISE, 0.0
+    first = members[0]
+    cluster = int(neighbour_labels[first])
+    return cluster, certainty_of(float(distances[first]), float(centroids[cluster] @ vector))
+
+
+def certainty_of(nearest_distance: float, centroid_similarity: float) -> float:
+    """Similarity (cosine) to the nearest member, given by its distance, times that to the centroid; in [0, 1]."""
+    nearest = max(1.0 - nearest_distance * nearest_distance / 2, 0.0)
+    return min(nearest * max(centroid_similarity, 0.0), 1.0)
+
+
+_PER_POINT = (
+    "multiplicities", "labels", "probabilities", "outlier_scores", "certainties", "density_labels", "core_distances",
+    "parents", "lambdas",
+)  # fmt: skip
+_PER_NODE = ("node_parents", "node_lambdas", "node_clusters", "node_max_lambdas", "node_depths")
+_ARRAYS = (*_PER_POINT, "centroids", *_PER_NODE)

@@ -1,0 +1,1 @@
+"""Room plumbing: to be described."""

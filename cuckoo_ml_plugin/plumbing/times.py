@@ -1,0 +1,16 @@
+"""To be described."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+
+def utc_text(moment: datetime) -> str:
+    """A moment as the store writes it: UTC, fixed width. A moment without a zone is taken as UTC."""
+    aware = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    return aware.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def now_text() -> str:
+    """This moment as the store writes it."""
+    return utc_text(datetime.now(timezone.utc))

@@ -1,0 +1,80 @@
+"""What the hosts saw on the network: Cuckoo's and CAPE's own ``network``, and CAPE's ``suricata``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cuckoo_ml_plugin.report.values import integer, items, mapping, tables, text, texts
+
+
+@dataclass(slots=True)
+class NetworkFacts:
+    """Names and addresses as the host wrote them, in its order, with repeats."""
+
+    hosts: list[str] = field(default_factory=list)
+    domains: list[str] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+    tcp: list[tuple[str, int]] = field(default_factory=list)  # address, port
+    udp: list[tuple[str, int]] = field(default_factory=list)
+    requests: list[tuple[str, str, str, str]] = field(default_factory=list)  # method, host, path, user agent
+    tls: list[tuple[str, str]] = field(default_factory=list)  # server name, JA3 hash
+
+
+def network_facts(results: Mapping[str, Any]) -> NetworkFacts | None:
+    """What was seen; None if the report has neither section."""
+    if not (isinstance(results.get("network"), Mapping) or isinstance(results.get("suricata"), Mapping)):
+        return None
+    network, suricata = mapping(results.get("network")), mapping(results.get("suricata"))
+    facts = NetworkFacts(
+        hosts=_names(network.get("hosts"), "ip"),
+        domains=_names(network.get("domains"), "domain"),
+        tcp=_connections(network.get("tcp")),
+        udp=_connections(network.get("udp")),
+    )
+    facts.hosts += [address for dead in items(network.get("dead_hosts")) for address in texts(dead)[:1]]
+    for query in tables(network.get("dns")):
+        facts.queries += texts(query.get("request"))
+        facts.answers += [
+            data
+            for answer in tables(query.get("answers"))
+            if answer.get("type") == "A" and (data := text(answer.get("data")))
+        ]
+    for section in (network.get("http"), network.get("http_ex"), network.get("https_ex"), suricata.get("http")):
+        facts.requests += [request for entry in tables(section) if (request := _request(entry))[1] or request[2]]
+    for handshake in tables(suricata.get("tls")):
+        ja3 = handshake.get("ja3")
+        facts.tls.append((text(handshake.get("sni")), text(mapping(ja3).get("hash")) or text(ja3)))
+    return facts
+
+
+def _names(value: Any, key: str) -> list[str]:
+    """A list of names (Cuckoo) or of tables with the name under ``key`` (CAPE)."""
+    return [name for entry in items(value) if (name := text(entry) or text(mapping(entry).get(key)))]
+
+
+def _connections(value: Any) -> list[tuple[str, int]]:
+    return [(address, integer(flow.get("dport")) or 0) for flow in tables(value) if (address := text(flow.get("dst")))]
+
+
+def _request(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Method, host, path and user agent. ``uri`` is a whole URL in ``http``, a path elsewhere.
+
+    Suricata also lists answers whose request it did not see: CAPE writes those requests as ``None``, and libhtp names
+    the path itself.
+    """
+    path = text(entry.get("path")) if text(entry.get("path")).startswith("/") else text(entry.get("uri"))
+    host = _seen(entry, "host", "hostname")
+    if path.startswith("/libhtp::"):
+        path = ""
+    elif "://" in path[:12]:
+        rest = path.partition("://")[2]
+        host, path = host or rest.partition("/")[0], "/" + rest.partition("/")[2]
+    return _seen(entry, "method", "http_method"), host, path, _seen(entry, "user-agent", "ua")
+
+
+def _seen(entry: Mapping[str, Any], *keys: str) -> str:
+    """The first of some fields that is there."""
+    return next((value for key in keys if (value := text(entry.get(key))) and value != "None"), "")

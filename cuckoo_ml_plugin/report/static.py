@@ -1,0 +1,90 @@
+"""What the hosts say of the sample's file before it runs: imports, sections, resources, version, signers, packer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cuckoo_ml_plugin.report.values import mapping, number, tables, text, texts
+
+
+@dataclass(slots=True)
+class StaticFacts:
+    """One portable executable as the host took it apart; empty for any other file."""
+
+    imports: list[tuple[str, list[str]]] = field(default_factory=list)  # library, its functions
+    sections: list[tuple[str, float | None]] = field(default_factory=list)  # name, entropy in bits a byte
+    resources: list[tuple[str, str]] = field(default_factory=list)  # name, type of what is in it
+    languages: list[str] = field(default_factory=list)  # languages and sublanguages, without LANG_ and SUBLANG_
+    version: list[tuple[str, str]] = field(default_factory=list)  # field, value
+    signers: list[str] = field(default_factory=list)
+    packers: list[str] = field(default_factory=list)
+    compiled: str = ""  # as the host writes it: "2016-04-02 23:16:33"
+    pdb: str = ""
+    imphash: str = ""
+    present: bool = False
+
+
+def static_facts(results: Mapping[str, Any]) -> StaticFacts:
+    """From ``static`` of Cuckoo, ``static.pe`` of CAPE 2.2 or ``target.file.pe`` since; empty if there is none."""
+    static = mapping(results.get("static"))
+    file = mapping(mapping(results.get("target")).get("file"))
+    pe = next((found for found in (file.get("pe"), static.get("pe"), static) if mapping(found)), None)
+    if pe is None:
+        return StaticFacts()
+
+    def either(cape: str, cuckoo: str) -> Any:
+        return pe.get(cape) if cape in pe else pe.get(cuckoo)
+
+    facts = StaticFacts(
+        imports=_imports(either("imports", "pe_imports")),
+        sections=[
+            (name, number(section.get("entropy")))
+            for section in tables(either("sections", "pe_sections"))
+            if (name := text(section.get("name")))
+        ],
+        version=[
+            (name, value)
+            for entry in tables(either("versioninfo", "pe_versioninfo"))
+            if (name := text(entry.get("name"))) and (value := text(entry.get("value")).strip())
+        ],
+        signers=_signers(pe),
+        packers=texts(pe.get("peid_signatures")),
+        compiled=text(either("timestamp", "pe_timestamp")),
+        pdb=text(either("pdbpath", "pdb_path")),
+        imphash=text(either("imphash", "pe_imphash")),
+    )
+    for resource in tables(either("resources", "pe_resources")):
+        if name := text(resource.get("name")):
+            facts.resources.append((name, text(resource.get("filetype"))))
+        facts.languages += [
+            language
+            for raw, prefix in ((resource.get("language"), "LANG_"), (resource.get("sublanguage"), "SUBLANG_"))
+            if (language := text(raw).removeprefix(prefix))
+        ]
+    facts.present = bool(facts.imports or facts.sections or facts.compiled or facts.imphash)
+    return facts
+
+
+def _imports(value: Any) -> list[tuple[str, list[str]]]:
+    """A list of libraries, or (CAPE since 2.3) a table of them by name."""
+    libraries = tables(list(value.values())) if isinstance(value, Mapping) else tables(value)
+    return [
+        (name, [function for symbol in tables(library.get("imports")) if (function := text(symbol.get("name")))])
+        for library in libraries
+        if (name := text(library.get("dll")))
+    ]
+
+
+def _signers(pe: Mapping[str, Any]) -> list[str]:
+    """The names of who signed the file: Cuckoo's common names, CAPE's of the certificates and of the guest's check."""
+    names: list[str] = []
+    for signer in tables(pe.get("signature")) + tables(pe.get("digital_signers")):
+        found = (signer.get(key) for key in ("common_name", "subject_commonName", "organization"))
+        names += [name for value in found if (name := text(value))][:1]
+    guest = mapping(pe.get("guest_signers"))
+    for signer in tables(guest.get("aux_signers")):
+        found = (signer.get(key) for key in ("Issued to", "issued_to", "name"))
+        names += [name for value in found if (name := text(value))][:1]
+    return names

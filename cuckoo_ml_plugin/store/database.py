@@ -1,0 +1,240 @@
+"""One database behind the store: how to reach it, how to write when others write too, and what to say when it fails.
+
+SQLite and PostgreSQL get the same rule, one writer at a time (``BEGIN IMMEDIATE``, an advisory lock), so that what is
+checked inside a write stays true until it commits. Writers wait for each other, politely and not for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from cuckoo_ml_plugin.errors import StoreError
+
+T = TypeVar("T")
+
+PATIENCE = 120.0  # seconds that a write waits for other writers before it gives up
+_LOCK_KEY = 0x0CC00C0031  # names our advisory lock among those of other programs in the same PostgreSQL database
+_WRITES = "cuckooml_writes"
+_RETRIED_STATES = {"40001", "40P01", "55P03"}  # PostgreSQL: serialization failure, deadlock, lock not available
+_IN_LIMIT = 500  # values in one IN (...): SQLite allows 999 variables in old builds
+
+
+def parse_url(where: str | os.PathLike[str]) -> URL:
+    """A database URL, or the path of an SQLite file. Raises StoreError for a URL that cannot be used."""
+    text = os.fspath(where)
+    if "://" not in text:
+        return URL.create("sqlite", database=str(Path(text).absolute()))
+    try:
+        url = make_url(text)
+        if url.drivername in ("postgres", "postgresql"):
+            url = url.set(drivername="postgresql+psycopg")
+        backend = url.get_backend_name()
+        if backend == "postgresql":
+            url.get_dialect()  # a driver that there is
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise StoreError(f"The store URL {_without_password(text)} cannot be read: write it as {_EXAMPLE}.") from error
+    if backend == "sqlite" and url.database in (None, "", ":memory:"):
+        raise StoreError(f"The store {text} would be forgotten at once: name a file, sqlite:///path/to/store.db.")
+    if backend == "sqlite" and (url.query or url.drivername not in ("sqlite", "sqlite+pysqlite")):
+        raise StoreError(
+            f"The store {_without_password(text)} says more than a file: write it as sqlite:///path/to/store.db."
+        )
+    if backend not in ("sqlite", "postgresql"):
+        raise StoreError(f"The store cannot be kept in {backend}: use an SQLite file or PostgreSQL, {_EXAMPLE}.")
+    return url
+
+
+_EXAMPLE = "postgresql+psycopg://user:password@host/database"
+
+
+def _without_password(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def chunks(values: Sequence[T], size: int = _IN_LIMIT) -> Iterator[list[T]]:
+    """The values in lists that fit one ``IN (...)``."""
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+class Database:
+    """Transactions on one database. Pickles as its URL; safe to keep across a fork."""
+
+    def __init__(self, url: URL, patience: float = PATIENCE) -> None:
+        self.url = url
+        self.patience = patience
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.name = str(url.database) if self.is_sqlite else url.render_as_string(hide_password=True)
+        self._pid = os.getpid()
+        if self.is_sqlite:
+            self._make_folder()
+        try:
+            self.engine = create_engine(url, **self._engine_options())
+        except ImportError as error:
+            raise StoreError(
+                f"The store {self.name} needs the package psycopg: run pip install 'psycopg[binary]'."
+            ) from error
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", self._prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Database, (self.url, self.patience)
+
+    def _make_folder(self) -> None:
+        try:
+            Path(self.name).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The store {self.name} cannot be made: its folder {Path(self.name).parent} could not be created"
+                f" ({error.strerror})."
+            ) from error
+
+    def _engine_options(self) -> dict[str, Any]:
+        if self.is_sqlite:  # opening a file costs less than a pool's trouble with forked workers and threads
+            return {"poolclass": NullPool, "creator": self._open_sqlite}
+        return {"pool_pre_ping": True, "pool_size": 2, "connect_args": {"connect_timeout": 10}}
+
+    def _open_sqlite(self) -> sqlite3.Connection:
+        file = Path(self.name).resolve()  # the files that SQLite puts beside it lie there as well
+        timeout = min(self.patience, 30.0)
+        return _reader(file, timeout) if _may_only_be_read(file) else sqlite3.connect(file, timeout=timeout)
+
+    def _prepare_sqlite(self, connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # SQLAlchemy's recipe: we say BEGIN, not the driver
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL: a killed process loses nothing that was committed
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    def use_wal(self) -> None:
+        """Let readers read while one writes; a property of an SQLite file that stays."""
+        if self.is_sqlite:
+            self._retried(self._switch_to_wal)
+
+    def _switch_to_wal(self) -> None:
+        with self.engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            mode = raw.execute("PRAGMA journal_mode").fetchone()
+            if mode[0] != "wal":
+                raw.execute("PRAGMA journal_mode=WAL")
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Do the work in one transaction while nobody else writes; it is done again when the database says 'locked'.
+
+        Raises StoreError when the database refuses.
+        """
+        return self._retried(lambda: self._transaction(work, writes=True))
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Do the work on one consistent view. Raises StoreError when the database refuses."""
+        return self._retried(lambda: self._transaction(work, writes=False))
+
+    def _transaction(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        if self._pid != os.getpid():  # forked: the parent's connections are the parent's
+            self.engine.dispose(close=False)
+            self._pid = os.getpid()
+        with self.engine.connect().execution_options(**{_WRITES: writes}) as connection, connection.begin():
+            if writes and not self.is_sqlite:
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(min(self.patience, 30.0) * 1000)}")
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})")
+            return work(connection)
+
+    def _retried(self, work: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self.patience
+        for attempt in count():
+            try:
+                return work()
+            except DBAPIError as error:
+                if not _passes(error) or time.monotonic() > deadline:
+                    raise StoreError(self._sentence(error)) from error
+            except SQLAlchemyError as error:
+                raise StoreError(f"The store {self.name} failed: {_first_line(error)}.") from error
+            except Exception as error:
+                if type(error).__module__ != "sqlite3":  # raised outside SQLAlchemy, by a PRAGMA
+                    raise
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise StoreError(self._sentence(error)) from error
+            time.sleep(random.uniform(0.0, min(1.0, 0.01 * 2 ** min(attempt, 10))))
+        raise AssertionError("unreachable")
+
+    def _sentence(self, error: BaseException) -> str:
+        cause = str(getattr(error, "orig", None) or error).lower()
+        for sign, sentence in _SENTENCES.items():
+            if sign in cause:
+                return f"The store {self.name} {sentence}."
+        return f"The store {self.name} failed: {_first_line(getattr(error, 'orig', None) or error)}."
+
+    def upsert(self, table: Table, keys: list[str]) -> Any:
+        """An INSERT that replaces the row with the same keys."""
+        make = sqlite.insert if self.is_sqlite else postgresql.insert
+        statement = make(table)
+        changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys and not c.identity}
+        return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+    def close(self) -> None:
+        """Give the connections back; the next use opens new ones."""
+        self.engine.dispose()
+
+
+_SENTENCES = {
+    "locked": "is busy: another process kept it locked; try again when it is done",
+    "lock timeout": "is busy: another process kept it locked; try again when it is done",
+    "disk is full": "has no room left on its disk: free some space and run again; what was stored is safe",
+    "no space left": "has no room left on its disk: free some space and run again; what was stored is safe",
+    "readonly": "cannot be written: make the file and its folder writable for this user",
+    "read-only": "cannot be written: make the database writable for this user",
+    "unable to open": "cannot be opened: check that the folder exists and that this user may write in it",
+    "not a database": "is not an SQLite database: move the file away or name another one",
+    "malformed": "is damaged: put back a copy, or move the file away and import again",
+    "disk i/o": "cannot be read or written: its disk reports an error or is full",
+    "connection": "cannot be reached: check that the server runs and that the URL's host, user and password are right",
+    "authentication": "refused the user: check the URL's user and password",
+}
+
+
+def _may_only_be_read(file: Path) -> bool:
+    """An analyst who looks at the home of a host's user."""
+    return file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+
+
+def _reader(file: Path, timeout: float) -> sqlite3.Connection:
+    """A connection that never writes, not even the files beside the database that others' writing needs.
+
+    Where nobody writes there are none of these, and SQLite wants to be told that the file will not change.
+    """
+    log = file.with_name(f"{file.name}-wal")
+    still = "" if log.exists() and log.stat().st_size else "&immutable=1"
+    return sqlite3.connect(f"{file.as_uri()}?mode=ro{still}", timeout=timeout, uri=True)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _passes(error: DBAPIError) -> bool:
+    """Whether the same work may succeed a moment later."""
+    if getattr(error.orig, "sqlstate", None) in _RETRIED_STATES:
+        return True
+    return "database is locked" in str(error.orig) or "database table is locked" in str(error.orig)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

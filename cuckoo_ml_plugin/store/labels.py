@@ -1,0 +1,74 @@
+"""Family labels in the store: one for each analysis and source, the analyst's above all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, delete, select
+
+from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
+from cuckoo_ml_plugin.plumbing.text import clean
+from cuckoo_ml_plugin.store.database import Database, chunks
+from cuckoo_ml_plugin.store.tables import analysis, label
+
+
+class LabelStore:
+    """The part of the store that keeps labels."""
+
+    _db: Database
+
+    def set_labels(self, families: Mapping[str, str | None], *, source: str = "analyst") -> list[str]:
+        """Set the family of analyses, named by their id or by the SHA-256 of their file (all analyses of it).
+
+        None or "" clears the label of that source. Returns the names that the store does not know, in their order.
+        Raises StoreError.
+        """
+        unknown: list[str] = []
+        for some in chunks(list(families)):
+            unknown += self._db.write(lambda c, some=some: self._set(c, {n: families[n] for n in some}, source))  # type: ignore[misc]
+        return unknown
+
+    def _set(self, connection: Connection, families: Mapping[str, str | None], source: str) -> list[str]:
+        families = {key: clean(family or "", 100).strip() for key, family in families.items()}
+        ids = {key: clean_id(key) for key in families}
+        by_id = _analyses_named(connection, list(ids.values()))
+        named = {key: by_id[name] for key, name in ids.items() if name in by_id}
+        cleared = [name for key, family in families.items() if not family for name in named.get(key, ())]
+        rows = {
+            name: {"analysis": name, "source": source, "family": family}
+            for key, family in families.items()
+            if family
+            for name in named.get(key, ())
+        }
+        for some in chunks(cleared):
+            connection.execute(delete(label).where(label.c.source == source, label.c.analysis.in_(some)))
+        if rows:
+            connection.execute(self._db.upsert(label, ["analysis", "source"]), list(rows.values()))
+        return [key for key in families if key not in named]
+
+    def labels_of(self, analyses: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Of each analysis that has any: source -> family."""
+        names = list(analyses)
+        return self._db.read(lambda connection: labels_by_analysis(connection, names))
+
+
+def labels_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Of each analysis that has any: source -> family."""
+    found: dict[str, dict[str, str]] = {}
+    for some in chunks(names):
+        for row in connection.execute(select(label).where(label.c.analysis.in_(some))):
+            found.setdefault(row.analysis, {})[row.source] = row.family
+    return found
+
+
+def _analyses_named(connection: Connection, names: list[str]) -> dict[str, list[str]]:
+    """The analyses that each name means: an id, or else a SHA-256."""
+    named = {
+        row.analysis: [row.analysis]
+        for row in connection.execute(select(analysis.c.analysis).where(analysis.c.analysis.in_(names)))
+    }
+    hashes = {name.lower(): name for name in names if name not in named}
+    query = select(analysis.c.sha256, analysis.c.analysis).where(analysis.c.sha256.in_(hashes))
+    for row in connection.execute(query.order_by(analysis.c.order_key)):
+        named.setdefault(hashes[row.sha256], []).append(row.analysis)
+    return named

@@ -1,0 +1,88 @@
+"""Threat scores in the store: what each provider said of each indicator of each analysis."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, insert, select
+
+from cuckoo_ml_plugin.report.threat_scores import ThreatScore
+from cuckoo_ml_plugin.store.database import Database, chunks
+from cuckoo_ml_plugin.store.tables import analysis, threat_score
+
+_T = threat_score.c
+_PAGE = 2_000  # analyses whose scores are read at once
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredAnalysis:
+    """An analysis that has threat scores, and by what it may be grouped."""
+
+    analysis: str
+    sha256: str | None
+    machine: str
+    tags: list[str]
+    submitter: str
+    scores: list[ThreatScore]
+
+
+class ThreatScoreStore:
+    """The part of the store that keeps threat scores."""
+
+    _db: Database
+
+    def threat_scores_of(self, analyses: Iterable[str]) -> dict[str, list[ThreatScore]]:
+        """The scores of those analyses that have some."""
+        names = list(analyses)
+        return self._db.read(lambda connection: scores_by_analysis(connection, names))
+
+    def all_threat_scores(self) -> Iterator[ScoredAnalysis]:
+        """Every analysis that has scores, in order of their ids as people count, whatever order they came in."""
+        last = ""
+        columns = [analysis.c[name] for name in ("order_key", "analysis", "sha256", "machine", "tags", "submitter")]
+        scored = exists().where(_T.analysis == analysis.c.analysis)
+        query = select(*columns).where(scored).order_by(analysis.c.order_key).limit(_PAGE)
+
+        def page(connection: Connection) -> list[tuple[str, ScoredAnalysis]]:
+            rows = connection.execute(query.where(analysis.c.order_key > last)).all()
+            scores = scores_by_analysis(connection, [row.analysis for row in rows])
+            return [(row.order_key, _scored(row, scores.get(row.analysis, []))) for row in rows]
+
+        while found := self._db.read(page):
+            yield from (one for _, one in found)
+            last = found[-1][0]
+
+
+def _scored(row: Row[Any], scores: list[ThreatScore]) -> ScoredAnalysis:
+    return ScoredAnalysis(row.analysis, row.sha256, row.machine, json.loads(row.tags), row.submitter, scores)
+
+
+def scores_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str, list[ThreatScore]]:
+    """The scores of those analyses that have some, ordered by provider, kind and indicator."""
+    found: dict[str, list[ThreatScore]] = {}
+    for some in chunks(names):
+        for row in connection.execute(select(threat_score).where(_T.analysis.in_(some))):
+            if math.isfinite(row.score):  # others were put there by another program
+                found.setdefault(row.analysis, []).append(ThreatScore(row.provider, row.kind, row.indicator, row.score))
+    return {name: sorted(scores) for name, scores in found.items()}
+
+
+def replace_scores(connection: Connection, latest: Mapping[str, Sequence[ThreatScore]]) -> None:
+    """Keep these scores of these analyses, and no older ones. Of an indicator twice the highest counts."""
+    for some in chunks(list(latest)):
+        connection.execute(delete(threat_score).where(_T.analysis.in_(some)))
+    best: dict[tuple[str, str, str, str], float] = {}
+    for name, scores in latest.items():
+        for provider, kind, indicator, score in scores:
+            key = (name, provider, kind, indicator)
+            best[key] = max(best.get(key, 0.0), score)
+    rows = [
+        {"analysis": name, "provider": provider, "kind": kind, "indicator": indicator, "score": score}
+        for (name, provider, kind, indicator), score in best.items()
+    ]
+    if rows:
+        connection.execute(insert(threat_score), rows)

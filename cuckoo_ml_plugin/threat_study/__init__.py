@@ -1,0 +1,1 @@
+"""Room threat_study: to be described."""

@@ -1,0 +1,158 @@
+"""The levels of a study: one row a domain, and one row a device, with each provider's scores joined by noisy-or."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.threat_study.noisy_or import noisy_or, noisy_or_by
+from cuckoo_ml_plugin.threat_study.reading.table import ScoreTable
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """n things (domains, or devices) as p providers see them."""
+
+    what: str  # "domain", "device", "row", or what the table calls them
+    names: list[str]  # n
+    providers: list[str]  # p
+    joined: Floats  # (n, p) in [0, 1]; NaN where a provider says nothing
+    columns: list[str]  # c, the single answers
+    answers: Floats  # (n, c) in [0, 1], joined over the rows of a thing; NaN where nothing is said
+    counts: Floats | None  # (n,) how often seen, of a device over its domains; None for a table without counts
+    parts: Floats | None  # (n,) on how many devices a domain was seen, how many domains a device saw; None without
+    parts_what: str  # what is counted in `parts`, such as "devices"
+
+    @property
+    def score(self) -> Floats:
+        """(n,) the sum over providers; a provider that says nothing adds nothing."""
+        return np.asarray(np.nansum(self.joined, axis=1), np.float64)
+
+    @property
+    def joint(self) -> Floats:
+        """(n,) noisy-or over providers, in [0, 1]; 0 where none says anything."""
+        return np.nan_to_num(noisy_or(self.joined))
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Both levels; ``devices`` is None for a table without devices, and where each row is a device."""
+
+    domains: Level
+    devices: Level | None
+    notes: list[str] = field(default_factory=list)
+
+
+def levels_of(table: ScoreTable) -> Levels:
+    """Join a table per domain and per device.
+
+    A domain on a device counts once, however many rows repeat it: its scores are the greatest of these rows, its counts
+    are added. So does a row that repeats another cell for cell in a table without domains, if it has devices.
+    """
+    notes = []
+    n = len(table.scores)
+    device_names, devices = _numbered(table.devices, n)
+    domain_names, domains = _numbered(_named_rows(table.domains), n)
+    repeated = _pairs(table, devices, domains)
+    pairs, first, scores = _greatest(repeated, table.scores)
+    if len(first) < n:
+        notes.append(
+            f"{n - len(first):,} of {n:,} rows repeat another one; each counts once, with its greatest scores."
+        )
+    counts = np.ones(n) if table.counts is None else np.nan_to_num(table.counts, nan=1.0)
+    pair_counts = _totals(pairs, len(first), counts)
+    devices, domains = devices[first], domains[first]
+    per_domain, _, greatest = _greatest(domains, scores)
+    if not np.array_equal(greatest[per_domain], scores, equal_nan=True):
+        notes.append(
+            f"Some {table.domain_word}s have other scores on other {table.device_word}s; "
+            "of each answer the greatest counts."
+        )
+    a_row_a_device = table.domains is None and device_names is not None and len(first) == len(device_names)
+    what = table.domain_word if table.domains else table.device_word if a_row_a_device else "row"
+    present = np.unique(domains)
+    names = [domain_names[i] for i in present] if domain_names else _row_names(table, first)
+    two_levels = table.domains is not None and table.devices is not None
+    seen_on = _totals(per_domain, len(present), np.ones(len(first)))
+    by_domain = _level(
+        what, names, table, greatest, _totals(per_domain, len(present), pair_counts), seen_on if two_levels else None
+    )
+    if device_names is None or a_row_a_device:
+        return Levels(by_domain, None, notes)
+    joined = noisy_or_by(devices, len(device_names), scores)
+    size = len(device_names)
+    seen = _totals(devices, size, pair_counts)
+    parts = _totals(devices, size, np.ones(len(first)))
+    return Levels(by_domain, _level(table.device_word, device_names, table, joined, seen, parts), notes)
+
+
+def _totals(groups: Indices, number: int, weights: Floats) -> Floats:
+    return np.asarray(np.bincount(groups, weights=weights, minlength=number), np.float64)
+
+
+def _named_rows(domains: list[str] | None) -> list[str] | None:
+    """The domains; a row without one is a thing of its own."""
+    return None if domains is None else [name or f"row {i}" for i, name in enumerate(domains, 1)]
+
+
+def _row_names(table: ScoreTable, first: Indices) -> list[str]:
+    if table.devices is None:
+        return [f"row {i + 1}" for i in first]
+    return [table.devices[i] or "(no name)" for i in first]
+
+
+def _numbered(names: list[str] | None, n: int) -> tuple[list[str] | None, Indices]:
+    """Distinct names in the order of their first row, and the number of each row's; without names each row has its
+    own."""
+    if names is None:
+        return None, np.arange(n)
+    numbers: dict[str, int] = {}
+    rows = np.fromiter((numbers.setdefault(name, len(numbers)) for name in names), np.int64, len(names))
+    return [name or "(no name)" for name in numbers], rows
+
+
+def _pairs(table: ScoreTable, devices: Indices, domains: Indices) -> Indices:
+    """(n,) a number for each row: the same for rows that say the same thing of the same device."""
+    if table.domains is not None:
+        return devices * (int(domains.max()) + 1) + domains if table.devices is not None else domains
+    if table.devices is None:
+        return domains  # rows without any name: equal scores do not make them the same
+    cells = np.column_stack([devices.astype(float), np.nan_to_num(table.scores, nan=-1.0)])
+    return np.asarray(np.unique(cells, axis=0, return_inverse=True)[1], np.int64).ravel()
+
+
+def _greatest(groups: Indices, scores: Floats) -> tuple[Indices, Indices, Floats]:
+    """Of each group: its number for each row, its first row, and the greatest scores (m, c), in order of first rows."""
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    numbers = rank[inverse.ravel()]
+    greatest = np.full((len(first), scores.shape[1]), -1.0)
+    np.maximum.at(greatest, numbers, np.nan_to_num(scores, nan=-1.0))
+    greatest[greatest < 0] = np.nan
+    return numbers, first[order], greatest
+
+
+def _level(
+    what: str, names: list[str], table: ScoreTable, answers: Floats, counts: Floats, parts: Floats | None
+) -> Level:
+    providers = list(dict.fromkeys(table.providers))
+    of = np.array([providers.index(name) for name in table.providers])
+    joined = np.column_stack([noisy_or(answers[:, of == i]) for i in range(len(providers))])
+    return Level(
+        what=what,
+        names=names,
+        providers=providers,
+        joined=joined,
+        columns=table.columns,
+        answers=answers,
+        counts=counts if table.counts is not None else None,
+        parts=parts,
+        parts_what=f"{table.domain_word if what == table.device_word else table.device_word}s",
+    )

@@ -1,0 +1,64 @@
+"""A study in a folder: tables as CSV, plots as PNG, all of it as JSON, and one page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from cuckoo_ml_plugin import __version__
+from cuckoo_ml_plugin.plumbing.csv_file import write_csv
+from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.threat_study.plots import Plot, plots_of
+from cuckoo_ml_plugin.threat_study.study import Study, study_json
+from cuckoo_ml_plugin.threat_study.tables import Table, tables_of
+
+PAGE = "threat-scores.html"
+_MOST_ROWS = 200  # of a table on the page; its file has all
+
+
+def write_study(study: Study, folder: Path) -> Path:
+    """Write everything into a folder, made if need be; what an earlier study left there is replaced.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        CuckooMLError: a package of the extra ``desk`` is not installed.
+        OSError: the folder cannot be written.
+    """
+    plots, tables = plots_of(study), tables_of(study)
+    page = render_page(study, tables, plots)
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in tables:
+        write_csv(folder / f"{table.name}.csv", table.columns, table.rows)
+    for plot in plots:
+        (folder / f"{plot.name}.png").write_bytes(plot.png)
+    (folder / "study.json").write_text(json.dumps(study_json(study), indent=1, allow_nan=False), encoding="utf-8")
+    path = folder / PAGE
+    path.write_text(page, encoding="utf-8", errors="replace")
+    return path
+
+
+def render_page(study: Study, tables: list[Table], plots: list[Plot]) -> str:
+    """The HTML page: no script, nothing from elsewhere, every value escaped. Raises CuckooMLError without jinja2."""
+    jinja2 = desk_package("jinja2", "Pages")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["cell"] = _cell
+    source = (files("cuckoo_ml_plugin.threat_study") / "study.html").read_text(encoding="utf-8")
+    template = environment.from_string(source)
+    pictures = [(plot.title, base64.b64encode(plot.png).decode("ascii")) for plot in plots]
+    return str(template.render(study=study, tables=tables, pictures=pictures, most=_MOST_ROWS, version=__version__))
+
+
+def _cell(value: Any) -> str:
+    """A value as a person reads it: six decimals, no control characters."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[:200])

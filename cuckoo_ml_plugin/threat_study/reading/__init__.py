@@ -1,0 +1,1 @@
+"""Room reading: to be described."""

@@ -1,0 +1,148 @@
+"""The tables of a study, the same for the CSV files, the page and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cuckoo_ml_plugin.plumbing.csv_file import Cell
+from cuckoo_ml_plugin.threat_study.correlations import Correlation
+from cuckoo_ml_plugin.threat_study.levels import Level
+from cuckoo_ml_plugin.threat_study.study import Study, predictions
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under columns; ``name`` is that of its file."""
+
+    name: str
+    title: str
+    columns: list[str]
+    rows: list[list[Cell]]
+
+
+def tables_of(study: Study) -> list[Table]:
+    """All tables that have rows, in the order in which a reader wants them."""
+    levels = study.all_levels
+    found = [
+        _disagreements(study),
+        *(_level(level) for level in levels),
+        *(_correlations(study, level) for level in levels),
+        _cubics(study),
+        *_boosted(study),
+        *(_predictions(study, level) for level in levels),
+    ]
+    return [table for table in found if table.rows]
+
+
+def _level(level: Level) -> Table:
+    """The study's layout: name, a column a provider, and the sum; the highest first."""
+    extra = {level.parts_what: level.parts, "count": level.counts}
+    known = {name: values for name, values in extra.items() if values is not None}
+    score, joint = level.score, level.joint
+    rows: list[list[Cell]] = [
+        [
+            level.names[i],
+            *(_number(value) for value in level.joined[i]),
+            float(score[i]),
+            float(joint[i]),
+            *(_whole(values[i]) for values in known.values()),
+        ]
+        for i in np.argsort(-score, kind="stable")
+    ]
+    columns = [level.what, *level.providers, "score", "joint", *known]
+    return Table(f"{level.what}s", f"Scores per {level.what}", columns, rows)
+
+
+def _correlations(study: Study, level: Level) -> Table:
+    columns = ["provider", "provider ", "rows", "Pearson", "low", "high", "Spearman", "low ", "high ", "why not"]
+    rows: list[list[Cell]] = [
+        [pair.first, pair.second, pair.rows, *_interval(pair.pearson), *_interval(pair.spearman), pair.why]
+        for pair in study.correlations[level.what]
+    ]
+    title = f"Correlations of providers over {level.what}s, with 95 % intervals"
+    return Table(f"correlations_{level.what}s", title, columns, rows)
+
+
+def _interval(one: Correlation | None) -> list[Cell]:
+    return [one.value, one.low, one.high] if one else [None, None, None]
+
+
+def _cubics(study: Study) -> Table:
+    columns = ["level", "from", "to", "x^3", "x^2", "x", "1", "rows", "RMSE", "RMSE, row left out"]
+    rows: list[list[Cell]] = [
+        [what, one.predictor, one.target, *one.coefficients, one.rows, one.rmse, one.rmse_left_out]
+        for what, cubics in study.cubics.items()
+        for one in cubics
+    ]
+    return Table("cubics", f"Cubic regression of {study.target}", columns, rows)
+
+
+def _boosted(study: Study) -> Iterator[Table]:
+    boosted = study.boosted
+    if not boosted:
+        return
+    yield Table(
+        "errors",
+        f"Errors in predicting {study.target}, {boosted.trees} trees, beside plain least squares and the mean",
+        ["model", "part", "rows", "RMSE", "mean absolute", "greatest"],
+        [[one.model, one.part, one.rows, one.rmse, one.mean_absolute, one.greatest] for one in boosted.errors],
+    )
+    yield Table(
+        "importance",
+        "Importance: rise of the RMSE on test rows when a column is shuffled",
+        ["column", "rise", "deviation"],
+        [[one.column, one.rise, one.deviation] for one in boosted.importance],
+    )
+    curve = zip(boosted.training_curve, boosted.validation_curve, strict=True)
+    yield Table(
+        "validation_curve",
+        "RMSE by number of trees",
+        ["trees", "training", "validation"],
+        [[trees, training, validation] for trees, (training, validation) in enumerate(curve, 1)],
+    )
+
+
+def _predictions(study: Study, level: Level) -> Table:
+    """Every thing with its score, what each model predicts, and how far it is off."""
+    models = [(model, values) for one, model, values in predictions(study) if one is level]
+    y = level.joined[:, level.providers.index(study.target)]
+    columns = [level.what, study.target, *(title for model, _ in models for title in (model, f"{model}: off"))]
+    parts = study.boosted.part if study.boosted and level is study.levels.domains else None
+    rows: list[list[Cell]] = []
+    for i, name in enumerate(level.names) if models else ():
+        row: list[Cell] = [name, _number(y[i])]
+        for _, values in models:
+            row += [_number(values[i]), _number(values[i] - y[i])]
+        rows.append([*row, parts[i]] if parts else row)
+    title = f"Predictions of {study.target} per {level.what}"
+    return Table(f"predictions_{level.what}s", title, [*columns, "part"] if parts else columns, rows)
+
+
+def _disagreements(study: Study) -> Table:
+    columns = ["level", "name", "model", study.target, "prediction", "off", "joint of all", "count"]
+    rows: list[list[Cell]] = [
+        [
+            one.level,
+            one.name,
+            one.model,
+            one.score,
+            one.prediction,
+            one.off,
+            one.joint,
+            None if one.count is None else _whole(one.count),
+        ]
+        for one in study.disagreements
+    ]
+    title = f"Disagreements: {study.target} and its prediction more than {study.threshold:g} apart"
+    return Table("disagreements", title, columns, rows)
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _whole(value: float) -> int | float:
+    return int(value) if float(value).is_integer() else float(value)

@@ -1,0 +1,1 @@
+"""Room report_formats: to be described."""
