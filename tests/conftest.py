@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from browser import browser
-from command import cuckoo_ml
-from needs import skip_or_fail
+from support.browser import browser
+from support.command import cuckoo_ml
+from support.demo_home import DemoHome
+from support.needs import skip_or_fail
+from support.paths import REPOSITORY
 
-from cuckoo_ml_samples import DemoCorpus, generate
+from cuckoo_ml_samples import generate
 
 __all__ = ["browser"]  # here, so that all stories share one: two cannot run in a process
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.append(str(REPOSITORY / "benchmarks"))  # the reader of a research corpus is theirs
 
 
 @pytest.fixture(scope="session")
@@ -33,21 +30,12 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def riss(shared_data: Path) -> list[tuple[str, tuple[str, ...]]]:
     """Family and tokens of the 1,524 samples of the RISS corpus."""
-    from riss import read_riss
-
+    from benchmarks.support.riss import read_riss
     from cuckoo_ml_plugin.behaviour.extract import extract
     from cuckoo_ml_plugin.report.report import report_from_results
 
     samples = read_riss(shared_data / "riss")
     return [(sample.family, tuple(extract(report_from_results(sample.report)).tokens)) for sample in samples]
-
-
-@dataclass(frozen=True)
-class DemoHome:
-    """The demo's corpus, imported and fitted."""
-
-    corpus: DemoCorpus
-    home: Path
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import click
 import pytest
+from support.paths import REPOSITORY
 
 import cuckoo_ml_plugin
 import cuckoo_ml_samples
 from cuckoo_ml_plugin.cli.program import cli
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
 SCORING_SIDE = ("report", "behaviour", "finding", "model")
 ONLY_FITTING_NEEDS = (

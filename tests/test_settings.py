@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from needs import skip_or_fail
+from support.needs import skip_or_fail
+from support.paths import REPOSITORY
 
 from cuckoo_ml_plugin.errors import CuckooMLError, SettingsError
 from cuckoo_ml_plugin.home import Home, default_home
 from cuckoo_ml_plugin.settings import Settings, documented_settings, load_settings, settings_from
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 CONF = REPOSITORY / "conf" / "cuckooml.conf"
 DEFAULTS = {
     (section.name, key.name): getattr(getattr(Settings(), section.name), key.name)

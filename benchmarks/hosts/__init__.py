@@ -1,0 +1,1 @@
+"""What the plugin costs inside a real sandbox."""

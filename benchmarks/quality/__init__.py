@@ -1,0 +1,1 @@
+"""How good clusters, scores and studies are: against known families, other detectors and known truth."""

@@ -1,0 +1,135 @@
+"""How well the first few dozen analyses are clustered, by how many of them there are for each direction.
+
+    python -m benchmarks.quality.small_corpora [--sizes 20 40 80 150] [--crowds 1 2] [--draws 6] [--data ../shared/data]
+
+Random draws of the demo's corpus and of RISS, fitted with the shipped settings; ``Recipe.crowd`` alone is turned (1: as
+many directions as there are). AMI counts what is in no cluster as a cluster of its own each. Then other analyses of the
+same corpus are placed: of those of a fitted family that get a cluster, how many get their own; and how many get one
+although their family was not fitted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from sklearn.metrics import adjusted_mutual_info_score
+
+from benchmarks.support.paths import DATA
+from benchmarks.support.riss_corpus import families_of, of_corpus, read_samples, stored_corpus
+from cuckoo_ml_plugin.fit.clustering import fit_clustering
+from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
+from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.intake.import_reports import import_reports
+from cuckoo_ml_plugin.model.clustering import Clustering
+from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS, Embedding, Recipe
+from cuckoo_ml_plugin.settings import SEED, Settings
+from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_samples import generate
+
+SETTINGS = Settings()
+NEWCOMERS = 150
+COLUMNS = ("clustered", "AMI", "placed right", "strangers placed")
+
+
+class Draw(NamedTuple):
+    """Numbers of analyses."""
+
+    fitted: NDArray[np.int64]
+    newcomers: NDArray[np.int64]
+
+
+def corpora(data: Path) -> Iterator[tuple[str, Corpus, NDArray[np.str_]]]:
+    """Each corpus with the family of each of its analyses; one without a family is one of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = generate(Path(folder) / "samples")
+        with Store.open(Path(folder) / "store.db") as store:
+            import_reports(store, made.import_paths)
+            corpus = read_corpus(store)
+        families = {one.name: one.family or one.name for one in made.analyses}
+        yield "demo", corpus, np.array([families.get(name, name) for name in corpus.analyses])
+    samples = read_samples(data)
+    for name in ("all", "ransomware"):
+        corpus, _ = stored_corpus(of_corpus(samples, name))
+        yield f"RISS, {name}", corpus, families_of(corpus, samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A fit of the chosen analyses of a corpus alone."""
+
+    embedding: Embedding
+    clustering: Clustering
+    labels: NDArray[np.int64]  # of each chosen analysis
+
+    @classmethod
+    def of(cls, corpus: Corpus, chosen: NDArray[np.int64], recipe: Recipe) -> Fit:
+        """Fit with the shipped settings."""
+        points, point_of = np.unique(corpus.point_of[chosen], return_inverse=True)
+        multiplicities, tokens = np.bincount(point_of), corpus.tokens[points]
+        shown = np.flatnonzero(np.asarray(tokens.sum(axis=0)).ravel())
+        tokens = tokens[:, shown].tocsr()
+        embedding, known = fit_embedding(
+            tokens, corpus.hashes[shown], corpus.kinds[shown], multiplicities, recipe, SETTINGS.vectors
+        )
+        vectors, _ = embed_all(embedding, known, np.diff(tokens.indptr))
+        clustering = fit_clustering(vectors, multiplicities, SETTINGS.clustering)
+        return cls(embedding, clustering, clustering.labels[point_of])
+
+    def place(self, corpus: Corpus, analysis: int) -> int:
+        """The cluster of an analysis that was not fitted."""
+        hashes = corpus.hashes[corpus.tokens[corpus.point_of[analysis]].indices]
+        columns = np.flatnonzero(np.isin(self.embedding.hashes, hashes))
+        return self.clustering.place(self.embedding.embed(columns, len(hashes)).vector).cluster
+
+
+def quality(fit: Fit, corpus: Corpus, families: NDArray[np.str_], draw: Draw) -> tuple[float, ...]:
+    """What ``COLUMNS`` names; NaN where nothing was placed, or the corpus has no other families."""
+    own = families[draw.fitted]
+    alone = np.where(fit.labels >= 0, fit.labels, -1 - np.arange(len(own)))
+    commonest = [Counter(own[fit.labels == one]).most_common(1)[0][0] for one in range(fit.clustering.clusters)]
+    placed = [(families[one], fit.place(corpus, one)) for one in draw.newcomers]
+    right = [family == commonest[cluster] for family, cluster in placed if family in own and cluster >= 0]
+    strangers = [cluster >= 0 for family, cluster in placed if family not in own]
+    ami = float(adjusted_mutual_info_score(own, alone))
+    return float((fit.labels >= 0).mean()), ami, _mean(right), _mean(strangers)
+
+
+def _mean(values: list[bool]) -> float:
+    return float(np.mean(values)) if values else float("nan")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[20, 40, 80, 150])
+    parser.add_argument("--crowds", type=int, nargs="+", default=[1, FOR_CLUSTERS.crowd])
+    parser.add_argument("--draws", type=int, default=6)
+    parser.add_argument("--data", type=Path, default=DATA)
+    options = parser.parse_args()
+    table = Table(title=f"Small corpora: means of {options.draws} draws")
+    for column in ("corpus", "analyses", "for each direction", *COLUMNS):
+        table.add_column(column, justify="left" if column == "corpus" else "right")
+    for name, corpus, families in corpora(options.data):
+        for size in options.sizes:
+            random = np.random.default_rng(SEED)
+            orders = [random.permutation(len(families)) for _ in range(options.draws)]
+            draws = [Draw(order[:size], order[size : size + NEWCOMERS]) for order in orders]
+            for crowd in options.crowds:
+                recipe = replace(FOR_CLUSTERS, crowd=crowd)
+                found = [quality(Fit.of(corpus, draw.fitted, recipe), corpus, families, draw) for draw in draws]
+                table.add_row(name, str(size), str(crowd), *(f"{one:.2f}" for one in np.nanmean(found, axis=0)))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How long reading, scoring, fitting and pages take, and how much memory, by size of the corpus."""

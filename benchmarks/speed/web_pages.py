@@ -1,0 +1,86 @@
+"""How long the web interface waits for us: the panel and each page, at 1,000 and 100,000 stored analyses.
+
+    python -m benchmarks.speed.web_pages [--sizes 1000 100000] [--data ../shared/data] [--cache FOLDER]
+
+The stores are made by perturbing real behaviour, each fitted once (not counted). Each page is asked for several times
+in one process, as a web interface does; the first request, which opens store and model, has a row of its own. The
+reference is the same page at the smallest size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.support.by_size import by_size
+from benchmarks.support.paths import DATA
+from benchmarks.support.perturbed import filled_and_fitted, real_behaviours
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.web.render import CAPE
+from cuckoo_ml_plugin.web.site import Addresses, Site
+
+ROUNDS = 15
+PAGES: dict[str, tuple[str, dict[str, str]]] = {
+    "all clusters": ("", {}),
+    "all clusters, searched and sorted": ("", {"q": "a", "sort": "last"}),
+    "one cluster": ("clusters/c0", {}),
+    "one cluster, its last page": ("clusters/c0", {"page": "999"}),
+    "anomalies": ("anomalies", {}),
+    "anomalies of all time, tenth page": ("anomalies", {"days": "all", "order": "score", "page": "10"}),
+    "the model": ("model", {}),
+}
+
+
+def milliseconds(home: Path) -> dict[str, float]:
+    """Median time of each page; of the first request, the only one."""
+    site = Site(Home(home), CAPE, Addresses("/cuckooml/", "/analysis/{}/"), home)
+    engine = Engine(Home(home))
+    analysis = engine.store.cluster_members("c0", limit=1)[0].finding.analysis
+    finding = engine.score_stored(analysis)
+    assert finding is not None
+    section = finding.section()
+    start = time.perf_counter()
+    site.page("", {})
+    found = {"the first request": (time.perf_counter() - start) * 1e3}
+    found["panel"] = timed(lambda: site.panel(section))
+    for name, (path, query) in PAGES.items():
+        assert site.page(path, query).status == 200, name
+        found[name] = timed(lambda path=path, query=query: site.page(path, query))  # type: ignore[misc]
+    found["one analysis"] = timed(lambda: site.page("analysis", {"id": analysis}))
+    return found
+
+
+def timed(work) -> float:  # type: ignore[no-untyped-def]
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Fit what is missing, measure, print one table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 100_000])
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--cache", type=Path, help="keep the homes here, and use those that are there")
+    options = parser.parse_args()
+    behaviours = real_behaviours(options.data)
+    with tempfile.TemporaryDirectory() as temporary:
+        homes = [
+            filled_and_fitted((options.cache or Path(temporary)) / str(size), behaviours, size)
+            for size in options.sizes
+        ]
+        measured = [milliseconds(home) for home in homes]
+    Console(width=100).print(by_size("Milliseconds, medians", options.sizes, measured, 1))
+
+
+if __name__ == "__main__":
+    main()

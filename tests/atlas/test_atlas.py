@@ -1,0 +1,300 @@
+"""The atlas in a real browser: what one clicks on, and that nothing on it is run or fetched."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.browser import Reader
+from support.command import cuckoo_ml
+from support.demo_home import DemoHome
+from support.hostile_values import SCRIPTS
+from support.reports import CUCKOO_REPORT, written
+
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.frames.desk import Desk
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.landscape.alike import most_alike
+from cuckoo_ml_plugin.store.store import Store
+
+LOUD = "html[data-ready=yes]"
+
+
+@pytest.fixture(scope="module")
+def page(demo: DemoHome, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("atlas") / "new" / "atlas.html"
+    done = cuckoo_ml(demo.home, "atlas", path)
+    assert done.code == 0, done.err
+    assert str(path) in done.out.replace("\n", "")
+    return path
+
+
+class Atlas(Reader):
+    """One who explores."""
+
+    def __init__(self, browser: Any, page: Path, **size: int) -> None:
+        super().__init__(browser, **size)
+        self.said: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.own = page.as_uri()
+        self.open(self.own)
+        self.page.wait_for_selector(LOUD, state="attached", timeout=60_000)
+
+    def well(self) -> bool:
+        """Nothing was said on the console, nothing asked for, nothing popped up."""
+        return not (self.said or self.errors or self.dialogs) and self.asked == {self.own}
+
+    def tab(self, name: str) -> str:
+        self.page.click(f"#tabs button[data-tab={name}]")
+        return self.text("#panel")
+
+
+def test_every_analysis_is_in_the_histogram_of_each_count_that_it_has(page: Path, demo: DemoHome) -> None:
+    text = page.read_text(encoding="utf-8")
+    found = re.search(r'<script[^>]* type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    numbers = Desk(demo.home).features("numerical").loc[Desk(demo.home).clustering().index]
+    for one in json.loads(found[1])["counts"]:
+        assert sum(one["bins"]) == numbers[one["name"].replace(" ", "_")].notna().sum(), one["name"]
+
+
+@pytest.fixture
+def atlas(browser: Any, page: Path) -> Iterator[Atlas]:
+    atlas = Atlas(browser, page, width=1400, height=860)
+    yield atlas
+    assert atlas.well(), (atlas.said, atlas.errors, atlas.dialogs, atlas.asked)
+    atlas.close()
+
+
+def clusters(demo: DemoHome) -> list[dict[str, Any]]:
+    return list(cuckoo_ml(demo.home, "clusters", "--json").json)
+
+
+def drawn(atlas: Atlas) -> int:
+    """How many pixels of the map have been painted."""
+    return int(
+        atlas.page.evaluate(
+            """() => { const c = document.getElementById('map');
+                const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+                let n = 0; for (let i = 3; i < d.length; i += 4) if (d[i]) n++; return n; }"""
+        )
+    )
+
+
+def test_a_click_on_a_cluster_shows_it_alone_with_what_ties_it_together(atlas: Atlas, demo: DemoHome) -> None:
+    assert drawn(atlas) > 500
+    listed = clusters(demo)
+    assert atlas.page.locator("tr[data-cluster]").count() == len(listed)
+    wanted = listed[1]
+    [detail] = [cuckoo_ml(demo.home, "clusters", wanted["id"], "--json").json]
+    atlas.keep("atlas-clusters")
+    atlas.page.click(f"tr[data-cluster={wanted['id']}]")
+    panel = atlas.text("#panel")
+    assert wanted["name"] in panel
+    assert f"{wanted['size']} analyses" in panel
+    assert detail["evidence"][0]["value"] in panel
+    atlas.page.wait_for_timeout(200)
+    atlas.keep("atlas-cluster")
+
+
+def test_a_click_on_a_point_shows_the_analysis(atlas: Atlas, demo: DemoHome) -> None:
+    atlas.page.fill("#search", "1022")
+    atlas.page.wait_for_timeout(400)
+    box = atlas.page.locator("#map").bounding_box()
+    spot = atlas.page.evaluate(
+        """() => { const c = document.getElementById('map'), r = window.devicePixelRatio;
+            const w = c.width, d = c.getContext('2d').getImageData(0, 0, w, c.height).data;
+            let x = 0, y = 0, n = 0;
+            for (let i = 0; i < d.length; i += 4) {  // the point has a colour; its ring and the names are grey
+              const bright = Math.max(d[i], d[i + 1], d[i + 2]), dark = Math.min(d[i], d[i + 1], d[i + 2]);
+              if (d[i + 3] > 200 && bright - dark > 60) { x += (i >> 2) % w; y += (i >> 2) / w | 0; n++; }
+            }
+            return [x / n / r, y / n / r]; }"""
+    )
+    atlas.page.click("#tabs button[data-tab=clusters]")
+    atlas.page.mouse.move(box["x"] + spot[0], box["y"] + spot[1])
+    assert "1022" in atlas.text("#tip")
+    atlas.page.mouse.click(box["x"] + spot[0], box["y"] + spot[1])
+    panel = atlas.text("#panel")
+    with Store.open(demo.home / "store.db") as store:
+        stored = store.get("1022")
+    assert stored is not None
+    assert str(stored.sha256) in panel
+    assert stored.target in panel
+    alike = cuckoo_ml(demo.home, "similar", "1022", "--json").json
+    shown = atlas.page.locator("#panel tr[data-point]").all_inner_texts()
+    assert shown[0].split()[0] == alike[0]["analysis"]
+    assert f"{alike[0]['similarity']:.0%}".replace("%", " %") in shown[0]
+    atlas.keep("atlas-analysis")
+    atlas.page.click("#panel tr.row >> nth=0")
+    assert str(stored.sha256) not in atlas.text("#panel")
+
+
+def test_anomalies_tree_and_counts_lead_to_what_they_show(atlas: Atlas, demo: DemoHome) -> None:
+    worst = cuckoo_ml(demo.home, "anomalies", "--limit", "1", "--json").json[0]
+    anomalies = atlas.tab("anomalies")
+    assert worst["reasons"][0]["text"] in anomalies
+    atlas.keep("atlas-anomalies")
+    atlas.page.click("#panel tr.row >> nth=0")
+    assert worst["analysis"] in atlas.text("#panel h2")
+    atlas.tab("tree")
+    atlas.keep("atlas-tree")
+    atlas.page.locator("#tree rect[fill-opacity='0.9']").nth(3).click()
+    assert atlas.text("#panel h2").split()[-1] in {one["id"] for one in clusters(demo)}
+    assert "api calls" in atlas.tab("counts")
+    atlas.keep("atlas-counts")
+    atlas.page.click("#panel .count-card .link >> nth=0")
+    assert "Anomaly score" in atlas.text("#panel")
+
+
+def test_the_map_is_coloured_four_ways_moved_and_zoomed(atlas: Atlas) -> None:
+    pictures = set()
+    for colour in ("cluster", "label", "anomaly", "time"):
+        atlas.page.select_option("#colour", colour)
+        atlas.page.wait_for_timeout(120)
+        pictures.add(atlas.page.locator("#map").screenshot())
+        atlas.keep(f"atlas-{colour}")
+    assert len(pictures) == 4
+    for press in ("ArrowLeft", "+", "-", "0"):
+        atlas.page.focus("#map")
+        before = atlas.page.locator("#map").screenshot()
+        atlas.page.keyboard.press(press)
+        atlas.page.wait_for_timeout(120)
+        assert atlas.page.locator("#map").screenshot() != before or press == "-"
+    atlas.page.mouse.move(500, 400)
+    before = atlas.page.locator("#map").screenshot()
+    atlas.page.mouse.wheel(0, -400)
+    atlas.page.wait_for_timeout(120)
+    zoomed = atlas.page.locator("#map").screenshot()
+    assert zoomed != before
+    atlas.page.mouse.down()
+    atlas.page.mouse.move(650, 500)
+    atlas.page.mouse.up()
+    atlas.page.wait_for_timeout(120)
+    assert atlas.page.locator("#map").screenshot() != zoomed
+
+
+def test_clusters_are_searched_and_sorted(atlas: Atlas, demo: DemoHome) -> None:
+    listed = clusters(demo)
+    atlas.page.fill("#search", "velmora")
+    atlas.page.wait_for_timeout(400)
+    rows = atlas.page.locator("tr[data-cluster]")
+    wanted = {one["id"] for one in listed if "velmora" in one["name"] or "velmora" in str(one["labels"])}
+    assert {rows.nth(i).get_attribute("data-cluster") for i in range(rows.count())} == wanted
+    atlas.page.click("th button >> text=Cluster")
+    names = [rows.nth(i).locator("bdi").first.inner_text() for i in range(rows.count())]
+    assert names == sorted(names, key=str.lower)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (480, 900)])
+def test_it_fits_any_window_and_the_dark(browser: Any, page: Path, width: int, height: int) -> None:
+    atlas = Atlas(browser, page, width=width, height=height)
+    atlas.page.emulate_media(color_scheme="dark")
+    atlas.page.wait_for_timeout(200)
+    assert atlas.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert not atlas.overflowing("header, aside, #legend")
+    atlas.keep(f"atlas-dark-{width}")
+    assert atlas.well()
+    atlas.close()
+
+
+@pytest.fixture
+def hostile_page(own_demo: DemoHome, tmp_path: Path) -> Path:
+    """A corpus with a cluster of hostile reports, and hostile labels on everything."""
+    for number in range(12):
+        report = json.loads(json.dumps(CUCKOO_REPORT))
+        report["info"] |= {"id": 90_000 + number, "started": (1684975532.15, "0000-99-99", 1e308)[number % 3]}
+        report["target"]["file"] |= {"name": SCRIPTS[number % len(SCRIPTS)], "sha256": f"{number:02x}" * 32}
+        report["target"]["file"]["size"] = (4096, 1e308, -1)[number % 3]
+        report["behavior"]["summary"]["mutex"] = list(SCRIPTS[: 4 + number // 4])  # a few show exactly the same
+        report["signatures"] = [{"name": text, "description": text} for text in SCRIPTS]
+        report["network"]["domains"] = [{"domain": text, "ip": text} for text in SCRIPTS]
+        written(tmp_path, report, f"{number}.json")
+    assert cuckoo_ml(own_demo.home, "import", *tmp_path.glob("[0-9]*.json")).code == 0
+    with Store.open(own_demo.home / "store.db") as store:
+        names = [one.analysis for one in store.analyses_in_order(behaviours=False)]
+        store.set_labels({name: SCRIPTS[i % len(SCRIPTS)] for i, name in enumerate(names)})
+    assert cuckoo_ml(own_demo.home, "refit").code == 0
+    path = tmp_path / "atlas.html"
+    done = cuckoo_ml(own_demo.home, "atlas", path)
+    assert done.code == 0, done.err
+    return path
+
+
+def test_hostile_reports_and_labels_are_text(browser: Any, hostile_page: Path, own_demo: DemoHome) -> None:
+    html = hostile_page.read_text(encoding="utf-8")
+    assert html.count("<script") == 2
+    data = json.loads(html[html.index('id="data">') + 10 : html.index("</script>")])
+    assert SCRIPTS[0] in data["families"]
+    assert SCRIPTS[1] in data["analyses"]["targets"]
+    atlas = Atlas(browser, hostile_page)
+    assert SCRIPTS[0] in atlas.text("#panel")
+    for name in ("anomalies", "tree", "counts", "clusters"):
+        atlas.tab(name)
+        assert not atlas.overflowing("aside")
+    atlas.page.fill("#search", SCRIPTS[1].lower())
+    atlas.page.wait_for_timeout(400)
+    atlas.page.fill("#search", "01" * 32)
+    atlas.page.wait_for_timeout(400)
+    assert SCRIPTS[1] in atlas.text("#panel")  # its target
+    atlas.page.click("#panel dd .link")  # its cluster
+    assert SCRIPTS[0] in atlas.text("#panel")
+    assert not atlas.overflowing("aside")
+    atlas.keep("atlas-hostile")
+    assert atlas.page.locator("#panel img, #panel script, #panel iframe, #panel base, #legend img").count() == 0
+    assert atlas.well(), (atlas.said, atlas.errors, atlas.dialogs, atlas.asked)
+    atlas.close()
+
+    # The legend counts analyses, also where those of one behaviour have several labels.
+    atlas = Atlas(browser, hostile_page)
+    atlas.page.select_option("#colour", "label")
+    listed = sorted(int(one.inner_text()) for one in atlas.page.locator("#legend .count").all())
+    with Store.open(own_demo.home / "store.db") as store:
+        labels = Counter(stored.label for stored, _, _ in store.iter_behaviours())
+    assert listed == sorted(labels.values())
+    assert atlas.well()
+    atlas.close()
+
+
+def test_the_page_names_the_analyses_that_findings_name_as_similar(demo: DemoHome) -> None:
+    engine = Engine(Home(demo.home))
+    model = engine.need_model()
+    behaviours, similarities = most_alike(model, 5)
+    point_of = {member.analysis: point for point, member in model.members.all()}
+    for analysis, point in point_of.items():
+        finding = engine.score_stored(analysis)
+        assert finding is not None
+        named = {point_of[one["analysis"]]: one["similarity"] for one in finding.similar}
+        named.pop(point, None)
+        shown = dict(zip(behaviours[point].tolist(), similarities[point].round(4).tolist(), strict=True))
+        assert list(shown)[: len(named)] == list(named), analysis
+        assert list(shown.values())[: len(named)] == pytest.approx(list(named.values()), abs=1e-4)
+
+
+def test_the_same_model_gives_the_same_page(demo: DemoHome, page: Path, tmp_path: Path) -> None:
+    again = tmp_path / "atlas.html"
+    assert cuckoo_ml(demo.home, "atlas", again).code == 0
+    assert again.read_bytes() == page.read_bytes()
+
+
+def test_without_a_model_it_says_what_to_do(unfitted_home: Path, tmp_path: Path) -> None:
+    done = cuckoo_ml(unfitted_home, "atlas", tmp_path / "atlas.html")
+    assert done.code == 1
+    assert "cuckoo-ml refit" in done.err
+    assert not (tmp_path / "atlas.html").exists()
+
+
+def test_a_clustering_by_dbscan_has_a_page_without_a_tree(browser: Any, own_demo: DemoHome, tmp_path: Path) -> None:
+    conf = own_demo.home / "cuckooml.conf"
+    conf.write_text(re.sub(r"(?m)^algorithm = .*", "algorithm = dbscan", conf.read_text(encoding="utf-8")))
+    assert cuckoo_ml(own_demo.home, "refit").code == 0
+    assert cuckoo_ml(own_demo.home, "atlas", tmp_path / "atlas.html").code == 0
+    atlas = Atlas(browser, tmp_path / "atlas.html")
+    assert "There is no tree" in atlas.tab("tree")
+    assert atlas.well()
+    atlas.close()

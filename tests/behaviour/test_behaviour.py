@@ -1,0 +1,294 @@
+"""What an analysis did becomes tokens that two runs, two machines and two hosts agree on."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xxhash
+from support.paths import REPOSITORY
+from support.reports import CAPE_REPORT, CUCKOO_REPORT, real_reports
+
+from cuckoo_ml_plugin.behaviour import extract as extract_module
+from cuckoo_ml_plugin.behaviour.behaviour import (
+    DYNAMIC_KINDS,
+    EXTRACTION,
+    KINDS,
+    NETWORK_KINDS,
+    STATIC_KINDS,
+    Behaviour,
+    kind_of,
+    value_of,
+)
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.report.report import read_report, report_from_results
+from cuckoo_ml_samples import generate
+
+TEMP = "C:\\Users\\joe\\AppData\\Local\\Temp\\"
+
+
+def cuckoo(summary: dict[str, Any], **sections: Any) -> Behaviour:
+    """A Cuckoo analysis of evil.exe by the user joe with this summary."""
+    process = {"process_name": "evil.exe", "process_path": TEMP + "evil.exe", "command_line": f'"{TEMP}evil.exe"'}
+    behavior = {"processes": [process], "summary": summary}
+    return extract(report_from_results(CUCKOO_REPORT | {"behavior": behavior} | sections))
+
+
+def values(found: Behaviour, kind: str) -> list[str]:
+    return [value_of(token) for token in found.tokens if kind_of(token) == kind]
+
+
+@pytest.mark.parametrize(
+    ("raw", "normalised"),
+    [
+        ("C:\\Users\\joe\\AppData\\Local\\Temp\\a.txt", "%temp%\\a.txt"),
+        ("C:\\Documents and Settings\\Ann B\\Local Settings\\Temp\\a.txt", "%temp%\\a.txt"),
+        ("C:\\DOCUME~1\\ANNB~1\\LOCALS~1\\Temp\\a.txt", "%temp%\\a.txt"),
+        ("\\??\\C:\\Windows\\SysWOW64\\NTDLL.dll", "%windir%\\system32\\ntdll.dll"),
+        ("\\Device\\HarddiskVolume2\\Windows\\System32\\ntdll.dll", "%windir%\\system32\\ntdll.dll"),
+        ("C:\\Program Files (x86)\\App\\x.dll", "%programfiles%\\app\\x.dll"),
+        ("c:/program files/App/x.dll", "%programfiles%\\app\\x.dll"),
+        ("C:\\Users\\joe\\AppData\\Roaming\\jqxzkvw.exe", "%appdata%\\<rand>.exe"),
+        (TEMP + "evil.exe", "%temp%\\%sample%"),
+        (TEMP + "~DF3A21.tmp", "%temp%\\<rand>.tmp"),
+        (TEMP + "{2B0D2122-7A06-457B-97C6-65EDBF8FE0CE}\\x.dll", "%temp%\\<guid>\\x.dll"),
+        (TEMP + "0123456789abcdef0123456789abcdef.bin", "%temp%\\<hex>.bin"),
+        ("C:\\Users\\joe\\", "%profile%"),
+        ("D:\\data.txt", "%drive%\\data.txt"),
+    ],
+)
+def test_files_are_named_as_another_machine_would_name_them(raw: str, normalised: str) -> None:
+    assert values(cuckoo({"file_written": [raw]}), "file_written") == [normalised]
+
+
+@pytest.mark.parametrize(
+    ("raw", "normalised"),
+    [
+        ("HKEY_LOCAL_MACHINE\\SYSTEM\\ControlSet001\\Services\\x", "hklm\\system\\currentcontrolset\\services\\x"),
+        ("\\Registry\\Machine\\Software\\Wow6432Node\\Microsoft\\y", "hklm\\software\\microsoft\\y"),
+        ("HKEY_USERS\\S-1-5-21-1-2-3-1000\\Software\\Run", "hkcu\\software\\run"),
+        ("HKEY_USERS\\S-1-5-21-1-2-3-1000_Classes\\.txt", "hkcr\\.txt"),
+        (
+            "HKEY_CLASSES_ROOT\\CLSID\\{9BA05972-F6A8-11CF-A442-00A0C90A8F39}\\InProcServer32",
+            "hkcr\\clsid\\{9ba05972-f6a8-11cf-a442-00a0c90a8f39}\\inprocserver32",
+        ),
+        ("HKEY_LOCAL_MACHINE\\SOFTWARE\\X\\{2B0D2122-7A06-457B-97C6-65EDBF8FE0CE}", "hklm\\software\\x\\<guid>"),
+    ],
+)
+def test_registry_keys_lose_what_is_one_machines_own(raw: str, normalised: str) -> None:
+    assert values(cuckoo({"regkey_written": [raw]}), "reg_written") == [normalised]
+
+
+def test_mutexes_lose_process_ids_and_sessions() -> None:
+    first = cuckoo({"mutex": ["Local\\SM0:5620:168:WilStaging_02", "\\Sessions\\1\\BaseNamedObjects\\evilness"]})
+    second = cuckoo({"mutex": ["SM0:7001:168:WilStaging_02", "evilness"]})
+    assert values(first, "mutex") == values(second, "mutex") == ["evilness", "sm0:<n>:<n>:wilstaging_02"]
+
+
+def test_two_runs_of_one_sample_on_two_machines_agree() -> None:
+    def run(user: str, name: str, process: int) -> list[str]:
+        temp = f"C:\\Users\\{user}\\AppData\\Local\\Temp\\"
+        summary = {
+            "write_files": [temp + name, temp + "settings.ini"],
+            "mutexes": [f"Global\\lock{process}00000"],
+            "executed_commands": [f'"{temp}{name}" /pid {process}'],
+            "read_keys": [],
+        }
+        first = {
+            "process_name": name,
+            "module_path": temp + name,
+            "environ": {"UserName": user, "CommandLine": f'"{temp}{name}" '},
+            "calls": [],
+        }
+        file = CAPE_REPORT["target"]["file"] | {"name": name}
+        results = CAPE_REPORT | {"behavior": {"processes": [first], "summary": summary}, "target": {"file": file}}
+        return list(extract(report_from_results(results)).tokens)
+
+    assert run("ann", "invoice.exe", 1208) == run("bob.smith", "b2f7aa9c.exe", 4711)
+
+
+def test_both_hosts_see_one_sample_alike() -> None:
+    of_cuckoo, of_cape = (extract(report_from_results(results)) for results in (CUCKOO_REPORT, CAPE_REPORT))
+    shared = ("api", "ngram", "file_read", "mutex", "process", "host", "domain", "signature", "file_type", "file_size")
+    for kind in shared:
+        assert values(of_cuckoo, kind) == values(of_cape, kind) != [], kind
+
+
+def test_calls_give_pairs_without_repeats_and_never_across_processes() -> None:
+    def process(*names: str) -> dict[str, Any]:
+        return {"process_name": "p", "calls": [{"api": name} for name in names]}
+
+    behavior = {
+        "processes": [process("A", "B", "B", "A"), process("C"), process(), process("D", "D"), process("A", "C")]
+    }
+    found = extract(report_from_results({"behavior": behavior}))
+    assert values(found, "ngram") == ["A B", "A C", "B A"]
+    assert values(found, "api") == ["A", "B", "C", "D"]
+    assert found.counts["api_calls"] == 9
+
+
+def test_cuckoo_without_calls_still_has_its_api_counts() -> None:
+    found = extract(report_from_results({"behavior": {"apistats": {"1": {"NtClose": 3}, "2": {"NtClose": 2}}}}))
+    assert values(found, "api") == ["NtClose"]
+    assert found.counts["api_calls"] == 5
+
+
+def test_cuckoo_without_a_common_summary_has_its_processes_summaries() -> None:
+    generic = [{"summary": {"file_read": ["C:\\a.txt"]}}, {"summary": {"file_read": ["C:\\b.txt"]}}]
+    found = extract(report_from_results({"behavior": {"generic": generic}}))
+    assert values(found, "file_read") == ["%systemdrive%\\a.txt", "%systemdrive%\\b.txt"]
+
+
+def test_the_static_features_of_both_hosts_are_one() -> None:
+    library = {"dll": "KERNEL32.dll", "imports": [{"name": "CreateFileW"}]}
+    resource = {"name": "RT_ICON", "language": "LANG_ENGLISH", "sublanguage": "SUBLANG_ENGLISH_US", "filetype": None}
+    common = {
+        "versioninfo": [{"name": "CompanyName", "value": "Evil "}],
+        "resources": [resource],
+        "timestamp": "2016-04-02 1",
+    }
+    sections = [{"name": "UPX1", "entropy": "7.91"}]
+    in_cuckoo = {
+        "pe_imports": [library],
+        "pe_sections": [{"name": "UPX1", "entropy": 7.91}],
+        "signature": [{"common_name": "Joe"}],
+    }
+    in_cuckoo |= {f"pe_{name}": value for name, value in common.items()}
+    of_hosts = (
+        {"static": in_cuckoo},
+        {
+            "static": {
+                "pe": common
+                | {"imports": [library], "sections": sections, "digital_signers": [{"subject_commonName": "Joe"}]}
+            }
+        },
+        {
+            "target": {
+                "file": {
+                    "pe": common
+                    | {
+                        "imports": {"KERNEL32": library},
+                        "sections": sections,
+                        "digital_signers": [{"subject_commonName": "Joe"}],
+                    }
+                }
+            }
+        },
+    )
+    expected = [
+        "compiled:2016-04",
+        "import:kernel32.dll!createfilew",
+        "import_dll:kernel32.dll",
+        "language:english",
+        "language:english_us",
+        "resource:rt_icon",
+        "section:upx1 packed",
+        "signer:joe",
+        "version:companyname=evil",
+    ]
+    for results in of_hosts:
+        found = extract(report_from_results({"info": {}} | results))
+        assert found.tokens == expected
+        assert (found.counts["imports"], found.counts["languages"]) == (1, 2)
+        assert not found.has_behaviour
+
+
+def test_network_of_both_hosts_and_of_suricata() -> None:
+    in_cuckoo = {"http": [{"method": "GET", "host": "evil.example", "path": "/a/12345678?id=9", "user-agent": "Bot 1"}]}
+    in_cape = {"http": [{"http_method": "GET", "hostname": "evil.example", "uri": "/a/87654321?id=4", "ua": "bot 1"}]}
+    first = extract(report_from_results({"network": in_cuckoo, "info": {}}))
+    second = extract(report_from_results({"suricata": in_cape, "info": {}}))
+    assert first.tokens == second.tokens == ["http:get evil.example/a/<n>?id", "user_agent:bot 1"]
+    assert first.has_behaviour
+
+
+def test_an_answer_whose_request_suricata_did_not_see_is_no_request_of_the_sample() -> None:
+    unseen = {"hostname": "None", "uri": "/libhtp::request_uri_not_seen", "http_method": "None", "ua": "None"}
+    nameless = {"hostname": "None", "uri": "/gate.php", "http_method": "POST", "ua": "None"}
+    found = extract(report_from_results({"info": {}, "suricata": {"http": [unseen, nameless]}}))
+    assert found.tokens == ["http:post /gate.php"]
+    assert found.counts["http_requests"] == 1
+
+
+def test_private_addresses_are_marked() -> None:
+    found = extract(report_from_results({"network": {"hosts": ["10.0.0.5", "8.8.8.8", "224.0.0.252"]}}))
+    assert values(found, "host") == ["8.8.8.8", "multicast", "private 10.0.0.5"]
+
+
+def test_strings_of_machine_code_are_left_out() -> None:
+    strings = ["d$1PZ9)", "d$PZIs9)x", "]C`YbYO0|H!", "Your files have been encrypted!", "tv@~3$%^&*"]
+    found = extract(report_from_results({"info": {}, "strings": strings}))
+    assert "string:your files have been encrypted!" in found.tokens
+    assert not any(debris in values(found, "string") for debris in ("d$1pz9)", "tv@~3$%^&*", "]c`ybyo0|h!"))
+    assert found.counts["strings"] == 5
+
+
+def test_tokens_are_sorted_unique_and_of_known_kinds_and_counts_are_finite(shared_data: Path) -> None:
+    for path in real_reports(shared_data):
+        found = extract(read_report(path))
+        assert list(found.tokens) == sorted(set(found.tokens)), path.name
+        assert {kind_of(token) for token in found.tokens} <= set(KINDS)
+        assert all(len(token) <= 330 and token.isprintable() for token in found.tokens)
+        json.dumps(found.counts, allow_nan=False)
+
+
+def test_a_real_report_with_next_to_no_behaviour_says_so(shared_data: Path) -> None:
+    states = {path.name[:8]: extract(read_report(path)).has_behaviour for path in real_reports(shared_data)}
+    assert [name for name, has_behaviour in states.items() if not has_behaviour] == ["2ebadd04", "77c96105"]
+
+
+def test_hashes_are_those_of_the_tokens_in_their_order() -> None:
+    found = extract(report_from_results(CAPE_REPORT | {"strings": ["Schöne Grüße aus der Schadsoftware"]}))
+    assert found.hashes().dtype == np.uint64
+    assert found.hashes().tolist() == [xxhash.xxh3_64_intdigest(token.encode()) for token in found.tokens]
+    assert [KINDS[index] for index in found.kind_ids()] == [kind_of(token) for token in found.tokens]
+    assert Behaviour([], {}).hashes().shape == (0,)
+
+
+def test_too_many_tokens_are_bounded_fairly_and_the_counts_stay_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract_module, "MAX_TOKENS", 100)
+    names = [f"C:\\folder{number % 7}\\name{number}.txt" for number in range(1000)]
+    found = cuckoo({"file_written": names, "mutex": ["only"]})
+    again = cuckoo({"file_written": names[::-1], "mutex": ["only"]})
+    assert len(found.tokens) == 100
+    assert "mutex:only" in found.tokens
+    assert found.counts["files_written"] == 1000
+    assert found.tokens == again.tokens
+
+
+def test_every_kind_belongs_to_one_group_or_to_what_the_host_says() -> None:
+    others = set(KINDS) - STATIC_KINDS - DYNAMIC_KINDS - NETWORK_KINDS
+    assert others == {"signature", "string"}
+    assert len(KINDS) == len(set(KINDS)) <= 256
+    assert all(kind.isidentifier() for kind in KINDS)
+
+
+def test_the_features_document_names_every_kind_and_every_count() -> None:
+    document = (REPOSITORY / "docs" / "features.md").read_text(encoding="utf-8")
+    counts = {*extract(report_from_results(CUCKOO_REPORT)).counts, *extract(report_from_results(CAPE_REPORT)).counts}
+    missing = [name for name in (*KINDS, *counts) if f"`{name}`" not in document]
+    assert missing == []
+
+
+# -- what imports have to read again -----------------------------------------------------------------------------------
+# Of the demo's reports, of what was extracted from them, and by which version.
+RECORDED = ("ab1e3190a0422530", "f489a3e3a13adcf7", 2)
+
+
+def test_whoever_changes_the_extraction_says_so(tmp_path: Path) -> None:
+    """Otherwise a store that lives through an upgrade would mix what two versions read."""
+    reports, found = hashlib.sha256(), hashlib.sha256()
+    for one in generate(tmp_path, analyses=60).analyses:
+        data = one.path.read_bytes()
+        reports.update(gzip.decompress(data) if one.path.suffix == ".gz" else data)
+        extracted = extract(read_report(one.path))
+        found.update(json.dumps([list(extracted.tokens), extracted.counts], sort_keys=True).encode())
+    now = (reports.hexdigest()[:16], found.hexdigest()[:16], EXTRACTION)
+    if now[0] == RECORDED[0] and now[1] != RECORDED[1]:
+        assert now[2] > RECORDED[2], "the extraction has changed: raise behaviour.EXTRACTION"
+    assert now == RECORDED, "record what is new here"

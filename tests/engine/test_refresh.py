@@ -1,0 +1,133 @@
+"""After a refit, what is known of past analyses is what the new model says: in the store, the reports and MongoDB."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from pathlib import Path
+from unittest import mock
+
+import mongomock
+import pytest
+from support.command import cuckoo_ml
+from support.demo_home import DemoHome
+
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.refresh import refresh
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.hosts.mongodb import MongoReports
+from cuckoo_ml_plugin.store.store import Store
+
+
+@pytest.fixture
+def host(demo: DemoHome, tmp_path: Path) -> Path:
+    """A host's storage folder with some analyses, the home in it, and a model that is newer than all findings."""
+    storage = tmp_path / "storage"
+    for one in demo.corpus.fitted:
+        if "cape/storage" in str(one.path):
+            shutil.copytree(one.path.parents[1], storage / "analyses" / one.name)
+        if len(list((storage / "analyses").glob("*"))) >= 12 if (storage / "analyses").exists() else False:
+            break
+    home = storage / "cuckooml"
+    shutil.copytree(demo.home, home, symlinks=True)
+    return storage
+
+
+def sections(storage: Path) -> dict[str, dict[str, object]]:
+    found = {}
+    for path in sorted((storage / "analyses").glob("*/reports/report.json")):
+        found[path.parents[1].name] = json.loads(path.read_bytes()).get("cuckooml")
+    return found
+
+
+def test_the_store_gets_whole_findings_and_a_second_time_there_is_nothing_to_do(host: Path) -> None:
+    home = host / "cuckooml"
+    done = cuckoo_ml(home, "refresh", "--json")
+    assert done.code == 0, done.err
+    with Store.open(home / "store.db") as store:
+        assert done.json["findings"] == done.json["looked_at"] == store.count()
+        kept = store.findings_of(one.analysis for one in store.analyses_in_order())
+        assert {one.model for one in kept.values()} == {done.json["model"]}
+        assert all(json.loads(one.section)["schema"] == 1 for one in kept.values())
+    again = cuckoo_ml(home, "refresh", "--json")
+    assert again.json["findings"] == 0
+    assert set(sections(host).values()) == {None}, "reports are left alone unless asked for"
+
+
+def test_reports_are_written_once_for_each_model(host: Path) -> None:
+    home = host / "cuckooml"
+    done = cuckoo_ml(home, "refresh", "--reports", "--json")
+    written = sections(host)
+    assert done.json["reports"] == len(written) == 12
+    scored = [one for one in written.values() if one and one["status"] == "scored"]
+    assert scored
+    for name, section in written.items():
+        answer = cuckoo_ml(home, "score", host / "analyses" / name / "reports" / "report.json", "--json").json[0]
+        assert section is not None
+        assert section["status"] == answer["status"]
+        assert section["cluster"] == answer["cluster"]
+    assert cuckoo_ml(home, "refresh", "--reports", "--json").json["reports"] == 0
+    assert cuckoo_ml(home, "refit").code == 0
+    assert cuckoo_ml(home, "refresh", "--reports", "--json").json["reports"] == 12
+
+
+def test_one_report_that_cannot_be_written_is_named_and_the_others_are(host: Path) -> None:
+    bad = sorted((host / "analyses").glob("*/reports/report.json"))[3]
+    bad.write_text("{ cut off")
+    done = cuckoo_ml(host / "cuckooml", "refresh", "--reports", "--json")
+    assert done.code == 1
+    assert [one["analysis"] for one in done.json["failed"]] == [bad.parents[1].name]
+    assert done.json["reports"] == 11
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_the_others_are_written(host: Path) -> None:
+    closed = sorted((host / "analyses").iterdir())[2] / "reports"
+    original = Path.is_file
+    denied = PermissionError(errno.EACCES, "Permission denied", str(closed))
+
+    def is_file(path: Path) -> bool:  # a mode would not keep root out
+        if path.parent == closed:
+            raise denied
+        return original(path)
+
+    with mock.patch.object(Path, "is_file", is_file):
+        done = cuckoo_ml(host / "cuckooml", "refresh", "--reports", "--json")
+    assert done.code == 1, done.err
+    assert [one["analysis"] for one in done.json["failed"]] == [closed.parent.name]
+    assert "ermission denied" in done.json["failed"][0]["reason"]
+    assert done.json["reports"] == 11
+
+
+@pytest.mark.parametrize("name", ["²", "٣", "007", "9" * 30, "report"])
+def test_an_analysis_whose_name_is_no_number_has_no_document(name: str) -> None:
+    client = mongomock.MongoClient("mongodb://localhost/cuckoo")
+    client["cuckoo"]["analysis"].insert_many([{"info": {"id": number}} for number in (2, 3, 7)])
+    documents = MongoReports("mongodb://localhost/cuckoo", client)
+    assert not documents.put(name, {}, {}, "model")
+    assert documents.put("7", {"schema": 1}, {}, "model")
+
+
+def test_documents_in_mongodb_are_brought_up_to_date(host: Path) -> None:
+    client = mongomock.MongoClient("mongodb://localhost/cuckoo")
+    collection = client["cuckoo"]["analysis"]
+    names = sorted(sections(host))
+    collection.insert_many([{"info": {"id": int(name)}, "target": "kept"} for name in names])
+    documents = MongoReports("mongodb://localhost/cuckoo", client)
+    engine = Engine(Home(host / "cuckooml"))
+    assert refresh(engine, documents=documents).documents == len(names)
+    for document in collection.find():
+        assert document["target"] == "kept"
+        assert document["cuckooml"]["schema"] == 1
+        assert "clusterID" in document["info"]["clustering"]["hdbscan"]
+    assert refresh(engine, documents=documents).documents == 0
+
+
+def test_without_a_model_or_a_server_it_is_said(unfitted_home: Path, host: Path) -> None:
+    done = cuckoo_ml(unfitted_home, "refresh")
+    assert done.code == 1
+    assert "no model yet" in done.err
+    done = cuckoo_ml(host / "cuckooml", "refresh", "--mongodb", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100")
+    assert done.code == 1
+    assert "MongoDB cannot be reached" in done.err
+    assert cuckoo_ml(unfitted_home, "refresh", "--reports").code == 2

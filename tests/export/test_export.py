@@ -1,0 +1,307 @@
+"""An analyst takes results elsewhere: CuckooML's tables, Parquet, and one cluster for MISP and STIX."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+import shutil
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pymisp
+import pytest
+import stix2
+from support.command import cuckoo_ml
+from support.demo_home import DemoHome
+
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.queries import cluster_number
+from cuckoo_ml_plugin.export.intelligence import as_met
+from cuckoo_ml_plugin.frames.desk import Desk
+from cuckoo_ml_plugin.home import Home
+
+SEED_FILES = (
+    "clustering_results", "clustering_fit", "cluster_label_distribution", "abnormal_behaviour", "anomalies",
+    "test_samples",
+)  # fmt: skip
+FORMULA = "=cmd|'/c calc'!A1"
+SPLIT = f"x;{FORMULA}"
+NASTY = "g'\\\"]} OR [file:name = 'x<script>\u202e"
+
+
+@pytest.fixture(scope="module")
+def exported(demo: DemoHome, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "tables"
+    done = cuckoo_ml(demo.home, "export", folder, "--json")
+    assert done.code == 0, done.err
+    assert [Path(path).name for path in done.json] == [
+        *(f"{name}.csv" for name in SEED_FILES), "features.parquet", "findings.parquet",
+    ]  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("name", [name for name in SEED_FILES if name != "cluster_label_distribution"])
+def test_the_columns_are_the_seeds(exported: Path, shared_data: Path, name: str) -> None:
+    published = (shared_data / "gsoc199" / "published" / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+    ours = (exported / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+    if name == "test_samples":
+        assert [line.split(",")[0] for line in ours] == [line.split(",")[0] for line in published]
+        return
+    assert ours[0] == published[0]
+    if name == "clustering_fit":
+        assert [line.split(",")[0] for line in ours] == [line.split(",")[0] for line in published]
+    if name == "abnormal_behaviour":
+        counts = {line.split(",")[0] for line in ours}
+        assert {line.split(",")[0] for line in published} <= counts
+
+
+def test_pandas_reads_the_seeds_files_and_they_agree_with_the_commands(exported: Path, demo: DemoHome) -> None:
+    results = pd.read_csv(exported / "clustering_results.csv", index_col=0)
+    clusters = cuckoo_ml(demo.home, "clusters", "--json").json
+    sizes = Counter(results["label"])
+    assert {f"c{int(label)}": count for label, count in sizes.items() if label >= 0} == {
+        one["id"]: one["size"] for one in clusters
+    }
+    assert results["probability"].between(0, 1).all()
+    spread = pd.read_csv(exported / "cluster_label_distribution.csv", index_col="cluster_id")
+    assert spread.sum(axis=1).to_dict() == dict(sizes)
+    anomalies = pd.read_csv(exported / "anomalies.csv", index_col=0)
+    assert (anomalies["outliers"].notna() == (anomalies["cluster"] == -1)).all()
+    fit = pd.read_csv(exported / "clustering_fit.csv", index_col=0)
+    assert fit.loc["Homogeneity", "clustering"] > 0.8
+    abnormal = pd.read_csv(exported / "abnormal_behaviour.csv", index_col=0)
+    outliers = json.loads(abnormal.loc[":count:api_calls", "outliers"])
+    assert set(map(str, outliers)) <= set(map(str, results.index))
+
+
+def test_what_came_after_the_fit_is_a_test_sample_with_the_seeds_two_columns(
+    own_demo: DemoHome, tmp_path: Path, shared_data: Path
+) -> None:
+    from cuckoo_ml_plugin.store.records import FindingRecord
+
+    engine = Engine(Home(own_demo.home))
+    published = (shared_data / "gsoc199" / "published" / "test_samples.csv").read_text(encoding="utf-8").splitlines()
+    for wanted, newcomer in enumerate(own_demo.corpus.new[:2], start=1):
+        cuckoo_ml(own_demo.home, "import", newcomer.path)
+        name = next(one.analysis for one in engine.store.iter_analyses(behaviours=False)
+                    if one.source_path == str(newcomer.path))  # fmt: skip
+        finding = engine.score_stored(name)
+        assert finding is not None
+        record = FindingRecord.of(name, finding.section())
+        assert record is not None
+        engine.store.save_findings([record])
+        assert cuckoo_ml(own_demo.home, "export", tmp_path).code == 0
+        rows = list(csv.reader((tmp_path / "test_samples.csv").open(encoding="utf-8")))
+        if wanted == 1:
+            assert [len(row) for row in rows] == [len(line.split(",")) for line in published]
+            assert finding.cluster is None or rows[0] == ["label", f"{int(finding.cluster['id'][1:])}.0"]
+        else:
+            assert [len(row) for row in rows] == [3, 3, 3, 3]
+            assert name in rows[0]
+
+
+def test_parquet_holds_features_and_findings_of_every_analysis(exported: Path, demo: DemoHome) -> None:
+    features = pq.read_table(exported / "features.parquet").to_pandas().set_index("analysis")
+    findings = pq.read_table(exported / "findings.parquet").to_pandas().set_index("analysis")
+    assert set(findings.index) == set(features.index)
+    assert features["tokens"].map(len).min() > 0
+    assert features["count_api_calls"].notna().any()
+    results = pd.read_csv(exported / "clustering_results.csv", index_col=0, dtype={0: str})
+    for name, row in results.iterrows():
+        cluster = findings.loc[str(name), "cluster"]
+        assert cluster == f"c{int(row['label'])}" if row["label"] >= 0 else pd.isna(cluster)
+
+
+def test_an_analysis_that_behaves_otherwise_since_the_fit_counts_as_newer(demo: DemoHome, tmp_path: Path) -> None:
+    home, samples = tmp_path / "home", tmp_path / "samples"
+    samples.mkdir()
+    shared = {one.family: one.path for one in demo.corpus.fitted if one.path.name.startswith("shared")}
+    one, other = list(shared.values())[:2]
+    for number in range(12):
+        shutil.copy(one, samples / f"a{number}.json.gz")
+        shutil.copy(other, samples / f"b{number}.json.gz")
+    assert cuckoo_ml(home, "import", samples).code == 0
+    assert cuckoo_ml(home, "refit").code == 0
+    assert sorted(Desk(home).clustering()["label"].value_counts()) == [12, 12]
+    shutil.copy(other, samples / "a3.json.gz")
+    assert cuckoo_ml(home, "import", samples).code == 0
+    desk = Desk(home)
+    assert "a3" not in desk.clustering().index
+    assert sorted(desk.label_distribution().sum(axis=1)) == [11, 12]
+    judged = cuckoo_ml(home, "assess", "--json", "--resamples", 0).json
+    assert (judged["analyses"], judged["newer"]) == (23, 1)
+    assert sorted(desk.clusters()["stored"]) == [11, 12]
+
+
+def test_an_id_goes_before_a_name(own_demo: DemoHome, tmp_path: Path) -> None:
+    listed = cuckoo_ml(own_demo.home, "clusters", "--json").json
+    impostor, meant = listed[0]["id"], listed[1]["id"]
+    members = cuckoo_ml(own_demo.home, "clusters", impostor, "--json").json["members"]
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("".join(f"{one['analysis']}\t{meant}\n" for one in members), encoding="utf-8")
+    said = cuckoo_ml(own_demo.home, "import", "--labels", labels).out
+    assert "at the next cuckoo-ml refit" in said
+    shutil.rmtree(own_demo.home / "models")
+    assert cuckoo_ml(own_demo.home, "refit").code == 0
+    names = {one["id"]: one["name"] for one in cuckoo_ml(own_demo.home, "clusters", "--json").json}
+    assert f"family-{meant}" in names.values()
+    assert not set(names.values()) & (set(names) - {i for i, name in names.items() if i == name})
+    model = Engine(Home(own_demo.home)).need_model()
+    model.clusters[0] = replace(model.clusters[0], name=model.clusters[1].id)  # as a model from before may have it
+    assert cluster_number(model, model.clusters[1].id) == 1
+
+
+def test_a_cluster_leaves_as_misp_event_and_stix_bundle(demo: DemoHome, tmp_path: Path) -> None:
+    done = cuckoo_ml(demo.home, "export", tmp_path, "--cluster", "glacierlock", "--tlp", "green", "--json")
+    misp, stix = map(Path, done.json)
+    cluster = cuckoo_ml(demo.home, "clusters", "glacierlock", "--json").json
+    hashes = {one["sha256"] for one in cluster["members"] if one["sha256"]}
+    assert hashes
+    event = pymisp.MISPEvent()
+    event.load_file(str(misp))
+    assert not event.published
+    assert int(event.distribution) == 0
+    assert [tag.name for tag in event.tags] == ["tlp:green"]
+    files = [one.get_attributes_by_relation("sha256")[0].value for one in event.objects]
+    assert sorted(files) == sorted(hashes)
+    detected = {(one.type, one.value) for one in event.attributes if one.to_ids}
+    assert ("domain", "thaw.glacierlock.test") in detected
+    assert all("%" not in value and "<" not in value for _, value in detected)
+    assert not [value for kind, value in detected if kind == "filename"], "a name alone is no alarm"
+    bundle = stix2.parse(stix.read_text(encoding="utf-8"))
+    by_type: dict[str, list[Any]] = {}
+    for one in bundle.objects:
+        by_type.setdefault(one.type, []).append(one)
+    assert {one.hashes["SHA-256"] for one in by_type["file"]} == hashes
+    (family,) = by_type["malware"]
+    assert family.is_family
+    assert set(family.sample_refs) == {one.id for one in by_type["file"]}
+    patterns = [one.pattern for one in by_type["indicator"]]
+    assert "[domain-name:value = 'thaw.glacierlock.test']" in patterns
+    assert not any("file:name" in pattern for pattern in patterns)
+    assert "for an analyst to say" in family.description
+    assert len(patterns) == len(set(patterns))
+    assert {one.source_ref for one in by_type["relationship"]} == {one.id for one in by_type["indicator"]}
+    assert all(stix2.TLP_GREEN.id in one.object_marking_refs for one in by_type["indicator"])
+
+
+def test_what_was_written_to_the_registry_is_looked_for_as_key_and_as_value(demo: DemoHome, tmp_path: Path) -> None:
+    clusters = [one["id"] for one in cuckoo_ml(demo.home, "clusters", "--json").json]
+    arguments = [argument for one in clusters for argument in ("--cluster", one)]
+    assert cuckoo_ml(demo.home, "export", tmp_path, *arguments).code == 0
+    text = "".join(path.read_text(encoding="utf-8") for path in tmp_path.glob("*.stix.json"))
+    patterns = set(re.findall(r'"pattern": "(\[windows-registry-key.*)",', text))
+    assert patterns
+    for one in patterns:
+        found = re.fullmatch(
+            r"\[windows-registry-key:key = '(.+)' OR "
+            r"\(windows-registry-key:key = '(.+)' AND windows-registry-key:values\[\*\].name = '(.+)'\)\]", one,
+        )  # fmt: skip
+        assert found is not None, one
+        assert found[1] == f"{found[2]}\\\\\\\\{found[3]}"
+
+
+def test_exporting_again_gives_the_same_identifiers(demo: DemoHome, tmp_path: Path) -> None:
+    texts = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        assert cuckoo_ml(demo.home, "export", folder, "--cluster", "c1").code == 0
+        event = json.loads((folder / "c1.misp.json").read_text())["Event"]
+        texts.append((
+            event["uuid"], [one["uuid"] for one in event["Attribute"] + event["Object"]],
+            [one["id"] for one in json.loads((folder / "c1.stix.json").read_text())["objects"]],
+        ))  # fmt: skip
+    assert texts[0] == texts[1]
+    assert len(set(texts[0][1])) == len(texts[0][1])
+
+
+def hostile_report(number: int, group: int) -> dict[str, Any]:
+    """A report whose names are made to break out of files."""
+    mutexes = [f"{NASTY} {group}", *(f"m{group}-{letter}" for letter in "abcdefgh"), f"own{number % 7}"]
+    return {
+        "info": {"id": number, "version": "2.0.7"},
+        "target": {"category": "file", "file": {"name": FORMULA, "size": 9 + number,
+                   "sha256": hashlib.sha256(str(number).encode()).hexdigest()}},
+        "behavior": {"summary": {"mutex": mutexes}, "apistats": {"1": {f"Api{group}": 1}}, "processes": []},
+        "signatures": [{"name": f"=HYPERLINK({group})"}, {"name": SPLIT}, {"name": f"\uff1d{group}"}],
+    }  # fmt: skip
+
+
+def test_hostile_names_stay_text_in_every_file(tmp_path: Path) -> None:
+    reports, labels, home, out = tmp_path / "reports", tmp_path / "labels.tsv", tmp_path / "home", tmp_path / "out"
+    reports.mkdir()
+    for number in range(60):
+        name = f"=1+{number}"
+        (reports / f"{name}.json").write_text(json.dumps(hostile_report(number, number % 3)), encoding="utf-8")
+    labels.write_text("".join(f"=1+{number}\t@evil{number % 3}\n" for number in range(60)), encoding="utf-8")
+    assert cuckoo_ml(home, "import", reports, "--labels", labels).code == 0
+    assert cuckoo_ml(home, "refit").code == 0
+    assert cuckoo_ml(home, "export", out).code == 0
+    for path in out.glob("*.csv"):
+        for row in csv.reader(path.open(encoding="utf-8")):
+            for cell in row:
+                assert not cell.startswith(("=", "+", "@", "\t", "\r"))
+                assert not cell.startswith("-") or float(cell)
+                assert ";=" not in cell, "a spreadsheet may split at semicolons"
+                assert not cell.startswith("\uff1d"), "a formula where one writes Japanese"
+    features = pq.read_table(out / "features.parquet").to_pandas()
+    assert (features["target"] == FORMULA).all()
+    cluster = cuckoo_ml(home, "clusters", "--json").json[0]
+    assert cuckoo_ml(home, "export", out, "--cluster", cluster["id"]).code == 0
+    event = pymisp.MISPEvent()
+    event.load_file(str(out / f"{cluster['id']}.misp.json"))
+    mutexes = {one.value for one in event.attributes if one.type == "mutex"}
+    assert any("file:name = 'x" in one for one in mutexes)
+    bundle = stix2.parse((out / f"{cluster['id']}.stix.json").read_text(encoding="utf-8"))
+    patterns = [one.pattern for one in bundle.objects if one.type == "indicator"]
+    assert patterns
+    assert all(pattern.startswith("[mutex:name = '") for pattern in patterns), "the name did not become a pattern"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "wanted"),
+    [
+        ("file_written", "%temp%\\evil.exe", "evil.exe"),
+        ("file_written", "%temp%\\<rand>.exe", None),
+        ("reg_written", "hkcu\\software\\evil\\run", "HKEY_CURRENT_USER\\software\\evil\\run"),
+        ("reg_written", "nonsense", None),
+        ("http", "post evil.example/gate.php?id", "evil.example/gate.php"),
+        ("http", "get private 10.0.0.1/x", None),
+        ("http", "get evil.example/", None),
+        ("host", "8.8.8.8", "8.8.8.8"),
+        ("host", "private 10.0.0.1", None),
+        ("domain", "evil.example", "evil.example"),
+        ("domain", "wpad", None),
+        ("mutex", "global\\evil", "global\\evil"),
+        ("mutex", "sm0:<n>:<n>", None),
+        ("api", "NtCreateFile", None),
+    ],
+)
+def test_an_indicator_is_what_a_machine_meets(kind: str, value: str, wanted: str | None) -> None:
+    assert as_met(kind, value) == wanted
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"), [("pyarrow", ()), ("pymisp", ("--cluster", "c0")), ("stix2", ("--cluster", "c0"))]
+)
+def test_a_missing_package_is_named_with_what_to_install(
+    demo: DemoHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    done = cuckoo_ml(demo.home, "export", tmp_path / "out", *arguments)
+    assert done.code == 1
+    assert package in done.err
+    assert "pip install 'cuckoo-ml-plugin[desk]'" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_cluster_is_one_sentence(demo: DemoHome, tmp_path: Path) -> None:
+    done = cuckoo_ml(demo.home, "export", tmp_path, "--cluster", "nobody")
+    assert done.code == 1
+    assert "no such cluster" in done.err

@@ -1,0 +1,492 @@
+"""What threat exchanges say of an analysis: read from what the host wrote, stored, compared, and never looked up."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.command import cuckoo_ml
+from support.demo_home import DemoHome
+
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.errors import ModelError
+from cuckoo_ml_plugin.fit.providers import ENOUGH, fit_rows
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.hosts.enrich import Enricher
+from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.model.providers import ProviderModels, joined_scores, threat_finding
+from cuckoo_ml_plugin.report.report import read_report, report_from_results
+from cuckoo_ml_plugin.report.threat_scores import MAX_SCORES, ThreatScore, threat_scores
+from cuckoo_ml_plugin.store.packed_behaviour import pack
+from cuckoo_ml_plugin.store.records import AnalysisRecord, FindingRecord
+from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_samples import DemoCorpus
+from cuckoo_ml_samples.corpus import Analysis
+
+SCHEMA = json.loads((files("cuckoo_ml_plugin.finding") / "section.schema.json").read_text(encoding="utf-8"))
+SHA256 = "ab" * 32
+FILE = {"category": "file", "file": {"sha256": SHA256}}
+
+
+def said(**sections: Any) -> dict[str, dict[tuple[str, str], float]]:
+    """What each provider says of each indicator."""
+    found: dict[str, dict[tuple[str, str], float]] = {}
+    for provider, kind, indicator, score in threat_scores({"target": FILE, **sections}):
+        found.setdefault(provider, {})[kind, indicator] = round(score, 4)
+    return found
+
+
+# -- what the hosts write ----------------------------------------------------------------------------------------------
+CUCKOO_SAMPLE = {"summary": {"positives": 45, "permalink": "https://x"}, "positives": 45, "total": 60, "scans": {}}
+WITHOUT_TOTAL = {"positives": 1, "scans": {"A": {"detected": True}, "B": {"detected": False}}}
+CAPE_V3 = {
+    "positives": 3, "total": 60, "summary": "3/60", "scans": {"A": {"result": "x"}},
+    "results": [{"vendor": "A", "sig": "x"}, {"vendor": "B", "sig": None}],
+}  # fmt: skip
+RESULTS_ONLY = {"results": [{"vendor": "A", "sig": "x"}, {"vendor": "B", "sig": None}], "scans": {"A": {"result": "x"}}}
+
+
+@pytest.mark.parametrize(
+    ("block", "score"), [(CUCKOO_SAMPLE, 0.75), (WITHOUT_TOTAL, 0.5), (CAPE_V3, 0.05), (RESULTS_ONLY, 0.5)]
+)
+def test_virustotal_s_verdict_on_the_sample(block: dict[str, Any], score: float) -> None:
+    assert said(virustotal=block) == {"virustotal": {("file", SHA256): score}}
+    in_file = {"category": "file", "file": {"sha256": SHA256, "virustotal": block}}
+    assert said(target=in_file) == {"virustotal": {("file", SHA256): score}}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"error": True, "msg": "Unable to complete connection to VirusTotal. Status code: 429"},
+        {"summary": {"error": "resource has not been scanned yet"}},
+        {"summary": {"permalink": "https://x"}},
+        {"positives": 0, "total": 0},
+        {"positives": 61, "total": 60},
+        {},
+        None,
+        "no verdict",
+    ],
+)
+def test_no_verdict_is_not_a_verdict_of_zero(block: Any) -> None:
+    assert said(virustotal=block) == {}
+
+
+def test_urls_domains_addresses_and_dropped_files() -> None:
+    url = {"category": "url", "url": "http://a.example/x"}
+    assert said(target=url, virustotal={"positives": 6, "total": 60}) == {
+        "virustotal": {("url", "http://a.example/x"): 0.1}
+    }
+    domain = {
+        "detected_urls": [{"url": "http://b.example/y", "positives": 30, "total": 60}],
+        "positives": 0,
+        "total": 60,
+    }
+    network = {
+        "domains": [{"domain": "b.example", "virustotal": domain}],
+        "hosts": ["192.0.2.1", {"ip": "192.0.2.7", "virustotal": {"positives": 15, "total": 60}}],
+    }
+    dropped = [{"name": "a.exe", "sha256": "cd" * 32, "virustotal": {"positives": 12, "total": 60}}]
+    assert said(virustotal=CUCKOO_SAMPLE, network=network, dropped=dropped)["virustotal"] == {
+        ("file", SHA256): 0.75,
+        ("file", "cd" * 32): 0.2,
+        ("domain", "b.example"): 0.0,
+        ("url", "http://b.example/y"): 0.5,
+        ("ip", "192.0.2.7"): 0.25,
+    }
+
+
+def hit(indicator: str, kind: str, confidence: Any, source: Any = "threatfox") -> dict[str, Any]:
+    return {"source": source, "indicator": indicator, "indicator_type": kind, "confidence_level": confidence}
+
+
+def test_threat_intelligence_with_its_confidences() -> None:
+    hits = {
+        "c2.example": [hit("c2.example", "domain", 75), hit("c2.example", "domain", 50)],
+        "192.0.2.9": [hit("192.0.2.9", "ip", 100), hit("192.0.2.9", "ip", 25, "otherlist")],
+        SHA256: [hit(SHA256, "hash", 50)],
+        "x.example": [
+            hit("x.example", "domain", None),
+            hit("x.example", "domain", 500),
+            hit("x", "domain", 5, "no.name"),
+        ],
+    }
+    section = {"providers": {"indicator": ["threatfox", "quiet"]}, "indicators": {"by_indicator": hits}}
+    assert said(threatintelligence=section) == {
+        "threatfox": {("domain", "c2.example"): 0.75, ("ip", "192.0.2.9"): 1.0, ("file", SHA256): 0.5},
+        "otherlist": {("ip", "192.0.2.9"): 0.25},
+        "quiet": {("nothing", ""): 0.0},
+    }, "the highest of a provider counts; one that was asked and knew nothing says 0"
+
+
+def test_cape_s_own_detections_but_not_what_they_repeat() -> None:
+    mine = {("file", SHA256): 1.0}
+    for detections in ("QakBot", [{"family": "QakBot", "details": [{"Yara": SHA256}]}], [{"family": "QakBot"}]):
+        assert said(detections=detections, CAPE={}) == {"detections": mine}
+    repeated = [{"family": "QakBot", "details": [{"VirusTotal": SHA256}, {"ThreatIntelligence": "ThreatFox"}]}]
+    assert said(detections=repeated, CAPE={}) == {"detections": {("file", SHA256): 0.0}}
+    assert said(CAPE={"configs": []}) == {"detections": {("file", SHA256): 0.0}}, "CAPE looked and named nothing"
+    assert said() == {}, "nobody looked"
+
+
+def test_reversinglabs() -> None:
+    assert said(reversinglabs={"detected": 12, "total": 24})["reversinglabs"] == {("file", SHA256): 0.5}
+
+
+def test_a_file_says_the_same_as_the_results_in_memory(demo: DemoHome) -> None:
+    read = 0
+    for one in demo.corpus.analyses:
+        if one.path.suffix == ".json":
+            results = json.loads(one.path.read_bytes())
+            assert read_report(one.path).threat_scores == report_from_results(results).threat_scores
+            read += bool(report_from_results(results).threat_scores)
+    assert read > 200
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 500) | st.floats() | st.text(max_size=8) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from([
+            "positives", "total", "scans", "results", "sig", "detected", "virustotal", "indicators", "domain", "file",
+            "by_indicator", "source", "confidence_level", "providers", "indicator", "family", "details", "sha256",
+            "error", "domains", "hosts", "detected_urls", "url", "\ud800", "a.b",
+        ]),
+        inner, max_size=4,
+    ),
+    max_leaves=20,
+)  # fmt: skip
+SECTIONS = (
+    "virustotal",
+    "threatintelligence",
+    "reversinglabs",
+    "detections",
+    "CAPE",
+    "target",
+    "dropped",
+    "network",
+    "url",
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(SECTIONS), JSON))
+def test_whatever_the_sections_hold_scores_are_scores(results: dict[str, Any]) -> None:
+    found = threat_scores(results)
+    assert len(set(found)) == len(found) <= MAX_SCORES
+    for one in found:
+        assert 0 <= one.score <= 1
+        assert one.indicator.isprintable()
+        assert len(one.indicator) <= 300
+    finding = threat_finding(found, ProviderModels.none())
+    section = {"schema": 1, "status": "failed", "message": "", "model": None, "cluster": None, "anomaly": None,
+               "similar": [], "evidence": [], "threat_scores": finding, "counts": {}}  # fmt: skip
+    jsonschema.validate(section, SCHEMA)
+    json.dumps(section, allow_nan=False).encode()
+
+
+def test_a_flood_of_indicators_keeps_the_highest() -> None:
+    hits = {f"{i}.example": [hit(f"{i}.example", "domain", i % 101)] for i in range(3000)}
+    scores = [one.score for one in threat_scores({"threatintelligence": {"indicators": {"by_indicator": hits}}})]
+    assert len(scores) == MAX_SCORES
+    assert min(scores) > 0.9
+
+
+def test_providers_are_joined_by_noisy_or() -> None:
+    scores = [ThreatScore("virustotal", "file", "a", 0.5), ThreatScore("virustotal", "url", "b", 0.2),
+              ThreatScore("threatfox", "ip", "c", 0.75)]  # fmt: skip
+    assert joined_scores(scores) == pytest.approx({"virustotal": 0.6, "threatfox": 0.75})
+    finding = threat_finding(scores, None)
+    assert finding is not None
+    assert finding["joint"] == 0.9
+    assert [one["prediction"] for one in finding["providers"]] == [None, None]
+    assert threat_finding([], None) is None
+
+
+# -- the models between providers --------------------------------------------------------------------------------------
+def related(rows: int, seed: int = 1) -> list[dict[str, float]]:
+    """VirusTotal follows the exchange closely where a rule has fired, and is anything where none has."""
+    random = np.random.default_rng(seed)
+    made = []
+    for _ in range(rows):
+        exchange, rule = random.random(), float(random.random() < 0.5)
+        vt = 0.8 * exchange + random.normal(0, 0.02) if rule else random.random()
+        made.append({"virustotal": float(np.clip(vt, 0, 1)), "threatfox": exchange, "detections": rule})
+        if random.random() < 0.2:
+            del made[-1]["threatfox"]
+    return made
+
+
+def test_what_the_others_predict_and_when_that_is_a_disagreement() -> None:
+    models = fit_rows(related(2000)).models
+    sure, unsure = ({"threatfox": 0.75, "detections": rule} for rule in (1.0, 0.0))
+    expected = models.expect("virustotal", sure)
+    open_ = models.expect("virustotal", unsure)
+    assert expected is not None
+    assert open_ is not None
+    assert expected.prediction == pytest.approx(0.6, abs=0.04)
+    assert expected.threshold < 0.25, "where the others are sure"
+    assert open_.threshold > 0.5, "where they say little"
+    told = threat_finding(
+        [ThreatScore(name, "file", "x", p) for name, p in {**sure, "virustotal": 0.02}.items()], models
+    )
+    assert told is not None
+    [disagreement] = [one for one in told["disagreements"] if one["provider"] == "virustotal"]
+    assert disagreement["text"].startswith(f"VirusTotal says 0.02; the other providers' scores predict {0.6:.1f}")
+
+
+def test_one_new_file_in_a_hundred_is_called_a_disagreement_by_chance() -> None:
+    models = fit_rows(related(3000)).models
+    new = related(3000, seed=2)
+    for provider in ("virustotal", "threatfox"):
+        asked = [(row[provider], models.expect(provider, row)) for row in new if provider in row]
+        false = np.mean([abs(one.prediction - score) > one.threshold for score, one in asked if one])
+        assert 0.001 < false < 0.025, provider
+
+
+def test_numpy_predicts_what_scikit_learn_does() -> None:
+    from sklearn.ensemble import GradientBoostingRegressor
+
+    from cuckoo_ml_plugin.settings import SEED
+
+    rows = related(400)
+    models = fit_rows(rows).models
+    X = np.array([[row.get(name, -1.0) for name in models.names] for row in rows])
+    number = models.names.index("virustotal")
+    y, X[:, number] = X[:, number].copy(), -1.0
+    usable = (X != -1).any(axis=1)
+    reference = GradientBoostingRegressor(n_estimators=60, max_depth=3, min_samples_leaf=5, random_state=SEED)
+    told = np.clip(reference.fit(X[usable], y[usable]).predict(X), 0, 1)
+    for row, expected in zip(rows, told, strict=True):
+        found = models.expect("virustotal", row)
+        assert found is not None
+        assert found.prediction == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        related(ENOUGH - 1),
+        [{"virustotal": 0.5}] * 500,
+        [{"virustotal": 0.5, "threatfox": 0.5}] * 500,
+        [{"virustotal": i / 500} if i % 2 else {"threatfox": i / 500} for i in range(500)],
+    ],
+    ids=["none", "too few", "one provider", "constant", "never together"],
+)
+def test_where_there_is_not_enough_nothing_is_predicted_and_that_is_said(rows: list[dict[str, float]]) -> None:
+    fit = fit_rows(rows)
+    assert fit.models.names == ()
+    assert f"{ENOUGH} files" in fit.found
+    assert fit.models.expect("virustotal", {"virustotal": 0.5, "threatfox": 0.1}) is None
+
+
+# -- the store ---------------------------------------------------------------------------------------------------------
+def record(name: str, *scores: ThreatScore, **fields: Any) -> AnalysisRecord:
+    return AnalysisRecord(name, pack(["api:NtClose"], {}), True, scores=list(scores), **fields)
+
+
+VT, TF = ThreatScore("virustotal", "file", SHA256, 0.5), ThreatScore("threatfox", "domain", "x.example", 0.75)
+
+
+def test_scores_are_stored_replaced_and_forgotten(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store.db") as store:
+        store.put([record("1", VT, TF), record("2", VT, VT._replace(score=0.6)), record("3")])
+        assert store.threat_scores_of(["1", "2", "3"]) == {"1": [TF, VT], "2": [VT._replace(score=0.6)]}
+        store.save_findings([FindingRecord(name, "m", None, None, None, 0.5, False) for name in ("1", "2", "3")])
+        store.put([record("1", VT, TF), record("2", VT), record("3")])
+        assert set(store.findings_of(["1", "2", "3"])) == {"1", "3"}, "a finding of other scores is outdated"
+        store.forget(["1"])
+        assert [one.analysis for one in store.all_threat_scores()] == ["2"]
+
+
+def test_a_store_from_before_threat_scores_gets_room_for_them(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store.db") as store:
+        store.put([record("1")])
+    with sqlite3.connect(tmp_path / "store.db") as connection:
+        new = connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+        for table in ("threat_score", "reading"):
+            connection.execute(f"DROP TABLE cuckooml_{table}")
+        connection.execute("UPDATE cuckooml_meta SET value = '1'")
+    connection.close()
+    with Store.open(tmp_path / "store.db") as store:
+        store.put([record("2", VT)])
+        assert store.count() == 2
+        assert store.threat_scores_of(["1", "2"]) == {"2": [VT]}
+    with sqlite3.connect(tmp_path / "store.db") as connection:
+        assert connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == new
+    connection.close()
+
+
+# -- inside an analysis ------------------------------------------------------------------------------------------------
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("something was looked up over the network")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+
+
+def overlooked(corpus: DemoCorpus) -> Analysis:
+    """The new sample that the sandbox and the exchange know, and VirusTotal's scanners do not."""
+    return next(one for one in corpus.new if one.name == "new-03")
+
+
+def test_a_file_that_virustotal_overlooks_is_an_anomaly_s_reason(demo: DemoHome, no_network: None) -> None:
+    path = overlooked(demo.corpus).path
+    [answer] = cuckoo_ml(demo.home, "score", path, "--json").json
+    threat = answer["threat_scores"]
+    said_by = {one["provider"]: one for one in threat["providers"]}
+    assert set(said_by) == {"virustotal", "threatfox", "detections"}
+    assert said_by["virustotal"]["score"] < 0.1
+    assert said_by["virustotal"]["prediction"] > 0.5
+    [disagreement] = threat["disagreements"]
+    assert disagreement["provider"] == "virustotal"
+    assert abs(disagreement["prediction"] - disagreement["score"]) > disagreement["threshold"]
+    [reason] = [one for one in answer["anomaly"]["reasons"] if one["kind"] == "threat_scores_disagree"]
+    assert reason["text"] == disagreement["text"]
+    assert reason["text"].startswith("VirusTotal says 0.0")
+    assert "the other providers' scores predict 0." in reason["text"]
+    shown = cuckoo_ml(demo.home, "score", path).out
+    assert "VirusTotal says 0.0" in shown
+    assert "Threat scores:" in shown
+
+
+def test_hardly_any_fitted_analysis_disagrees(demo: DemoHome) -> None:
+    asked = disagree = 0
+    with Store.open(demo.home / "store.db") as store:
+        model = Model.load(demo.home / "models" / "current")
+        for one in store.all_threat_scores():
+            finding = threat_finding(one.scores, model.providers)
+            assert finding is not None
+            asked += sum(entry["prediction"] is not None for entry in finding["providers"])
+            disagree += len(finding["disagreements"])
+    assert asked > 300
+    assert disagree <= 0.02 * asked
+
+
+def test_both_hosts_get_the_scores_into_the_section_and_the_store(own_demo: DemoHome, no_network: None) -> None:
+    enricher = Enricher(own_demo.home)
+    hosts = set()
+    for one in own_demo.corpus.new[:4]:
+        results = json.loads(one.path.read_bytes())
+        section = enricher.enrich(results, one.name)
+        jsonschema.validate(section, SCHEMA)
+        assert section["threat_scores"]
+        report = report_from_results(results)
+        with Store.open(own_demo.home / "store.db") as store:
+            assert store.threat_scores_of([one.name])[one.name] == sorted(report.threat_scores)
+        [again] = cuckoo_ml(own_demo.home, "score", one.path, "--json").json
+        assert again["threat_scores"] == section["threat_scores"]
+        hosts.add(report.host)
+    assert hosts == {"cape", "cuckoo2"}
+
+
+def test_scores_are_told_without_a_model_and_without_behaviour(demo: DemoHome, tmp_path: Path) -> None:
+    path = overlooked(demo.corpus).path
+    [answer] = cuckoo_ml(tmp_path / "new", "score", path, "--json").json
+    assert answer["status"] == "no_model"
+    assert answer["threat_scores"]["joint"] == 1.0
+    nothing = Behaviour([], {}, extract(read_report(path)).scores)
+    finding = Model.load(demo.home / "models" / "current").score(nothing)
+    assert finding.status == "no_behaviour"
+    assert finding.threat_scores is not None
+    assert finding.threat_scores["disagreements"]
+    jsonschema.validate(finding.section(), SCHEMA)
+
+
+def test_a_model_from_before_threat_scores_predicts_none(own_demo: DemoHome) -> None:
+    folder = (own_demo.home / "models" / "current").resolve()
+    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    facts["arrays"] = {name: one for name, one in facts["arrays"].items() if not name.startswith("providers.")}
+    del facts["providers"], facts["checksum"]  # as those models are
+    (folder / "model.json").write_text(json.dumps(facts), encoding="utf-8")
+    [answer] = cuckoo_ml(own_demo.home, "score", overlooked(own_demo.corpus).path, "--json").json
+    assert answer["threat_scores"]["disagreements"] == []
+    assert {one["prediction"] for one in answer["threat_scores"]["providers"]} == {None}
+
+
+@pytest.mark.parametrize("damage", [{"depth": 10**9}, {"depth": 0}, {"providers": ["a"]}, {"providers": 7}])
+def test_a_model_whose_providers_are_damaged_is_named(own_demo: DemoHome, damage: dict[str, Any]) -> None:
+    folder = (own_demo.home / "models" / "current").resolve()
+    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    facts["providers"] |= damage
+    del facts["checksum"]
+    (folder / "model.json").write_text(json.dumps(facts), encoding="utf-8")
+    with pytest.raises(ModelError, match="do not belong together"):
+        Model.load(folder)
+
+
+# -- by machine, tag and submitter -------------------------------------------------------------------------------------
+def grouped(home: Path, by: str) -> dict[str, Any]:
+    done = cuckoo_ml(home, "threat-scores", "--by", by, "--json")
+    assert done.code == 0, done.err
+    return {one[by]: one for one in done.json}
+
+
+@pytest.fixture
+def laboratory(tmp_path: Path) -> Path:
+    """Three analyses on two machines; one domain is seen by all of them."""
+    seen = ThreatScore("threatfox", "domain", "c2.example", 0.5)
+    with Store.open(tmp_path / "store.db") as store:
+        store.put([
+            record("1", seen, VT, machine="win7", tags=["mail", "urgent"], submitter="ann"),
+            record("2", seen, VT._replace(indicator="cd" * 32), machine="win7", tags=["mail"], submitter="bob"),
+            record("3", seen._replace(score=0.6), machine="win10", tags=[]),
+            record("4", machine="win10", tags=["mail"]),
+        ])  # fmt: skip
+    return tmp_path
+
+
+def test_a_machine_s_scores_are_joined_as_the_study_joined_a_device_s(laboratory: Path) -> None:
+    machines = grouped(laboratory, "machine")
+    assert machines["win7"] == {
+        "machine": "win7",
+        "analyses": 2,
+        "indicators": 3,
+        "providers": {"threatfox": 0.5, "virustotal": 0.75},
+        "score": 1.25,
+        "joint": 0.875,
+    }, "the domain counts once, each file for itself"
+    assert machines["win10"]["providers"] == {"threatfox": pytest.approx(0.6), "virustotal": None}
+    assert machines["win10"]["analyses"] == 1, "an analysis without scores says nothing"
+
+
+def test_tags_and_submitters_group_as_well(laboratory: Path) -> None:
+    tags = grouped(laboratory, "tag")
+    assert {name: one["analyses"] for name, one in tags.items()} == {"mail": 2, "urgent": 1, "(none)": 1}
+    assert set(grouped(laboratory, "submitter")) == {"ann", "bob", "(none)"}
+    shown = cuckoo_ml(laboratory, "threat-scores", "--by", "tag").out
+    assert "urgent" in shown
+    assert "0.75" in shown
+
+
+def test_the_whole_study_of_a_grouping(demo: DemoHome, tmp_path: Path) -> None:
+    done = cuckoo_ml(demo.home, "threat-scores", "--by", "machine", "--output", tmp_path / "out")
+    assert done.code == 0, done.err
+    page = (tmp_path / "out" / "threat-scores.html").read_text(encoding="utf-8")
+    assert "Scores per machine" in page
+    assert "Scores per indicator" in page
+    assert (tmp_path / "out" / "machines.csv").is_file()
+
+
+def test_a_grouping_of_nothing_is_an_error_and_so_are_two_questions(tmp_path: Path) -> None:
+    assert "there is no home" in cuckoo_ml(tmp_path / "typo", "threat-scores", "--by", "machine").err
+    assert not (tmp_path / "typo").exists()
+    Home(tmp_path).create()
+    done = cuckoo_ml(tmp_path, "threat-scores", "--by", "machine")
+    assert done.code == 1
+    assert "no analysis has threat scores" in done.err
+    assert cuckoo_ml(tmp_path, "threat-scores").code == 2
+    assert cuckoo_ml(tmp_path, "threat-scores", "x.csv", "--by", "machine").code == 2

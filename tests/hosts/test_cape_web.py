@@ -1,0 +1,288 @@
+"""The real web interface of CAPE with the plugin in it, read with a real browser.
+
+Runs where ``CAPE_ROOT`` is a checkout of CAPE, ``CAPE_PYTHON`` the Python of an environment with CAPE's requirements
+and our dependencies, and ``nx-27017`` (from PyPI, a server that speaks MongoDB's protocol) is on PATH.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from support.browser import Reader
+from support.cape_analysis import MODULES, analyse, cape_sample
+from support.command import cuckoo_ml
+from support.demo_home import DemoHome
+from support.hostile_values import LONG, SCRIPTS, hostile_section
+from support.paths import REPOSITORY
+from support.web_server import end, free_port, wait_for
+
+ROOT = os.environ.get("CAPE_ROOT")
+PYTHON = os.environ.get("CAPE_PYTHON", "")
+MONGODB = shutil.which("nx-27017")
+pytestmark = pytest.mark.skipif(not (ROOT and PYTHON and MONGODB), reason="no CAPE_ROOT, CAPE_PYTHON and nx-27017")
+
+SCORED, HOSTILE, NO_MODEL, WITHOUT_US = 7, 8, 9, 10
+CONFIGURATION = """
+[mongodb]
+enabled = yes
+host = 127.0.0.1
+port = {port}
+db = cuckoo
+
+[reporthtml]
+enabled = yes
+screenshots = no
+
+[malheur]
+enabled = {malheur}
+"""
+INSERT = """
+import json, sys, pymongo
+analyses = pymongo.MongoClient("127.0.0.1", int(sys.argv[1]))["cuckoo"].analysis
+for path in sys.argv[2:]:
+    analyses.insert_one(json.load(open(path)))
+"""
+ADD_TASK = """
+import sys
+sys.path.insert(0, ".")
+from lib.cuckoo.core.data.task import Task
+from lib.cuckoo.core.database import init_database
+database = init_database()
+with database.session.begin():
+    task = Task("sample.exe")
+    task.id, task.category, task.status, task.platform = int(sys.argv[1]), "file", "reported", "windows"
+    database.session.add(task)
+"""
+
+
+@dataclass
+class Web:
+    """The web interface at work."""
+
+    root: Path
+    address: str
+    section: dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=["no", "yes"], ids=["malheur off", "malheur on"])
+def web(request: pytest.FixtureRequest, demo: DemoHome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """An analysis that CAPE's own runners reported with our modules, shown by CAPE's own web interface."""
+    folder = tmp_path_factory.mktemp("cape")
+    root = folder / "CAPE"
+    shutil.copytree(str(ROOT), root, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+    mongodb, port = free_port(), free_port()
+    (root / "custom" / "conf").mkdir(parents=True, exist_ok=True)
+    configuration = CONFIGURATION.format(port=mongodb, malheur=request.param)
+    (root / "custom" / "conf" / "reporting.conf").write_text(configuration, encoding="utf-8")
+    done = cuckoo_ml(root, "install", "--host", "cape", "--root", root, "--refit", "none")
+    assert done.code == 0, done.err
+    home = root / "storage" / "cuckooml"
+    shutil.copytree(demo.home, home, symlinks=True, dirs_exist_ok=True)
+    written, _ = analyse(root, cape_sample(demo), SCORED, (*MODULES, "modules.reporting.reporthtml"))
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "CAPE_AS_ROOT": "1"}
+    processes: list[subprocess.Popen[bytes]] = []
+    with (folder / "web.log").open("wb") as log:
+
+        def start(*command: object, cwd: Path = folder) -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(
+                list(map(str, command)), cwd=cwd, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+            processes.append(process)
+            return process
+
+        try:
+            start(str(MONGODB), "--db", "memory", "--host", "127.0.0.1", "-p", mongodb, "--threaded")
+            wait_for_port(mongodb)
+            paths = reports(written, folder)
+            subprocess.run([PYTHON, "-c", INSERT, str(mongodb), *map(str, paths)], check=True, capture_output=True)
+            add_task = [PYTHON, "-c", ADD_TASK, str(SCORED)]
+            subprocess.run(add_task, cwd=root, env=environment, check=True, capture_output=True)
+            manage = [PYTHON, "-W", "ignore", "manage.py"]
+            subprocess.run([*manage, "migrate"], cwd=root / "web", env=environment, check=True, capture_output=True)
+            server = start(*manage, "runserver", "--noreload", f"127.0.0.1:{port}", cwd=root / "web")
+            wait_for(f"http://127.0.0.1:{port}/cuckooml/style.css", server, folder / "web.log")
+            yield Web(root, f"http://127.0.0.1:{port}", written["cuckooml"])
+        finally:
+            for process in processes:
+                end(process)
+
+
+def reports(written: dict[str, Any], folder: Path) -> list[Path]:
+    hostile = hostile_section()
+    for key in [key for key in hostile["counts"] if set(key) & set(".$\0")]:
+        del hostile["counts"][key]  # MongoDB takes no such key
+    sections: dict[int, Any] = {
+        SCORED: written["cuckooml"],
+        HOSTILE: hostile,
+        NO_MODEL: {"schema": 1, "status": "no_model", "message": "There is no model yet: 3 of 20 are stored."},
+        WITHOUT_US: None,
+    }
+    paths = []
+    for task, section in sections.items():
+        report = json.loads(json.dumps(written))
+        report["info"]["id"] = task
+        for process in report["behavior"]["processes"]:
+            process["calls"] = []  # CAPE keeps them in a collection of their own
+        report.pop("cuckooml")
+        if section is not None:
+            report["cuckooml"] = section
+        paths.append(folder / f"report-{task}.json")
+        paths[-1].write_text(json.dumps(report), encoding="utf-8")
+    return paths
+
+
+def wait_for_port(port: int) -> None:
+    import time
+
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    pytest.fail("MongoDB's stand-in does not start")
+
+
+@pytest.fixture
+def reader(browser: Any) -> Iterator[Reader]:
+    reader = Reader(browser, height=1000)
+    yield reader
+    reader.close()
+
+
+def test_the_first_tab_begins_with_the_panel(web: Web, reader: Reader) -> None:
+    assert reader.open(f"{web.address}/analysis/{SCORED}/") == 200
+    panel = reader.page.locator("#overview > .cml")
+    assert panel.count() == 1
+    assert web.section["cluster"]["name"] in panel.inner_text()
+    assert panel.bounding_box()["y"] + panel.bounding_box()["height"] < 1000  # one screen
+    assert not reader.overflowing("#overview > .cml, .cml-box")
+    reader.keep("cape-panel")
+    panel.locator("summary").click()
+    assert web.section["evidence"][0]["value"] in panel.inner_text()
+
+
+def test_the_tab_of_similar_analyses_is_back(web: Web, reader: Reader) -> None:
+    reader.open(f"{web.address}/analysis/{SCORED}/")
+    assert reader.page.locator("#similar").count() == 1
+    reader.page.click("#similar-tab")
+    reader.page.wait_for_selector("#similar .cml", state="visible")
+    assert all(one["sha256"] in reader.text("#similar") for one in web.section["similar"])
+    reader.keep("cape-similar")
+
+
+def test_one_walks_through_our_pages(web: Web, reader: Reader) -> None:
+    reader.open(f"{web.address}/analysis/{SCORED}/")
+    reader.follow("#overview .cml .cml-big a")
+    assert web.section["cluster"]["name"] in reader.text(".cml-title")
+    reader.keep("cape-cluster", whole=True)
+    for name in ("Clusters", "Anomalies", "Model"):
+        reader.follow(f".cml-menu a >> text='{name}'")
+        assert not reader.overflowing(".cml, .cml-box")
+        reader.keep(f"cape-{name.lower()}")
+    assert web.section["model"]["id"] in reader.text(".cml")
+    assert not reader.errors
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_a_hostile_report_is_text_and_nothing_else(web: Web, browser: Any, width: int) -> None:
+    reader = Reader(browser, width=width)
+    assert reader.open(f"{web.address}/analysis/{HOSTILE}/") == 200
+    reader.page.click("#overview .cml summary")
+    reader.page.wait_for_timeout(500)
+    text = reader.text("#overview > .cml")
+    assert SCRIPTS[0] in text
+    assert f"({len(LONG):,} characters)" in text
+    assert reader.page.locator(".cml script, .cml img, .cml iframe, .cml base").count() == 0
+    assert not reader.overflowing("#overview > .cml, .cml-box")
+    assert not reader.dialogs
+    assert not [url for url in reader.elsewhere(web.address) if "elsewhere.invalid" in url]
+    reader.keep(f"cape-hostile-{width}")
+    reader.close()
+
+
+def test_without_a_model_it_says_so_and_without_us_there_is_no_panel(web: Web, reader: Reader) -> None:
+    reader.open(f"{web.address}/analysis/{NO_MODEL}/")
+    assert "There is no model yet: 3 of 20 are stored." in reader.text("#overview > .cml")
+    reader.open(f"{web.address}/analysis/{WITHOUT_US}/")
+    assert reader.page.locator("#overview > .cml").count() == 0
+    assert reader.page.locator("#overview").count() == 1
+
+
+def test_where_capes_page_has_changed_it_is_shown_all_the_same(web: Web, reader: Reader) -> None:
+    template = web.root / "web" / "templates" / "analysis" / "report.html"
+    before = template.read_text(encoding="utf-8")
+    template.write_text(before.replace('id="overview"', 'id="first"').replace('id="reportTabs"', 'id="tabs"'), "utf-8")
+    try:
+        assert reader.open(f"{web.address}/analysis/{SCORED}/") == 200
+        assert web.section["cluster"]["name"] in reader.text(".cml >> nth=0")
+        assert reader.page.locator("#similar-tab").count() == 0
+        assert reader.page.locator("#behavior-tab").count() == 1
+        assert not reader.errors
+    finally:
+        template.write_text(before, encoding="utf-8")
+
+
+def test_the_html_report_carries_the_panel(web: Web, reader: Reader) -> None:
+    reader.open((web.root / f"storage/analyses/{SCORED}/reports/report.html").as_uri())
+    assert web.section["model"]["id"] in reader.text(".cml")
+    assert not reader.overflowing(".cml")
+    reader.keep("cape-html-report")
+
+
+def test_the_rest_api_returns_the_section(web: Web) -> None:
+    with urlopen(f"{web.address}/apiv2/tasks/get/report/{SCORED}/json/", timeout=60) as answer:
+        assert json.load(answer)["cuckooml"] == web.section
+
+
+ASK = """
+import json, os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "web.settings"
+sys.path.insert(0, ".")
+import django
+django.setup()
+from django.contrib.auth.models import AnonymousUser
+from django.test import Client
+from cuckoo_ml_plugin.hosts.cape.web.access import visible_section
+paths = ("/cuckooml/", "/cuckooml/model/", "/cuckooml/clusters/c0/", "/cuckooml/analysis/?id=7")
+answers = [(answer.status_code, answer.get("Location", "")) for answer in map(Client().get, paths)]
+section = {"similar": [{"analysis": "7"}, {"analysis": "imported"}]}
+print(json.dumps({"answers": answers, "visible": visible_section(section, AnonymousUser())["similar"]}))
+"""
+
+
+def as_a_stranger(web: Web, name: str, configuration: str) -> dict[str, Any]:
+    """What one who has not logged in gets under a configuration of CAPE's."""
+    conf = web.root / "custom" / "conf" / name
+    conf.write_text(configuration, encoding="utf-8")
+    try:
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "CAPE_AS_ROOT": "1"}
+        done = subprocess.run(
+            [PYTHON, "-W", "ignore", "-c", ASK], cwd=web.root / "web", env=environment,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+    finally:
+        conf.unlink()
+
+
+def test_where_cape_asks_for_a_login_so_do_our_pages(web: Web) -> None:
+    found = as_a_stranger(web, "web.conf", "[web_auth]\nenabled = yes\n")
+    assert all(status == 302 and to.startswith("/accounts/login/") for status, to in found["answers"]), found
+    assert len(found["visible"]) == 2
+
+
+def test_with_several_tenants_a_stranger_sees_none_of_their_analyses(web: Web) -> None:
+    found = as_a_stranger(web, "cuckoo.conf", "[multitenancy]\nenabled = yes\n")
+    assert [status for status, _ in found["answers"]] == [403] * 4
+    assert found["visible"] == []

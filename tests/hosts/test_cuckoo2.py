@@ -1,0 +1,156 @@
+"""Real Cuckoo 2.0.7 with the plugin in it: each analysis is reported, with a finding or with what was in the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import cuckoo_ml
+from support.cuckoo2 import LIMIT, Cuckoo, fresh_cuckoo, our_command
+from support.demo_home import DemoHome
+
+from cuckoo_ml_plugin.store.store import Store
+
+__all__ = ["fresh_cuckoo"]
+
+
+@pytest.fixture
+def cuckoo(fresh_cuckoo: Cuckoo, tmp_path: Path) -> Cuckoo:
+    """One with the plugin, put there by our own command, and no model."""
+    shutil.copytree(fresh_cuckoo.folder, tmp_path / "cwd", symlinks=True)
+    own = Cuckoo(fresh_cuckoo.environment, tmp_path / "cwd")
+    (tmp_path / "commands").mkdir()
+    own.install(our_command(tmp_path / "commands"))
+    return own
+
+
+@pytest.fixture
+def taught(cuckoo: Cuckoo, demo: DemoHome) -> Cuckoo:
+    """One with the demo's model."""
+    shutil.copytree(demo.home, cuckoo.home, symlinks=True, dirs_exist_ok=True)
+    return cuckoo
+
+
+def others(report: dict[str, Any]) -> dict[str, Any]:
+    """A report without what is ours and what differs from run to run: the host's own clock, log and version check."""
+    info = {key: value for key, value in report["info"].items() if key != "clustering"}
+    return {key: value for key, value in report.items() if key not in ("cuckooml", "info", "debug")} | {"info": info}
+
+
+def test_an_analysis_is_scored_as_its_report_is_afterwards(taught: Cuckoo) -> None:
+    done = taught.process()
+    section = done.section
+    assert section["status"] == "scored", section["message"] + done.log
+    [scored] = cuckoo_ml(taught.home, "score", "--json", taught.report()).json
+    assert section == {key: scored[key] for key in section}
+    assert "clusterID" in done.report["info"]["clustering"]["hdbscan"]
+    with Store.open(taught.home / "store.db") as store:
+        assert store.get("210") is not None
+        assert store.findings_of(["210"])["210"].model == section["model"]["id"]
+        count = store.count()
+        taught.process()
+        assert store.count() == count
+
+
+# What VirusTotal's module would leave in the results, from where a site puts its own signatures.
+VERDICT = """
+from cuckoo.common.abstracts import Signature
+
+class Verdict(Signature):
+    name = "verdict"
+    def on_complete(self):
+        results = self.get_results()
+        results["virustotal"] = {"summary": {"positives": 45}, "positives": 45, "total": 60, "response_code": 1,
+                                 "scans": {"A": {"detected": True, "result": "Trojan.Zbot", "normalized": ["Zbot"]}}}
+        results["dropped"] = [{"name": "a.exe", "type": "PE32", "sha256": "cd" * 32, "virustotal": {
+            "summary": {"positives": 3}, "positives": 3, "total": 60, "scans": {"A": {"detected": True}}}}]
+
+plugins = [Verdict]
+"""
+
+
+def test_virustotal_s_scores_come_into_the_section_and_the_store(taught: Cuckoo) -> None:
+    (taught.folder / "signatures" / "cross" / "__init__.py").write_text(VERDICT, encoding="utf-8")
+    done = taught.process()
+    threat = done.section["threat_scores"]
+    [provider] = threat["providers"]
+    assert (provider["provider"], provider["indicators"]) == ("virustotal", 2)
+    assert provider["score"] == threat["joint"] == 0.7625
+    assert [one["score"] for one in provider["highest"]] == [0.75, 0.05]
+    assert provider["prediction"] is None, "no other provider says anything"
+    [scored] = cuckoo_ml(taught.home, "score", "--json", taught.report()).json
+    assert scored["threat_scores"] == threat, "the report's file says the same"
+    with Store.open(taught.home / "store.db") as store:
+        assert {one.score for one in store.threat_scores_of(["210"])["210"]} == {0.75, 0.05}
+
+
+def test_without_a_model_it_is_stored_and_says_what_is_missing(cuckoo: Cuckoo) -> None:
+    section = cuckoo.process().section
+    assert section["status"] == "no_model"
+    assert "needed" in section["message"]
+    assert section["counts"]["api_calls"] > 0
+
+
+def test_the_rest_of_the_report_is_what_it_is_without_us(taught: Cuckoo) -> None:
+    with_us = others(taught.process().report)
+    taught.uninstall()
+    without_us = taught.process().report
+    assert "cuckooml" not in without_us
+    assert with_us == others(without_us)
+
+
+HANGS = "import sys, time\nsys.stdin.readline(); time.sleep(600)"
+DIES_MID_REQUEST = "import os, sys\nsys.stdin.readline(); os._exit(9)"
+ANSWERS_NONSENSE = "import sys\nwhile sys.stdin.readline(): print('no JSON', flush=True)"
+
+
+@pytest.mark.parametrize("before", [HANGS, DIES_MID_REQUEST, ANSWERS_NONSENSE, "raise SystemExit(3)", None])
+def test_a_worker_that_fails_costs_the_finding_and_not_the_analysis(
+    taught: Cuckoo, tmp_path: Path, before: str | None
+) -> None:
+    limit = 3
+    command = our_command(tmp_path / "commands", before) if before else tmp_path / "missing"
+    taught.configure(command, timeout=limit)
+    began = time.monotonic()
+    done = taught.process()
+    assert done.section["status"] == "failed"
+    assert "Task #210: cuckoo-ml:" in done.log
+    assert done.report["behavior"]["processes"]
+    if before == HANGS:
+        assert "in time" in done.section["message"]
+        assert time.monotonic() - began < limit + 30  # far from what it slept; Cuckoo itself takes seconds
+
+
+def test_a_worker_that_dies_once_is_started_again(taught: Cuckoo, tmp_path: Path) -> None:
+    marker = tmp_path / "died"
+    once = (
+        f"import os, sys\nif not os.path.exists({str(marker)!r}):\n"
+        f"    open({str(marker)!r}, 'w').close(); sys.stdin.readline(); os._exit(9)"
+    )
+    taught.configure(our_command(tmp_path / "commands", once), timeout=LIMIT * 6)
+    done = taught.process()
+    assert marker.exists()
+    assert done.section["status"] == "scored", done.log
+    assert "starting another worker" in done.log
+
+
+def test_a_corrupt_model_is_named_in_the_section(taught: Cuckoo) -> None:
+    for file in (taught.home / "models").glob("*/*.npy"):
+        os.truncate(file, 100)
+    section = taught.process().section
+    assert section["status"] == "failed"
+    assert "model" in section["message"]
+
+
+def test_two_processes_store_and_score_at_once(taught: Cuckoo, shared_data: Path) -> None:
+    taught.add(shared_data / "cuckoo2" / "210", "211")
+    taught.process()  # two that start at once in a new working directory clash over Cuckoo's own database
+    running = {task: taught.start(task) for task in ("210", "211")}
+    for task, process in running.items():
+        assert taught.finish(process, task).section["status"] == "scored"
+    with Store.open(taught.home / "store.db") as store:
+        assert set(store.findings_of(["210", "211"])) == {"210", "211"}

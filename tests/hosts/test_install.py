@@ -1,0 +1,354 @@
+"""An admin installs, looks, installs again, changes a file, and takes it all away."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from support.cape_loader import make_cape
+from support.command import Done, cuckoo_ml
+
+from cuckoo_ml_plugin.hosts.installer import InstallError, install, uninstall
+from cuckoo_ml_plugin.hosts.layout import Block
+
+
+@pytest.fixture
+def cape(tmp_path: Path) -> Path:
+    return make_cape(tmp_path / "CAPE v2")
+
+
+def files(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def run(command: str, root: Path, *arguments: object) -> Done:
+    more = ("--refit", "none") if command == "install" and "--refit" not in arguments else ()
+    return cuckoo_ml(root / "unused", command, "--host", "cape", "--root", root, *arguments, *more)
+
+
+def test_dry_run_shows_every_file_and_writes_none(cape: Path) -> None:
+    before = files(cape)
+    done = run("install", cape, "--dry-run")
+    assert done.code == 0
+    for name in ("modules/processing/cuckooml.py", "modules/reporting/cuckooml.py", "reporting.conf.d/cuckooml.conf"):
+        assert name in done.out.replace("\n", "")
+    assert files(cape) == before
+
+
+def test_installed_twice_it_is_the_same_and_uninstalled_it_is_as_before(cape: Path) -> None:
+    before = files(cape)
+    first = run("install", cape)
+    assert first.code == 0, first.err
+    installed = files(cape)
+    assert set(installed) - set(before) == {
+        "modules/processing/cuckooml.py",
+        "modules/reporting/cuckooml.py",
+        "custom/conf/processing.conf.d/cuckooml.conf",
+        "custom/conf/reporting.conf.d/cuckooml.conf",
+        "custom/analysis_services.py",
+        "storage/cuckooml/cuckooml.conf",
+        "storage/cuckooml/install.json",
+    }
+    again = run("install", cape)
+    assert again.code == 0
+    assert "create" not in again.out
+    assert files(cape) == installed
+    assert run("uninstall", cape).code == 0
+    assert files(cape) == before | {"storage/cuckooml/cuckooml.conf": installed["storage/cuckooml/cuckooml.conf"]}
+    assert not (cape / "custom/conf/processing.conf.d").exists(), "a folder that was made goes as well"
+    assert run("install", cape).code == 0
+    assert run("uninstall", cape, "--purge").code == 0
+    assert files(cape) == before
+
+
+def test_a_file_that_was_changed_is_never_overwritten_without_a_word(cape: Path) -> None:
+    run("install", cape)
+    changed = cape / "custom/conf/reporting.conf.d/cuckooml.conf"
+    changed.write_text("[cuckooml]\nenabled = no\n")
+    before = files(cape)
+    done = run("install", cape)
+    assert done.code == 1
+    assert str(changed) in done.err.replace("\n", "")
+    assert files(cape) == before
+    assert run("install", cape, "--force").code == 0
+    assert changed.with_name("cuckooml.conf.before-cuckooml").read_text() == "[cuckooml]\nenabled = no\n"
+    changed.write_text("mine")
+    done = run("uninstall", cape)
+    assert done.code == 0
+    assert "stays" in done.out
+    assert changed.read_text() == "mine"
+
+
+def test_a_foreign_file_in_the_way_stops_it_before_anything_is_done(cape: Path) -> None:
+    foreign = cape / "modules/reporting/cuckooml.py"
+    foreign.write_text("# somebody else's\n")
+    before = files(cape)
+    done = run("install", cape)
+    assert done.code == 1
+    assert "is not ours" in done.err.replace("\n", " ")
+    assert files(cape) == before
+
+
+def test_what_stood_in_the_way_comes_back_however_often_it_was_forced(cape: Path) -> None:
+    module = cape / "modules/reporting/cuckooml.py"
+    module.write_text("# somebody else's\n")
+    before = files(cape)
+    assert run("install", cape, "--force").code == 0
+    for change in ("changed", "changed again"):
+        module.write_text(change)
+        assert run("install", cape, "--force").code == 0
+    assert module.with_name("cuckooml.py.before-cuckooml").read_text() == "# somebody else's\n"
+    assert module.with_name("cuckooml.py.before-cuckooml-2").read_text() == "changed"
+    assert module.with_name("cuckooml.py.before-cuckooml-3").read_text() == "changed again"
+    dry = run("uninstall", cape, "--dry-run")
+    assert "which was there before" in " ".join(dry.out.split())
+    assert module.read_text() != "# somebody else's\n"
+    assert run("uninstall", cape, "--purge").code == 0
+    assert files(cape).items() >= before.items()
+
+
+def test_a_copy_of_the_host_is_uninstalled_without_the_original(cape: Path, cuckoo2: tuple[Path, Path]) -> None:
+    run("install", cape)
+    installed = files(cape)
+    copy = cape.parent / "copy"
+    shutil.copytree(cape, copy)
+    assert run("uninstall", copy, "--purge").code == 0
+    assert "cuckooml" not in " ".join(files(copy))
+    assert files(cape) == installed
+
+    cwd, environment = cuckoo2
+    arguments = ("--python", environment, "--refit", "none")
+    assert cuckoo_ml(cwd, "install", "--host", "cuckoo2", "--root", cwd, *arguments).code == 0
+    shared = files(environment)
+    second = cwd.with_name("second")
+    shutil.copytree(cwd, second)
+    done = cuckoo_ml(cwd, "uninstall", "--host", "cuckoo2", "--root", second)
+    assert "also serves" in done.out
+    assert files(environment) == shared, "the original still needs them"
+    assert "cuckooml" not in (second / "conf" / "reporting.conf").read_text()
+    moved = cwd.rename(cwd.with_name("moved"))
+    assert cuckoo_ml(cwd, "uninstall", "--host", "cuckoo2", "--root", moved).code == 0
+    assert "cuckooml" not in " ".join(files(environment))
+
+
+def test_settings_that_are_a_link_stay_one(cape: Path) -> None:
+    with_web(cape)
+    settings, kept = cape / "web/web/local_settings.py", cape.parent / "kept settings.py"
+    settings.rename(kept)
+    settings.symlink_to(kept)
+    before = kept.read_text()
+    assert run("install", cape).code == 0
+    assert settings.is_symlink()
+    assert "install_cuckooml(globals())" in kept.read_text()
+    assert run("uninstall", cape).code == 0
+    assert settings.is_symlink()
+    assert kept.read_text() == before
+
+
+def test_an_installation_that_cannot_be_finished_leaves_nothing(cape: Path) -> None:
+    with_web(cape)
+    foreign = cape / "modules/processing/cuckooml.py"
+    foreign.write_text("# somebody else's\n")
+    before = files(cape)
+    folders = {path for path in cape.rglob("*") if path.is_dir()}
+    full = OSError(errno.ENOSPC, "No space left on device")
+    original, writes = Path.open, iter(range(100))
+
+    def fails(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path.name.endswith(".cuckooml") and next(writes) == at:
+            raise full
+        return original(path, *arguments, **more)
+
+    for at in range(1, 6):
+        writes = iter(range(100))
+        with mock.patch.object(Path, "open", fails):
+            done = run("install", cape, "--force")
+        assert done.code == 1, at
+        assert "No space left" in done.err
+        left = {name: text for name, text in files(cape).items() if not name.startswith("storage/cuckooml")}
+        assert left == before
+        made = {path for path in cape.rglob("*") if path.is_dir()} - folders
+        assert made == {cape / "storage/cuckooml", cape / "storage/cuckooml/models"}
+    assert run("install", cape, "--force").code == 0
+
+
+def test_a_home_that_is_a_link_is_purged_with_what_it_leads_to(cape: Path) -> None:
+    run("install", cape)
+    home, disk = cape / "storage/cuckooml", cape.parent / "big disk"
+    home.rename(disk)
+    home.symlink_to(disk)
+    assert run("uninstall", cape, "--purge").code == 0
+    assert not os.path.lexists(home)
+    assert not disk.exists()
+
+
+def test_lines_between_two_blocks_of_ours_stay(tmp_path: Path) -> None:
+    path = tmp_path / "reporting.conf"
+    path.write_text("[first]\n")
+    install([Block(path, "[cuckooml]\nenabled = yes\n", "[cuckooml]")], tmp_path, tmp_path)
+    block = path.read_text().removeprefix("[first]\n")
+    path.write_text(f"[first]\n{block}[mine]\nkey = 1\n{block}")
+    uninstall(tmp_path, tmp_path)
+    assert path.read_text() == "[first]\n[mine]\nkey = 1\n"
+
+
+def test_the_wrong_folder_is_told(tmp_path: Path) -> None:
+    done = run("install", tmp_path)
+    assert done.code == 1
+    assert "is not CAPE's folder" in done.err
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "CAPE").mkdir()
+    assert "nothing was installed" in run("uninstall", make_cape(tmp_path / "CAPE")).err
+
+
+def test_the_refit_gets_a_timer_or_a_line_for_cron(cape: Path, tmp_path: Path) -> None:
+    units = tmp_path / "units"
+    units.mkdir()
+    assert run("install", cape, "--refit", "systemd", "--unit-dir", units).code == 0
+    service = (units / "cuckoo-ml-refit.service").read_text()
+    assert f'--home "{cape / "storage" / "cuckooml"}" refit --if-needed' in service
+    assert "OnCalendar=hourly" in (units / "cuckoo-ml-refit.timer").read_text()
+    run("uninstall", cape)
+    assert list(units.iterdir()) == []
+    assert "refit --if-needed" in run("install", cape, "--refit", "cron").out
+
+
+@pytest.fixture
+def cuckoo2(tmp_path: Path) -> tuple[Path, Path]:
+    """A Cuckoo Working Directory, and an environment whose Python knows where the package lies."""
+    cwd, environment = tmp_path / "cwd", tmp_path / "env"
+    package = environment / "lib" / "cuckoo"
+    rooms = [package / name for name in ("common", "processing", "reporting")]
+    for folder in (cwd / "conf", cwd / "storage", environment / "bin", *rooms):
+        folder.mkdir(parents=True)
+    (cwd / "web").mkdir()
+    (cwd / "web" / "local_settings.py").write_text("DEBUG = False")
+    for name in ("processing", "reporting"):
+        (cwd / "conf" / f"{name}.conf").write_text("[jsondump]\nenabled = yes\n")
+    python = environment / "bin" / "python"
+    python.write_text(f"#!/bin/sh\nprintf %s '{package}'\n")
+    python.chmod(0o755)
+    return cwd, environment
+
+
+def test_cuckoo_gets_modules_in_its_package_and_sections_in_its_configuration(cuckoo2: tuple[Path, Path]) -> None:
+    cwd, environment = cuckoo2
+    before = files(cwd.parent)
+    arguments = ("--host", "cuckoo2", "--root", cwd)
+    done = cuckoo_ml(cwd, "install", *arguments, "--python", environment, "--refit", "none")
+    assert done.code == 0, done.err
+    installed = files(cwd.parent)
+    new = {name for name in set(installed) - set(before) if name.startswith("env")}
+    assert {name for name in new if "/web/" not in name} == {
+        "env/lib/cuckoo/common/cuckooml.py",
+        "env/lib/cuckoo/processing/cuckooml.py",
+        "env/lib/cuckoo/reporting/cuckooml.py",
+    }
+    assert all(name.startswith("env/lib/cuckoo/web/cuckooml/") for name in new if "/web/" in name)
+    assert "install_cuckooml(globals())" in installed["cwd/web/local_settings.py"]
+    assert "[cuckooml]" in installed["cwd/conf/reporting.conf"]
+    reporting = cwd / "conf" / "reporting.conf"
+    reporting.write_text(reporting.read_text().replace("timeout = 10", "timeout = 20"))
+    again = cuckoo_ml(cwd, "install", *arguments, "--python", environment, "--refit", "none")
+    assert "were changed there, and stay" in again.out.replace("\n", " ") or "changed" in again.out
+    assert "timeout = 20" in reporting.read_text(), "what the admin set stays"
+    for name in ("reporting/cuckooml.pyc", "web/cuckooml/views.pyc", "web/cuckooml/templatetags/__init__.pyc"):
+        (environment / "lib/cuckoo" / name).write_text("compiled by Python 2.7")
+    assert cuckoo_ml(cwd, "uninstall", *arguments, "--purge").code == 0
+    assert files(cwd.parent) == before
+
+
+def with_web(cape: Path) -> Path:
+    """With as much of a web interface as an installation looks at."""
+    texts = {
+        "web/web/local_settings.py": "LOCAL_SETTINGS = True\nfrom .settings import *\n",
+        "web/templates/base.html": "{% block content %}{% endblock %}",
+        "web/templates/analysis/report.html": '{% block content %}<ul id="reportTabs"></ul><div class="tab-content">'
+        '<div id="overview"></div></div>{% endblock %}',
+    }
+    for name, text in texts.items():
+        (cape / name).parent.mkdir(parents=True, exist_ok=True)
+        (cape / name).write_text(text)
+    return cape
+
+
+def test_the_web_interface_gets_two_lines_in_its_settings_and_an_admins_own_services_stay(cape: Path) -> None:
+    with_web(cape)
+    services = cape / "custom" / "analysis_services.py"
+    own = 'CUSTOM_SERVICES = ["ours"]\n\n\ndef handle_custom_service(*_):\n    return False, "ours"\n'
+    services.write_text(own)
+    before = files(cape)
+    assert run("install", cape).code == 0
+    settings = (cape / "web/web/local_settings.py").read_text()
+    assert settings.startswith(before["web/web/local_settings.py"])
+    assert "install_cuckooml(globals())" in settings
+    found: dict[str, object] = {}
+    exec(services.read_text(), found)
+    assert found["CUSTOM_SERVICES"] == ["ours", "cuckooml"]
+    assert run("install", cape).code == 0
+    assert run("uninstall", cape, "--purge").code == 0
+    assert files(cape) == before
+
+
+def test_doctor_says_which_place_of_the_hosts_page_is_gone(cape: Path) -> None:
+    run("install", with_web(cape))
+
+    def said() -> dict[str, object]:
+        return next(one for one in run("doctor", cape, "--json").json if one["check"] == "web")
+
+    assert said()["ok"], said()
+    page = cape / "web/templates/analysis/report.html"
+    page.write_text(page.read_text().replace("overview", "first"))
+    assert not said()["ok"]
+    assert "not in its first tab" in str(said()["said"])
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do(cape: Path) -> None:
+    def checks() -> dict[str, dict[str, object]]:
+        return {one["check"]: one for one in run("doctor", cape, "--json").json}
+
+    assert checks()["files"]["ok"] is False
+    run("install", cape)
+    found = checks()
+    assert {name for name, one in found.items() if not one["ok"]} == {"model", "modules", "configuration", "web"}
+    assert "local_settings.py: is missing" in str(found["web"]["said"])
+    assert "0 of 20 analyses are stored" in str(found["model"]["said"])
+    (cape / "modules/reporting/cuckooml.py").unlink()
+    assert "is missing" in str(checks()["files"]["said"])
+    (cape / "storage/cuckooml/store.db").write_bytes(b"nothing of ours" * 100)
+    assert "is not an SQLite database" in str(checks()["store"]["said"])
+    assert run("doctor", cape).code == 1
+
+
+def test_an_environment_without_cuckoo_is_told(cuckoo2: tuple[Path, Path], tmp_path: Path) -> None:
+    done = cuckoo_ml(tmp_path, "install", "--host", "cuckoo2", "--root", cuckoo2[0], "--python", tmp_path / "nowhere")
+    assert done.code == 1
+    assert "check --python" in done.err
+
+
+@pytest.mark.parametrize("text", ["[first]\nkey = é\n", "[first]\r\nkey = 1\r\n", "no line break at the end", ""])
+def test_lines_in_a_file_of_the_hosts_leave_the_rest_byte_for_byte(tmp_path: Path, text: str) -> None:
+    path, home = tmp_path / "reporting.conf", tmp_path / "home"
+    home.mkdir()
+    path.write_bytes(text.encode() + b"\xff" * 3)
+    path.chmod(0o640)
+    before = path.read_bytes()
+    for content in ("[cuckooml]\nenabled = yes\n", "[cuckooml]\nenabled = no\n"):
+        install([Block(path, content, "[cuckooml]")], tmp_path, home)
+        assert path.read_bytes().startswith(before)
+        assert path.read_text(errors="replace").count("[cuckooml]") == 1
+        assert os.stat(path).st_mode & 0o777 == 0o640
+    uninstall(tmp_path, home)
+    assert path.read_bytes() == before
+
+
+def test_a_section_that_is_there_already_is_not_doubled(tmp_path: Path) -> None:
+    path = tmp_path / "reporting.conf"
+    path.write_text("[cuckooml]\nenabled = no\n")
+    with pytest.raises(InstallError, match=r"has \[cuckooml\] already"):
+        install([Block(path, "[cuckooml]\n", "[cuckooml]")], tmp_path, tmp_path)

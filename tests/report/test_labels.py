@@ -1,0 +1,95 @@
+"""Families come from the host, from VirusTotal by AVClass, and from the analyst, whose word counts first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import cuckoo_ml
+
+from cuckoo_ml_plugin.report.labels import ANALYST, HOST, VIRUSTOTAL, Label, best_label, family_name, labels_of
+from cuckoo_ml_plugin.report.report import read_report, report_from_results
+from cuckoo_ml_plugin.store.store import Store
+
+ENGINES = {
+    "Kaspersky": "Trojan-Spy.Win32.Zbot.abcd",
+    "Microsoft": "PWS:Win32/Zbot.gen!Y",
+    "BitDefender": "Trojan.Zbot.GEN",
+    "Sophos": "Mal/Zbot-FG",
+    "ClamAV": None,
+}
+
+
+def labels(**sections: Any) -> list[Label]:
+    return labels_of(report_from_results({"info": {}, **sections}))
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"detections": "QakBot"},
+        {"detections": [{"family": "QakBot", "details": [{"Yara": "ab" * 32}]}]},
+        {"malfamily": "QakBot"},
+        {"CAPE": {"configs": [{"QakBot": {"c2": ["1.2.3.4"]}, "associated_config_hashes": {"md5": "0"}}]}},
+    ],
+    ids=["text", "list", "malfamily", "config"],
+)
+def test_the_hosts_own_detections_in_every_shape(sections: dict[str, Any]) -> None:
+    assert labels(**sections) == [Label("qakbot", HOST)]
+
+
+@pytest.mark.parametrize(
+    "virustotal",
+    [
+        {"scans": {engine: {"result": result, "detected": bool(result)} for engine, result in ENGINES.items()}},
+        {"results": [{"vendor": engine, "sig": result} for engine, result in ENGINES.items()]},
+    ],
+    ids=["scans", "results"],
+)
+def test_engines_agree_on_a_family(virustotal: dict[str, Any]) -> None:
+    assert labels(virustotal=virustotal) == [Label("zbot", VIRUSTOTAL)]
+    assert labels(target={"file": {"virustotal": virustotal}}) == [Label("zbot", VIRUSTOTAL)]
+
+
+def test_engines_that_agree_on_nothing_give_no_label() -> None:
+    assert labels(virustotal={"scans": {"A": {"result": "Trojan.Generic.1234"}, "B": {"result": "Malware.Heur"}}}) == []
+
+
+def test_words_that_name_no_family_are_dropped() -> None:
+    assert labels(detections=["Generic", "", "unknown", " Trojan "], malfamily=None) == []
+    assert family_name(" Cobalt Strike\u202e\n") == "cobaltstrike"
+
+
+def test_damaged_detections_are_no_labels() -> None:
+    for damage in (7, [7, None, {"family": 3}], {"a": 1}, [[["x"]]], [{"details": []}]):
+        assert labels(detections=damage, malfamily=damage, CAPE=damage, virustotal=damage) == []
+    assert labels(virustotal={"scans": {"A": 1, "B": {"result": 7}}, "results": [{"vendor": 1, "sig": []}]}) == []
+
+
+def test_the_analysts_label_counts_before_the_hosts_and_the_hosts_before_virustotals() -> None:
+    of_engines, of_host, of_analyst = Label("a", VIRUSTOTAL), Label("b", HOST), Label("c", ANALYST)
+    assert best_label([of_engines, of_host, of_analyst]) == of_analyst
+    assert best_label([of_engines, of_host]) == of_host
+    assert best_label([]) is None
+
+
+def test_of_several_detections_the_same_one_counts_when_scored_and_when_stored(tmp_path: Path) -> None:
+    path = tmp_path / "two.json"
+    path.write_text(json.dumps({"info": {}, "detections": [{"family": "Zeta"}, {"family": "Alpha"}], "behavior": {}}))
+    counted = best_label(labels_of(read_report(path)))
+    assert counted == Label("zeta", HOST)
+    cuckoo_ml(tmp_path / "home", "import", path)
+    with Store.open(tmp_path / "home" / "store.db") as store:
+        (stored,) = store.analyses_in_order()
+        assert stored.label == "zeta"
+
+
+def test_real_reports_name_three_families(shared_data: Path) -> None:
+    found = [labels_of(read_report(path)) for path in sorted((shared_data / "cape").glob("*.json.gz"))]
+    assert [entry for entry in found if entry] == [
+        [Label("qakbot", HOST)],
+        [Label("suncrypt", HOST)],
+        [Label("cobaltstrikestager", HOST)],
+    ]

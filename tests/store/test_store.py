@@ -1,0 +1,354 @@
+"""What an admin relies on: whatever happens around the store, what was stored is there. On SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sqlite3
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
+
+from cuckoo_ml_plugin.errors import StoreError
+from cuckoo_ml_plugin.plumbing.analysis_ids import Source, order_key
+from cuckoo_ml_plugin.report.threat_scores import ThreatScore
+from cuckoo_ml_plugin.store import tables as schema
+from cuckoo_ml_plugin.store.packed_behaviour import pack, unpack
+from cuckoo_ml_plugin.store.records import AnalysisRecord, FindingRecord
+from cuckoo_ml_plugin.store.store import Store
+
+TOKENS = ("api:NtCreateFile", "file_written:%temp%\\a.exe", "mutex:zebra")
+COUNTS = {"api_calls": 7, "highest_section_entropy": 6.5}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The place of an empty store."""
+    return str(request.getfixturevalue("postgresql_url") if request.param == "postgresql" else tmp_path / "store.db")
+
+
+def record(name: str, tokens: tuple[str, ...] = TOKENS, path: str = "", **fields: object) -> AnalysisRecord:
+    source = Source(path, 1, 1) if path else None
+    return AnalysisRecord(name, pack(tokens, COUNTS), True, source=source, **fields)  # type: ignore[arg-type]
+
+
+def test_who_may_only_read_the_store_can_ask_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "host's user" / "store #1?.db"
+    Store.open(file).put([record("17")])
+    before = file.read_bytes(), list(file.parent.iterdir())
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with Store.open(file) as store:
+        assert store.get("17") is not None
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.put([record("18")])
+    assert (file.read_bytes(), list(file.parent.iterdir())) == before
+    monkeypatch.undo()
+    with Store.open(file) as store:
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        assert store.count() == 1
+        monkeypatch.undo()
+        store.put([record("18")])  # whoever runs on is not held to how it was
+    with contextlib.closing(sqlite3.connect(file)) as host:  # while it is open, its last words are beside the file
+        host.execute("UPDATE cuckooml_analysis SET target = 'new.exe'")
+        host.commit()
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        with Store.open(file) as store:
+            found = store.get("17")
+            assert found is not None
+            assert found.target == "new.exe"
+
+
+def test_what_is_put_in_comes_out(where: str) -> None:
+    with Store.open(where) as store:
+        kept = record("17", host="cape", sha256="ab" * 32, tags=["x64"], labels={"host": "zbot"}, target="a.exe")
+        assert store.put([kept]) == ["17"]
+    with Store.open(where) as store:
+        stored = store.get("17")
+        assert stored is not None
+        assert stored.unpack() == (list(TOKENS), COUNTS)
+        assert (stored.host, stored.sha256, stored.tags, stored.label) == ("cape", "ab" * 32, ["x64"], "zbot")
+        assert store.get("18") is None
+        assert [one.analysis for one in store.by_sha256("AB" * 32)] == ["17"]
+        assert [one.analysis for one in store.identical(stored.digest)] == ["17"]
+
+
+def test_an_analysis_processed_again_replaces_its_record(where: str) -> None:
+    with Store.open(where) as store:
+        store.put([record("17", labels={"host": "zbot"})])
+        store.set_labels({"17": "kovter"})
+        store.put([record("17", ("api:NtClose",), labels={"virustotal": "upatre"})])
+        assert store.count() == 1
+        stored = store.get("17")
+        assert stored is not None
+        assert stored.unpack()[0] == ["api:NtClose"]
+        assert stored.labels == {"analyst": "kovter", "virustotal": "upatre"}, "the host no longer says zbot"
+        assert stored.label == "kovter", "the analyst's label wins"
+        store.set_labels({"17": ""})
+        assert store.labels_of(["17"]) == {"17": {"virustotal": "upatre"}}
+
+
+def test_two_sources_that_ask_for_one_id_both_stay(where: str) -> None:
+    with Store.open(where) as store:
+        assert store.put([record("report", path="/a/one/report.json")]) == ["report"]
+        assert store.put([record("report", path="/a/two/report.json")]) == ["two/report"]
+        assert store.put([record("report", path="/a/one/report.json")]) == ["report"], "the same file keeps its id"
+        assert store.count() == 2
+
+
+def test_a_label_file_may_name_a_sample_by_its_hash(where: str) -> None:
+    with Store.open(where) as store:
+        store.put([record("1", sha256="ab" * 32), record("2", sha256="ab" * 32), record("3")])
+        assert store.set_labels({"AB" * 32: "zbot", "nobody": "zbot"}) == ["nobody"]
+        assert {name: one.label for name, one in store.get_many(["1", "2", "3"]).items()} == {
+            "1": "zbot", "2": "zbot", "3": None,
+        }  # fmt: skip
+
+
+def test_a_label_of_nothing_but_control_characters_hides_no_other(where: str) -> None:
+    with Store.open(where) as store:
+        store.put([record("17", labels={"host": "zbot"})])
+        assert store.set_labels({"17": "\x00", "n\x00body": "zbot", "\ud800": "zbot", "1\x007": "upatre"}) == [
+            "n\x00body", "\ud800",
+        ]  # fmt: skip
+        stored = store.get("1\x007")
+        assert stored is not None, "an id is what the store makes of it"
+        assert stored.label == "upatre"
+        assert store.get("\ud800") is None
+
+
+def test_a_store_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with Store.open(path) as store:
+        store.put([record(str(number), (f"api:{number}" * 50,)) for number in range(200)])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2 // 4096 * 4096])
+    with pytest.raises(StoreError, match=r"is damaged|is not an SQLite"), Store.open(path) as store:
+        list(store.analyses_in_order())
+
+
+def test_the_corpus_is_read_in_the_order_people_count_whatever_the_database_sorts_by(where: str) -> None:
+    names = ["10", "9", "b/x", "B", "a-10", "a-9", "ä", "Z", "1", "_"]
+    with Store.open(where) as store:
+        store.put([record(name) for name in names])
+        expected = sorted(names, key=order_key)
+        assert [one.analysis for one in store.analyses_in_order(batch=3)] == expected
+        assert expected.index("9") < expected.index("10")
+        for parts in (1, 2, 3, 20):
+            ranges = store.split(parts)
+            assert [one.analysis for part in ranges for one in store.analyses_in_order(part)] == expected
+        assert [one.analysis for one in store.iter_analyses(batch=4)] == names, "as they were stored"
+
+
+def test_findings_are_kept_listed_and_counted(where: str) -> None:
+    before = datetime.now(timezone.utc) - timedelta(seconds=1)
+    with Store.open(where) as store:
+        store.put([record(str(number), labels={"host": "zbot"}) for number in range(6)])
+        findings = [
+            FindingRecord(str(n), "m1", "c1" if n < 4 else None, 0.5 + n / 10, 0.1, n / 5, anomalous=n > 3)
+            for n in range(6)
+        ]
+        assert store.save_findings(findings) == 6
+        assert (store.judged_by_others("m1"), store.judged_by_others("m2")) == ([], list("012345"))
+        silent = AnalysisRecord("6", pack((), {}), False)
+        store.put([silent])
+        store.save_findings([FindingRecord("6", "m1", None, None, None, None, False)])
+        assert store.cluster_counts() == {"c1": 4, None: 2}, "without the one that shows no behaviour"
+        assert [one.finding.analysis for one in store.cluster_members("c1", limit=2)] == ["3", "2"]
+        assert [one.finding.analysis for one in store.cluster_members("c1", limit=2, offset=2)] == ["1", "0"]
+        assert [one.finding.analysis for one in store.anomalies()] == ["5", "4"]
+        assert store.anomalous_since(before) == (2, 6)
+        store.put([record("5", ("api:NtClose",))])
+        assert "5" not in store.findings_of(["5"]), "a finding of another behaviour is outdated"
+        assert store.forget(["4", "nobody"]) == 1
+        assert store.anomalies() == []
+
+
+def test_threat_scores_are_kept_replaced_and_read_in_the_order_of_a_corpus(where: str) -> None:
+    score = ThreatScore("virustotal", "file", "ab" * 32, 0.5)
+    with Store.open(where) as store:
+        store.put([record(name, scores=[score], machine=f"m{name}", tags=["x"]) for name in ("10", "9", "b")])
+        store.put([record("9", scores=[score._replace(score=0.25)]), record("c")])
+        found = list(store.all_threat_scores())
+        assert [one.analysis for one in found] == ["9", "10", "b"], "whatever order they came in"
+        assert [one.scores[0].score for one in found] == [0.25, 0.5, 0.5]
+        assert (found[1].machine, found[1].tags) == ("m10", ["x"])
+
+
+def test_numbers_that_no_json_holds_are_kept_as_none(where: str) -> None:
+    with Store.open(where) as store:
+        store.put([record("1")])
+        store.save_findings([FindingRecord("1", "m", None, float("nan"), float("inf"), 1e308, True, section="x" * 10)])
+        kept = store.findings_of(["1"])["1"]
+        assert (kept.probability, kept.outlier_score, kept.anomaly_score) == (None, None, 1e308)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(), min_size=1, max_size=60))
+def test_any_text_can_be_stored(kind: str, text: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    place = request.getfixturevalue("postgresql_url") if kind == "postgresql" else tmp_path / "store.db"
+    with Store.open(place) as store:
+        hostile = record(text, target=text, tags=[text], machine=text, path=f"/reports/{text}")
+        made = AnalysisRecord.of(text, _Report(text), _Behaviour(text), [_Label(text)], hostile.source)
+        (name,) = store.put([made])
+        assert [one.score for one in store.threat_scores_of([name])[name]] == [0.75], "one name, however it was written"
+        stored = store.get(name)
+        assert stored is not None
+        assert stored.unpack()[0] == list(TOKENS)
+
+
+class _Behaviour:
+    tokens, counts, has_behaviour = TOKENS, COUNTS, True
+
+    def __init__(self, text: str) -> None:
+        self.scores = [ThreatScore("virustotal", "domain", text + end, p) for end, p in (("", 0.5), ("\x00", 0.75))]
+
+
+class _Label:
+    source = "host"
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+
+
+class _Report:
+    def __init__(self, text: str) -> None:
+        self.host = self.host_version = self.sha256 = self.target = self.analysed_at = text  # type: ignore[assignment]
+        self.machine = self.submitter = text
+        self.tags = [text]
+
+
+# -- several processes -------------------------------------------------------------------------------------------------
+def _write_many(where: str, first: int, size: int) -> None:
+    with Store.open(where) as store:
+        for number in range(first, first + size):
+            store.put([record(str(number), (f"api:{number}",))])
+            store.save_findings([FindingRecord(str(number), "m", None, None, None, 0.5, False)])
+
+
+def test_several_processes_write_at_once_and_nothing_is_lost(where: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_many, args=(where, 100 * number, 30)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0] * 4
+    with Store.open(where) as store:
+        assert store.count() == 120
+        assert {one.unpack()[0][0] for one in store.analyses_in_order()} == {
+            f"api:{100 * writer + number}" for writer in range(4) for number in range(30)
+        }
+        assert store.anomalous_since(datetime(2000, 1, 1)) == (0, 120)
+
+
+# -- what may be wrong with a store ------------------------------------------------------------------------------------
+def test_a_store_from_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with Store.open(path) as store:
+        store.put([record("1")])
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE cuckooml_meta SET value = '99'")
+    connection.close()
+    with pytest.raises(StoreError, match=r"newer cuckoo-ml-plugin \(schema 99"):
+        Store.open(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT value FROM cuckooml_meta").fetchone() == ("99",)
+        assert connection.execute("SELECT count(*) FROM cuckooml_analysis").fetchone() == (1,)
+    connection.close()
+
+
+def test_an_older_store_is_brought_up_to_date_once(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    version, upgraded = schema.current_version(), []
+    with Store.open(where) as store:
+        store.put([record("1")])
+    monkeypatch.setattr(schema, "UPGRADES", [*schema.UPGRADES, upgraded.append])
+    for _ in range(2):
+        with Store.open(where) as store:
+            assert store.count() == 1
+    assert len(upgraded) == 1
+    monkeypatch.setattr(schema, "UPGRADES", schema.UPGRADES[:-1])
+    with pytest.raises(StoreError, match=rf"schema {version + 1}, this one knows {version}"):
+        Store.open(where)
+
+
+def test_a_file_that_is_no_store_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    content = b"no database at all, but long enough to be one" * 40
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="is not an SQLite database") as error:
+        Store.open(path)
+    assert str(path) in str(error.value)
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_behaviour_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with Store.open(path) as store:
+        store.put([record(str(number)) for number in range(5)])
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE cuckooml_analysis SET behaviour = x'00ff00ff' WHERE analysis = '3'")
+        connection.close()
+        damaged: list[str] = []
+        found = store.iter_behaviours(on_damaged=lambda one, _: damaged.append(one.analysis))
+        assert [one.analysis for one, _, _ in found] == ["0", "1", "2", "4"]
+        assert damaged == ["3"]
+        with pytest.raises(StoreError, match="analysis 3 is damaged"):
+            list(store.iter_behaviours())
+
+
+def test_a_store_that_another_keeps_locked_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    Store.open(path).close()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        with Store(path, patience=0.2) as store, pytest.raises(StoreError, match="another process kept it locked"):
+            store.put([record("1")])
+    finally:
+        holder.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite://", "would be forgotten"),
+        ("mysql://somebody:secret@host/db", "cannot be kept in mysql|cannot be read"),
+        ("postgresql+nosuch://somebody:secret@host/db", "cannot be read"),
+        ("sqlite:////tmp/store.db?timeout=soon", "cannot be read|more than a file"),
+        ("sqlite+aiosqlite://somebody:secret@/tmp/store.db", "more than a file|cannot be read"),
+        ("nonsense://somebody:secret@host/db", "cannot be kept in nonsense"),
+        ("postgresql://somebody:secret@127.0.0.1:1/db", "cannot be reached"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_an_error_without_the_password(url: str, said: str) -> None:
+    with pytest.raises(StoreError, match=said) as error:
+        Store(url, patience=0.1)
+    assert "secret" not in str(error.value)
+
+
+# -- packing -----------------------------------------------------------------------------------------------------------
+@given(st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), min_size=1, max_size=40)))
+def test_packing_loses_nothing(tokens: list[str]) -> None:
+    assert unpack(pack(sorted(set(tokens)), COUNTS).blob) == (sorted(set(tokens)), COUNTS)
+
+
+@given(st.binary(max_size=300))
+def test_a_damaged_record_is_an_error_and_nothing_else(blob: bytes) -> None:
+    import contextlib
+
+    from cuckoo_ml_plugin.store.packed_behaviour import DamagedBlobError
+
+    with contextlib.suppress(DamagedBlobError):
+        unpack(blob)
+
+
+def test_behaviour_is_packed_small_on_a_real_corpus(shared_data: Path, riss: list[tuple[str, tuple[str, ...]]]) -> None:
+    sizes = [len(pack(tokens, COUNTS).blob) for _, tokens in riss]
+    assert len(sizes) == 1524
+    assert sum(sizes) / len(sizes) < 8 * 1024

@@ -1,0 +1,1 @@
+"""What several test modules share: data, hosts, servers, a browser, and the command line as a function."""

@@ -1,0 +1,36 @@
+"""An analysis of the demo as CAPE processes and reports it, by CAPE's own modules and ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from support.cape_loader import DRIVER
+from support.demo_home import DemoHome
+from support.paths import REPOSITORY
+
+MODULES = ("modules.processing.cuckooml", "modules.reporting.cuckooml", "modules.reporting.jsondump")
+
+
+def analyse(root: Path, report: Path, task: int = 7, modules: tuple[str, ...] = MODULES) -> tuple[dict[str, Any], Any]:
+    """Run the modules on a report's results; the report.json that comes out, and what the driver saw."""
+    python = os.environ.get("CAPE_PYTHON", sys.executable)
+    command = [python, "-c", DRIVER, str(root), str(report), str(task), *modules]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    written = root / "storage" / "analyses" / str(task) / "reports" / "report.json"
+    return json.loads(written.read_bytes()), json.loads(done.stdout.splitlines()[-1])
+
+
+def cape_sample(demo: DemoHome, role: str = "new") -> Path:
+    return next(one.path for one in demo.corpus.new if one.role == role and "2." in cape_version(one.path))
+
+
+def cape_version(path: Path) -> str:
+    version = json.loads(path.read_bytes())["info"]["version"]
+    return str(version) if "CAPE" in str(version) else ""

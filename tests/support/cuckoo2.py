@@ -1,0 +1,162 @@
+"""A real Cuckoo 2.0.7: its Python 2.7 environment, a working directory, and `cuckoo process` of a recorded analysis."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cuckoo_ml_plugin.hosts.cuckoo2 import files_for
+from support.command import cuckoo_ml
+from support.needs import skip_or_fail
+from support.paths import REPOSITORY
+
+VERSION = "2.0.7"
+MONGOMOCK = "mongomock==3.23.0"  # the last one for Python 2.7
+ENVIRONMENTS = REPOSITORY / ".venv-cuckoo2"  # made once, a minute; not in git
+RECORDED = "210"
+LIMIT = 10  # seconds that we may take of an analysis, as installed
+
+
+def python2() -> str:
+    """A Python 2.7 that runs; skips where there is none."""
+    found = [shutil.which("python2.7"), *map(str, (Path.home() / ".pyenv" / "versions").glob("2.7*/bin/python2.7"))]
+    for python in filter(None, found):
+        if subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0:
+            return str(python)
+    skip_or_fail("there is no Python 2.7 (python2.7 on PATH, or one of pyenv's) for Cuckoo 2.0.7")
+
+
+def environment() -> Path:
+    """The virtual environment with Cuckoo in it, made if need be."""
+    folder = ENVIRONMENTS / VERSION
+    done = folder / "complete-with-web"
+    if done.is_file():
+        return folder
+    python, tool = python2(), ENVIRONMENTS / "virtualenv"
+    if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode:
+        subprocess.run([python, "-m", "ensurepip", "--user"], capture_output=True, check=True)
+    for command in (
+        [python, "-m", "pip", "install", "--quiet", "--upgrade", "--target", tool, "virtualenv<20.22"],
+        [python, "-m", "virtualenv", "--quiet", folder],
+        [folder / "bin" / "pip", "install", "--quiet", f"cuckoo=={VERSION}", MONGOMOCK],
+    ):
+        ours = {**os.environ, "PYTHONPATH": str(tool)} if "virtualenv" in map(str, command[2:3]) else dict(os.environ)
+        made = subprocess.run(list(map(str, command)), env=ours, capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stderr[-3000:]
+    done.touch()
+    return folder
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What `cuckoo process` left behind."""
+
+    report: dict[str, Any]
+    log: str
+
+    @property
+    def section(self) -> dict[str, Any]:
+        found = self.report["cuckooml"]
+        assert isinstance(found, dict)
+        return found
+
+
+@dataclass(frozen=True)
+class Cuckoo:
+    """A working directory of Cuckoo, and the environment that runs it."""
+
+    environment: Path
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "storage" / "cuckooml"
+
+    def add(self, recorded: Path, task: str = RECORDED) -> None:
+        """Put a recorded analysis where Cuckoo's machines leave theirs."""
+        target = self.folder / "storage" / "analyses" / task
+        shutil.copytree(recorded, target, copy_function=shutil.copyfile)
+        for path in [target, *target.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        (target / "binary").touch()
+
+    def start(self, task: str = RECORDED) -> subprocess.Popen[str]:
+        command = [self.environment / "bin" / "python", "-W", "ignore", self.environment / "bin" / "cuckoo"]
+        return subprocess.Popen(
+            [*map(str, command), "--cwd", str(self.folder), "process", "-r", task],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def finish(self, running: subprocess.Popen[str], task: str = RECORDED) -> Processed:
+        log = running.communicate(timeout=120)[1]
+        assert running.returncode == 0, log
+        return Processed(json.loads(self.report(task).read_text(encoding="utf-8")), log)
+
+    def process(self, task: str = RECORDED) -> Processed:
+        return self.finish(self.start(task), task)
+
+    def report(self, task: str = RECORDED) -> Path:
+        return self.folder / "storage" / "analyses" / task / "reports" / "report.json"
+
+    def configure(self, command: Path, timeout: int = LIMIT) -> None:
+        """What an admin may set among our lines in its configuration."""
+        file = self.folder / "conf" / "reporting.conf"
+        text = re.sub(r"^command = .*$", f"command = {command}", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        file.write_text(re.sub(r"^timeout = \d+$", f"timeout = {timeout}", text, flags=re.MULTILINE), encoding="utf-8")
+
+    def install(self, command: Path) -> None:
+        """By our own command, but for the ``cuckoo-ml`` that is started."""
+        self._ours("install", "--python", self.environment, "--refit", "none")
+        self.configure(command)
+
+    def uninstall(self) -> None:
+        self._ours("uninstall")
+
+    def _ours(self, command: str, *options: object) -> None:
+        done = cuckoo_ml(self.home, command, "--host", "cuckoo2", "--root", self.folder, *options)
+        assert done.code == 0, done.err
+
+    def remove_leftovers(self) -> None:
+        """What an earlier run, cut off, left in the environment that is kept."""
+        [package] = self.environment.glob("lib/python2.7/site-packages/cuckoo")
+        for _, target in files_for(package):
+            for path in (target, target.with_suffix(".pyc")):
+                path.unlink(missing_ok=True)
+
+
+def make_cuckoo(folder: Path) -> Cuckoo:
+    """A new working directory, without us."""
+    cuckoo = Cuckoo(environment(), folder)
+    command = [str(cuckoo.environment / "bin" / "cuckoo"), "--cwd", str(folder), "init"]
+    subprocess.run(command, capture_output=True, check=True)
+    cuckoo.remove_leftovers()
+    return cuckoo
+
+
+def our_command(folder: Path, before: str = "") -> Path:
+    """A `cuckoo-ml` of this checkout; ``before``: Python that runs first, when it is a worker."""
+    path = folder / f"cuckoo-ml-{len(list(folder.iterdir()))}"
+    path.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n{before}\n"
+        "from cuckoo_ml_plugin.cli import main\nmain()\n",
+        encoding="utf-8",
+    )
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(scope="session")
+def fresh_cuckoo(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Cuckoo:
+    """A working directory with the recorded analysis; stories copy it."""
+    cuckoo = make_cuckoo(tmp_path_factory.mktemp("cuckoo") / "cwd")
+    cuckoo.add(shared_data / "cuckoo2" / RECORDED)
+    return cuckoo
