@@ -222,8 +222,8 @@ def test_invalid_json_too_large_to_repair_is_refused(tmp_path: Path, monkeypatch
 def test_names_of_megabytes_hang_nothing(place: str) -> None:
     """In a process of its own: what takes quadratic time here would not end today."""
     program = f"""
-from cuckoo_ml_plugin.behaviour import extract
-from cuckoo_ml_plugin.report import report_from_results
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.report.report import report_from_results
 for unit in ("a", "\\\\", "{{", "0", "a0", "{{0-", "%", "ab.", " ", "\\\\\\\\?\\\\", "<rand>", "@"):
     long = unit * (4_000_000 // len(unit))
     report = {{"info": {{"version": "2.4-CAPE"}}, "target": {{"file": {{"name": "a"}}}}, "network": {{}}, "behavior": {{
