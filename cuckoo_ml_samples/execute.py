@@ -1,4 +1,4 @@
-"""Runs a sample in a made-up guest: composes the blocks of its variant into a `Run`, with the noise of real runs."""
+"""Executes a sample in an invented guest: records the steps of its variant in a `Run`, with the noise of real runs."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def make_guest(rng: Random) -> Guest:
     sid = f"S-1-5-21-{rng.getrandbits(31)}-{rng.getrandbits(31)}-{rng.getrandbits(31)}-1000"
     volume = f"{rng.getrandbits(32):08x}-{rng.getrandbits(16):04x}-11e5-{rng.getrandbits(16):04x}-806e6f6e6963"
     return Guest(
-        f"win7x64_{number}", user, f"{user.upper()}-PC{letters[:3]}", f"192.168.56.{100 + number}", volume, sid, False
+        f"win7x64_{number}", user, f"{user.upper()}-PC{letters[:3]}", f"192.168.56.{100 + number}", volume, sid
     )
 
 
-def _shuffled(steps: tuple[Step, ...], rng: Random) -> list[Step]:
-    """The steps, one of the later ones now and then skipped and two neighbours now and then swapped."""
-    kept = [step for number, step in enumerate(steps) if number < 3 or rng.random() > 0.02]
-    for place in range(2, len(kept) - 2):
+def _vary(steps: tuple[Step, ...], rng: Random) -> list[Step]:
+    """Skips a later step now and then, and swaps two neighbours now and then."""
+    varied = [step for number, step in enumerate(steps) if number < 3 or rng.random() > 0.02]
+    for index in range(2, len(varied) - 2):
         if rng.random() < 0.08:
-            kept[place], kept[place + 1] = kept[place + 1], kept[place]
-    return kept
+            varied[index], varied[index + 1] = varied[index + 1], varied[index]
+    return varied
 
 
 def _lan_noise(run: Run, rng: Random) -> None:
-    """What any Windows machine looks up by itself."""
+    """Adds the traffic that any Windows machine causes by itself."""
     for name in ("time.example.net", "settings.example.org", "update.example.net"):
         if rng.random() < 0.3:
             run.network.lookups[name] = ""
@@ -46,18 +46,18 @@ def _lan_noise(run: Run, rng: Random) -> None:
 
 
 def execute(sample: Sample, variant: Variant, rng: Random, *, extra: tuple[Step, ...] = (), noise: bool = True) -> Run:
-    """One execution; `extra` steps happen before the last. The same `rng` state gives the same run."""
+    """Executes the variant's steps, with the `extra` steps before the last. The same `rng` state gives the same run."""
     guest = make_guest(rng)
     started = _BEGINNING + timedelta(minutes=rng.randrange(60 * 24 * 30), seconds=rng.randrange(60))
     run = Run(sample, guest, started, duration=rng.randrange(60, 240))
     recorder = Recorder(run, rng)
     path = f"{guest.temp}\\{sample.file_name}"
     if sample.package == "doc":
-        first = recorder.start(_WORD, f'"{_WORD}" "{path}" /q')
+        process = recorder.start(_WORD, f'"{_WORD}" "{path}" /q')
     else:
-        first = recorder.start(path, f'"{path}" ')
-    with recorder.inside(first):
-        steps = _shuffled(variant.steps, rng)
+        process = recorder.start(path, f'"{path}" ')
+    with recorder.inside(process):
+        steps = _vary(variant.steps, rng)
         for step in (*steps[:-1], *extra, *steps[-1:]):
             step(recorder)
     if noise:
@@ -68,7 +68,7 @@ def execute(sample: Sample, variant: Variant, rng: Random, *, extra: tuple[Step,
 
 
 def execute_nothing(sample: Sample, rng: Random) -> Run:
-    """A run in which nearly nothing happened: the sample did not start, or waited for something that never came."""
+    """A run without processes: the sample did not start, or waited in vain."""
     guest = make_guest(rng)
     started = _BEGINNING + timedelta(minutes=rng.randrange(60 * 24 * 30))
     return Run(sample, guest, started, duration=rng.randrange(20, 60))

@@ -1,4 +1,4 @@
-"""Makes new behaviours out of known ones, for benchmarks that need more analyses than there are."""
+"""New behaviours made from given ones, for benchmarks that need more analyses than a corpus has."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ def perturb(
     borrowed: float = 0.04,
     invented: int = 3,
 ) -> list[str]:
-    """A behaviour like `tokens`, as another run of another variant might have been.
+    """A behaviour like `tokens`, such as another variant might show.
 
-    Drops each token with probability `dropped`, adds about `borrowed` x len(tokens) tokens from a random one of
-    `others` (none when there are none) and `invented` tokens that occur nowhere else, of kinds that `tokens` has.
-    Returns sorted, unique tokens. The same `rng` state gives the same behaviour.
+    Args:
+        others: behaviours to borrow from; about `borrowed` x len(tokens) tokens come from a random one of them.
+        dropped: probability that a token is dropped.
+        invented: number of tokens that occur nowhere else, of kinds that `tokens` has.
+
+    Returns:
+        Sorted, unique tokens. The same `rng` state gives the same behaviour.
     """
-    kept = {token for token in tokens if rng.random() >= dropped}
+    perturbed = {token for token in tokens if rng.random() >= dropped}
     if others:
         donor = rng.choice(others)
         count = min(len(donor), round(borrowed * len(tokens)))
-        kept.update(rng.sample(list(donor), count))
+        perturbed.update(rng.sample(list(donor), count))
     for _ in range(invented if tokens else 0):
         kind = rng.choice(tokens).partition(":")[0]
-        kept.add(f"{kind}:made-up-{rng.getrandbits(64):016x}")
-    return sorted(kept)
+        perturbed.add(f"{kind}:made-up-{rng.getrandbits(64):016x}")
+    return sorted(perturbed)

@@ -1,7 +1,7 @@
-"""What a sandbox saw of one sample, independent of the host that saw it.
+"""A run: all that a sandbox observed of a sample, whatever the host.
 
-A `Run` is made once (`families.py` composes it from `blocks.py`) and rendered by `cuckoo2.py` or `cape.py`, so that the
-same sample gives the same behaviour in both formats.
+`execute` makes a `Run`, which `report_formats` renders as a report of Cuckoo or of CAPE. So a sample shows the same
+behaviour in both formats.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 
 class Flag(NamedTuple):
-    """A numeric argument with its symbolic reading, e.g. 0x4 / PAGE_READWRITE.
+    """A numeric argument with its symbolic name, e.g. 0x4 / PAGE_READWRITE.
 
-    Cuckoo puts the reading into `flags` of the call, CAPE into `pretty_value` of the argument.
+    Cuckoo puts the name into `flags` of the call, CAPE into `pretty_value` of the argument.
     """
 
     value: int
@@ -27,7 +27,7 @@ ArgumentValue = str | int | Flag | None
 
 @dataclass(slots=True)
 class Call:
-    """One API call. Arguments carry the names of Cuckoo's monitor; `apis.py` knows CAPE's."""
+    """An API call. Its arguments are named as in Cuckoo's monitor; `malware.apis` maps them to CAPE's names."""
 
     api: str
     arguments: dict[str, ArgumentValue]
@@ -45,7 +45,7 @@ class Process:
     path: str
     command_line: str
     seconds: float
-    tracked: bool = True  # False: a system process that only happened to be there
+    tracked: bool = True  # False for a system process that has nothing to do with the sample
     threads: list[int] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
 
@@ -63,9 +63,9 @@ class HttpRequest:
 
 @dataclass(slots=True)
 class Network:
-    """Addresses are documentation ranges (RFC 5737), names are reserved ones (RFC 2606)."""
+    """Traffic. Addresses come from documentation ranges (RFC 5737), names are reserved (RFC 2606)."""
 
-    lookups: dict[str, str] = field(default_factory=dict)  # name -> address ("" when it did not resolve)
+    lookups: dict[str, str] = field(default_factory=dict)  # name -> address ("" if it does not resolve)
     requests: list[HttpRequest] = field(default_factory=list)
     tls: list[tuple[str, str, int]] = field(default_factory=list)  # (server name, address, port)
     tcp: list[tuple[str, int, bool]] = field(default_factory=list)  # (address, port, somebody answered)
@@ -117,7 +117,7 @@ class PortableExecutable:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One file: what is the same in every run of it."""
+    """A file, with all that stays the same in every run of it."""
 
     family: str
     variant: str
@@ -128,14 +128,14 @@ class Sample:
     sha256: str
     pe: PortableExecutable | None
     strings: tuple[str, ...]
-    av_family: str | None  # what the scanners call it; None for goodware
-    av_category: str  # the scanners' word for its kind: "ransom", "banker", ...
-    detects: bool  # whether the sandbox's own rules name the family
+    av_family: str | None  # as scanners call it; None for goodware
+    av_category: str  # as scanners call it: "ransom", "banker", ...
+    detected: bool  # whether the sandbox's own rules name the family
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """The virtual machine of one run."""
+    """The virtual machine of a run."""
 
     machine: str
     user: str
@@ -143,7 +143,6 @@ class Guest:
     address: str
     volume_guid: str
     sid: str
-    windows10: bool
 
     @property
     def home(self) -> str:
@@ -160,7 +159,7 @@ class Guest:
 
 @dataclass(slots=True)
 class Run:
-    """One execution of one sample in one guest."""
+    """An execution of a sample in a guest."""
 
     sample: Sample
     guest: Guest
@@ -169,5 +168,5 @@ class Run:
     processes: list[Process] = field(default_factory=list)
     network: Network = field(default_factory=Network)
     dropped: list[DroppedFile] = field(default_factory=list)
-    signatures: dict[str, tuple[int, int]] = field(default_factory=dict)  # key of signatures.py -> (pid, call index)
+    signatures: dict[str, tuple[int, int]] = field(default_factory=dict)  # key of SIGNATURES -> (pid, call index)
     score: float = 0.0

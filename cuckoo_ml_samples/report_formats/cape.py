@@ -1,7 +1,7 @@
-"""Renders a `Run` as CAPEv2 would report it, in the shapes of 2.4 or of 2.2.
+"""Renders a `Run` as CAPEv2 would report it, in the format of version 2.4 or 2.2.
 
-What changed between them: the PE's details moved from `static.pe` to `target.file.pe` (imports from a list to a
-mapping), strings into `target.file`, and `detections` from one name to a list with details.
+Between the two, the details of the PE file moved from `static.pe` to `target.file.pe` (and its imports became a
+mapping), the strings moved into `target.file`, and `detections` became a list with details instead of a name.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from cuckoo_ml_samples.exchange import threat_intelligence
 from cuckoo_ml_samples.malware.apis import APIS, Api
 from cuckoo_ml_samples.malware.scans import overlooked, scan
 from cuckoo_ml_samples.malware.signatures import SIGNATURES
+from cuckoo_ml_samples.report_formats.threat_exchange import threat_intelligence
 from cuckoo_ml_samples.run import ArgumentValue, Call, Flag, Network, PortableExecutable, Process, Run
 
 _SUMMARY_KEYS = (
@@ -50,7 +50,7 @@ _DIRECTORIES = (
     "COM_DESCRIPTOR",
     "RESERVED",
 )
-# api -> the event of CAPE's `Enhanced`, its object, and (name in the event, argument)
+# API -> event of CAPE's `Enhanced`, its object, and pairs of (name in the event, argument of the call)
 _EVENTS: dict[str, tuple[str, str, tuple[tuple[str, str], ...]]] = {
     "MoveFileWithProgressW": ("move", "file", (("from", "oldfilepath"), ("to", "newfilepath"))),
     "CopyFileW": ("copy", "file", (("from", "oldfilepath"), ("to", "newfilepath"))),
@@ -82,8 +82,8 @@ def _text(value: ArgumentValue) -> str:
 
 
 def _stamp(moment: datetime, seconds: float) -> str:
-    exact = moment + timedelta(seconds=seconds)
-    return f"{exact:%Y-%m-%d %H:%M:%S},{exact.microsecond // 1000:03d}"
+    time = moment + timedelta(seconds=seconds)
+    return f"{time:%Y-%m-%d %H:%M:%S},{time.microsecond // 1000:03d}"
 
 
 def _arguments(api: Api, call: Call) -> list[dict[str, str]]:
@@ -101,7 +101,7 @@ def _arguments(api: Api, call: Call) -> list[dict[str, str]]:
 
 
 def _calls(process: Process, started: datetime, rng: Random) -> list[dict[str, Any]]:
-    """CAPE folds a call that repeats the one before it into that one's `repeated`."""
+    """The calls as CAPE logs them: a call that repeats the previous one only raises its `repeated`."""
     rendered: list[dict[str, Any]] = []
     caller = f"0x{rng.randrange(0x400000, 0x500000):08x}"
     parent = f"0x{rng.randrange(0x400000, 0x500000):08x}"
@@ -145,17 +145,17 @@ def _environment(run: Run, process: Process) -> dict[str, str]:
 
 
 class _Summary:
-    """CAPE's `Summary`: ordered lists without repeats."""
+    """CAPE's `Summary`: ordered lists without duplicates."""
 
     def __init__(self) -> None:
-        self.found: dict[str, dict[str, None]] = {key: {} for key in _SUMMARY_KEYS}
+        self.values: dict[str, dict[str, None]] = {key: {} for key in _SUMMARY_KEYS}
 
     def _add(self, value: ArgumentValue, *keys: str) -> None:
         if value:
             for key in keys:
-                self.found[key][str(value)] = None
+                self.values[key][str(value)] = None
 
-    def see(self, call: Call) -> None:
+    def add_call(self, call: Call) -> None:
         a, api = call.arguments, call.api
         if api == "NtCreateFile":
             access = a["desired_access"]
@@ -235,7 +235,7 @@ def _behavior(run: Run, rng: Random) -> dict[str, Any]:
     summary = _Summary()
     for process in run.processes:
         for call in process.calls:
-            summary.see(call)
+            summary.add_call(call)
     processes = [
         {
             "process_id": process.pid,
@@ -253,7 +253,7 @@ def _behavior(run: Run, rng: Random) -> dict[str, Any]:
         "processes": processes,
         "anomaly": [],
         "processtree": _tree(run),
-        "summary": {key: list(values) for key, values in summary.found.items()},
+        "summary": {key: list(values) for key, values in summary.values.items()},
         "enhanced": _enhanced(run.processes, run.started),
         "encryptedbuffers": [],
     }
@@ -261,7 +261,7 @@ def _behavior(run: Run, rng: Random) -> dict[str, Any]:
 
 def _signatures(run: Run) -> list[dict[str, Any]]:
     rendered = []
-    for key, (pid, place) in run.signatures.items():
+    for key, (pid, call_index) in run.signatures.items():
         signature = SIGNATURES[key]
         rendered.append(
             {
@@ -271,7 +271,7 @@ def _signatures(run: Run) -> list[dict[str, Any]]:
                 "weight": 1,
                 "confidence": 100,
                 "references": [],
-                "data": [{"type": "call", "pid": pid, "cid": place}],
+                "data": [{"type": "call", "pid": pid, "cid": call_index}],
                 "new_data": [],
                 "alert": False,
                 "families": [],
@@ -281,19 +281,19 @@ def _signatures(run: Run) -> list[dict[str, Any]]:
 
 
 def _techniques(run: Run, *, old: bool) -> list[dict[str, Any]]:
-    found = [SIGNATURES[key] for key in run.signatures if SIGNATURES[key].technique]
+    signatures = [SIGNATURES[key] for key in run.signatures if SIGNATURES[key].technique]
     if old:
-        return [{"ttp": signature.technique, "signature": signature.cape} for signature in found]
-    return [{"signature": signature.cape, "ttps": [signature.technique]} for signature in found]
+        return [{"ttp": signature.technique, "signature": signature.cape} for signature in signatures]
+    return [{"signature": signature.cape, "ttps": [signature.technique]} for signature in signatures]
 
 
 def _characteristics(writable: bool, executable: bool) -> tuple[str, str]:
     number = 0x40000000 | (0x20000020 if executable else 0x40) | (0x80000000 if writable else 0)
-    words = ["IMAGE_SCN_CNT_CODE", "IMAGE_SCN_MEM_EXECUTE"] if executable else ["IMAGE_SCN_CNT_INITIALIZED_DATA"]
-    words.append("IMAGE_SCN_MEM_READ")
+    flags = ["IMAGE_SCN_CNT_CODE", "IMAGE_SCN_MEM_EXECUTE"] if executable else ["IMAGE_SCN_CNT_INITIALIZED_DATA"]
+    flags.append("IMAGE_SCN_MEM_READ")
     if writable:
-        words.append("IMAGE_SCN_MEM_WRITE")
-    return "|".join(words), f"0x{number:08x}"
+        flags.append("IMAGE_SCN_MEM_WRITE")
+    return "|".join(flags), f"0x{number:08x}"
 
 
 def _signers(pe: PortableExecutable) -> list[dict[str, Any]]:
@@ -321,7 +321,7 @@ def _sections(pe: PortableExecutable) -> list[dict[str, Any]]:
     rendered = []
     raw = 0x400
     for section in pe.sections:
-        words, number = _characteristics(section.writable, section.executable)
+        flags, number = _characteristics(section.writable, section.executable)
         rendered.append(
             {
                 "name": section.name,
@@ -329,7 +329,7 @@ def _sections(pe: PortableExecutable) -> list[dict[str, Any]]:
                 "virtual_address": f"0x{section.virtual_address:08x}",
                 "virtual_size": f"0x{section.virtual_size:08x}",
                 "size_of_data": f"0x{section.raw_size:08x}",
-                "characteristics": words,
+                "characteristics": flags,
                 "characteristics_raw": number,
                 "entropy": f"{section.entropy:.2f}",
             }
@@ -443,7 +443,7 @@ def _dropped(run: Run, storage: str, *, old: bool) -> list[dict[str, Any]]:
 
 
 def _payloads(run: Run, storage: str, *, old: bool) -> list[dict[str, Any]]:
-    """The memory that CAPE saves when code appears in another process, or in a fresh part of the own."""
+    """The memory that CAPE saves when code appears in another process, or in newly allocated memory."""
     payloads = []
     for key, code, kind in (("injects", 4, "Injected Shellcode/Data"), ("packed", 8, "Unpacked Shellcode")):
         if key not in run.signatures:
@@ -689,10 +689,13 @@ def _debug(run: Run) -> dict[str, Any]:
 def render(
     run: Run, task: int, *, label: str | None = None, scanned: bool = True, old: bool = False, new: bool = False
 ) -> dict[str, Any]:
-    """The report of `run` as task number `task`, in the shapes of CAPE 2.4, with `old` of 2.2.
+    """The report of `run` with the task id `task`.
 
-    `label` replaces the family that rules and scanners name (for a wrongly labelled sample); without `scanned` there is
-    no VirusTotal section; `new` is a file that nearly all scanners overlook still.
+    Args:
+        label: the family that rules and scanners name instead of the true one (for a sample with a wrong label).
+        scanned: whether the report has a VirusTotal section.
+        old: the format is that of CAPE 2.2 instead of 2.4.
+        new: the file is so new that nearly all scanners still overlook it.
     """
     sample = run.sample
     rng = Random(f"cape {task} {sample.sha256}")
@@ -723,7 +726,7 @@ def render(
     report["ttps"] = _techniques(run, old=old)
     if not old:
         report["url_analysis"] = {}
-    if family is not None and (sample.detects or label is not None):
+    if family is not None and (sample.detected or label is not None):
         report |= _detections(run, family, old=old)
     if scanned:
         report["virustotal"] = _virustotal(run, family, rng, new=new)

@@ -1,6 +1,7 @@
 """Renders a `Run` as Cuckoo 2.0.7 would report it.
 
-Shapes follow the processing modules of Cuckoo 2.0.7 (`cuckoo/processing/*.py`) and the argument names of its monitor.
+The format follows the processing modules of Cuckoo 2.0.7 (`cuckoo/processing/*.py`); arguments are named as in its
+monitor.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cuckoo_ml_samples.malware.scans import scan
 from cuckoo_ml_samples.malware.signatures import SIGNATURES
 from cuckoo_ml_samples.run import Call, Flag, HttpRequest, Network, PortableExecutable, Process, Run
 
-# api -> (summary category, argument)
+# API -> (category of the summary, argument of the call)
 _SUMMARY = {
     "NtReadFile": ("file_read", "filepath"),
     "NtWriteFile": ("file_written", "filepath"),
@@ -45,7 +46,7 @@ _GATEWAY = "192.168.56.1"
 
 
 def summary_of(call: Call) -> Iterator[tuple[str, Any]]:
-    """What Cuckoo's `BehaviorReconstructor` makes of one call."""
+    """The summary entries (category, value) that Cuckoo's `BehaviorReconstructor` makes of a call."""
     arguments = call.arguments
     rule = _SUMMARY.get(call.api)
     if rule is not None:
@@ -70,13 +71,13 @@ def summary_of(call: Call) -> Iterator[tuple[str, Any]]:
 
 
 def _summary(calls: list[Call], rng: Random) -> dict[str, list[Any]]:
-    """Sets in Cuckoo, hence without an order of their own."""
-    found: dict[str, dict[Any, None]] = {}
+    """The summary of the calls. Its lists are shuffled, because Cuckoo makes them from sets."""
+    values_of: dict[str, dict[Any, None]] = {}
     for call in calls:
         for category, value in summary_of(call):
-            found.setdefault(category, {})[value] = None
+            values_of.setdefault(category, {})[value] = None
     summary = {}
-    for category, values in found.items():
+    for category, values in values_of.items():
         items = list(values)
         rng.shuffle(items)
         summary[category] = items
@@ -198,7 +199,7 @@ def _behavior(run: Run, start: float, rng: Random) -> dict[str, Any]:
 
 def _signatures(run: Run) -> list[dict[str, Any]]:
     rendered = []
-    for key, (pid, place) in run.signatures.items():
+    for key, (pid, call_index) in run.signatures.items():
         signature = SIGNATURES[key]
         ttp = (
             {signature.technique: {"short": signature.key, "long": signature.description}}
@@ -213,7 +214,7 @@ def _signatures(run: Run) -> list[dict[str, Any]]:
                 "ttp": ttp,
                 "markcount": 1,
                 "references": [],
-                "marks": [{"pid": pid, "cid": place, "type": "generic"}],
+                "marks": [{"pid": pid, "cid": call_index, "type": "generic"}],
                 "name": signature.cuckoo2,
             }
         )
@@ -277,7 +278,7 @@ def _static(pe: PortableExecutable) -> dict[str, Any]:
 
 
 def _file(sha256: str, name: str, path: str, size: int, kind: str) -> dict[str, Any]:
-    """Cuckoo's `File.get_all()`; the other hashes are made from the first, there being no file."""
+    """The entry of Cuckoo's `File.get_all()`. No file exists, so the other hashes are made from the SHA-256."""
     digest = sha256.encode()
     return {
         "yara": [],
@@ -432,7 +433,7 @@ def _virustotal(run: Run, family: str | None, rng: Random) -> dict[str, Any]:
     scans = scan(run.sample, rng, family=family)
     positives = sum(entry.result is not None for entry in scans)
     link = f"https://www.example.com/file/{run.sample.sha256}/analysis/"
-    known = [family.capitalize()] if family else []
+    normalized = [family.capitalize()] if family else []
     return {
         "summary": {"positives": positives, "permalink": link, "scan_date": "2016-05-23 06:00:00"},
         "scans": {
@@ -441,11 +442,11 @@ def _virustotal(run: Run, family: str | None, rng: Random) -> dict[str, Any]:
                 "version": entry.version,
                 "result": entry.result,
                 "update": entry.update,
-                "normalized": known if entry.result and family and family in entry.result.lower() else [],
+                "normalized": normalized if entry.result and family and family in entry.result.lower() else [],
             }
             for entry in scans
         },
-        "normalized": known,
+        "normalized": normalized,
         "scan_id": f"{run.sample.sha256}-1463983200",
         "resource": run.sample.sha256,
         "response_code": 1,
@@ -481,10 +482,11 @@ def _debug(run: Run, task: int, rng: Random) -> dict[str, Any]:
 
 
 def render(run: Run, task: int, *, label: str | None = None, scanned: bool = True) -> dict[str, Any]:
-    """The report of `run` as task number `task`.
+    """The report of `run` with the task id `task`.
 
-    `label` replaces the family that scanners name (for a wrongly labelled sample); without `scanned` there is no
-    VirusTotal section.
+    Args:
+        label: the family that scanners name instead of the true one (for a sample with a wrong label).
+        scanned: whether the report has a VirusTotal section.
     """
     sample, guest = run.sample, run.guest
     rng = Random(f"cuckoo2 {task} {sample.sha256}")

@@ -1,4 +1,4 @@
-"""Makes the files of a variant: polymorphic ones, so that hashes, times and random strings differ, the build not."""
+"""The files of a variant. They are polymorphic: hashes, times and random strings differ, the build does not."""
 
 from __future__ import annotations
 
@@ -105,20 +105,22 @@ def _executable(build: Build, variant_rng: Random, rng: Random) -> PortableExecu
 
 def _strings(build: Build, pe: PortableExecutable | None, rng: Random) -> tuple[str, ...]:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789$%&/()=+*#<>;:-_"
-    found = ["!This program cannot be run in DOS mode."] if pe is not None else ["Microsoft Word-Dokument", "MSWordDoc"]
-    if pe is not None:
-        found += [section.name for section in pe.sections]
-        found += [name for library, functions in pe.imports for name in (library, *functions)]
-    found += build.strings
-    found += ["".join(rng.choices(alphabet, k=rng.randrange(4, 14))) for _ in range(60)]
-    return tuple(found)
+    if pe is None:
+        strings = ["Microsoft Word-Dokument", "MSWordDoc"]
+    else:
+        strings = ["!This program cannot be run in DOS mode."]
+        strings += [section.name for section in pe.sections]
+        strings += [name for library, functions in pe.imports for name in (library, *functions)]
+    strings += build.strings
+    strings += ["".join(rng.choices(alphabet, k=rng.randrange(4, 14))) for _ in range(60)]
+    return tuple(strings)
 
 
 def make_sample(family: Family, variant: Variant, rng: Random) -> Sample:
-    """A new file of `variant`: another hash, name and build time each time it is called."""
+    """A new file of `variant`. Each call gives another hash, name and build time."""
     build = variant.build
     document = family.package == "doc"
-    variant_rng = Random(f"{family.name}/{variant.name}")  # what all files of the variant share
+    variant_rng = Random(f"{family.name}/{variant.name}")  # the same for all files of the variant
     pe = None if document else _executable(build, variant_rng, rng)
     stem = rng.choice(family.file_names)
     name = f"{stem}_{rng.randrange(10_000):04d}.{family.package}" if rng.random() < 0.7 else f"{stem}.{family.package}"
@@ -136,5 +138,5 @@ def make_sample(family: Family, variant: Variant, rng: Random) -> Sample:
         strings=_strings(build, pe, rng),
         av_family=None if family.category == "clean" else family.name,
         av_category=family.category,
-        detects=family.detects,
+        detected=family.detected,
     )

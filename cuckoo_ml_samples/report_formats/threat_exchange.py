@@ -1,4 +1,4 @@
-"""What a threat exchange would say of the names and addresses that a sample spoke to, in CAPE's shapes."""
+"""CAPE's section `threatintelligence`: what a threat exchange knows of the hosts that a sample contacted."""
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ from typing import Any
 from cuckoo_ml_samples.run import Run
 
 _CONFIDENCES = (100, 100, 75, 75, 50)
-_KNOWN = 0.8  # share of a malware's names and addresses that the exchange knows
+_KNOWN = 0.8  # share of the contacted names and addresses that the exchange knows
 
 
 def threat_intelligence(run: Run) -> dict[str, Any] | None:
-    """CAPE's section `threatintelligence`; None where nothing is known, as CAPE leaves it out then."""
+    """The section; None where the exchange knows nothing, because CAPE then leaves it out."""
     family = run.sample.av_family
     if family is None:
         return None
-    rng = Random(f"{run.sample.sha256} threat exchange")  # of its own: other parts of the report do not depend on it
-    spoken = dict.fromkeys(run.network.lookups, "domain") | {address: "ip" for address, _, _ in run.network.tcp}
-    known = {one: [_hit(one, kind, family, rng)] for one, kind in sorted(spoken.items()) if rng.random() < _KNOWN}
-    if not known:
+    # A generator of its own: the rest of the report does not depend on this section.
+    rng = Random(f"{run.sample.sha256} threat exchange")
+    contacted = dict.fromkeys(run.network.lookups, "domain") | {address: "ip" for address, _, _ in run.network.tcp}
+    hits = {
+        indicator: [_hit(indicator, kind, family, rng)]
+        for indicator, kind in sorted(contacted.items())
+        if rng.random() < _KNOWN
+    }
+    if not hits:
         return None
     return {
         "providers": {"indicator": ["threatfox"], "family": [], "actor": []},
-        "indicators": {"by_indicator": known, "count": len(known)},
+        "indicators": {"by_indicator": hits, "count": len(hits)},
         "families": [],
         "actors": [],
         "promoted_detections": [],
-        "stats": {"indicators_with_intel": len(known), "families": 0, "actors": 0},
+        "stats": {"indicators_with_intel": len(hits), "families": 0, "actors": 0},
     }
 
 
