@@ -1,4 +1,4 @@
-"""The demo's corpus: anyone who tries the plugin out gets the same one, and it looks like what the hosts write."""
+"""The demo's corpus: the same for everyone, and shaped like the reports that the hosts write."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from typing import Any
 
 import pytest
 
-from cuckoo_ml_plugin.behaviour import behaviour
-from cuckoo_ml_plugin.report import report
+from cuckoo_ml_plugin.behaviour.behaviour import kind_of
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.behaviour.kinds import DYNAMIC_KINDS, NETWORK_KINDS
+from cuckoo_ml_plugin.report.report import report_from_results
 from cuckoo_ml_samples import DemoCorpus, generate, perturb
 from cuckoo_ml_samples.execute import execute
 from cuckoo_ml_samples.malware.families import FAMILIES, Family
 from cuckoo_ml_samples.report_formats import cape as cape_host
 from cuckoo_ml_samples.report_formats import cuckoo2 as cuckoo2_host
 from cuckoo_ml_samples.run import Run
-from cuckoo_ml_samples.samples import make_sample
+from cuckoo_ml_samples.sample_files import make_sample
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def one_run(family: Family, variant: int, seed: str) -> Run:
+def make_run(family: Family, variant: int, seed: str) -> Run:
     rng = Random(seed)
     chosen = family.variants[variant]
     return execute(make_sample(family, chosen, rng), chosen, rng)
@@ -58,22 +60,22 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: 
     assert set(first.values()).isdisjoint(digests(tmp_path / "other").values())
 
 
-def test_the_truth_tells_of_every_report_and_of_every_role(corpus: DemoCorpus) -> None:
+def test_the_truth_lists_every_report_and_every_role(corpus: DemoCorpus) -> None:
     header, *rows = [line.split("\t") for line in (corpus.folder / "truth.tsv").read_text().splitlines()]
     assert header == ["analysis", "family", "variant", "role"]
-    assert rows == [[a.name, a.family, a.variant, a.role] for a in corpus.analyses]
+    assert rows == [[analysis.name, analysis.family, analysis.variant, analysis.role] for analysis in corpus.analyses]
     roles = Counter(row[3] for row in rows)
     assert roles["outlier"] == 6
     assert roles["noise"] == 6
     assert roles["mislabelled"] == roles["abnormal"] == roles["novel"] == 1
     assert len(corpus.fitted) == 120
-    assert [a.role for a in corpus.new] == ["new"] * 5 + ["novel"]
+    assert [analysis.role for analysis in corpus.new] == ["new"] * 5 + ["novel"]
     on_disk = [p for p in corpus.folder.rglob("*") if p.is_file() and p.suffix != ".tsv"]
     assert sorted(on_disk) == sorted(a.path for a in corpus.analyses)
     assert len({a.name for a in corpus.analyses}) == len(corpus.analyses)
 
 
-def test_an_analysis_in_a_host_tree_is_known_by_its_task_id(corpus: DemoCorpus) -> None:
+def test_an_analysis_of_a_host_is_named_by_its_task_id(corpus: DemoCorpus) -> None:
     hosts: Counter[str] = Counter()
     for analysis in corpus.analyses:
         report = read(analysis.path)
@@ -93,7 +95,7 @@ def test_labels_name_analyses_that_exist(corpus: DemoCorpus) -> None:
     assert all(families[name] == label for name, label in rows)
 
 
-def test_the_odd_ones_are_odd(corpus: DemoCorpus) -> None:
+def test_outliers_noise_and_abnormal_counts_are_in_the_reports(corpus: DemoCorpus) -> None:
     def summary_size(report: dict[str, Any]) -> int:
         summary = report["behavior"]["summary"]
         return len(summary.get("file_written") or summary.get("write_files") or ())
@@ -132,13 +134,11 @@ def strings_of(value: Any) -> Iterator[str]:
         yield value
 
 
-RESERVED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "192.168.56.0/24")  # the last: the sandbox's own
+RESERVED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "192.168.56.0/24")  # the last is the sandbox's own network
 
 
-def test_nobody_real_is_named(corpus: DemoCorpus) -> None:
-    reserved = [
-        ipaddress.ip_network(n) for n in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "192.168.56.0/24")
-    ]
+def test_all_names_and_addresses_are_reserved(corpus: DemoCorpus) -> None:
+    reserved = [ipaddress.ip_network(block) for block in RESERVED]
     names = re.compile(r"(?:^|\.)(?:example\.(?:com|net|org)|test|invalid)$")
     checked = 0
     for analysis in corpus.analyses:
@@ -153,30 +153,30 @@ def test_nobody_real_is_named(corpus: DemoCorpus) -> None:
 
 
 # -- the two hosts ---------------------------------------------------------------------------------------------------
-def seen_by_cuckoo(report: dict[str, Any]) -> set[str]:
+def cuckoo_facts(report: dict[str, Any]) -> set[str]:
     behavior = report["behavior"]
-    seen = {f"api {call['api']}" for process in behavior["processes"] for call in process["calls"]}
+    facts = {f"api {call['api']}" for process in behavior["processes"] for call in process["calls"]}
     summary = behavior["summary"]
-    seen |= {f"mutex {name}" for name in summary.get("mutex", ())}
-    seen |= {f"key {name}" for name in summary.get("regkey_written", ())}
-    seen |= {f"command {name.strip()}" for name in summary.get("command_line", ())}
-    seen |= {f"deleted {name}" for name in summary.get("file_deleted", ())}
-    return seen | {f"domain {entry['domain']}" for entry in report["network"]["domains"]}
+    facts |= {f"mutex {name}" for name in summary.get("mutex", ())}
+    facts |= {f"key {name}" for name in summary.get("regkey_written", ())}
+    facts |= {f"command {name.strip()}" for name in summary.get("command_line", ())}
+    facts |= {f"deleted {name}" for name in summary.get("file_deleted", ())}
+    return facts | {f"domain {entry['domain']}" for entry in report["network"]["domains"]}
 
 
-def seen_by_cape(report: dict[str, Any]) -> set[str]:
+def cape_facts(report: dict[str, Any]) -> set[str]:
     behavior = report["behavior"]
     system = ("services.exe", "svchost.exe")
-    seen = {
+    facts = {
         f"api {call['api']}" for p in behavior["processes"] if p["process_name"] not in system for call in p["calls"]
     }
     summary = behavior["summary"]
     moved = {e["data"]["from"] for e in behavior["enhanced"] if e["event"] == "move"}
-    seen |= {f"mutex {name}" for name in summary["mutexes"]}
-    seen |= {f"key {name}" for name in summary["write_keys"]}
-    seen |= {f"command {name}" for name in summary["executed_commands"]}
-    seen |= {f"deleted {name}" for name in summary["delete_files"] if name not in moved}
-    return seen | {f"domain {entry['domain']}" for entry in report["network"]["domains"]}
+    facts |= {f"mutex {name}" for name in summary["mutexes"]}
+    facts |= {f"key {name}" for name in summary["write_keys"]}
+    facts |= {f"command {name}" for name in summary["executed_commands"]}
+    facts |= {f"deleted {name}" for name in summary["delete_files"] if name not in moved}
+    return facts | {f"domain {entry['domain']}" for entry in report["network"]["domains"]}
 
 
 def likeness(a: set[str], b: set[str]) -> float:
@@ -184,31 +184,31 @@ def likeness(a: set[str], b: set[str]) -> float:
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_both_hosts_saw_the_same_run(family: Family) -> None:
-    run = one_run(family, 0, "two hosts")
+def test_both_hosts_report_the_same_run(family: Family) -> None:
+    run = make_run(family, 0, "two hosts")
     cuckoo = json.loads(json.dumps(cuckoo2_host.render(run, 1)))
     for old in (False, True):
         cape = json.loads(json.dumps(cape_host.render(run, 2, old=old)))
-        assert likeness(seen_by_cuckoo(cuckoo), seen_by_cape(cape)) > 0.95
+        assert likeness(cuckoo_facts(cuckoo), cape_facts(cape)) > 0.95
         assert cape["target"]["file"]["sha256"] == cuckoo["target"]["file"]["sha256"]
         assert len(cape["signatures"]) == len(cuckoo["signatures"])
 
 
 def keys_of(value: Any, *, skip: frozenset[str]) -> set[str]:
-    """The keys of a section, those of lists taken from all entries; below `skip` keys are data, not shape."""
+    """The keys of a section, in lists the keys of all entries; below the keys in `skip` they are data, not format."""
     if isinstance(value, list):
         return set().union(*(keys_of(entry, skip=skip) for entry in value))
     if not isinstance(value, dict):
         return set()
-    found = set()
+    keys = set()
     for key, entry in value.items():
-        found.add(key)
+        keys.add(key)
         if key not in skip:
-            found |= {f"{key}.{below}" for below in keys_of(entry, skip=skip)}
-    return found
+            keys |= {f"{key}.{below}" for below in keys_of(entry, skip=skip)}
+    return keys
 
 
-# what reports have under these keys differs from sample to sample
+# The keys below these differ from sample to sample.
 DATA = frozenset(
     {"arguments", "flags", "apistats", "summary", "imports", "marks", "data", "ttp", "children", "scans", "yara"}
 )
@@ -224,62 +224,63 @@ SECTIONS = {
                  "debug", "statistics", "signatures", "dropped"),
 }  # fmt: skip
 CASES = [(version, section) for version, sections in SECTIONS.items() for section in sections]
-OPTIONAL = {"pe", "strings"}  # of dropped files, when they happen to be programs
+OPTIONAL = {"pe", "strings"}  # only in dropped files that are programs
 
 
 def keys_by_section(report: dict[str, Any]) -> dict[str, set[str]]:
-    found = {}
+    keys_of_section = {}
     for section in SECTIONS[report["info"]["version"]]:
         value: Any = report
         for key in section.split("."):
             value = value.get(key) or {} if isinstance(value, dict) else {}
-        found[section] = keys_of(value, skip=DATA)
-    return found
+        keys_of_section[section] = keys_of(value, skip=DATA)
+    return keys_of_section
 
 
 @pytest.fixture(scope="module")
 def real_keys(shared_data: Path) -> dict[tuple[str, str], list[set[str]]]:
     files = sorted((shared_data / "cape").glob("*.json.gz"), key=lambda file: file.stat().st_size)[:7]
     files.append(shared_data / "cuckoo2" / "210" / "reports" / "report.json")
-    found: dict[tuple[str, str], list[set[str]]] = {}
+    keys_by_case: dict[tuple[str, str], list[set[str]]] = {}
     for real in map(read, files):
         for section, keys in keys_by_section(real).items():
             if keys:
-                found.setdefault((real["info"]["version"], section), []).append(keys)
-    return found
+                keys_by_case.setdefault((real["info"]["version"], section), []).append(keys)
+    return keys_by_case
 
 
 @pytest.fixture(scope="module")
-def made_keys(corpus: DemoCorpus) -> dict[tuple[str, str], set[str]]:
-    found: dict[tuple[str, str], set[str]] = {}
+def generated_keys(corpus: DemoCorpus) -> dict[tuple[str, str], set[str]]:
+    keys_by_case: dict[tuple[str, str], set[str]] = {}
     for analysis in corpus.analyses:
         report = read(analysis.path)
         for section, keys in keys_by_section(report).items():
-            found.setdefault((report["info"]["version"], section), set()).update(keys)
-    return found
+            keys_by_case.setdefault((report["info"]["version"], section), set()).update(keys)
+    return keys_by_case
 
 
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
-def test_sections_have_the_keys_of_real_ones(
+def test_sections_have_the_keys_of_real_reports(
     real_keys: dict[tuple[str, str], list[set[str]]],
-    made_keys: dict[tuple[str, str], set[str]],
+    generated_keys: dict[tuple[str, str], set[str]],
     case: tuple[str, str],
 ) -> None:
     assert real_keys[case]
     for keys in real_keys[case]:
-        missing = {key for key in keys - made_keys[case] if key.split(".")[0] not in OPTIONAL}
+        missing = {key for key in keys - generated_keys[case] if key.split(".")[0] not in OPTIONAL}
         assert not missing, sorted(missing)
 
 
-# -- what extraction makes of it ---------------------------------------------------------------------------------------
+# -- behaviour that is extracted ---------------------------------------------------------------------------------------
 def dynamic_tokens(results: dict[str, Any]) -> set[str]:
-    tokens = behaviour.extract(report.report_from_results(json.loads(json.dumps(results)))).tokens
-    kinds = behaviour.DYNAMIC_KINDS | behaviour.NETWORK_KINDS
-    return {token for token in tokens if behaviour.kind_of(token) in kinds}
+    tokens = extract(report_from_results(json.loads(json.dumps(results)))).tokens
+    kinds = DYNAMIC_KINDS | NETWORK_KINDS
+    return {token for token in tokens if kind_of(token) in kinds}
 
 
-# What the summary of one host only tells: CAPE's `keys` and `files` mix what was opened with what was read or written,
-# a rename is a deletion and a write to it, and it alone has resolved functions; only Cuckoo tells creations, listings.
+# Kinds that only one of the hosts has in its summary. CAPE's `keys` and `files` do not tell opening from reading and
+# writing, and its renames are a deletion and a write; only CAPE has resolved functions. Only Cuckoo has creations and
+# listings of folders.
 ONE_HOST_ONLY = {
     "resolved_api", "reg_opened", "file_opened", "file_created", "file_moved", "file_copied", "dir_created",
     "dir_enumerated",
@@ -287,36 +288,36 @@ ONE_HOST_ONLY = {
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_one_run_in_both_hosts_is_nearly_one_behaviour(family: Family) -> None:
-    run = one_run(family, 0, "two hosts")
+def test_a_run_has_nearly_the_same_behaviour_in_both_hosts(family: Family) -> None:
+    run = make_run(family, 0, "two hosts")
     cuckoo = dynamic_tokens(cuckoo2_host.render(run, 1))
     cape = dynamic_tokens(cape_host.render(run, 2))
     foreign = FAMILIES[(FAMILIES.index(family) + 1) % len(FAMILIES)]
-    other = dynamic_tokens(cape_host.render(one_run(foreign, 0, "other"), 3))
+    other = dynamic_tokens(cape_host.render(make_run(foreign, 0, "other"), 3))
     assert likeness(cuckoo, cape) > likeness(cape, other) + 0.15
-    both_tell = [{t for t in seen if behaviour.kind_of(t) not in ONE_HOST_ONLY} for seen in (cuckoo, cape)]
-    assert likeness(*both_tell) > 0.8
+    shared = [{t for t in tokens if kind_of(t) not in ONE_HOST_ONLY} for tokens in (cuckoo, cape)]
+    assert likeness(*shared) > 0.8
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_runs_of_a_variant_are_nearer_than_families(family: Family) -> None:
-    first = dynamic_tokens(cape_host.render(one_run(family, 0, "first"), 1))
-    second = dynamic_tokens(cape_host.render(one_run(family, 0, "second"), 2))
+def test_runs_of_a_variant_are_more_alike_than_families(family: Family) -> None:
+    first = dynamic_tokens(cape_host.render(make_run(family, 0, "first"), 1))
+    second = dynamic_tokens(cape_host.render(make_run(family, 0, "second"), 2))
     others = [
-        dynamic_tokens(cape_host.render(one_run(other, 0, "other"), 3)) for other in FAMILIES if other is not family
+        dynamic_tokens(cape_host.render(make_run(other, 0, "other"), 3)) for other in FAMILIES if other is not family
     ]
     assert likeness(first, second) > 0.5
     assert likeness(first, second) > max(likeness(first, other) for other in others) + 0.1
 
 
-# -- behaviours multiplied -------------------------------------------------------------------------------------------
+# -- perturbed behaviours -------------------------------------------------------------------------------------------
 def test_a_perturbed_behaviour_stays_near_its_origin() -> None:
     tokens = [f"file:{n}" for n in range(200)]
     other = [f"key:{n}" for n in range(200)]
-    made = perturb(tokens, Random(1), others=[other])
-    assert made == perturb(tokens, Random(1), others=[other]) == sorted(set(made))
-    assert made != perturb(tokens, Random(2), others=[other])
-    assert likeness(set(made), set(tokens)) > 0.8
-    assert set(made) & set(other)
-    assert set(made) - set(tokens) - set(other)
+    perturbed = perturb(tokens, Random(1), others=[other])
+    assert perturbed == perturb(tokens, Random(1), others=[other]) == sorted(set(perturbed))
+    assert perturbed != perturb(tokens, Random(2), others=[other])
+    assert likeness(set(perturbed), set(tokens)) > 0.8
+    assert set(perturbed) & set(other)
+    assert set(perturbed) - set(tokens) - set(other)
     assert perturb([], Random(1)) == []
