@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.plumbing.files import replace_file
 from cuckoo_ml_plugin.settings import Settings, documented_settings, load_settings
 
 ENVIRONMENT_VARIABLE = "CUCKOO_ML_HOME"
@@ -50,7 +51,7 @@ class Home:
         try:
             self.models.mkdir(parents=True, exist_ok=True)
             if not self.settings_file.exists():
-                self.settings_file.write_text(documented_settings(), encoding="utf-8")
+                replace_file(self.settings_file, documented_settings().encode())
         except OSError as error:
             raise CuckooMLError(
                 f"{self.path}: the home cannot be made there ({error.strerror}); name another with --home."

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from cuckoo_ml_plugin import __version__
 from cuckoo_ml_plugin.atlas.payload import as_script, payload
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.landscape.landscape import landscape
 from cuckoo_ml_plugin.landscape.positions import Tell
+from cuckoo_ml_plugin.plumbing.files import replace_file
+from cuckoo_ml_plugin.version import __version__
 
 _PROGRAM = ("data.js", "colours.js", "map.js", "panels.js", "tree.js", "main.js")
 _PAGE = files("cuckoo_ml_plugin.atlas") / "page"
@@ -30,12 +30,7 @@ def write_atlas(engine: Engine, path: Path, tell: Tell | None = None) -> int:
     """
     html = render(as_script(payload(engine, landscape(engine, tell)))).encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_bytes(html)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    replace_file(path, html)
     return len(html)
 
 

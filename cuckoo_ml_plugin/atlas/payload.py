@@ -13,6 +13,7 @@ from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.landscape.alike import most_alike
 from cuckoo_ml_plugin.landscape.landscape import Landscape, offsets
+from cuckoo_ml_plugin.plumbing.text import display_text
 
 SIMILAR = 5
 MOST_ANOMALIES = 200
@@ -76,8 +77,7 @@ def _packed(values: NDArray[Any], kind: str) -> str:
 
 def _text(value: object, limit: int = MOST_TEXT) -> str:
     """One line without what cannot be seen; the page shows it as text."""
-    text = str(value)[:limit]
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return display_text(value, limit)
 
 
 def _cluster(one: Any) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from cuckoo_ml_plugin.plumbing.text import display_text
+
 _PIPED_WIDTH = 160  # of a table that goes to a file or a program: 80 would break most lines
 _IDS = frozenset(("analysis", "model"))  # columns whose values are copied: never broken
 _LONGEST_ID = 80
@@ -33,9 +35,7 @@ errors = _console(sys.stderr, stderr=True)
 
 def safe(value: object, limit: int = 120) -> Text:
     """A value that came from malware, as plain text: no markup, no control characters, not longer than ``limit``."""
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[: limit + 1])
-    text = text.encode("utf-8", "replace").decode()
-    return Text(text if len(text) <= limit else f"{text[: limit - 1]}…")
+    return Text(display_text(value, limit))
 
 
 def show_error(error: Exception) -> None:

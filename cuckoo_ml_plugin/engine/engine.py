@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.model.providers import threat_finding
 from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
-from cuckoo_ml_plugin.report.labels import Label, best_label, labels_of
+from cuckoo_ml_plugin.plumbing.hashes import behaviour_digest, joined_tokens
+from cuckoo_ml_plugin.report.labels import ANALYST, Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report
 from cuckoo_ml_plugin.store.database import PATIENCE
 from cuckoo_ml_plugin.store.store import Store
@@ -115,7 +115,7 @@ class Engine:
         if not self._has_store:
             return []  # and none is made by asking
         labels = self.store.labels_of([analysis]).get(analysis, {})
-        return [Label(family, source) for source, family in labels.items() if source == "analyst"]
+        return [Label(family, source) for source, family in labels.items() if source == ANALYST]
 
     def _no_model(self, behaviour: Behaviour) -> Finding:
         stored = self.store.count(with_behaviour=True) if self._has_store else 0
@@ -132,7 +132,7 @@ class Engine:
         self, similar: list[SimilarAnalysis], behaviour: Behaviour, analysis: str
     ) -> list[SimilarAnalysis]:
         """Stored analyses with exactly this behaviour that are too new for the model go first."""
-        digest = hashlib.blake2b("\n".join(behaviour.tokens).encode(), digest_size=16).hexdigest()
+        digest = behaviour_digest(joined_tokens(behaviour.tokens))
         listed = {one["analysis"] for one in similar} | {analysis}
         limit = self.settings.scoring.similar
         repeats = [

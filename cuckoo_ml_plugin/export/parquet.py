@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.files import replacing
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
 from cuckoo_ml_plugin.store.records import StoredAnalysis
 from cuckoo_ml_plugin.store.store import Store
@@ -70,7 +71,7 @@ def _findings(store: Store, names: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 def _write(path: Path, schema: Any, rows: Iterator[dict[str, Any]]) -> Path:
     pa, parquet = desk_package("pyarrow", "Parquet files"), desk_package("pyarrow.parquet", "Parquet files")
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+    with replacing(path) as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         while batch := list(islice(rows, _BATCH)):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
     return path

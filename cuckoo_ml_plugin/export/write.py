@@ -13,6 +13,7 @@ from cuckoo_ml_plugin.export.results import results_of
 from cuckoo_ml_plugin.export.seed_files import write_seed_files
 from cuckoo_ml_plugin.export.stix import stix_bundle
 from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.files import replace_file
 
 
 def write_tables(engine: Engine, folder: Path) -> list[Path]:
@@ -35,6 +36,6 @@ def write_cluster(engine: Engine, cluster: str, folder: Path, tlp: str = "amber"
     written = []
     for kind, text in texts.items():
         path = folder / re.sub(r"[^\w.-]", "_", f"{known.facts.id}.{kind}.json")
-        path.write_text(text + "\n", encoding="utf-8")
+        replace_file(path, f"{text}\n".encode())
         written.append(path)
     return written

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.behaviour.behaviour import KINDS
+from cuckoo_ml_plugin.behaviour.kinds import KINDS
+from cuckoo_ml_plugin.plumbing.hashes import token_hashes
 from cuckoo_ml_plugin.plumbing.interrupts import deaf_workers
 from cuckoo_ml_plugin.store.records import seen_at
 from cuckoo_ml_plugin.store.store import OrderRange, Store
@@ -32,7 +32,7 @@ class Corpus:
         point_of: (N,) the distinct behaviour of each analysis.
         tokens: (n, v) binary, columns in the order of ``hashes``.
         hashes: (v,) 64-bit hashes of the tokens, ascending.
-        kinds: (v,) index in ``behaviour.KINDS``; ``len(KINDS)`` for a kind of another version.
+        kinds: (v,) index in ``behaviour.kinds.KINDS``; ``len(KINDS)`` for a kind of another version.
         counts: (N, c) count features, NaN where an analysis has none; ``count_names`` names the columns.
         damaged: ids of analyses whose stored behaviour cannot be read.
     """
@@ -117,9 +117,8 @@ def _read(store: Store, part: OrderRange, progress: Progress | None = None, tota
             tokens = joined.split(b"\n") if joined else []
             read.digests.append(stored.digest)
             read.lengths.append(len(tokens))
-            hashes = np.fromiter(map(xxhash.xxh3_64_intdigest, tokens), np.uint64, len(tokens))
             kinds = (kind_ids.get(token.partition(b":")[0], _UNKNOWN_KIND) for token in tokens)
-            read.hashes.append(hashes)
+            read.hashes.append(token_hashes(tokens))
             read.kinds.append(np.fromiter(kinds, np.uint8, len(tokens)))
         if progress and len(read.rows) % 200 == 0:
             progress(len(read.rows), total)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.behaviour.behaviour import KINDS
+from cuckoo_ml_plugin.behaviour.kinds import KINDS
 from cuckoo_ml_plugin.errors import NotEnoughError, SettingsError
 from cuckoo_ml_plugin.finding.evidence import Evidence, cluster_evidence
 from cuckoo_ml_plugin.fit.anomaly import score_fitted
@@ -32,6 +32,7 @@ from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.model.providers import ProviderModels
 from cuckoo_ml_plugin.model.token_rows import TokenRows
+from cuckoo_ml_plugin.plumbing.hashes import token_hash
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.store.store import Store
 
@@ -220,13 +221,11 @@ def _cluster_words(
     """The strongest tokens of a cluster in words, which its surest members lend."""
     certainties = model.clustering.certainties[corpus.point_of[members]]
     surest = members[np.argsort(-certainties, kind="stable")[:_EXAMPLES_PER_CLUSTER]]
-    import xxhash
-
     words: dict[int, str] = {}
     for i in surest:
         stored = store.get(corpus.analyses[i])
         if stored is not None:
-            words.update({xxhash.xxh3_64_intdigest(token.encode()): token for token in stored.unpack()[0]})
+            words.update({token_hash(token): token for token in stored.unpack()[0]})
     wanted = model.frequencies.strongest(cluster, len(members), len(corpus.analyses), model.embedding.kinds, 40)
     columns = np.array([c for c in wanted if int(model.embedding.hashes[c]) in words], np.int64)
     tokens = [words[int(model.embedding.hashes[c])] for c in columns]

@@ -19,11 +19,11 @@ import xxhash
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.errors import ModelError
+from cuckoo_ml_plugin.plumbing.files import UNFINISHED, replace_link, sync_folder
 
 FORMAT = 1
 CURRENT = "current"
 _JSON = "model.json"
-_UNFINISHED = ".unfinished-"
 _REMEDY = "run cuckoo-ml refit, or cuckoo-ml models rollback"
 _MAX_JSON = 256 * 2**20
 
@@ -35,7 +35,7 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
         ModelError: the disk is full or cannot be written; nothing is left behind.
     """
     models.mkdir(parents=True, exist_ok=True)
-    unfinished = models / f"{_UNFINISHED}{model_id}"
+    unfinished = models / f"{UNFINISHED}{model_id}"
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
@@ -47,7 +47,9 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        unfinished.rename(models / model_id)
+        sync_folder(unfinished)
+        unfinished.rename(models / model_id)  # a whole folder, so files.replace_file does not do
+        sync_folder(models)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         why = error.strerror or f"the disk is full or fails: {error}"  # NumPy says neither number nor name of an error
@@ -124,11 +126,8 @@ def _read_facts(folder: Path) -> dict[str, Any]:
 
 def publish(models: Path, model_id: str) -> None:
     """Put a model in force, in one rename. Raises ModelError."""
-    link = models / f"{_UNFINISHED}link-{os.getpid()}"
     try:
-        link.unlink(missing_ok=True)
-        link.symlink_to(model_id)
-        link.replace(models / CURRENT)
+        replace_link(models / CURRENT, model_id)
     except OSError as error:
         raise ModelError(f"{models / CURRENT}: cannot be switched to {model_id} ({error.strerror}).") from error
 
@@ -164,7 +163,7 @@ def prune(models: Path, keep: int) -> list[str]:
     gone = others[: max(len(others) - spared, 0)]
     for name in gone:
         shutil.rmtree(models / name, ignore_errors=True)
-    for rest in models.glob(f"{_UNFINISHED}*"):
+    for rest in models.glob(f"{UNFINISHED}*"):
         if rest.is_symlink():
             rest.unlink(missing_ok=True)
         else:

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.text import display_text
 
 # Okabe and Ito's palette, which people with any colour vision tell apart, and four more.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#8c6bb1", "#8c564b", "#7f7f7f")
@@ -44,8 +45,7 @@ def figure(width: float = 8.0, height: float = 5.0) -> Any:
 
 def name_of(text: object, limit: int = 28) -> str:
     """A name as plain text: one line, bounded, and not beginning with ``_``, which matplotlib's legends leave out."""
-    whole = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text)[: limit + 1])
-    short = whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
+    short = display_text(text, limit)
     return f" {short}" if short.startswith("_") else short
 
 

@@ -15,6 +15,7 @@ from cuckoo_ml_plugin.plots.labels import label_bars
 from cuckoo_ml_plugin.plots.places import corpus_map
 from cuckoo_ml_plugin.plots.style import plain
 from cuckoo_ml_plugin.plots.tree import condensed_tree
+from cuckoo_ml_plugin.plumbing.files import replacing
 
 PLOTS: dict[str, Callable[[Landscape], Any]] = {
     "label_bars": label_bars,
@@ -49,4 +50,5 @@ def write_plots(scene: Landscape, folder: Path, formats: str | Sequence[str] = F
 @plain
 def _save(made: Any, path: Path, form: str) -> None:
     """The same picture gives the same file: without the date, and with names of its parts that are always the same."""
-    made.savefig(path, format=form, dpi=_DPI, metadata={"Date": None} if form == "svg" else {"Software": None})
+    with replacing(path) as file:
+        made.savefig(file, format=form, dpi=_DPI, metadata={"Date": None} if form == "svg" else {"Software": None})

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from cuckoo_ml_plugin.plumbing.text import clean
+from cuckoo_ml_plugin.plumbing.text import storable
 
 MAX_ID = 200
 
@@ -19,7 +19,7 @@ _DIGITS = re.compile(r"\d+", re.ASCII)
 
 def clean_id(name: str) -> str:
     """An analysis id of at most ``MAX_ID`` characters; a longer one keeps its start and gets a digest."""
-    text = clean(name, 8192).strip() or "unnamed"
+    text = storable(name, 8192).strip() or "unnamed"
     if len(text) <= MAX_ID:
         return text
     return f"{text[: MAX_ID - 17]}~{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -1,39 +1,51 @@
-"""To be described."""
+"""Text from malware and file systems: what is shown of it, and what a database takes of it.
+
+One policy holds wherever a person reads such text, in a terminal, on a page, in a plot or in a message: each character
+that is not printable (:meth:`str.isprintable`) becomes U+FFFD. These are control characters, line separators, direction
+marks such as U+202E, lone surrogates, private use and every space but the plain one. A text that has a limit is then
+cut and ends with an ellipsis. What draws text may restrict it further: web pages stack no more than three accents,
+plots leave out letters that their font lacks.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-import xxhash
+from cuckoo_ml_plugin.plumbing.hashes import text_digest
 
-MAX_TEXT = 300
-
-
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+ELLIPSIS: Final = "…"
+MAX_TEXT: Final = 300  # characters of a text in the store
+MAX_VALUE: Final = 300  # characters of a token's value; a longer one is cut and ends with a hash of the whole
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def clean(text: object, limit: int = MAX_TEXT) -> str:
-    """A text that every database takes: no control characters, no lone surrogates, bounded."""
-    raw = str(text)[: limit + 1]
-    if not raw.isprintable():
-        raw = _CONTROL.sub("", raw.encode("utf-8", "replace").decode())
-    return raw[:limit]
-
-
-MAX_VALUE: Final = 300  # characters of a value; what is longer is cut, with a hash of the whole at its end
-
-
 def printable(text: str) -> str:
-    """``text`` without control characters, lone surrogates and direction marks: each becomes U+FFFD."""
+    """``text`` by the policy above, of the same length."""
     if text.isprintable():
         return text
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+    return "".join(character if character.isprintable() else REPLACEMENT for character in text)
 
 
-def bounded(text: str) -> str:
-    """``text`` if it is short enough, else its beginning and a hash of the whole, together ``MAX_VALUE`` characters."""
-    if len(text) <= MAX_VALUE:
-        return text
-    digest = xxhash.xxh3_64_hexdigest(text.encode("utf-8", "replace"))
-    return f"{text[: MAX_VALUE - 17]}~{digest}"
+def display_text(value: object, limit: int) -> str:
+    """A value by the policy above, at most ``limit`` characters; a longer one is cut and ends with an ellipsis."""
+    text = printable(str(value)[: limit + 1])
+    return text if len(text) <= limit else f"{text[: limit - 1]}{ELLIPSIS}"
+
+
+def storable(value: object, limit: int = MAX_TEXT) -> str:
+    """A value as every database takes it: no control characters, no lone surrogates, cut at ``limit`` characters.
+
+    Ids and columns of existing stores depend on it, so it removes no more than that and keeps, for example, U+202E.
+    The result still has to pass :func:`printable` or :func:`display_text` before a person sees it.
+    """
+    text = str(value)[: limit + 1]
+    if not text.isprintable():
+        text = _CONTROL.sub("", text.encode("utf-8", "replace").decode())
+    return text[:limit]
+
+
+def bounded(value: str) -> str:
+    """``value``, or of a longer one the beginning and a hash of the whole: at most ``MAX_VALUE`` characters."""
+    return value if len(value) <= MAX_VALUE else f"{value[: MAX_VALUE - 17]}~{text_digest(value)}"

@@ -11,14 +11,17 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cuckoo_ml_plugin.report.report import Report
 
 ANALYST: Final = "analyst"
 HOST: Final = "host"
 VIRUSTOTAL: Final = "virustotal"
-SOURCES: Final = (ANALYST, HOST, VIRUSTOTAL)  # whose label counts, first first
+SOURCES: Final = (ANALYST, HOST, VIRUSTOTAL)
+"""Where labels come from, in order of precedence: the first source that has a label decides."""
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 _MAX_FAMILY = 64
@@ -57,8 +60,15 @@ def labels_of(report: Report) -> list[Label]:
 
 def best_label(labels: Iterable[Label]) -> Label | None:
     """The label that counts: the analyst's before the host's before VirusTotal's; of one source the first."""
-    known = [label for label in labels if label.source in SOURCES]
-    return min(known, key=lambda label: SOURCES.index(label.source), default=None)
+    families: dict[str, Label] = {}
+    for label in labels:
+        families.setdefault(label.source, label)
+    return first_by_source(families)
+
+
+def first_by_source(by_source: Mapping[str, T]) -> T | None:
+    """What the source of the highest precedence has; None where none of :data:`SOURCES` has anything."""
+    return next((by_source[source] for source in SOURCES if source in by_source), None)
 
 
 # --- AVClass ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from cuckoo_ml_plugin.report.values import hexadecimal, items, mapping, number, tables, text, texts
+from cuckoo_ml_plugin.plumbing.text import printable
+from cuckoo_ml_plugin.report.values import hexadecimal, items, mapping, number, mappings, text, texts
 
 MAX_SCORES: Final = 200  # of an analysis; the highest are kept
 MAX_ENTRIES: Final = 5_000  # of one list in a report that are looked at
@@ -35,12 +36,12 @@ def threat_scores(results: Mapping[str, Any]) -> tuple[ThreatScore, ...]:
     """All scores in a report's sections, an indicator once a provider (the highest counts). Never raises."""
     if not any(name in results for name in ("virustotal", "threatintelligence", "reversinglabs", "detections", "CAPE")):
         target = mapping(results.get("target"))
-        dropped = tables(results.get("dropped"))
+        dropped = mappings(results.get("dropped"))
         if "virustotal" not in mapping(target.get("file")) and not any("virustotal" in one for one in dropped):
             return ()
     best: dict[tuple[str, str, str], float] = {}
     for provider, kind, indicator, score in _all(results):
-        key = (provider, kind, _printable(indicator))
+        key = (provider, kind, printable(indicator[:_MAX_NAME]))
         best[key] = max(best.get(key, 0.0), score)
     found = [ThreatScore(*key, score) for key, score in best.items()]
     if len(found) > MAX_SCORES:
@@ -56,12 +57,12 @@ def _all(results: Mapping[str, Any]) -> Iterator[ThreatScore]:
     blocks = (results.get("virustotal"), file.get("virustotal"), mapping(results.get("url")).get("virustotal"))
     for block in blocks:
         yield from _virustotal(block, kind, name)
-    for entry in _first(tables(results.get("dropped"))):
+    for entry in _first(mappings(results.get("dropped"))):
         yield from _virustotal(entry.get("virustotal"), "file", hexadecimal(entry.get("sha256"), 64) or "")
     network = mapping(results.get("network"))
-    for entry in _first(tables(network.get("domains"))):
+    for entry in _first(mappings(network.get("domains"))):
         yield from _virustotal(entry.get("virustotal"), "domain", text(entry.get("domain")))
-    for entry in _first(tables(network.get("hosts"))):
+    for entry in _first(mappings(network.get("hosts"))):
         yield from _virustotal(entry.get("virustotal"), "ip", text(entry.get("ip")))
     labs = mapping(results.get("reversinglabs"))
     if (share := _share(labs.get("detected"), labs.get("total"))) is not None:
@@ -84,7 +85,7 @@ def _virustotal(block: Any, kind: str, indicator: str) -> Iterator[ThreatScore]:
         share = _share_of_scans(block)
     if share is not None:
         yield ThreatScore("virustotal", kind, indicator, share)
-    for entry in _first(tables(block.get("detected_urls"))):
+    for entry in _first(mappings(block.get("detected_urls"))):
         if (share := _share(entry.get("positives"), entry.get("total"))) is not None:
             yield ThreatScore("virustotal", "url", text(entry.get("url")), share)
 
@@ -99,7 +100,7 @@ def _share(positives: Any, total: Any) -> float | None:
 
 def _share_of_scans(block: Mapping[str, Any]) -> float | None:
     """The same counted from ``scans``; CAPE leaves engines out of them that found nothing, so ``results`` go first."""
-    asked = [bool(text(entry.get("sig"))) for entry in _first(tables(block.get("results")))]
+    asked = [bool(text(entry.get("sig"))) for entry in _first(mappings(block.get("results")))]
     if not asked:
         scans = [mapping(scan) for scan in _first(mapping(block.get("scans")).values())]
         asked = [scan["detected"] is True for scan in scans if "detected" in scan]
@@ -111,7 +112,7 @@ def _intelligence(section: Mapping[str, Any]) -> Iterator[ThreatScore]:
     found = set()
     by_indicator = mapping(mapping(section.get("indicators")).get("by_indicator"))
     for indicator, hits in _first(by_indicator.items()):
-        for hit in _first(tables(hits)):
+        for hit in _first(mappings(hits)):
             provider, confidence = _provider(hit.get("source")), number(hit.get("confidence_level"))
             if provider and confidence is not None and 0 <= confidence <= 100:
                 found.add(provider)
@@ -134,16 +135,8 @@ def _detections(results: Mapping[str, Any], kind: str, indicator: str) -> Iterat
     """1 where CAPE's own rules name a family, 0 where they looked and name none."""
     detections = results.get("detections")
     named = bool(texts(detections))
-    for block in _first(tables(detections)):
-        by = {name.lower() for one in tables(block.get("details")) for name in one if isinstance(name, str)}
+    for block in _first(mappings(detections)):
+        by = {name.lower() for one in mappings(block.get("details")) for name in one if isinstance(name, str)}
         named = named or not by or bool(by - _PASSED_ON)
     if named or "CAPE" in results:
         yield ThreatScore("detections", kind, indicator, float(named))
-
-
-def _printable(name: str) -> str:
-    """A name as databases and pages take it: nothing that cannot be printed, bounded."""
-    name = name[:_MAX_NAME]
-    if name.isprintable():
-        return name
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import os
 import re
 import secrets
-import shutil
-import tempfile
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from cuckoo_ml_plugin.errors import ReportError
+from cuckoo_ml_plugin.plumbing.files import replace_file
 
 _INDENT = re.compile(rb"\s*\{\s*?\n( {1,16}|\t{1,4})\"")
 _SECTION_ROOM = 2**20  # characters that the section may take
@@ -110,17 +108,7 @@ def _indented(report: dict[str, Any], indent: str, ascii_only: bool, room: int) 
 
 
 def _replace(path: Path, content: bytes) -> None:
-    target = path.resolve()
-    handle, name = -1, ""
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(target, name)
-        Path(name).replace(target)
+        replace_file(path, content)
     except OSError as error:
-        if name:
-            Path(name).unlink(missing_ok=True)
         raise ReportError(f"{path}: cannot be written ({error.strerror}); the file is as it was.") from error

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
-from cuckoo_ml_plugin.plumbing.text import clean
+from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
+from cuckoo_ml_plugin.report.labels import first_by_source
 from cuckoo_ml_plugin.store.database import Database, chunks
 from cuckoo_ml_plugin.store.labels import labels_by_analysis
-from cuckoo_ml_plugin.store.records import LABEL_SOURCES, MAX_SECTION, FindingRecord, FoundAnalysis, finite
+from cuckoo_ml_plugin.store.records import MAX_SECTION, FindingRecord, FoundAnalysis, finite
 from cuckoo_ml_plugin.store.tables import analysis, finding, meta
 
 _MODEL = "findings"  # key in the table meta
@@ -54,7 +55,7 @@ class FindingStore:
     def note_model_of_findings(self, model: str) -> None:
         """Keep what :meth:`findings_are_of` answers by; "" before they change. Raises StoreError."""
         statement = self._db.upsert(meta, ["key"])
-        self._db.write(lambda connection: connection.execute(statement, {"key": _MODEL, "value": clean(model, 100)}))
+        self._db.write(lambda connection: connection.execute(statement, {"key": _MODEL, "value": storable(model, 100)}))
 
     def judged_by_others(self, model: str) -> list[str]:
         """Analyses with behaviour whose finding is another model's."""
@@ -150,13 +151,13 @@ def _of_model(model: str | None) -> list[ColumnElement[bool]]:
 def _row(one: FindingRecord, moment: str) -> dict[str, object]:
     return {
         "analysis": one.analysis,
-        "model": clean(one.model, 100),
-        "cluster": None if one.cluster is None else clean(one.cluster, 100),
+        "model": storable(one.model, 100),
+        "cluster": None if one.cluster is None else storable(one.cluster, 100),
         "probability": finite(one.probability),
         "outlier_score": finite(one.outlier_score),
         "anomaly_score": finite(one.anomaly_score),
         "anomalous": bool(one.anomalous),
-        "section": clean(one.section, MAX_SECTION) if len(one.section) <= MAX_SECTION else "",
+        "section": storable(one.section, MAX_SECTION) if len(one.section) <= MAX_SECTION else "",
         "scored_at": one.scored_at or moment,
     }
 
@@ -176,5 +177,5 @@ def _finding(row: Row[Any]) -> FindingRecord:
 
 
 def _found(row: Row[Any], labels: dict[str, str]) -> FoundAnalysis:
-    label = next((labels[source] for source in LABEL_SOURCES if source in labels), None)
+    label = first_by_source(labels)
     return FoundAnalysis(_finding(row), row.sha256, row.target, row.analysed_at, row.stored_at, label)

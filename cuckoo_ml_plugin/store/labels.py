@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, delete, select
 
 from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
-from cuckoo_ml_plugin.plumbing.text import clean
+from cuckoo_ml_plugin.plumbing.text import storable
+from cuckoo_ml_plugin.report.labels import ANALYST
 from cuckoo_ml_plugin.store.database import Database, chunks
 from cuckoo_ml_plugin.store.tables import analysis, label
 
@@ -17,7 +18,7 @@ class LabelStore:
 
     _db: Database
 
-    def set_labels(self, families: Mapping[str, str | None], *, source: str = "analyst") -> list[str]:
+    def set_labels(self, families: Mapping[str, str | None], *, source: str = ANALYST) -> list[str]:
         """Set the family of analyses, named by their id or by the SHA-256 of their file (all analyses of it).
 
         None or "" clears the label of that source. Returns the names that the store does not know, in their order.
@@ -29,7 +30,7 @@ class LabelStore:
         return unknown
 
     def _set(self, connection: Connection, families: Mapping[str, str | None], source: str) -> list[str]:
-        families = {key: clean(family or "", 100).strip() for key, family in families.items()}
+        families = {key: storable(family or "", 100).strip() for key, family in families.items()}
         ids = {key: clean_id(key) for key in families}
         by_id = _analyses_named(connection, list(ids.values()))
         named = {key: by_id[name] for key, name in ids.items() if name in by_id}

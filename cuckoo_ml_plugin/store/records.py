@@ -19,21 +19,21 @@ from cuckoo_ml_plugin.plumbing.analysis_ids import (
     Source,
     clean_id,
 )
-from cuckoo_ml_plugin.plumbing.text import clean
+from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import utc_text
+from cuckoo_ml_plugin.report.labels import first_by_source
 from cuckoo_ml_plugin.report.threat_scores import ThreatScore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts, DamagedBlobError, Packed, pack, unpack, unpack_joined
 
 MAX_TAGS = 20
 MAX_SECTION = 256 * 1024
-LABEL_SOURCES = ("analyst", "host", "virustotal")  # the first that has a label wins
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def clean_score(one: ThreatScore) -> ThreatScore:
     """A threat score whose names every database takes."""
-    return ThreatScore(clean(one.provider, 40), clean(one.kind, 10), clean(one.indicator), float(one.score))
+    return ThreatScore(storable(one.provider, 40), storable(one.kind, 10), storable(one.indicator), float(one.score))
 
 
 def seen_at(stored: StoredAnalysis) -> str:
@@ -116,19 +116,19 @@ class AnalysisRecord:
         sha256 = (report.sha256 or "").lower()
         families: dict[str, str] = {}
         for label in labels:
-            families.setdefault(label.source, clean(label.family, 100))  # of one source the first, as best_label has it
+            families.setdefault(label.source, storable(label.family, 100))  # the first of a source, as best_label does
         return cls(
             analysis=clean_id(analysis),
             packed=pack(behaviour.tokens, behaviour.counts),
             has_behaviour=bool(behaviour.has_behaviour),
-            host=clean(report.host, 50),
-            host_version=clean(report.host_version, 50),
+            host=storable(report.host, 50),
+            host_version=storable(report.host_version, 50),
             sha256=sha256 if _SHA256.fullmatch(sha256) else None,
-            target=clean(report.target),
-            analysed_at=clean(report.analysed_at, 40) if report.analysed_at else None,
-            machine=clean(report.machine, 100),
-            tags=[clean(tag, 100) for tag in report.tags[:MAX_TAGS]],
-            submitter=clean(report.submitter, 100),
+            target=storable(report.target),
+            analysed_at=storable(report.analysed_at, 40) if report.analysed_at else None,
+            machine=storable(report.machine, 100),
+            tags=[storable(tag, 100) for tag in report.tags[:MAX_TAGS]],
+            submitter=storable(report.submitter, 100),
             labels=families,
             scores=[clean_score(one) for one in behaviour.scores],
             source=source,
@@ -160,7 +160,7 @@ class StoredAnalysis:
     @property
     def label(self) -> str | None:
         """The family from the source that counts most: the analyst, then the host, then VirusTotal."""
-        return next((self.labels[source] for source in LABEL_SOURCES if source in self.labels), None)
+        return first_by_source(self.labels)
 
     def unpack(self) -> tuple[list[str], Counts]:
         """Tokens and counts. Raises StoreError that names the analysis when they are damaged."""

@@ -22,8 +22,9 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, select
 
 from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.plumbing.analysis_ids import Source, clean_id, order_key, qualified_names
-from cuckoo_ml_plugin.plumbing.text import clean
+from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
+from cuckoo_ml_plugin.report.labels import ANALYST
 from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.activity import ActivityStore
 from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_url
@@ -99,7 +100,7 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore):
         )
         for some in chunks(list(latest)):
             connection.execute(
-                delete(schema.label).where(schema.label.c.analysis.in_(some), schema.label.c.source != "analyst")
+                delete(schema.label).where(schema.label.c.analysis.in_(some), schema.label.c.source != ANALYST)
             )
         labels = [
             {"analysis": name, "source": source, "family": family}
@@ -314,7 +315,7 @@ def _row(name: str, record: AnalysisRecord, moment: str) -> dict[str, object]:
         "tags": json.dumps(record.tags),
         "submitter": record.submitter,
         "source_key": source.key if source else None,
-        "source_path": clean(source.path, 4096) if source else None,
+        "source_path": storable(source.path, 4096) if source else None,
         "source_size": source.size if source else None,
         "source_mtime_ns": source.mtime_ns if source else None,
         "digest": record.packed.digest,

@@ -8,14 +8,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from cuckoo_ml_plugin import __version__
 from cuckoo_ml_plugin.plumbing.csv_file import write_csv
 from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.files import replace_file
+from cuckoo_ml_plugin.plumbing.text import display_text
 from cuckoo_ml_plugin.threat_study.plots import Plot, plots_of
 from cuckoo_ml_plugin.threat_study.study import Study, study_json
 from cuckoo_ml_plugin.threat_study.tables import Table, tables_of
+from cuckoo_ml_plugin.version import __version__
 
 PAGE = "threat-scores.html"
+_MAX_CELL = 200  # characters of a text in a table on the page
 _MOST_ROWS = 200  # of a table on the page; its file has all
 
 
@@ -35,10 +38,10 @@ def write_study(study: Study, folder: Path) -> Path:
     for table in tables:
         write_csv(folder / f"{table.name}.csv", table.columns, table.rows)
     for plot in plots:
-        (folder / f"{plot.name}.png").write_bytes(plot.png)
-    (folder / "study.json").write_text(json.dumps(study_json(study), indent=1, allow_nan=False), encoding="utf-8")
+        replace_file(folder / f"{plot.name}.png", plot.png)
+    replace_file(folder / "study.json", json.dumps(study_json(study), indent=1, allow_nan=False).encode())
     path = folder / PAGE
-    path.write_text(page, encoding="utf-8", errors="replace")
+    replace_file(path, page.encode("utf-8", "replace"))
     return path
 
 
@@ -61,4 +64,4 @@ def _cell(value: Any) -> str:
         return f"{value:.6f}"
     if isinstance(value, int):
         return f"{value:,}"
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value)[:200])
+    return display_text(value, _MAX_CELL)

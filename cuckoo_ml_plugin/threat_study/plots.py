@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.text import REPLACEMENT, display_text
 from cuckoo_ml_plugin.threat_study.correlations import Pair
 from cuckoo_ml_plugin.threat_study.levels import Level
 from cuckoo_ml_plugin.threat_study.study import Study
 
 _MOST_BARS = 25
+_NOT_IN_FONT = "\u0500"  # the first character after Latin, Greek and Cyrillic
 _BLUE, _ORANGE, _GREY = "#2f6db3", "#d9822b", "#8a8f98"
 
 
@@ -61,8 +63,8 @@ def _plot(name: str, title: str, draw: Callable[[Any], None]) -> Plot:
 
 def _label(name: str, limit: int = 28) -> str:
     """A name as the plots' font can draw it."""
-    text = "".join(c if c.isprintable() and c < "\u0500" else "\N{REPLACEMENT CHARACTER}" for c in name)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    drawable = "".join(character if character < _NOT_IN_FONT else REPLACEMENT for character in name)
+    return display_text(drawable, limit)
 
 
 def _bars(axes: Any, level: Level) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from datetime import datetime, timezone
+
+from cuckoo_ml_plugin.plumbing.text import printable
 
 MAX_SHOWN = 200
 _MARKS = re.compile(r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})"
@@ -19,25 +20,12 @@ class Shown(str):
 
 
 def shown(value: object, limit: int = MAX_SHOWN) -> Shown:
-    """A value as text: cut, with a note of its length; control, format and right-to-left marks as ``\\u202e``."""
+    """A value as text: cut with a note of its length, printable, and with at most three accents on one letter."""
     if isinstance(value, Shown):
         return value
     text = "" if value is None else str(value)
-    cut = visible(text[:limit])
+    cut = _MARKS.sub(r"\1", printable(text[:limit]))
     return Shown(cut if len(text) <= limit else f"{cut}… ({len(text):,} characters)")
-
-
-def visible(text: str) -> str:
-    """The text with whatever cannot be printed written out, and no more than three accents on one another."""
-    if not text.isprintable():
-        text = "".join(one if one.isprintable() else _written_out(one) for one in text)
-    return text if text.isascii() else _MARKS.sub(r"\1", text)
-
-
-def _written_out(one: str) -> str:
-    if unicodedata.category(one) == "Zs":
-        return " "
-    return f"\\u{ord(one):04x}" if ord(one) <= 0xFFFF else f"\\U{ord(one):08x}"
 
 
 def _finite(value: float) -> bool:

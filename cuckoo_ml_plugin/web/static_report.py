@@ -5,11 +5,11 @@ A report whose shape is not known gets it at its end; one that has it already ge
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Final
 
+from cuckoo_ml_plugin.plumbing.files import replace_file
 from cuckoo_ml_plugin.web.site import static_panel
 
 BEGIN: Final = "<!-- cuckoo-ml: begin -->"
@@ -31,13 +31,7 @@ def put_into(path: Path, section: object) -> bool:
     panel = static_panel(section, dark='data-bs-theme="dark"' in html[:1000])
     if not panel:
         return False
-    unfinished = path.with_name(f".{path.name}.cuckooml")
-    try:
-        unfinished.write_text(_with_panel(html, panel), encoding="utf-8", errors="surrogateescape")
-        unfinished.chmod(path.stat().st_mode & 0o7777)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    replace_file(path, _with_panel(html, panel).encode("utf-8", "surrogateescape"))
     return True
 
 

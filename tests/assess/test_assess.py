@@ -262,7 +262,7 @@ def test_a_sweep_in_tables_and_what_is_not_there_is_said(demo: DemoHome) -> None
 
 def test_each_feature_set_holds_its_own_features(demo: DemoHome) -> None:
     from cuckoo_ml_plugin.assess.feature_sets import FEATURE_SETS, feature_points
-    from cuckoo_ml_plugin.behaviour.behaviour import KINDS
+    from cuckoo_ml_plugin.behaviour.kinds import KINDS
 
     with Store.open(demo.home / "store.db") as store:
         corpus = read_corpus(store)

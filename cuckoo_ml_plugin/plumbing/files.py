@@ -1,0 +1,103 @@
+"""Replacing a file whole: a reader, and a crash at any moment, finds the old file or the new one, never a part.
+
+The content is written into a new file in the same folder, synced to disk and renamed onto the old one; then the folder
+is synced. The temporary file has a unique name and is removed if anything fails. The new file keeps the mode of the one
+that it replaces, and its owner and group as far as this user may set them. A symbolic link stays a link: the file it
+leads to is replaced.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+UNFINISHED: Final = ".unfinished-"  # how the names of temporary files begin
+
+
+@contextmanager
+def replacing(path: Path, *, owner_of_folder: bool = False) -> Iterator[BinaryIO]:
+    """A binary file to write into, which takes the place of ``path`` when the block ends without an error.
+
+    A new file gets the mode that the umask leaves; with ``owner_of_folder``, one that root writes gets the owner and
+    group of its folder. Raises OSError; ``path`` is then as it was.
+    """
+    try:
+        target = path.resolve()
+    except RuntimeError as error:  # how Python before 3.13 reports a loop of links
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+    try:
+        replaced = target.stat()
+    except FileNotFoundError:
+        replaced = None
+    if replaced is not None and not stat.S_ISREG(replaced.st_mode):
+        code = errno.EISDIR if stat.S_ISDIR(replaced.st_mode) else errno.EINVAL
+        raise OSError(code, os.strerror(code), str(path))  # a device such as /dev/null must not become a file
+    unfinished = _unfinished(target.parent)
+    mode = 0o666 if replaced is None else 0o600
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
+            yield file
+            file.flush()
+            if replaced is not None:
+                _set_owner(file.fileno(), replaced)
+                os.fchmod(file.fileno(), stat.S_IMODE(replaced.st_mode))
+            elif owner_of_folder and os.geteuid() == 0:
+                _set_owner(file.fileno(), target.parent.stat())
+            os.fsync(file.fileno())
+        os.replace(unfinished, target)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+    sync_folder(target.parent)
+
+
+def replace_file(path: Path, content: bytes, *, owner_of_folder: bool = False) -> None:
+    """Make ``content`` the whole of a file, as :func:`replacing` does. Raises OSError; the file is then as it was."""
+    with replacing(path, owner_of_folder=owner_of_folder) as file:
+        file.write(content)
+
+
+def replace_link(link: Path, target: str) -> None:
+    """Make ``link`` lead to ``target``, in one rename. Raises OSError; the link is then as it was."""
+    unfinished = _unfinished(link.parent)
+    try:
+        unfinished.symlink_to(target)
+        os.replace(unfinished, link)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+    sync_folder(link.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to disk, where its file system can do that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _unfinished(folder: Path) -> Path:
+    return folder / f"{UNFINISHED}{secrets.token_hex(8)}"
+
+
+def _set_owner(descriptor: int, like: os.stat_result) -> None:
+    """Owner and group of another file; a user who is not root may only set some groups, or nothing."""
+    ours = os.fstat(descriptor)
+    if (ours.st_uid, ours.st_gid) == (like.st_uid, like.st_gid):
+        return
+    try:
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    except OSError:
+        with suppress(OSError):
+            os.fchown(descriptor, -1, like.st_gid)
