@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.assess.resampling import corpus_vectors
-from cuckoo_ml_plugin.behaviour.behaviour import KINDS
+from cuckoo_ml_plugin.behaviour.kinds import KINDS
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.settings import Settings
 

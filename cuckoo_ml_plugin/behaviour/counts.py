@@ -1,15 +1,15 @@
-"""Count features: how much of each thing an analysis did. All of the seed's ``:count:`` features are among them."""
+"""Counts: how often an analysis did each thing. They include all ``:count:`` features of CuckooML."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.token_values import Found
+from cuckoo_ml_plugin.behaviour.token_values import TokenValues
 from cuckoo_ml_plugin.report.report import CAPE, Report
 from cuckoo_ml_plugin.report.values import items
 
-# Count -> the lists of a host's summary whose lengths add up to it. A host that keeps no such list has no such count.
+# Count -> the lists in a host's summary whose lengths add up to it. A host without such a list has no such count.
 _CUCKOO2: Final[Mapping[str, tuple[str, ...]]] = {
     "files_opened": ("file_opened",), "files_read": ("file_read",), "files_written": ("file_written",),
     "files_created": ("file_created", "file_recreated"), "files_deleted": ("file_deleted",),
@@ -33,15 +33,15 @@ _FILE_KINDS: Final = (
 )  # fmt: skip
 
 
-def count_features(report: Report, found: Found) -> dict[str, int | float]:
-    """The counts of one analysis; what its report has no section for is left out."""
+def count_features(report: Report, values: TokenValues) -> dict[str, int | float]:
+    """The counts of one analysis, without those for which its report has no section."""
     counts: dict[str, int | float] = {
         "signatures": len(set(report.signatures)),
         "processes": len({process.name for process in report.processes}),
         "api_calls": sum(report.api_counts.values()) or len(report.calls.codes),
-        "distinct_apis": len(found["api"]),
-        "distinct_call_pairs": len(found["ngram"]),
-        "libraries_loaded": len(found["library"]),
+        "distinct_apis": len(values["api"]),
+        "distinct_call_pairs": len(values["ngram"]),
+        "libraries_loaded": len(values["library"]),
     }
     if report.file_size is not None:
         counts["file_size"] = report.file_size
@@ -50,7 +50,7 @@ def count_features(report: Report, found: Found) -> dict[str, int | float]:
     if report.summary is not None:
         for name, operations in (_CAPE if report.host == CAPE else _CUCKOO2).items():
             counts[name] = sum(len(items(report.summary.get(operation))) for operation in operations)
-        counts["files_touched"] = len(set().union(*(found[kind] for kind in _FILE_KINDS)))
+        counts["files_touched"] = len(set().union(*(values[kind] for kind in _FILE_KINDS)))
     if report.network is not None:
         counts |= _network_counts(report)
     if report.dropped is not None:

@@ -1,4 +1,4 @@
-"""Tokens of what a sample did when it ran: API calls and their order, files, registry, mutexes, processes, services."""
+"""Tokens for what a sample did as it ran: API calls and their order, files, registry, mutexes, processes, services."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.addresses import host, library, url_path
+from cuckoo_ml_plugin.behaviour.addresses import library_name, network_host, url_path
 from cuckoo_ml_plugin.behaviour.normalise import Normaliser
-from cuckoo_ml_plugin.behaviour.token_values import Found, few_enough
+from cuckoo_ml_plugin.behaviour.token_values import TokenValues, limit_names
 from cuckoo_ml_plugin.report.report import Report
 from cuckoo_ml_plugin.report.values import texts
 
-# Operation in a host's summary -> the kind it is. The first of each pair of lines is Cuckoo's name, the second CAPE's.
+# Operation in a host's summary -> its kind. Where a line has two operations of one kind, the first is Cuckoo's, the
+# second CAPE's.
 _PATH_KINDS: Final = {
     "file_opened": "file_opened", "files": "file_opened",
     "file_read": "file_read", "read_files": "file_read",
@@ -33,13 +34,12 @@ _IN_TEMP = re.compile(r"\\temp\\([^\\\"/:*?<>|]+\.[a-z0-9_]{1,5})(?=[\"\s]|$)", 
 
 
 def own_names(report: Report) -> tuple[set[str], set[str], set[str]]:
-    """The names that only this run has: the sample's, its users', its computers'.
+    """The names that belong to this run alone: of the sample, of the users and of the computers.
 
-    The first process is what the host started: a file that it names in the temporary folder is the sample.
+    The first process is the one that the host started, so a file in the temporary folder that it names is the sample.
     """
     sample = {name for name in (report.target, report.sha256, report.md5, report.sha1) if name and "/" not in name}
-    started = report.processes[:1]
-    for process in started:
+    for process in report.processes[:1]:
         for line in (process.command_line, process.path):
             sample.update(_IN_TEMP.findall(line[:2000]))
     users = {user for user in report.users if not user.endswith("$") and user.lower() != "system"}
@@ -50,26 +50,27 @@ def own_names(report: Report) -> tuple[set[str], set[str], set[str]]:
     return sample, users, computers
 
 
-def add_calls(report: Report, found: Found) -> None:
-    """API names, and pairs of different calls that follow each other in a process."""
-    found.add("api", report.calls.names)
-    found.add("api", report.api_counts)
-    found.add("ngram", report.calls.bigrams())
+def add_calls(report: Report, values: TokenValues) -> None:
+    """Add the API names, and the pairs of different calls that follow each other in one process."""
+    values.add("api", report.calls.names)
+    values.add("api", report.api_counts)
+    values.add("ngram", report.calls.bigrams())
 
 
 # --- operations of the summary ----------------------------------------------------------------------------------------
 
 
 def operation_names(report: Report, operation: str) -> list[str]:
-    """The names in one list of the summary; of a pair (moved, copied: from, to) both.
+    """The names in one list of the summary. Of a pair (a file moved or copied: from, to), both are in it.
 
-    CAPE's ``keys`` has every key that was touched: what is left without those read or changed, Cuckoo calls opened.
+    CAPE's ``keys`` lists every key that was touched. Without those that were read, written or deleted, it is what
+    Cuckoo calls opened.
     """
     value = (report.summary or {}).get(operation)
     if not isinstance(value, (list, tuple)):
         return []
     try:
-        "".join(value)  # all text: by far the quickest way to know
+        "".join(value)  # only strings can be joined: the fastest check that all are
         names = list(value)
     except TypeError:
         names = [name for entry in value for name in texts(entry if isinstance(entry, (list, tuple)) else [entry])]
@@ -79,18 +80,18 @@ def operation_names(report: Report, operation: str) -> list[str]:
     return names
 
 
-def add_operations(report: Report, names: Normaliser, found: Found) -> None:
-    """Files, folders, registry, mutexes, services, libraries, COM and WMI, each normalised, by operation."""
+def add_operations(report: Report, names: Normaliser, values: TokenValues) -> None:
+    """Add files, folders, registry, mutexes, services, libraries, COM and WMI, normalised, from the summary."""
     if report.summary is not None:
         for operation, kind in _PATH_KINDS.items():
             if operation in report.summary:
-                found.add(kind, names.paths(few_enough(operation_names(report, operation))))
+                values.add(kind, names.paths(limit_names(operation_names(report, operation))))
         for operation, kind, normalise in _other_operations(names):
             if operation in report.summary:
-                found.add(kind, map(normalise, few_enough(operation_names(report, operation))))
+                values.add(kind, map(normalise, limit_names(operation_names(report, operation))))
         for operation in ("fetches_url", "downloads_file"):
-            found.add("http", map(_fetched, few_enough(operation_names(report, operation))))
-    found.add("library", map(library, few_enough(report.libraries)))
+            values.add("http", map(_request, limit_names(operation_names(report, operation))))
+    values.add("library", map(library_name, limit_names(report.libraries)))
 
 
 def _other_operations(names: Normaliser) -> Iterable[tuple[str, str, Callable[[str], str]]]:
@@ -103,31 +104,32 @@ def _other_operations(names: Normaliser) -> Iterable[tuple[str, str, Callable[[s
         ("created_services", "service_created", names.file_name),
         ("service_started", "service_started", names.file_name),
         ("started_services", "service_started", names.file_name),
-        ("dll_loaded", "library", library),
-        ("resolved_apis", "resolved_api", _resolved),
+        ("dll_loaded", "library", library_name),
+        ("resolved_apis", "resolved_api", _resolved_api),
         ("guid", "com_class", str.lower),
         ("wmi_query", "wmi", lambda query: " ".join(query.lower().split())),
-        ("resolves_host", "domain", host),
-        ("connects_host", "domain", host),
-        ("connects_ip", "host", host),
+        ("resolves_host", "domain", network_host),
+        ("connects_host", "domain", network_host),
+        ("connects_ip", "host", network_host),
     )
 
 
-def _resolved(raw: str) -> str:
-    """``kernel32.dll.CreateFileW`` as imports are written: ``kernel32.dll!createfilew``."""
+def _resolved_api(raw: str) -> str:
+    """``kernel32.dll.CreateFileW`` in the form of an import: ``kernel32.dll!createfilew``."""
     module, _, function = raw.lower().rpartition(".")
-    return f"{library(module)}!{function}" if module else function
+    return f"{library_name(module)}!{function}" if module else function
 
 
-def _fetched(url: str) -> str:
+def _request(url: str) -> str:
+    """A fetched URL in the form of an HTTP request: ``get evil.example/a``."""
     rest = _URL.sub("", url)
     name, _, path = rest.partition("/")
-    return f"get {host(name)}{url_path('/' + path)}"
+    return f"get {network_host(name)}{url_path('/' + path)}"
 
 
-def add_processes(report: Report, names: Normaliser, found: Found) -> None:
-    """Names and command lines of the processes that were watched."""
+def add_processes(report: Report, names: Normaliser, values: TokenValues) -> None:
+    """Add the names and command lines of the processes that the host watched."""
     for process in report.processes[:5000]:
-        found.add("process", [names.file_name(process.name or process.path)])
+        values.add("process", [names.file_name(process.name or process.path)])
         if process.command_line:
-            found.add("command", [names.command(process.command_line)])
+            values.add("command", [names.command(process.command_line)])

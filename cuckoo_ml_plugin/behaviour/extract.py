@@ -1,4 +1,4 @@
-"""To be described."""
+"""The extraction: from one report to one behaviour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cuckoo_ml_plugin.behaviour.network import add_network
 from cuckoo_ml_plugin.behaviour.normalise import Normaliser
 from cuckoo_ml_plugin.behaviour.static import add_dropped, add_signatures, add_static, add_strings
 from cuckoo_ml_plugin.behaviour.token_values import (
-    Found,
+    TokenValues,
     presentable,
     smallest_by_hash,
     sorted_tokens,
@@ -20,41 +20,47 @@ from cuckoo_ml_plugin.behaviour.token_values import (
 )
 from cuckoo_ml_plugin.report.report import Report
 
+EXTRACTION: Final = 2
+"""Version of the extraction. Raise it when the same report gives other tokens or counts: imports then read it again."""
 MAX_TOKENS: Final = 20_000  # of an analysis; the counts keep the true numbers
 
 
 def extract(report: Report) -> Behaviour:
-    """The behaviour of one analysis. Never raises, whatever is in the report; the same report gives the same tokens."""
-    found = Found()
+    """The behaviour of one analysis.
+
+    Never raises, whatever the report contains. Equal reports give equal tokens.
+    """
+    values = TokenValues()
     names = Normaliser(*own_names(report))
-    add_static(report, found)
-    add_calls(report, found)
-    add_operations(report, names, found)
-    add_processes(report, names, found)
-    add_network(report, found)
-    add_dropped(report, names, found)
-    add_signatures(report, found)
-    add_strings(report, found)
-    for values in found.values():
-        values.pop("", None)
-    tokens = tokens_if_presentable(_bounded(found))
+    add_static(report, values)
+    add_calls(report, values)
+    add_operations(report, names, values)
+    add_processes(report, names, values)
+    add_network(report, values)
+    add_dropped(report, names, values)
+    add_signatures(report, values)
+    add_strings(report, values)
+    for of_kind in values.values():
+        of_kind.pop("", None)
+    tokens = tokens_if_presentable(_bounded(values))
     if tokens is None:
-        tokens = sorted_tokens(_bounded({kind: presentable(values) for kind, values in found.items()}))
-    return Behaviour(tokens, count_features(report, found), report.threat_scores)
+        tokens = sorted_tokens(_bounded({kind: presentable(of_kind) for kind, of_kind in values.items()}))
+    return Behaviour(tokens, count_features(report, values), report.threat_scores)
 
 
 def _bounded(values: Mapping[str, Collection[str]]) -> Mapping[str, Collection[str]]:
-    """At most ``MAX_TOKENS`` values: the largest kinds give way, and keep those whose hashes are the smallest.
+    """At most ``MAX_TOKENS`` values, taken from the largest kinds first.
 
-    Two analyses that share values therefore tend to keep the same ones.
+    A kind that is cut keeps the values with the smallest hashes, so two analyses that share values tend to keep the
+    same ones.
     """
     if sum(map(len, values.values())) <= MAX_TOKENS:
         return values
-    share, left = 0, MAX_TOKENS
+    share, remaining = 0, MAX_TOKENS
     sizes = sorted(map(len, values.values()))
     for position, size in enumerate(sizes):
-        share = left // (len(sizes) - position)
+        share = remaining // (len(sizes) - position)
         if size > share:
             break
-        left -= size
-    return {kind: smallest_by_hash(kept, share) for kind, kept in values.items()}
+        remaining -= size
+    return {kind: smallest_by_hash(of_kind, share) for kind, of_kind in values.items()}

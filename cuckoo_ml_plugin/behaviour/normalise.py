@@ -1,12 +1,12 @@
-"""What differs between two runs of one sample, taken out of the names it uses; what tells samples apart, kept.
+"""Normalised names of files, folders, registry keys, mutexes and commands.
 
-Drive letters, profiles and temporary folders become the variables that Windows knows them by, registry roots and
-control sets their short names, and identifiers, long numbers and random-looking names a placeholder (``<guid>``,
-``<hex>``, ``<n>``, ``<rand>``). The sample's own name becomes ``%sample%``, the user's ``%user%``, the machine's
-``%computer%``.
+Normalisation removes what differs between two runs of one sample and keeps what tells samples apart. Drive letters,
+profiles and temporary folders become the variables by which Windows knows them. Registry roots and control sets get
+their short names. Identifiers, long numbers and random-looking names become placeholders (``<guid>``, ``<hex>``,
+``<n>``, ``<rand>``). The sample's own name becomes ``%sample%``, the user's ``%user%``, the machine's ``%computer%``.
 
-Paths are normalised folder by folder: a folder that many names share is looked at once for an analysis, and a part that
-many analyses share once for the process. That is what makes it cost less than a microsecond a name.
+Paths are normalised folder by folder. A folder is normalised once an analysis however many names are in it, and a part
+of a name once a process however many analyses share it. Thus a name costs less than a microsecond.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from collections.abc import Iterable
 from typing import Final
 
 from cuckoo_ml_plugin.behaviour.volatile import (
-    _CACHE_SIZE,
-    _MAX_RAW,
-    _PLAIN,
-    _RANDOM,
-    _VOLATILE,
+    CACHE_SIZE,
     COMPUTER,
+    MAX_NAME,
+    VOLATILE,
+    WITHOUT_IDENTIFIERS,
+    WITHOUT_RANDOM_NAMES,
     BoundedCache,
-    _volatile_word,
     looks_random,
+    placeholder,
     without_identifiers,
 )
 from cuckoo_ml_plugin.plumbing.text import MAX_VALUE
 
-_LONGEST_NAME: Final = 260  # characters; to compile a pattern of longer ones takes quadratic time
-_MAX_DEPTH: Final = 48  # folders of a path that are looked at
+_MAX_OWN_NAME: Final = 260  # characters; compiling a pattern of longer names takes quadratic time
+_MAX_DEPTH: Final = 48  # folders of a path that are used
 
 SAMPLE: Final = "%sample%"
 USER: Final = "%user%"
 
-# Names that are too common a word to be taken for a user's or a sample's wherever they appear.
+# Words too common to be replaced wherever they appear, even if a user or a sample has them for a name.
 _COMMON_NAMES: Final = frozenset(
     (  # noqa: SIM905
         "user users admin administrator public default system windows test sample file files data temp tmp app apps "
@@ -44,12 +44,7 @@ _COMMON_NAMES: Final = frozenset(
 )
 
 
-# --- one part of a name -----------------------------------------------------------------------------------------------
-
-
-# --- folders and registry keys ----------------------------------------------------------------------------------------
-
-_GUID_KEPT = BoundedCache(lambda part: part if part.startswith("{") and len(part) == 38 else _PLAIN[part])
+_GUID_KEPT = BoundedCache(lambda part: part if part.startswith("{") and len(part) == 38 else WITHOUT_IDENTIFIERS[part])
 
 
 def _user(part: str) -> str:
@@ -65,12 +60,12 @@ def _hive(part: str) -> str:
 _USERS = BoundedCache(_user)
 _HIVES = BoundedCache(_hive)
 
-# Folders under which a GUID is the name of something that means the same on each machine, such as a COM class.
+# Folders in which a GUID names something that is the same on each machine, such as a COM class.
 _GUID_PARENTS: Final = frozenset(
     ("clsid", "interface", "typelib", "appid", "folderdescriptions", "namespace", "activatableclassid", "shellex")
 )
 _SYSTEM_PREFIXES: Final = ("%windir%", "%programfiles%", "hklm", "hkcr", "device", "pipe")
-_SHARED_PREFIXES: Final = (*_SYSTEM_PREFIXES, "hkcu", "hku")  # where this analysis's own names are not looked for
+_SHARED_PREFIXES: Final = (*_SYSTEM_PREFIXES, "hkcu", "hku")  # below these, the analysis's own names are not replaced
 
 _ALIASES: Final[dict[str, str]] = {
     "%systemdrive%\\windows": "%windir%",
@@ -112,7 +107,7 @@ _ALIASES: Final[dict[str, str]] = {
     **{f"hklm\\system\\controlset00{number}": "hklm\\system\\currentcontrolset" for number in range(1, 6)},
 }
 
-# What the first part of a name means; drives are told by their colon.
+# The first part of a name -> what it stands for. Drives are recognised by their colon.
 _ROOTS: Final[dict[str, str]] = {
     "hkey_local_machine": "hklm",
     "hkey_current_user": "hkcu",
@@ -132,14 +127,14 @@ _VOLUME = re.compile(r"\\?(?:device\\)?(?:harddiskvolume\d+|harddisk\d+\\partiti
 
 
 def _root(part: str) -> str:
-    """The first part of a lower-case path or key in our words."""
+    """The first part of a lower-case path or key, normalised."""
     if len(part) == 2 and part[1] == ":":
         return "%systemdrive%" if part == "c:" else "%drive%"
-    return _ROOTS.get(part) or _PLAIN[part]
+    return _ROOTS.get(part) or WITHOUT_IDENTIFIERS[part]
 
 
 class _OwnNames(dict[str, str]):
-    """Parts of names for one analysis: what is its own (the sample's name) is known beforehand, the rest is shared."""
+    """Normalised parts of names for one analysis: its own names (such as the sample's) first, the rest from a cache."""
 
     def __init__(self, own: dict[str, str], shared: BoundedCache) -> None:
         super().__init__(own)
@@ -147,46 +142,47 @@ class _OwnNames(dict[str, str]):
 
     def __missing__(self, part: str) -> str:
         value = self._shared[part]
-        if "@" in part:  # a cookie's file name begins with the user's
+        if "@" in part:  # the name of a cookie's file begins with the user's name
             value = "%user%@" + value.partition("@")[2]
         self[part] = value
         return value
 
 
-def _fit_names(names: Iterable[str]) -> list[str]:
-    """In lower case those that Windows could give a file, a user or a machine, and that are no mere letter or two."""
-    return [name.lower() for name in names if 2 < len(name) <= _LONGEST_NAME]
+def _usable_names(names: Iterable[str]) -> list[str]:
+    """In lower case, the names of three characters or more that Windows could give a file, a user or a machine."""
+    return [name.lower() for name in names if 2 < len(name) <= _MAX_OWN_NAME]
 
 
-# What to put in front of the names in a folder, and the table to look their last part up in.
+# The prefix of the names in a folder, and the dictionary that normalises their last part.
 _Folder = tuple[str, dict[str, str]]
 _SYSTEM_FOLDERS: Final[dict[str, _Folder]] = {}
-_SYSTEM_NAMES: Final[dict[str, str]] = {}  # as they are written -> normalised
+_SYSTEM_NAMES: Final[dict[str, str]] = {}  # as written in reports -> normalised
 
 
 def forget_system_names() -> None:
-    """Empty what is remembered between analyses of the system's folders and names; for measuring."""
+    """Empty the caches of the system's folders and names, which live as long as the process; for benchmarks."""
     _SYSTEM_FOLDERS.clear()
     _SYSTEM_NAMES.clear()
 
 
 class Normaliser:
-    """Names as one analysis uses them, without what only that run of the sample has.
+    """Normalises the names that one analysis uses.
 
-    ``sample`` are the names and hashes of the sample, ``users`` and ``computers`` those of the machine; any case.
+    ``sample`` are the names and hashes of the sample, ``users`` and ``computers`` the names on the machine, in any
+    case. They are replaced by ``%sample%``, ``%user%`` and ``%computer%``.
     """
 
     def __init__(self, sample: Iterable[str] = (), users: Iterable[str] = (), computers: Iterable[str] = ()) -> None:
-        own = dict.fromkeys(_fit_names(computers), COMPUTER)
-        own.update(dict.fromkeys(_fit_names(users), USER))
-        names = set(_fit_names(sample))
+        own = dict.fromkeys(_usable_names(computers), COMPUTER)
+        own.update(dict.fromkeys(_usable_names(users), USER))
+        names = set(_usable_names(sample))
         own.update(dict.fromkeys(names | {name.rpartition(".")[0] for name in names}, SAMPLE))
         self._own = {name: role for name, role in own.items() if name and name not in _COMMON_NAMES}
         words = sorted((name for name in self._own if len(name) > 3), key=len, reverse=True)
         self._own_pattern = (
             re.compile("(?<![a-z0-9])(?:" + "|".join(map(re.escape, words[:32])) + ")(?![a-z0-9])") if words else None
         )
-        self._writable = _OwnNames(self._own, _RANDOM)
+        self._writable = _OwnNames(self._own, WITHOUT_RANDOM_NAMES)
         self._folders: dict[str, _Folder] = {}
         self._paths: dict[str, str] = {}
 
@@ -198,23 +194,23 @@ class Normaliser:
         return self.paths([raw])[0]
 
     def paths(self, names: Iterable[str]) -> list[str]:
-        """The same for many; what was asked before costs least, then what lies in a known folder."""
-        known, path = self._paths, self._path
-        asked = list(names)
+        """As :meth:`path`, for many names. A name that was seen before is the quickest, then one in a known folder."""
+        own_paths, path = self._paths, self._path
+        raw_names = list(names)
         return [
-            value or known.get(raw) or path(raw)
-            for raw, value in zip(asked, map(_SYSTEM_NAMES.get, asked), strict=True)
+            value or own_paths.get(raw) or path(raw)
+            for raw, value in zip(raw_names, map(_SYSTEM_NAMES.get, raw_names), strict=True)
         ]
 
     def _path(self, raw: str) -> str:
-        """One name that was not seen before: known from now on to this analysis, or to all if it is the system's."""
+        """One new name. Its value is kept for this analysis, or for the process if the name is the system's."""
         head, _, tail = raw.lower().rpartition("\\")
         folder = _SYSTEM_FOLDERS.get(head)
         if folder is not None and tail and "/" not in tail:
             value = folder[0] + folder[1][tail]
             value = _ALIASES.get(value, value)
             if len(raw) <= MAX_VALUE:
-                if len(_SYSTEM_NAMES) >= _CACHE_SIZE:
+                if len(_SYSTEM_NAMES) >= CACHE_SIZE:
                     _SYSTEM_NAMES.clear()
                 _SYSTEM_NAMES[raw] = value
             return value
@@ -228,8 +224,8 @@ class Normaliser:
         return value
 
     def _odd_path(self, raw: str) -> str:
-        """A name without a folder, of a device, with slashes the other way or with one at its end."""
-        text = raw[:_MAX_RAW].lower().replace("/", "\\").rstrip("\\")
+        """A name without a folder, a name of a device, one with forward slashes, or one that ends in a slash."""
+        text = raw[:MAX_NAME].lower().replace("/", "\\").rstrip("\\")
         text = _VOLUME.sub("c:", _DEVICE_PREFIX.sub("", text, count=1), count=1).lstrip("\\?")
         if "\\" in text:
             return self._path(text)
@@ -237,11 +233,11 @@ class Normaliser:
         return root if root != text else self._writable[text]
 
     def _folder(self, head: str) -> _Folder:
-        """The folder of a lower-case name, known from now on to this analysis, and to all if it is the system's."""
+        """The folder of a lower-case name. It is kept for this analysis, and for the process if it is the system's."""
         folder = _SYSTEM_FOLDERS.get(head)
         if folder is None:
-            if len(head) > _MAX_RAW or head.count("\\") > _MAX_DEPTH:
-                head = "\\".join(head[:_MAX_RAW].split("\\")[:_MAX_DEPTH])
+            if len(head) > MAX_NAME or head.count("\\") > _MAX_DEPTH:
+                head = "\\".join(head[:MAX_NAME].split("\\")[:_MAX_DEPTH])
             parent, separator, tail = head.rpartition("\\")
             if separator:
                 above = self._folders.get(parent) or self._folder(parent)
@@ -249,16 +245,16 @@ class Normaliser:
                 name = _ALIASES.get(name, name)
             else:
                 name = _root(head)
-            folder = (name + "\\", self._table(name))
+            folder = (name + "\\", self._parts_in(name))
             if folder[1] is not self._writable and name.startswith(_SHARED_PREFIXES):
-                if len(_SYSTEM_FOLDERS) >= _CACHE_SIZE:
+                if len(_SYSTEM_FOLDERS) >= CACHE_SIZE:
                     _SYSTEM_FOLDERS.clear()
                 _SYSTEM_FOLDERS[head] = folder
         self._folders[head] = folder
         return folder
 
-    def _table(self, folder: str) -> dict[str, str]:
-        """The table for the names in a normalised folder: how much of a name may be one run's own depends on where."""
+    def _parts_in(self, folder: str) -> dict[str, str]:
+        """The dictionary that normalises a name in this folder: what may be particular to one run depends on where."""
         if folder == "%systemdrive%\\users":
             return _USERS
         if folder == "hku":
@@ -266,26 +262,26 @@ class Normaliser:
         if folder.rpartition("\\")[2] in _GUID_PARENTS:
             return _GUID_KEPT
         if folder.startswith(("hkcu", "hku")):
-            return _RANDOM
-        return _PLAIN if folder.startswith(_SYSTEM_PREFIXES) else self._writable
+            return WITHOUT_RANDOM_NAMES
+        return WITHOUT_IDENTIFIERS if folder.startswith(_SYSTEM_PREFIXES) else self._writable
 
     def file_name(self, raw: str) -> str:
-        """The last part of a path, normalised as if it stood in a folder that any program may write to."""
-        name = raw[-_MAX_RAW:].lower().replace("/", "\\").rstrip("\\").rpartition("\\")[2]
+        """The last part of a path, normalised as in a folder that any program may write to."""
+        name = raw[-MAX_NAME:].lower().replace("/", "\\").rstrip("\\").rpartition("\\")[2]
         return self._writable[name]
 
-    def _without_own(self, text: str) -> str:
+    def _without_own_names(self, text: str) -> str:
         if self._own_pattern is None:
             return text
         return self._own_pattern.sub(lambda match: self._own[match.group()], text)
 
     def mutex(self, raw: str) -> str:
-        """A mutex: process ids and handles in it are numbers that no two runs share."""
-        return _MUTEXES[self._without_own(raw[:_MAX_RAW].lower())]
+        """A mutex, without process ids and handles: no two runs share these numbers."""
+        return _MUTEXES[self._without_own_names(raw[:MAX_NAME].lower())]
 
     def command(self, raw: str) -> str:
-        """A command line: its paths normalised one by one, its numbers and identifiers replaced."""
-        return _COMMANDS[self._without_own(raw[:_MAX_RAW].lower())]
+        """A command line, with its paths normalised and its numbers and identifiers replaced."""
+        return _COMMANDS[self._without_own_names(raw[:MAX_NAME].lower())]
 
 
 _MUTEX_SCOPE = re.compile(r"^(?:\\sessions\\\d+)?\\?(?:basenamedobjects\\)?(?:local\\)?")
@@ -302,7 +298,7 @@ _SPACED_FOLDERS: Final = (
 
 
 def _mutex(text: str) -> str:
-    text = _MUTEX_NUMBER.sub("<n>", _VOLATILE.sub(_volatile_word, _MUTEX_SCOPE.sub("", text)))
+    text = _MUTEX_NUMBER.sub("<n>", VOLATILE.sub(placeholder, _MUTEX_SCOPE.sub("", text)))
     return _WORD.sub(lambda match: "<rand>" if looks_random(match.group()) else match.group(), text)
 
 
@@ -318,15 +314,12 @@ def _command(text: str) -> str:
 
 
 def _argument(word: str) -> str:
-    if word.startswith("/processid:{"):  # names the COM class that dllhost serves
+    if word.startswith("/processid:{"):  # the GUID names the COM class that dllhost serves
         return word
     if word.isdigit() and len(word) > 2:  # a process id, a handle, a port
         return "<n>"
-    return _RANDOM[word] if "." in word else without_identifiers(word)
+    return WITHOUT_RANDOM_NAMES[word] if "." in word else without_identifiers(word)
 
 
 _MUTEXES = BoundedCache(_mutex)
 _COMMANDS = BoundedCache(_command)
-
-
-# --- libraries, hosts, requests ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""To be described."""
+"""Placeholders for the parts of names that differ from run to run: identifiers, long numbers, random names."""
 
 from __future__ import annotations
 
@@ -8,70 +8,50 @@ from typing import Final
 
 from cuckoo_ml_plugin.plumbing.text import MAX_VALUE
 
-_MAX_RAW: Final = 1024  # characters of a name that are looked at
-
-
-_CACHE_SIZE: Final = 20_000  # entries of a cache that lives as long as the process; then it starts again
-
-
+MAX_NAME: Final = 1024  # characters of a name that are used
+CACHE_SIZE: Final = 20_000  # entries of a cache that lives as long as the process; a full cache is emptied
 COMPUTER: Final = "%computer%"
+
+_GUID: Final = r"\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?"
+VOLATILE: Final = re.compile(rf"(?P<guid>{_GUID})|(?P<sid>s-1-5-21(?:-\d+)+)|(?P<word>[0-9a-z]*\d[0-9a-z]*)")
+"""A GUID, a security identifier, or a word with a digit in it: the candidates for a placeholder."""
+DEFAULT_COMPUTER: Final = re.compile(r"\b(?:desktop-[0-9a-z]{7}|win-[0-9a-z]{11})\b")
+"""The names that Windows gives to a computer when it is installed."""
+_DIGIT: Final = re.compile(r"\d")
+_LONG_NUMBER: Final = re.compile(r"\d{5,}")
+_HEXADECIMAL: Final = re.compile(r"(?:0x)?[0-9a-f]{6,}$")
+_DIGIT_RUN: Final = re.compile(r"\d+")
+_TEMPORARY: Final = re.compile(r"(?:~df|~|tmp|nsi?s?|is-)[0-9a-z]{2,8}(?P<suffix>\.te?mp)$|[0-9a-z]{8}\.[0-9a-z]{3}$")
+_CONSONANT_RUN: Final = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}")
+_VOWEL: Final = re.compile(r"[aeiouy]")
+# Letters that hardly ever follow each other in words or in the names that programs give their files.
+_UNLIKELY_PAIR: Final = re.compile(
+    r"q[^u]|j[^aeiou]|[bcdfghjklmnpqrtvwxz]j|v[bcdfghjkmnpqtwxz]|x[bdfghjkrvwz]|z[bcdfgjkmnpqrtvx]"
+)
 
 
 class BoundedCache(dict[str, str]):
-    """A function of a string, remembered for the process; forgets all when full, so hostile input cannot grow it."""
+    """A function of a string whose results are kept for the life of the process.
+
+    A full cache forgets everything, so hostile input cannot grow it.
+    """
 
     def __init__(self, function: Callable[[str], str]) -> None:
         super().__init__()
         self._function = function
 
     def __missing__(self, key: str) -> str:
-        value = self._function(key[:_MAX_RAW])
+        value = self._function(key[:MAX_NAME])
         if len(key) > MAX_VALUE:
             return value
-        if len(self) >= _CACHE_SIZE:
+        if len(self) >= CACHE_SIZE:
             self.clear()
         self[key] = value
         return value
 
 
-_GUID: Final = r"\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?"
-
-
-_VOLATILE = re.compile(rf"(?P<guid>{_GUID})|(?P<sid>s-1-5-21(?:-\d+)+)|(?P<word>[0-9a-z]*\d[0-9a-z]*)")
-
-
-_DIGIT = re.compile(r"\d")
-
-
-_LONG_NUMBER = re.compile(r"\d{5,}")
-
-
-_HEXADECIMAL = re.compile(r"(?:0x)?[0-9a-f]{6,}$")
-
-
-_ALTERNATIONS = re.compile(r"\d+")
-
-
-_TEMPORARY = re.compile(r"(?:~df|~|tmp|nsi?s?|is-)[0-9a-z]{2,8}(?P<suffix>\.te?mp)$|[0-9a-z]{8}\.[0-9a-z]{3}$")
-
-
-_DEFAULT_COMPUTER = re.compile(r"\b(?:desktop-[0-9a-z]{7}|win-[0-9a-z]{11})\b")
-
-
-_CONSONANT_RUN = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}")
-
-
-_VOWEL = re.compile(r"[aeiouy]")
-
-
-# Letters that hardly ever follow each other in words or in the names that programs give their files.
-_UNLIKELY_PAIR = re.compile(
-    r"q[^u]|j[^aeiou]|[bcdfghjklmnpqrtvwxz]j|v[bcdfghjkmnpqtwxz]|x[bdfghjkrvwz]|z[bcdfgjkmnpqrtvx]"
-)
-
-
-def _volatile_word(match: re.Match[str]) -> str:
-    """The placeholder of an identifier or a number inside a name, or the word itself."""
+def placeholder(match: re.Match[str]) -> str:
+    """The placeholder for a match of :data:`VOLATILE`, or the matched text if it is no identifier and no number."""
     word = match.group()
     if match.lastgroup == "guid":
         return "<guid>"
@@ -81,7 +61,7 @@ def _volatile_word(match: re.Match[str]) -> str:
         return "<n>" if len(word) >= 5 else word
     if _HEXADECIMAL.match(word) and (len(word) >= 8 or word.startswith("0x")):
         return "<hex>"
-    if len(word) >= 8 and len(_ALTERNATIONS.findall(word)) >= 3:
+    if len(word) >= 8 and len(_DIGIT_RUN.findall(word)) >= 3:
         return "<rand>"
     return _LONG_NUMBER.sub("<n>", word)
 
@@ -90,12 +70,12 @@ def without_identifiers(part: str) -> str:
     """A lower-case part of a name with identifiers and long numbers replaced: ``v4.0.30319`` becomes ``v4.0.<n>``."""
     if _DIGIT.search(part) is None:
         return part
-    part = _DEFAULT_COMPUTER.sub(COMPUTER, part)
-    return _VOLATILE.sub(_volatile_word, part)
+    part = DEFAULT_COMPUTER.sub(COMPUTER, part)
+    return VOLATILE.sub(placeholder, part)
 
 
 def looks_random(word: str) -> bool:
-    """Whether a lower-case word looks made up by a generator; would rather miss one than take a real word."""
+    """Whether a lower-case word looks generated. When in doubt it does not: no real word should be lost."""
     if len(word) < 6 or not word.isascii() or not word.isalpha():
         return False
     if _VOWEL.search(word) is None and len(word) >= 8:
@@ -104,7 +84,7 @@ def looks_random(word: str) -> bool:
 
 
 def without_random_names(part: str) -> str:
-    """As :func:`without_identifiers`, and random-looking names replaced: for places that any program may write to."""
+    """As :func:`without_identifiers`, and without random-looking names: for places that any program may write to."""
     temporary = _TEMPORARY.match(part)
     if temporary is not None and (temporary["suffix"] or _DIGIT.search(part)):
         return "<rand>" + (temporary["suffix"] or "")
@@ -117,7 +97,5 @@ def without_random_names(part: str) -> str:
     return part
 
 
-_PLAIN = BoundedCache(without_identifiers)
-
-
-_RANDOM = BoundedCache(without_random_names)
+WITHOUT_IDENTIFIERS: Final = BoundedCache(without_identifiers)
+WITHOUT_RANDOM_NAMES: Final = BoundedCache(without_random_names)

@@ -1,8 +1,8 @@
 """API calls as numbers: a log of a hundred thousand names becomes one small array, in one pass over each list.
 
-The names of API functions are few and come again in every analysis, so they are numbered once for the process; a report
-of made-up names has that forgotten again. A :class:`CallLog` has numbers of its own and stands alone: it can be sent to
-another process.
+API functions have few names, which recur in every analysis, so they are numbered once a process. If a report of
+invented names makes that numbering too large, a new one is begun. A :class:`CallLog` has its own numbers and is
+complete by itself, so it can be sent to another process.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.report.schema import Call
 
-MAX_CALLS: Final = 5_000_000  # of one process that are looked at; the hosts' own limits lie far below
+MAX_CALLS: Final = 5_000_000  # that are used of one process; the hosts' own limits are far below
 _BYTES: Final = 4  # of a number
-_MOST_NAMES: Final = 20_000  # that are remembered from one analysis to the next; the hosts know a few hundred
-_LONGEST_NAMES: Final = 2**20  # characters, of all that are remembered
+_MOST_NAMES: Final = 20_000  # that are kept from one analysis to the next; the hosts have a few hundred
+_LONGEST_NAMES: Final = 2**20  # characters, of all names that are kept
 _CHUNK: Final = 2048
-_FEW_NAMES: Final = 1000  # a table of all their pairs is small
+_FEW_NAMES: Final = 1000  # below this, an array of all their pairs is small
 _API: Final = itemgetter("api")
 
 
 class _Numbering:
-    """Names and their numbers, which only grow: a log that is being read keeps the numbering that it began with."""
+    """Names and their numbers. They are only added to, and a log keeps the numbering with which its reading began."""
 
     shared: ClassVar[_Numbering]
 
@@ -38,8 +38,8 @@ class _Numbering:
         self.codes: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
-    def learn(self, names: set[str]) -> None:
-        """Number those names that are new."""
+    def add(self, names: set[str]) -> None:
+        """Number the names that are new."""
         with self._lock:
             for name in names - self.codes.keys() - {""}:
                 self.names.append(name)
@@ -47,7 +47,7 @@ class _Numbering:
 
     @property
     def is_too_large(self) -> bool:
-        """Whether it holds what no host's functions are called."""
+        """Whether it holds more than the names of any host's functions."""
         return len(self.names) > _MOST_NAMES or sum(map(len, self.names)) > _LONGEST_NAMES
 
 
@@ -66,33 +66,35 @@ class CallLog:
     lengths: list[int] = field(default_factory=list)
 
     def bigrams(self) -> list[str]:
-        """Different calls that follow each other in a process, ``first second``, each pair once, nearly in order.
+        """Pairs of different calls that follow each other in a process, ``first second``, each once, nearly sorted.
 
-        Repeats of one call count as one.
+        Consecutive repeats of a call count as one call.
         """
         if len(self.codes) < 2:
             return []
         size = len(self.names)
         pairs = self.codes[:-1] * size + self.codes[1:]
         ends = np.cumsum(self.lengths)[:-1] - 1
-        pairs[ends[(ends >= 0) & (ends < len(pairs))]] = 0  # the last of one process and the first of the next
+        pairs[ends[(ends >= 0) & (ends < len(pairs))]] = (
+            0  # the last call of one process and the first of the next are no pair
+        )
         if size < _FEW_NAMES:
-            seen = np.zeros(size * size, dtype=np.bool_)
-            seen[pairs] = True
-            distinct = np.flatnonzero(seen)
+            occurs = np.zeros(size * size, dtype=np.bool_)
+            occurs[pairs] = True
+            distinct = np.flatnonzero(occurs)
         else:
             distinct = np.unique(pairs)
-        first, second = np.divmod(distinct[distinct % (size + 1) != 0], size)  # not one call and itself
+        first, second = np.divmod(distinct[distinct % (size + 1) != 0], size)  # without pairs of a call with itself
         names = self.names
         return [f"{names[a]} {names[b]}" for a, b in zip(first.tolist(), second.tolist(), strict=True)]
 
 
 def call_log(processes: Iterable[Any]) -> CallLog:
-    """The log of the processes' lists of calls, each a table with ``api``. What has another shape is left out."""
+    """The log of the processes' lists of calls. A call without a name under ``api`` is left out."""
     numbering = _Numbering.shared
-    known = len(numbering.names)
+    count_before = len(numbering.names)
     encoded = [_encode(calls, numbering) for calls in processes]
-    if len(numbering.names) > known and numbering.is_too_large:
+    if len(numbering.names) > count_before and numbering.is_too_large:
         _Numbering.shared = _Numbering()
     codes = np.frombuffer(b"".join(encoded), dtype=f"<u{_BYTES}")
     if not len(codes):
@@ -107,16 +109,16 @@ def call_log(processes: Iterable[Any]) -> CallLog:
 def _encode(calls: Any, numbering: _Numbering) -> bytes:
     """The number of each call of a process.
 
-    A host's list may be lazy: it parses a log as it is iterated, and by its length it is empty. So it is iterated once,
-    and nothing else is asked of it.
+    A host's list may be lazy: it parses a log while it is iterated, and its length is 0. So it is iterated once, and no
+    other operation is used.
     """
-    if type(calls) is list and len(calls) <= MAX_CALLS:  # what nearly always comes, and costs the most
+    if type(calls) is list and len(calls) <= MAX_CALLS:  # the usual case, and the most expensive one
         try:
             if calls and type(calls[0]) is Call:
                 return _encode_names([call.api for call in calls], numbering)
             chunks = (calls[start : start + _CHUNK] for start in range(0, len(calls), _CHUNK))
-            return b"".join([_encode_tables(chunk, numbering.codes) for chunk in chunks])
-        except (KeyError, TypeError, IndexError):  # a new name; or a call of another shape
+            return b"".join([_encode_known(chunk, numbering.codes) for chunk in chunks])
+        except (KeyError, TypeError, IndexError):  # a new name, or a damaged call
             pass
     if isinstance(calls, (str, bytes, Mapping)) or not isinstance(calls, Iterable):
         return b""
@@ -126,22 +128,23 @@ def _encode(calls: Any, numbering: _Numbering) -> bytes:
             name = call.get("api") if isinstance(call, Mapping) else getattr(call, "api", None)
             if isinstance(name, str) and name:
                 names.append(name)
-    except Exception:  # the log breaks off in the middle: what was read of it counts
+    except Exception:  # the log breaks off: the calls before that count
         pass
     return _encode_names(names, numbering)
 
 
-def _encode_tables(calls: list[Any], codes: Mapping[str, bytes]) -> bytes:
-    """The number of each call; raises unless every one has a name that is known.
+def _encode_known(calls: list[Any], codes: Mapping[str, bytes]) -> bytes:
+    """The number of each call. Raises KeyError, TypeError or IndexError unless every call has a known name.
 
-    A big log lies all over memory, and waiting for it is nearly all that this costs. Slicing the list has the processor
-    fetch hundreds of tables at once, and the two passes need less at a time than one: a third less time than a loop.
+    The calls of a large log are scattered over memory, and nearly all the time goes into waiting for it. Slicing the
+    list lets the processor fetch hundreds of calls at once, and each of the two passes touches less memory than one
+    pass would. This takes a third less time than a loop.
     """
     names = list(map(_API, calls))
     return b"".join(map(codes.__getitem__, names))
 
 
 def _encode_names(names: list[str], numbering: _Numbering) -> bytes:
-    numbering.learn(set(names))
+    numbering.add(set(names))
     codes = numbering.codes
     return b"".join([codes[name] for name in names if name in codes])

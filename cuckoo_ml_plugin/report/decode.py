@@ -1,8 +1,8 @@
-"""A report file as the sections that we read: unpacked within a limit, decoded by schema, tolerant of bad sections.
+"""Decoding of report files: unpacked within a limit, decoded by schema, tolerant of damaged sections.
 
-The whole file is decoded in one pass of msgspec. Only if that fails is it taken apart: each section is decoded by its
-own type, a section of another shape as it comes, and JSON that msgspec refuses (NaN, lone surrogates, broken UTF-8) by
-the standard library, as long as it is small enough for that.
+msgspec decodes the whole file in one pass. If that fails, each section is decoded by itself: by its type in the schema,
+else as any JSON. The standard library decodes JSON that msgspec refuses (NaN, lone surrogates, broken UTF-8), provided
+that it is small enough.
 """
 
 from __future__ import annotations
@@ -19,30 +19,35 @@ from typing import Any, Final, get_type_hints
 import msgspec
 
 from cuckoo_ml_plugin.errors import ReportError
-from cuckoo_ml_plugin.report.schema import ReportFile
+from cuckoo_ml_plugin.report.schema import ReportSections
 
 MAX_UNPACKED: Final = 2 * 2**30  # bytes of a report, after unpacking
-MAX_TOLERANT: Final = 256 * 2**20  # bytes that the standard library is asked to decode, at ten times the memory
+MAX_TOLERANT: Final = 256 * 2**20  # bytes that the standard library may decode; it takes ten times the memory
 _CHUNK: Final = 2**20
-_MAX_MEMBERS: Final = 100  # streams in one gzip file; more are only there to take time
+_MAX_MEMBERS: Final = 100  # streams in one gzip file; more of them only waste time
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-_MAX_DIGITS: Final = 300  # of an integer; what is longer is no number that a sandbox writes
+_MAX_DIGITS: Final = 300  # of an integer; no sandbox writes longer ones
 
-_DECODER: Final = msgspec.json.Decoder(ReportFile)
+_DECODER: Final = msgspec.json.Decoder(ReportSections)
 _RAW_DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_SECTION_DECODERS: Final = {name: msgspec.json.Decoder(hint) for name, hint in get_type_hints(ReportFile).items()}
+_SECTION_DECODERS: Final = {name: msgspec.json.Decoder(hint) for name, hint in get_type_hints(ReportSections).items()}
 
 
 def load_sections(path: Path) -> Mapping[str, Any]:
-    """The sections of the report at ``path`` that are read, JSON or gzipped JSON.
+    """The sections of the report at ``path`` that the schema knows. The file is JSON or gzipped JSON.
 
-    Raises :class:`ReportError`: not readable, too large, not JSON, or JSON but not a table.
+    Raises:
+        ReportError: the file cannot be read, is too large, is not JSON, or is JSON but not an object.
     """
     return decode_sections(_read(path), path)
 
 
 def decode_sections(data: bytes | bytearray, path: Path) -> Mapping[str, Any]:
-    """The same from a report's JSON in memory; ``path`` is what an error calls it. Raises :class:`ReportError`."""
+    """As :func:`load_sections`, from JSON in memory. Errors name the report by ``path``.
+
+    Raises:
+        ReportError: the data is not JSON, or is JSON but not an object.
+    """
     try:
         return _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
@@ -50,7 +55,7 @@ def decode_sections(data: bytes | bytearray, path: Path) -> Mapping[str, Any]:
 
 
 def _read(path: Path) -> bytes | bytearray:
-    """The bytes of the file, unpacked if they are gzip, whatever the name says."""
+    """The bytes of the file, unpacked if they are gzip, whatever the file's name."""
     try:
         with path.open("rb", buffering=0) as file:
             status = os.fstat(file.fileno())
@@ -72,7 +77,7 @@ def _read(path: Path) -> bytes | bytearray:
 
 
 def _unpack(file: io.FileIO, path: Path) -> bytearray:
-    """Unpack a gzip file bit by bit, so that one made to explode stops at the limit and not at the end of memory."""
+    """Unpack a gzip file in chunks, so that a gzip bomb stops at the limit instead of exhausting the memory."""
     data = bytearray()
     at_end, members = False, 0
     stream = zlib.decompressobj(wbits=31)
@@ -106,19 +111,19 @@ def _too_large(path: Path, size: int) -> ReportError:
 
 
 def _decode_by_section(data: bytes | bytearray, path: Path) -> Mapping[str, Any]:
-    """The sections one by one, each as well as it can be had."""
+    """Decode the sections one by one, each as far as possible."""
     try:
         raw_sections = _RAW_DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         whole = _decode_tolerantly(data, path)
         if not isinstance(whole, dict):
-            raise ReportError(_no_report(path)) from None
+            raise ReportError(_not_a_report(path)) from None
         return whole
     return {name: _decode_section(name, raw_sections[name], path) for name in _SECTION_DECODERS if name in raw_sections}
 
 
 def _decode_section(name: str, raw: msgspec.Raw, path: Path) -> Any:
-    """One section by its type, else as it comes, else (nothing helps) as if it were missing."""
+    """One section: by its type, else as any JSON, else None, as if it were missing."""
     try:
         return _SECTION_DECODERS[name].decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
@@ -136,7 +141,7 @@ def _decode_section(name: str, raw: msgspec.Raw, path: Path) -> Any:
 
 
 def _decode_tolerantly(data: bytes | bytearray, path: Path) -> Any:
-    """What the standard library makes of JSON with NaN, lone surrogates or broken UTF-8 in it."""
+    """JSON with NaN, lone surrogates or broken UTF-8, decoded by the standard library."""
     if len(data) > MAX_TOLERANT:
         raise ReportError(
             f"{path} is no valid JSON, and with {len(data) // 2**20:,} MB too large to be repaired: write it again."
@@ -153,7 +158,7 @@ def _integer(digits: str) -> int | None:
     return int(digits) if len(digits) <= _MAX_DIGITS else None
 
 
-def _no_report(path: Path) -> str:
+def _not_a_report(path: Path) -> str:
     return (
         f"{path} is JSON but no report of Cuckoo or CAPE (no info, target or behavior in it): give a report.json of "
         "one of them."
@@ -161,6 +166,6 @@ def _no_report(path: Path) -> str:
 
 
 def check_is_report(sections: Mapping[str, Any], path: Path) -> None:
-    """Raise :class:`ReportError` unless at least one of the sections that make a report is there."""
+    """Raise :class:`ReportError` unless the report has at least one of ``info``, ``target`` and ``behavior``."""
     if not any(isinstance(sections.get(name), Mapping) for name in ("info", "target", "behavior")):
-        raise ReportError(_no_report(path))
+        raise ReportError(_not_a_report(path))

@@ -1,7 +1,7 @@
-"""Family labels: what the host detected, what VirusTotal's engines say by AVClass, and what an analyst wrote.
+"""Family labels: from the host's detections, from VirusTotal's engines by AVClass, and from an analyst.
 
 AVClass is the method of Sebastian et al., "AVclass: A Tool for Massive Malware Labeling" (RAID 2016) and "AVClass2"
-(ACSAC 2020), here by its authors' own package.
+(ACSAC 2020). The package is its authors' own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 _MAX_FAMILY = 64
-# Words, not families. Text that is split reads better than thirty quoted words.
+# Words that name no family.
 _GENERIC: Final = frozenset(
     (  # noqa: SIM905
         "unknown none null na n/a singleton generic malware malicious suspicious trojan virus worm backdoor downloader "
@@ -37,20 +37,20 @@ _NOT_IN_FAMILY = re.compile(r"[^a-z0-9_.+-]+")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A malware family, in lower case, and who says so: ``analyst``, ``host`` or ``virustotal``."""
+    """A malware family in lower case, and the source of the label: ``analyst``, ``host`` or ``virustotal``."""
 
     family: str
     source: str
 
 
 def family_name(raw: str) -> str:
-    """A family as it is compared: lower case, without spaces; empty if the name says nothing (``generic``)."""
+    """A family's name for comparison: lower case, without spaces; empty for a name such as ``generic``."""
     family = _NOT_IN_FAMILY.sub("", raw.strip().lower())[:_MAX_FAMILY]
     return "" if family in _GENERIC or len(family) < 2 else family
 
 
 def labels_of(report: Report) -> list[Label]:
-    """Every label that the report has, the host's in its order, then VirusTotal's. Empty if nothing names a family."""
+    """All labels in the report: the host's in its order, then VirusTotal's."""
     families = dict.fromkeys(family for raw in report.host_families if (family := family_name(raw)))
     labels = [Label(family, HOST) for family in families]
     if report.scans and (family := family_name(_avclass_family(report) or "")):
@@ -76,7 +76,7 @@ def first_by_source(by_source: Mapping[str, T]) -> T | None:
 
 @functools.lru_cache(maxsize=1)
 def _avclass() -> Any | None:
-    """AVClass with its own taxonomy, read once (a fifth of a second) and only when there are scans; None without it."""
+    """AVClass with its own taxonomy, or None if it cannot be loaded. Loading takes 0.2 s and happens at most once."""
     try:
         from avclass.common import AvLabels
 
@@ -87,22 +87,22 @@ def _avclass() -> Any | None:
 
 
 def _avclass_family(report: Report) -> str | None:
-    """The first family, or unknown token, that more than one engine's label has, the most frequent first."""
-    engines = _avclass()
-    if engines is None:
+    """The most frequent family, or unknown word, in the labels of more than one engine."""
+    avclass = _avclass()
+    if avclass is None:
         return None
     from avclass.common import SampleInfo
 
-    sample = SampleInfo(report.md5 or "", report.sha1 or "", report.sha256 or "", _printable(report.scans), [])
+    sample = SampleInfo(report.md5 or "", report.sha1 or "", report.sha256 or "", _engine_labels(report.scans), [])
     try:
-        for tag, _ in engines.rank_tags(engines.get_sample_tags(sample)):
-            if engines.taxonomy.get_category(tag) in ("FAM", "UNK"):
+        for tag, _ in avclass.rank_tags(avclass.get_sample_tags(sample)):
+            if avclass.taxonomy.get_category(tag) in ("FAM", "UNK"):
                 return str(tag)
     except Exception as error:
         _LOG.warning("AVClass failed on the scans of %s: %s", report.target[:200], error)
     return None
 
 
-def _printable(scans: Mapping[str, str]) -> list[tuple[str, str]]:
-    """AVClass's input, each label bounded: there are about 70 engines, and none writes more than a line."""
+def _engine_labels(scans: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The input of AVClass, bounded: there are about 70 engines, and each writes one line at most."""
     return [(engine, label[:200]) for engine, label in sorted(scans.items())[:200]]

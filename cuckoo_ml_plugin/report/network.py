@@ -1,4 +1,4 @@
-"""What the hosts saw on the network: Cuckoo's and CAPE's own ``network``, and CAPE's ``suricata``."""
+"""Network traffic as the hosts report it: ``network`` of Cuckoo and CAPE, and ``suricata`` of CAPE."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cuckoo_ml_plugin.report.values import integer, items, mapping, tables, text, texts
+from cuckoo_ml_plugin.report.values import integer, items, mapping, mappings, text, texts
 
 
 @dataclass(slots=True)
 class NetworkFacts:
-    """Names and addresses as the host wrote them, in its order, with repeats."""
+    """Names and addresses as the host wrote them, in its order, with duplicates."""
 
     hosts: list[str] = field(default_factory=list)
     domains: list[str] = field(default_factory=list)
@@ -24,7 +24,7 @@ class NetworkFacts:
 
 
 def network_facts(results: Mapping[str, Any]) -> NetworkFacts | None:
-    """What was seen; None if the report has neither section."""
+    """The network traffic of an analysis; None if the report has neither section."""
     if not (isinstance(results.get("network"), Mapping) or isinstance(results.get("suricata"), Mapping)):
         return None
     network, suricata = mapping(results.get("network")), mapping(results.get("suricata"))
@@ -34,47 +34,49 @@ def network_facts(results: Mapping[str, Any]) -> NetworkFacts | None:
         tcp=_connections(network.get("tcp")),
         udp=_connections(network.get("udp")),
     )
-    facts.hosts += [address for dead in items(network.get("dead_hosts")) for address in texts(dead)[:1]]
-    for query in tables(network.get("dns")):
+    facts.hosts += [address for entry in items(network.get("dead_hosts")) for address in texts(entry)[:1]]
+    for query in mappings(network.get("dns")):
         facts.queries += texts(query.get("request"))
         facts.answers += [
             data
-            for answer in tables(query.get("answers"))
+            for answer in mappings(query.get("answers"))
             if answer.get("type") == "A" and (data := text(answer.get("data")))
         ]
     for section in (network.get("http"), network.get("http_ex"), network.get("https_ex"), suricata.get("http")):
-        facts.requests += [request for entry in tables(section) if (request := _request(entry))[1] or request[2]]
-    for handshake in tables(suricata.get("tls")):
+        facts.requests += [request for entry in mappings(section) if (request := _request(entry))[1] or request[2]]
+    for handshake in mappings(suricata.get("tls")):
         ja3 = handshake.get("ja3")
         facts.tls.append((text(handshake.get("sni")), text(mapping(ja3).get("hash")) or text(ja3)))
     return facts
 
 
 def _names(value: Any, key: str) -> list[str]:
-    """A list of names (Cuckoo) or of tables with the name under ``key`` (CAPE)."""
+    """The names in a list of names (Cuckoo) or of mappings with the name under ``key`` (CAPE)."""
     return [name for entry in items(value) if (name := text(entry) or text(mapping(entry).get(key)))]
 
 
 def _connections(value: Any) -> list[tuple[str, int]]:
-    return [(address, integer(flow.get("dport")) or 0) for flow in tables(value) if (address := text(flow.get("dst")))]
+    return [
+        (address, integer(flow.get("dport")) or 0) for flow in mappings(value) if (address := text(flow.get("dst")))
+    ]
 
 
 def _request(entry: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Method, host, path and user agent. ``uri`` is a whole URL in ``http``, a path elsewhere.
+    """Method, host, path and user agent. ``uri`` is a whole URL in ``http`` and a path elsewhere.
 
-    Suricata also lists answers whose request it did not see: CAPE writes those requests as ``None``, and libhtp names
-    the path itself.
+    Suricata also lists responses whose request it did not see. CAPE writes ``None`` for the fields of such a request,
+    and the path is a note of libhtp's.
     """
     path = text(entry.get("path")) if text(entry.get("path")).startswith("/") else text(entry.get("uri"))
-    host = _seen(entry, "host", "hostname")
+    host = _first_text(entry, "host", "hostname")
     if path.startswith("/libhtp::"):
         path = ""
     elif "://" in path[:12]:
         rest = path.partition("://")[2]
         host, path = host or rest.partition("/")[0], "/" + rest.partition("/")[2]
-    return _seen(entry, "method", "http_method"), host, path, _seen(entry, "user-agent", "ua")
+    return _first_text(entry, "method", "http_method"), host, path, _first_text(entry, "user-agent", "ua")
 
 
-def _seen(entry: Mapping[str, Any], *keys: str) -> str:
-    """The first of some fields that is there."""
+def _first_text(entry: Mapping[str, Any], *keys: str) -> str:
+    """The first of the fields that has a text."""
     return next((value for key in keys if (value := text(entry.get(key))) and value != "None"), "")

@@ -1,7 +1,7 @@
-"""One door for reports: a file or a host's results in memory, of Cuckoo 2.0 or CAPE, become the same :class:`Report`.
+"""Reading reports: a file or a host's results in memory, of Cuckoo 2.0 or CAPE, become a :class:`Report`.
 
-What is found in a section is taken if it has the shape that the hosts give it and left out otherwise: a report may be
-damaged in one place and whole in the others, and nothing in it can make reading fail.
+A value that does not have the type that the hosts give it counts as missing. Damage in one place thus leaves the rest
+readable, and nothing in a report can make reading it fail.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from cuckoo_ml_plugin.report.decode import check_is_report, load_sections
 from cuckoo_ml_plugin.report.network import NetworkFacts, network_facts
 from cuckoo_ml_plugin.report.static import StaticFacts, static_facts
 from cuckoo_ml_plugin.report.threat_scores import ThreatScore, threat_scores
-from cuckoo_ml_plugin.report.values import hexadecimal, identifier, integer, items, mapping, tables, text, texts
+from cuckoo_ml_plugin.report.values import hexadecimal, identifier, integer, items, mapping, mappings, text, texts
 
 CUCKOO2: Final = "cuckoo2"
 CAPE: Final = "cape"
-_YEARS: Final = range(1970, 2100)  # any other says nothing of when an analysis was made
+_YEARS: Final = range(1970, 2100)  # any other year is the mistake of a clock
 
 
 @dataclass(slots=True)
 class ProcessFacts:
-    """One process as it is called."""
+    """One process: its names and how it was started."""
 
     name: str
     path: str
@@ -35,7 +35,7 @@ class ProcessFacts:
 
 @dataclass(slots=True)
 class Report:
-    """What is read of one analysis, the same for both hosts and both ways in. Names are as the host wrote them."""
+    """What is read of one analysis, from either host, from a file or from memory. Names are as the host wrote them."""
 
     host: str  # "cuckoo2" or "cape"
     host_version: str
@@ -49,17 +49,17 @@ class Report:
     md5: str | None
     sha1: str | None
     file_size: int | None  # bytes
-    file_type: str  # as libmagic words it
+    file_type: str  # libmagic's description
     static: StaticFacts
     network: NetworkFacts | None
     dropped: list[tuple[str, str]] | None  # name or path, file type
     signatures: list[str]
     strings: list[str]
     host_families: list[str]
-    scans: dict[str, str]  # VirusTotal: engine -> what it calls the sample
-    threat_scores: tuple[ThreatScore, ...] = ()  # what threat exchanges say of its file, URLs, domains, addresses
-    summary: Mapping[str, Any] | None = None  # of the behaviour: operation as the host names it -> names
-    libraries: list[str] = field(default_factory=list)  # loaded, as CAPE's enhanced events have them
+    scans: dict[str, str]  # VirusTotal: engine -> its name for the sample
+    threat_scores: tuple[ThreatScore, ...] = ()  # of its file, URLs, domains and addresses
+    summary: Mapping[str, Any] | None = None  # operation, by the host's name -> names of files, keys, ...
+    libraries: list[str] = field(default_factory=list)  # loaded ones, from CAPE's enhanced events
     processes: list[ProcessFacts] = field(default_factory=list)
     calls: CallLog = field(default_factory=CallLog)
     api_counts: dict[str, int] = field(default_factory=dict)  # Cuckoo's own count, over all processes
@@ -68,10 +68,10 @@ class Report:
 
 
 def read_report(path: Path) -> Report:
-    """Read a report file of either host, JSON or gzipped JSON (told by content, not by name).
+    """Read a report file of either host. It is JSON or gzipped JSON, whatever its name.
 
-    Raises :class:`~cuckoo_ml_plugin.errors.ReportError`, with one sentence that names the file, what is wrong with it
-    and what to do.
+    Raises:
+        ReportError: one sentence that names the file, what is wrong with it and what to do.
     """
     path = Path(path)
     sections = load_sections(path)
@@ -80,7 +80,7 @@ def read_report(path: Path) -> Report:
 
 
 def report_from_results(results: Mapping[str, Any]) -> Report:
-    """The same from the dictionary that a host hands to its modules, lists of calls iterated once. Never raises."""
+    """A report from the results that a host hands to its modules. Iterates each list of calls once. Never raises."""
     info = mapping(results.get("info"))
     target = mapping(results.get("target"))
     file = mapping(target.get("file"))
@@ -101,7 +101,7 @@ def report_from_results(results: Mapping[str, Any]) -> Report:
         static=static_facts(results),
         network=network_facts(results),
         dropped=_dropped(results.get("dropped")),
-        signatures=[name for entry in tables(results.get("signatures")) if (name := text(entry.get("name")))],
+        signatures=[name for entry in mappings(results.get("signatures")) if (name := text(entry.get("name")))],
         strings=texts(results.get("strings")) or texts(file.get("strings")),
         host_families=_families(results),
         scans=_scans(results.get("virustotal")) or _scans(file.get("virustotal")),
@@ -112,17 +112,17 @@ def report_from_results(results: Mapping[str, Any]) -> Report:
 
 
 def host_of(results: Mapping[str, Any]) -> str:
-    """Which host made the report, by what is in it: CAPE 2.5 no longer says so in its version."""
+    """The host that made the report, judged by its contents: the version of CAPE 2.5 no longer names CAPE."""
     version = text(mapping(results.get("info")).get("version"))
     behavior = mapping(results.get("behavior"))
-    of_cape = (
+    is_cape = (
         version.upper().endswith("-CAPE")
         or "CAPE" in results
         or "malfamily_tag" in results
         or "enhanced" in behavior
         or "read_keys" in mapping(behavior.get("summary"))
     )
-    return CAPE if of_cape else CUCKOO2
+    return CAPE if is_cape else CUCKOO2
 
 
 def _machine(value: Any) -> str:
@@ -131,7 +131,7 @@ def _machine(value: Any) -> str:
 
 
 def _time(value: Any) -> str | None:
-    """When the analysis began: CAPE writes text, Cuckoo seconds since 1970 (a datetime while in memory)."""
+    """The start of the analysis. CAPE writes text; Cuckoo writes seconds since 1970, and has a datetime in memory."""
     moment = None
     if isinstance(value, datetime):
         moment = value
@@ -148,34 +148,34 @@ def _time(value: Any) -> str | None:
 
 
 def _dropped(value: Any) -> list[tuple[str, str]] | None:
-    """Name and type of each dropped file; the path in the guest where the host knows it. None without the section."""
+    """Name (where known, the path in the guest) and type of each dropped file; None without the section."""
     if not isinstance(value, (list, tuple)):
         return None
     dropped = []
-    for entry in tables(value):
+    for entry in mappings(value):
         paths = texts(entry.get("guest_paths")) or texts(entry.get("filepath")) or texts(entry.get("name"))
         dropped.append((paths[0] if paths else "", text(entry.get("type"))))
     return dropped
 
 
 def _families(results: Mapping[str, Any]) -> list[str]:
-    """The families that the host itself names: detections (a text, or tables with a family), malfamily, configs."""
+    """The families that the host names: in ``detections`` (text or list), ``malfamily`` and CAPE's configurations."""
     families = texts(results.get("detections"))
-    families += [text(entry.get("family")) for entry in tables(results.get("detections"))]
+    families += [text(entry.get("family")) for entry in mappings(results.get("detections"))]
     families += texts(mapping(results.get("detections")).get("family"))
     families += texts(results.get("malfamily"))
     cape = results.get("CAPE")
     configs = mapping(cape).get("configs")
-    for config in tables(configs) or tables([configs]):
-        named = (name for name, values in config.items() if isinstance(values, Mapping) and isinstance(name, str))
-        families += [name for name in named if not name.startswith("associated_")]
-    for entry in tables(cape):  # CAPE before 2021: a list of payloads
+    for config in mappings(configs) or mappings([configs]):
+        names = (name for name, values in config.items() if isinstance(values, Mapping) and isinstance(name, str))
+        families += [name for name in names if not name.startswith("associated_")]
+    for entry in mappings(cape):  # CAPE before 2021: a list of payloads
         families += texts(entry.get("cape_name"))
     return [family for family in families if family]
 
 
 def _scans(value: Any) -> dict[str, str]:
-    """What each engine calls the sample, from ``scans`` by engine, or from CAPE's list of vendor and sig."""
+    """Each engine's name for the sample: from ``scans``, or from ``results``, CAPE's list of vendor and signature."""
     virustotal = mapping(value)
     scans = {
         engine: result
@@ -185,7 +185,7 @@ def _scans(value: Any) -> dict[str, str]:
     if not scans:
         scans = {
             vendor: sig
-            for entry in tables(virustotal.get("results"))
+            for entry in mappings(virustotal.get("results"))
             if (vendor := text(entry.get("vendor"))) and (sig := text(entry.get("sig")))
         }
     return scans
@@ -196,8 +196,8 @@ def _scans(value: Any) -> dict[str, str]:
 
 def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
     call_lists = []
-    for process in tables(behavior.get("processes")):
-        if process.get("track") is False:  # Cuckoo lists lsass.exe, which it watches for keys and not for behaviour
+    for process in mappings(behavior.get("processes")):
+        if process.get("track") is False:  # such as lsass.exe, which Cuckoo watches only for keys
             continue
         environment = mapping(process.get("environ"))
         report.users.update(texts(environment.get("UserName")))
@@ -221,27 +221,27 @@ def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
 
 
 def _summary(behavior: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The names by operation over all processes; put together from Cuckoo's processes if there is no common one."""
+    """The names by operation. Without a common summary, those of Cuckoo's processes are joined."""
     summary = behavior.get("summary")
     if isinstance(summary, Mapping) and summary:
         return summary
-    parts = [part for entry in tables(behavior.get("generic")) if (part := mapping(entry.get("summary")))]
+    parts = [part for entry in mappings(behavior.get("generic")) if (part := mapping(entry.get("summary")))]
     if not parts:
         return summary if isinstance(summary, Mapping) else None
-    together: dict[str, list[Any]] = {}
+    joined: dict[str, list[Any]] = {}
     for part in parts:
         for operation, names in part.items():
-            together.setdefault(operation, []).extend(items(names))
-    return together
+            joined.setdefault(operation, []).extend(items(names))
+    return joined
 
 
 def _libraries(enhanced: Any) -> list[str]:
-    """The libraries that were loaded, from the events that CAPE makes of calls."""
+    """The loaded libraries, from the events that CAPE derives from calls."""
     if not isinstance(enhanced, list):
         return []
     try:
-        found = [event["data"]["file"] for event in enhanced if event["event"] == "load"]
+        files = [event["data"]["file"] for event in enhanced if event["event"] == "load"]
     except (KeyError, TypeError, IndexError):
-        loads = (event for event in tables(enhanced) if event.get("event") == "load")
-        found = [mapping(event.get("data")).get("file") for event in loads]
-    return texts(found)
+        loads = (event for event in mappings(enhanced) if event.get("event") == "load")
+        files = [mapping(event.get("data")).get("file") for event in loads]
+    return texts(files)

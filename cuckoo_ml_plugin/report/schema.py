@@ -1,8 +1,10 @@
-"""The parts of a report file that are read, as msgspec decodes them: everything else is skipped and never built.
+"""The parts of a report file that are read. msgspec decodes these and skips everything else.
 
-Both hosts share one schema, since their sections share names. But for calls, the types are dictionaries with fewer
-keys, so that what a file gives and what a host hands over in memory are walked by the same code. Seen in Cuckoo 2.0.7
-and CAPE 2.2 to 2.5.
+One schema serves both hosts, because their sections share names. All types except :class:`Call` are dictionaries, as in
+the results that a host holds in memory, so that the same code reads both. A key that this code reads must therefore
+have its line here, or it is missing from files. A test compares the two.
+
+The keys are those of Cuckoo 2.0.7 and CAPE 2.2 to 2.5.
 """
 
 from __future__ import annotations
@@ -10,12 +12,6 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 import msgspec
-
-
-class Machine(TypedDict, total=False):
-    name: Any
-    label: Any
-    platform: Any
 
 
 class Info(TypedDict, total=False):
@@ -29,8 +25,8 @@ class Info(TypedDict, total=False):
     category: Any
 
 
-class Verdict(TypedDict, total=False):
-    """VirusTotal's on a dropped file: the numbers, not what each engine says."""
+class ScanVerdict(TypedDict, total=False):
+    """VirusTotal's verdict on a dropped file: the numbers, not what each engine says."""
 
     positives: Any
     total: Any
@@ -64,7 +60,7 @@ class Library(TypedDict, total=False):
     imports: list[Symbol] | None
 
 
-class Section(TypedDict, total=False):
+class PeSection(TypedDict, total=False):
     name: str | None
     entropy: float | str | None
 
@@ -82,10 +78,10 @@ class VersionField(TypedDict, total=False):
 
 
 class PortableExecutable(TypedDict, total=False):
-    """``static`` of Cuckoo (keys that begin with pe_), ``static.pe`` and ``target.file.pe`` of CAPE."""
+    """``static`` of Cuckoo, whose keys begin with ``pe_``; ``static.pe`` and ``target.file.pe`` of CAPE."""
 
     imports: list[Library] | dict[str, Library] | None
-    sections: list[Section] | None
+    sections: list[PeSection] | None
     resources: list[Resource] | None
     versioninfo: list[VersionField] | None
     timestamp: str | None
@@ -95,7 +91,7 @@ class PortableExecutable(TypedDict, total=False):
     digital_signers: Any
     guest_signers: Any
     pe_imports: list[Library] | None
-    pe_sections: list[Section] | None
+    pe_sections: list[PeSection] | None
     pe_resources: list[Resource] | None
     pe_versioninfo: list[VersionField] | None
     pe_timestamp: str | None
@@ -109,7 +105,7 @@ class Static(PortableExecutable, total=False):
 
 
 class Call(msgspec.Struct, gc=False):
-    """One call of millions: a table for each would take seven times the memory."""
+    """One API call. Reports have millions of them, and dictionaries would take seven times the memory."""
 
     api: str
 
@@ -134,8 +130,8 @@ class LoadedFile(TypedDict, total=False):
     file: Any
 
 
-class Event(TypedDict, total=False):
-    """One entry of CAPE's ``behavior.enhanced``; only libraries that were loaded are used."""
+class EnhancedEvent(TypedDict, total=False):
+    """One entry of CAPE's ``behavior.enhanced``, of which only loaded libraries are used."""
 
     event: str | None
     object: str | None
@@ -151,7 +147,7 @@ class Behavior(TypedDict, total=False):
     summary: dict[str, Any] | None
     generic: list[GenericProcess] | None
     apistats: dict[str, dict[str, int]] | None
-    enhanced: list[Event] | None
+    enhanced: list[EnhancedEvent] | None
 
 
 class DnsAnswer(TypedDict, total=False):
@@ -164,13 +160,13 @@ class Dns(TypedDict, total=False):
     answers: list[DnsAnswer] | None
 
 
-class Connection(TypedDict, total=False):
+class NetworkFlow(TypedDict, total=False):
     dst: str | None
     dport: int | str | None
 
 
-Request = TypedDict(
-    "Request",
+HttpRequest = TypedDict(
+    "HttpRequest",
     {
         "method": Any,
         "host": Any,
@@ -189,11 +185,11 @@ class Network(TypedDict, total=False):
     hosts: Any
     domains: Any
     dns: list[Dns] | None
-    tcp: list[Connection] | None
-    udp: list[Connection] | None
-    http: list[Request] | None
-    http_ex: list[Request] | None
-    https_ex: list[Request] | None
+    tcp: list[NetworkFlow] | None
+    udp: list[NetworkFlow] | None
+    http: list[HttpRequest] | None
+    http_ex: list[HttpRequest] | None
+    https_ex: list[HttpRequest] | None
     dead_hosts: Any
 
 
@@ -204,7 +200,7 @@ class TlsHandshake(TypedDict, total=False):
 
 class Suricata(TypedDict, total=False):
     tls: list[TlsHandshake] | None
-    http: list[Request] | None
+    http: list[HttpRequest] | None
 
 
 class Dropped(TypedDict, total=False):
@@ -213,23 +209,19 @@ class Dropped(TypedDict, total=False):
     filepath: Any
     guest_paths: Any
     sha256: Any
-    virustotal: Verdict | None
+    virustotal: ScanVerdict | None
 
 
 class Signature(TypedDict, total=False):
     name: str | None
 
 
-class Payload(TypedDict, total=False):
-    cape_type: Any
-
-
 class Cape(TypedDict, total=False):
     configs: Any
 
 
-class ReportFile(TypedDict, total=False):
-    """The sections of a report that are read, each with the type it has when nothing is wrong with it."""
+class ReportSections(TypedDict, total=False):
+    """The sections of a report that are read, each with the type that it has in an undamaged report."""
 
     info: Info | None
     target: Target | None

@@ -1,4 +1,4 @@
-"""What the hosts say of the sample's file before it runs: imports, sections, resources, version, signers, packer."""
+"""The sample's file as the hosts describe it: imports, sections, resources, version, signers, packer."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cuckoo_ml_plugin.report.values import mapping, number, tables, text, texts
+from cuckoo_ml_plugin.report.values import mapping, mappings, number, text, texts
 
 
 @dataclass(slots=True)
 class StaticFacts:
-    """One portable executable as the host took it apart; empty for any other file."""
+    """The parts of a portable executable, as the host has them; empty for any other file."""
 
-    imports: list[tuple[str, list[str]]] = field(default_factory=list)  # library, its functions
+    imports: list[tuple[str, list[str]]] = field(default_factory=list)  # library, its imported functions
     sections: list[tuple[str, float | None]] = field(default_factory=list)  # name, entropy in bits a byte
-    resources: list[tuple[str, str]] = field(default_factory=list)  # name, type of what is in it
+    resources: list[tuple[str, str]] = field(default_factory=list)  # name, type of its contents
     languages: list[str] = field(default_factory=list)  # languages and sublanguages, without LANG_ and SUBLANG_
     version: list[tuple[str, str]] = field(default_factory=list)  # field, value
     signers: list[str] = field(default_factory=list)
@@ -27,10 +27,10 @@ class StaticFacts:
 
 
 def static_facts(results: Mapping[str, Any]) -> StaticFacts:
-    """From ``static`` of Cuckoo, ``static.pe`` of CAPE 2.2 or ``target.file.pe`` since; empty if there is none."""
+    """From ``static`` of Cuckoo, ``static.pe`` of CAPE 2.2 or ``target.file.pe`` of later ones; empty without any."""
     static = mapping(results.get("static"))
     file = mapping(mapping(results.get("target")).get("file"))
-    pe = next((found for found in (file.get("pe"), static.get("pe"), static) if mapping(found)), None)
+    pe = next((section for section in (file.get("pe"), static.get("pe"), static) if mapping(section)), None)
     if pe is None:
         return StaticFacts()
 
@@ -41,12 +41,12 @@ def static_facts(results: Mapping[str, Any]) -> StaticFacts:
         imports=_imports(either("imports", "pe_imports")),
         sections=[
             (name, number(section.get("entropy")))
-            for section in tables(either("sections", "pe_sections"))
+            for section in mappings(either("sections", "pe_sections"))
             if (name := text(section.get("name")))
         ],
         version=[
             (name, value)
-            for entry in tables(either("versioninfo", "pe_versioninfo"))
+            for entry in mappings(either("versioninfo", "pe_versioninfo"))
             if (name := text(entry.get("name"))) and (value := text(entry.get("value")).strip())
         ],
         signers=_signers(pe),
@@ -55,7 +55,7 @@ def static_facts(results: Mapping[str, Any]) -> StaticFacts:
         pdb=text(either("pdbpath", "pdb_path")),
         imphash=text(either("imphash", "pe_imphash")),
     )
-    for resource in tables(either("resources", "pe_resources")):
+    for resource in mappings(either("resources", "pe_resources")):
         if name := text(resource.get("name")):
             facts.resources.append((name, text(resource.get("filetype"))))
         facts.languages += [
@@ -68,23 +68,23 @@ def static_facts(results: Mapping[str, Any]) -> StaticFacts:
 
 
 def _imports(value: Any) -> list[tuple[str, list[str]]]:
-    """A list of libraries, or (CAPE since 2.3) a table of them by name."""
-    libraries = tables(list(value.values())) if isinstance(value, Mapping) else tables(value)
+    """The libraries and their functions, from a list or (CAPE since 2.3) a mapping by name."""
+    libraries = mappings(list(value.values())) if isinstance(value, Mapping) else mappings(value)
     return [
-        (name, [function for symbol in tables(library.get("imports")) if (function := text(symbol.get("name")))])
+        (name, [function for symbol in mappings(library.get("imports")) if (function := text(symbol.get("name")))])
         for library in libraries
         if (name := text(library.get("dll")))
     ]
 
 
 def _signers(pe: Mapping[str, Any]) -> list[str]:
-    """The names of who signed the file: Cuckoo's common names, CAPE's of the certificates and of the guest's check."""
+    """The signers' names: of Cuckoo's certificates, of CAPE's certificates and of CAPE's check in the guest."""
     names: list[str] = []
-    for signer in tables(pe.get("signature")) + tables(pe.get("digital_signers")):
-        found = (signer.get(key) for key in ("common_name", "subject_commonName", "organization"))
-        names += [name for value in found if (name := text(value))][:1]
+    for signer in mappings(pe.get("signature")) + mappings(pe.get("digital_signers")):
+        candidates = (signer.get(key) for key in ("common_name", "subject_commonName", "organization"))
+        names += [name for value in candidates if (name := text(value))][:1]
     guest = mapping(pe.get("guest_signers"))
-    for signer in tables(guest.get("aux_signers")):
-        found = (signer.get(key) for key in ("Issued to", "issued_to", "name"))
-        names += [name for value in found if (name := text(value))][:1]
+    for signer in mappings(guest.get("aux_signers")):
+        candidates = (signer.get(key) for key in ("Issued to", "issued_to", "name"))
+        names += [name for value in candidates if (name := text(value))][:1]
     return names

@@ -1,4 +1,4 @@
-"""Values of a shape that is not known, taken as the shape that is expected or as nothing: so reading never fails."""
+"""Values of an unknown type, read as the expected type or as nothing, so that reading a report never fails."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """``value`` if it is a table, else an empty one."""
+    """``value`` if it is a mapping, else an empty mapping."""
     return value if type(value) is dict or isinstance(value, Mapping) else _NOTHING
 
 
 def items(value: Any) -> Sequence[Any]:
-    """``value`` if it is a list, else an empty one."""
+    """``value`` if it is a list, else an empty list."""
     return value if isinstance(value, (list, tuple)) else ()
 
 
-def tables(value: Any) -> list[Mapping[str, Any]]:
-    """The tables in a list, in order."""
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """The mappings in a list, in order."""
     return [entry for entry in items(value) if type(entry) is dict or isinstance(entry, Mapping)]
 
 
 def text(value: Any) -> str:
-    """``value`` if it is text, else nothing."""
+    """``value`` if it is text, else an empty text."""
     return value if isinstance(value, str) else ""
 
 
 def texts(value: Any) -> list[str]:
-    """The texts in a list, without the empty ones; a single text counts as a list of one."""
+    """The texts in a list, without empty ones. A single text counts as a list of one."""
     if isinstance(value, str):
         return [value] if value else []
     return [entry for entry in items(value) if isinstance(entry, str) and entry]
 
 
 def integer(value: Any) -> int | None:
-    """``value`` as an integer from 0 to 2**63 - 1, if it is one or says one."""
+    """``value`` as an integer from 0 to 2**63 - 1, if it is one or is text that states one."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
@@ -48,7 +48,7 @@ def integer(value: Any) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    """``value`` as a finite number, if it is one or says one: CAPE writes entropies as text."""
+    """``value`` as a finite number, if it is one or is text that states one: CAPE writes entropies as text."""
     if isinstance(value, str):
         try:
             value = float(value[:40])
@@ -63,13 +63,13 @@ def number(value: Any) -> float | None:
 
 
 def hexadecimal(value: Any, length: int) -> str | None:
-    """``value`` in lower case if it is a hash of that many hexadecimal digits."""
+    """``value`` in lower case if it consists of ``length`` hexadecimal digits."""
     digits = text(value).lower()
     return digits if len(digits) == length and all(digit in "0123456789abcdef" for digit in digits) else None
 
 
 def identifier(value: Any) -> str | None:
-    """A number or a short text as text, if there is one."""
+    """An integer or a short text, as text; None for anything else."""
     if isinstance(value, str):
         return value[:100] or None
     whole = integer(value)

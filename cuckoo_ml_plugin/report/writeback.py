@@ -1,4 +1,4 @@
-"""Putting a finding into a report file: whole or not at all, with everything else in it left as it was."""
+"""Writes a finding into a report file. The file is written completely or not at all, and the rest of it is kept."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.plumbing.files import replace_file
 
 _INDENT = re.compile(rb"\s*\{\s*?\n( {1,16}|\t{1,4})\"")
-_SECTION_ROOM = 2**20  # characters that the section may take
-_MOST_GROWTH = 2  # times; more, and the indentation of the first line is not that of the file
+_SECTION_ROOM = 2**20  # characters that the section may have
+_MOST_GROWTH = 2  # times; beyond this, the first line's indentation is not that of the whole file
 
 
 def write_section(path: Path, section: dict[str, Any], seed: dict[str, Any]) -> None:
     """Set ``cuckooml`` and the seed's ``info.clustering.hdbscan`` in a report file (.json or .json.gz).
 
-    The file is replaced in one rename and keeps its mode, its indentation and its way of writing non-ASCII characters.
-    Everything else in it stays as a JSON round trip leaves it.
+    The file is replaced in one rename. It keeps its mode, its indentation and its way of writing non-ASCII characters;
+    the rest of it is what a JSON round trip gives.
 
     Raises:
-        ReportError: the file cannot be read as JSON, or not be written; it is as it was.
+        ReportError: the file cannot be read as JSON or cannot be written. It is unchanged.
     """
     try:
         packed = path.read_bytes()
@@ -47,7 +47,7 @@ def write_section(path: Path, section: dict[str, Any], seed: dict[str, Any]) -> 
 
 
 def put_section(results: MutableMapping[str, Any], section: Mapping[str, Any], seed: Mapping[str, Any] | None) -> None:
-    """Set both in a report, or in a host's results; ``seed`` may be missing. Where ``info`` is no table, only one."""
+    """Set both in a report or in a host's results. ``seed`` is left out if it is None or if ``info`` is no mapping."""
     results["cuckooml"] = section
     if seed is None:
         return
@@ -59,14 +59,14 @@ def put_section(results: MutableMapping[str, Any], section: Mapping[str, Any], s
 
 
 class _Numbers:
-    """Numbers that JSON can hold and Python cannot (1e999), so that they are written as they were."""
+    """Keeps numbers that JSON can hold and Python cannot, such as 1e999, so that they are written unchanged."""
 
     def __init__(self) -> None:
         self._mark = secrets.token_hex(16)
         self._texts: list[str] = []
 
     def read(self, text: str) -> float | str:
-        """As json.loads's ``parse_float``: the number, or what stands for it."""
+        """For the ``parse_float`` of ``json.loads``: the number, or a text that stands for it."""
         value = float(text)
         if math.isfinite(value):
             return value
@@ -74,7 +74,7 @@ class _Numbers:
         return f"{self._mark}-{len(self._texts) - 1}-"
 
     def put_back(self, written: bytes) -> bytes:
-        """The JSON with the numbers in the places of what stood for them."""
+        """The JSON with the numbers in place of the texts that stand for them."""
         if not self._texts:
             return written
         places = re.compile(rb'"%b-(\d+)-"' % self._mark.encode())
@@ -89,20 +89,21 @@ def _dump(report: dict[str, Any], raw: bytes) -> bytes:
 
 
 def _text(report: dict[str, Any], raw: bytes, ascii_only: bool) -> str:
-    found = _INDENT.match(raw[:1000])
-    text = _indented(report, found[1].decode(), ascii_only, _MOST_GROWTH * len(raw) + _SECTION_ROOM) if found else None
+    indent = _INDENT.match(raw[:1000])
+    limit = _MOST_GROWTH * len(raw) + _SECTION_ROOM
+    text = _indented(report, indent[1].decode(), ascii_only, limit) if indent else None
     if text is None:
         text = json.dumps(report, separators=None if b'": ' in raw[:2000] else (",", ":"), ensure_ascii=ascii_only)
     return text
 
 
-def _indented(report: dict[str, Any], indent: str, ascii_only: bool, room: int) -> str | None:
-    """The report as JSON; None when that takes more than so many characters: deep down, indentation is most of it."""
+def _indented(report: dict[str, Any], indent: str, ascii_only: bool, limit: int) -> str | None:
+    """The report as JSON; None above ``limit`` characters, which the indentation of a deeply nested report reaches."""
     parts: list[str] = []
     for part in json.JSONEncoder(indent=indent, ensure_ascii=ascii_only).iterencode(report):
         parts.append(part)
-        room -= len(part)
-        if room < 0:
+        limit -= len(part)
+        if limit < 0:
             return None
     return "".join(parts)
 

@@ -1,0 +1,101 @@
+"""Every kind of token: its name, its group, and the code under which models and stores keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, NamedTuple
+
+
+class Group(Enum):
+    """What a kind of token is about."""
+
+    STATIC = "static"  # the sample's file, as the host took it apart
+    DYNAMIC = "dynamic"  # what the sample did when it ran, and the files that it left behind
+    NETWORK = "network"  # what it sent and received
+    SIGNATURES = "signatures"  # which of the host's signatures matched
+    STRINGS = "strings"  # text inside the sample's file
+
+
+class TokenKind(NamedTuple):
+    """One kind of token.
+
+    Fitted models keep ``code`` instead of ``name``. A code therefore never changes and is never used again; a new kind
+    gets the next free one, wherever its line stands in the table.
+    """
+
+    code: int
+    name: str
+    group: Group
+
+
+TOKEN_KINDS: Final = (
+    TokenKind(0, "file_type", Group.STATIC),
+    TokenKind(1, "file_size", Group.STATIC),
+    TokenKind(2, "compiled", Group.STATIC),
+    TokenKind(3, "import_dll", Group.STATIC),
+    TokenKind(4, "import", Group.STATIC),
+    TokenKind(5, "section", Group.STATIC),
+    TokenKind(6, "resource", Group.STATIC),
+    TokenKind(7, "language", Group.STATIC),
+    TokenKind(8, "version", Group.STATIC),
+    TokenKind(9, "signer", Group.STATIC),
+    TokenKind(10, "packer", Group.STATIC),
+    TokenKind(11, "pdb", Group.STATIC),
+    TokenKind(12, "imphash", Group.STATIC),
+    TokenKind(13, "api", Group.DYNAMIC),
+    TokenKind(14, "ngram", Group.DYNAMIC),
+    TokenKind(15, "file_opened", Group.DYNAMIC),
+    TokenKind(16, "file_read", Group.DYNAMIC),
+    TokenKind(17, "file_written", Group.DYNAMIC),
+    TokenKind(18, "file_created", Group.DYNAMIC),
+    TokenKind(19, "file_deleted", Group.DYNAMIC),
+    TokenKind(20, "file_moved", Group.DYNAMIC),
+    TokenKind(21, "file_copied", Group.DYNAMIC),
+    TokenKind(22, "file_exists", Group.DYNAMIC),
+    TokenKind(23, "file_failed", Group.DYNAMIC),
+    TokenKind(24, "dir_created", Group.DYNAMIC),
+    TokenKind(25, "dir_enumerated", Group.DYNAMIC),
+    TokenKind(26, "dir_removed", Group.DYNAMIC),
+    TokenKind(27, "reg_opened", Group.DYNAMIC),
+    TokenKind(28, "reg_read", Group.DYNAMIC),
+    TokenKind(29, "reg_written", Group.DYNAMIC),
+    TokenKind(30, "reg_deleted", Group.DYNAMIC),
+    TokenKind(31, "mutex", Group.DYNAMIC),
+    TokenKind(32, "process", Group.DYNAMIC),
+    TokenKind(33, "command", Group.DYNAMIC),
+    TokenKind(34, "service_created", Group.DYNAMIC),
+    TokenKind(35, "service_started", Group.DYNAMIC),
+    TokenKind(36, "library", Group.DYNAMIC),
+    TokenKind(37, "resolved_api", Group.DYNAMIC),
+    TokenKind(38, "com_class", Group.DYNAMIC),
+    TokenKind(39, "wmi", Group.DYNAMIC),
+    TokenKind(47, "dropped_type", Group.DYNAMIC),
+    TokenKind(48, "dropped_extension", Group.DYNAMIC),
+    TokenKind(49, "dropped_name", Group.DYNAMIC),
+    TokenKind(40, "host", Group.NETWORK),
+    TokenKind(41, "domain", Group.NETWORK),
+    TokenKind(42, "port", Group.NETWORK),
+    TokenKind(43, "http", Group.NETWORK),
+    TokenKind(44, "user_agent", Group.NETWORK),
+    TokenKind(45, "tls", Group.NETWORK),
+    TokenKind(46, "ja3", Group.NETWORK),
+    TokenKind(50, "signature", Group.SIGNATURES),
+    TokenKind(51, "string", Group.STRINGS),
+)
+
+KINDS: Final = tuple(kind.name for kind in sorted(TOKEN_KINDS))
+"""The names of all kinds; each name's index is its code."""
+
+CODES: Final[Mapping[str, int]] = {kind.name: kind.code for kind in TOKEN_KINDS}
+"""The code of each kind, by its name."""
+
+
+def kinds_of(*groups: Group) -> frozenset[str]:
+    """The names of the kinds in these groups."""
+    return frozenset(kind.name for kind in TOKEN_KINDS if kind.group in groups)
+
+
+STATIC_KINDS: Final = kinds_of(Group.STATIC)
+DYNAMIC_KINDS: Final = kinds_of(Group.DYNAMIC)
+NETWORK_KINDS: Final = kinds_of(Group.NETWORK)
