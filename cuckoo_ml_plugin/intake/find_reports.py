@@ -1,4 +1,4 @@
-"""Which files under the given paths are reports, and what their analyses are called."""
+"""Finds the report files among paths and in folders, and the ids of their analyses."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from dataclasses import dataclass
 from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id, order_key
 
 SUFFIXES = (".json", ".json.gz")
-_HOST_FILES = ("task.json", "analysis.log", "analysis.conf")  # what a host leaves in an analysis folder besides reports
+_HOST_FILES = (
+    "task.json",
+    "analysis.log",
+    "analysis.conf",
+)  # of an analysis folder of either host, besides the reports
 
 
 @dataclass(frozen=True, slots=True)
 class ReportFile:
-    """A file to read. ``path``: absolute, links resolved; ``analysis``: the id it asks for; ``problem``: why not."""
+    """A file to import.
+
+    ``path`` is absolute, with links resolved. ``analysis`` is the id that the file suggests for its analysis.
+    ``problem`` is the reason why the file cannot be read, or None.
+    """
 
     path: str
     analysis: str
@@ -23,7 +31,7 @@ class ReportFile:
 
 
 def report_stem(name: str) -> str:
-    """A file name without ``.json`` or ``.json.gz`` (or without its extension, whatever that is)."""
+    """A file name without ``.json``, ``.json.gz`` or whatever other extension it has."""
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
@@ -33,24 +41,25 @@ def report_stem(name: str) -> str:
 def find_reports(paths: Iterable[str | os.PathLike[str]]) -> list[ReportFile]:
     """The report files among the paths and in folders at any depth, each once, in the order of their paths.
 
-    A host's analysis folder ``N/reports/report.json`` is analysis N and nothing else in it is a report; any other
-    file's analysis is its name without extension. A given path is taken whatever its name; in folders only ``.json``
-    and ``.json.gz`` are looked at. Links may loop. What cannot be looked at is in the list with its ``problem``.
+    In a host's analysis folder ``N``, the report is ``reports/report.json``, its analysis is N, and no other file is a
+    report. The analysis of any other file is its name without extension. A path to a file is used whatever its name; in
+    folders only ``.json`` and ``.json.gz`` are used. Links may form loops. A path that cannot be used is in the list
+    with its ``problem``.
     """
-    found: dict[str, ReportFile] = {}
+    files: dict[str, ReportFile] = {}
     seen: set[str] = set()
     for path in sorted({os.path.abspath(os.fspath(path)) for path in paths}):
         real = os.path.realpath(path)
         reports = _in_folder(real, seen) if os.path.isdir(real) else [(report_at(path), os.path.islink(path))]
         for report, is_link in reports:
-            if report.path not in found or not is_link:  # the name of the file itself goes before a link's
-                found[report.path] = report
-    return sorted(found.values(), key=lambda report: order_key(report.path))
+            if report.path not in files or not is_link:  # the file's own name takes precedence over a link's
+                files[report.path] = report
+    return sorted(files.values(), key=lambda report: order_key(report.path))
 
 
-def report_at(where: str | os.PathLike[str]) -> ReportFile:
-    """The report file at a path, which may be a link to it."""
-    path = os.path.abspath(os.fspath(where))
+def report_at(location: str | os.PathLike[str]) -> ReportFile:
+    """The report file at a path. The path may be a link."""
+    path = os.path.abspath(os.fspath(location))
     real = os.path.realpath(path)
     analysis = clean_id(_host_id(real) or _host_id(path) or report_stem(os.path.basename(path)))
     problem = _problem(real)
@@ -60,7 +69,7 @@ def report_at(where: str | os.PathLike[str]) -> ReportFile:
 
 
 def _host_id(path: str) -> str:
-    """N of ``N/reports/report.json``, "" for another path."""
+    """N if the path ends in ``N/reports/report.json``, else an empty text."""
     folder, name = os.path.split(path)
     if report_stem(name) != "report" or os.path.basename(folder) != "reports":
         return ""
@@ -68,7 +77,7 @@ def _host_id(path: str) -> str:
 
 
 def _problem(real: str) -> str | None:
-    """Why a path cannot be read as a file; a pipe or a device would be waited on for ever."""
+    """Why a path cannot be read as a file, or None. Reading a pipe or a device could wait for ever."""
     try:
         mode = os.stat(real).st_mode
     except FileNotFoundError:
@@ -79,16 +88,16 @@ def _problem(real: str) -> str | None:
 
 
 def _in_folder(top: str, seen: set[str]) -> Iterator[tuple[ReportFile, bool]]:
-    """Reports below a folder (its real path), and whether a link led there; folders seen before are not entered."""
+    """The reports below a folder (its real path), and whether each is a link. Folders in ``seen`` are not entered."""
     waiting = [top]
     while waiting:
         folder = waiting.pop()
         if folder in seen:
             continue
         seen.add(folder)
-        report = _of_analysis_folder(folder)
-        if report is not None:
-            yield from ((report_at(path), False) for path in report)
+        reports = _in_analysis_folder(folder)
+        if reports is not None:
+            yield from ((report_at(path), False) for path in reports)
             continue
         try:
             with os.scandir(folder) as entries:
@@ -106,8 +115,8 @@ def _in_folder(top: str, seen: set[str]) -> Iterator[tuple[ReportFile, bool]]:
                 yield report_at(entry.path), is_link
 
 
-def _of_analysis_folder(folder: str) -> list[str] | None:
-    """The report in a host's analysis folder (or its ``reports``), [] if it has none; None: another kind of folder."""
+def _in_analysis_folder(folder: str) -> list[str] | None:
+    """The report in a host's analysis folder, or in its ``reports``: one path or none. None for any other folder."""
     reports = folder if os.path.basename(folder) == "reports" else os.path.join(folder, "reports")
     for suffix in SUFFIXES:
         candidate = os.path.join(reports, f"report{suffix}")

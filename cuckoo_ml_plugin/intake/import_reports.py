@@ -1,8 +1,7 @@
-"""The import: report files, folders of them and hosts' storage trees into the store, over all cores.
+"""The import of report files, folders and hosts' storage trees into the store, over all cores.
 
-Workers read, extract and pack; this process writes, a second's worth in one transaction. What was written stays
-whatever happens next (Ctrl-C, a kill, a full disk), and the next import passes over it, so that an import is resumed by
-repeating it.
+Workers read, extract and pack; this process writes, one transaction a second. Whatever happens next (Ctrl-C, a kill, a
+full disk), what was written stays, and the next import skips it. To resume an import, repeat it.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from pathlib import Path
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from cuckoo_ml_plugin.behaviour.behaviour import EXTRACTION
-from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.behaviour.extract import EXTRACTION, extract
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.intake.find_reports import ReportFile, find_reports
 from cuckoo_ml_plugin.intake.label_file import LabelFile, apply_labels, read_labels
@@ -31,45 +29,45 @@ from cuckoo_ml_plugin.store.store import Store
 
 __all__ = ["ImportResult", "ReportFile", "find_reports", "import_reports"]
 
-Progress = Callable[[int, int, str], None]
+ImportProgress = Callable[[int, int, str], None]
+"""Called after each file with the number of files done, the number of all files, and the path of the file."""
 
-_CHUNK_FILES = 16  # a task for a worker: enough files, or enough bytes, that handing it over costs nothing
+_CHUNK_FILES = 16  # for one worker: with so many files or bytes, handing them over costs next to nothing
 _CHUNK_BYTES = 8 * 2**20
-_ALONE_BYTES = 8 * 2**20  # less than this in all is read here: starting workers would take longer
+_ALONE_BYTES = 8 * 2**20  # less than this in total is read here, because starting workers would take longer
 _WRITE_RECORDS = 256
 _WRITE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class ImportResult:
-    """What an import did. ``stored`` counts new and replaced; paths are absolute with links resolved."""
+    """What an import did. Paths are absolute, with links resolved."""
 
-    found: int = 0
+    found: int = 0  # report files
     read: int = 0
-    stored: int = 0
-    replaced: int = 0  # of those stored: read before, and the file or our extraction has changed since
-    skipped: int = 0  # stored before, and nothing has changed
+    stored: int = 0  # new, or replaced because the file or the extraction has changed
+    skipped: int = 0  # stored earlier and unchanged
     without_behaviour: int = 0  # of those stored
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # path, reason
-    renamed: list[tuple[str, str]] = field(default_factory=list)  # path, the id it got as its own was taken
+    renamed: list[tuple[str, str]] = field(default_factory=list)  # path, the id that it got because its own was in use
     labelled: int = 0
-    unknown_labels: list[str] = field(default_factory=list)  # names in the label file that the store does not know
+    unknown_labels: list[str] = field(default_factory=list)  # names in the label file that match no analysis
     bad_label_lines: list[tuple[int, str]] = field(default_factory=list)  # line number, reason
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A file to read: the id that it asked for, and the one that was free."""
+    """A file to read, and the id that its analysis gets. ``is_stored``: an analysis of this file is in the store."""
 
     file: ReportFile
     source: Source
     analysis: str
-    known: bool
+    is_stored: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of a task: a record, or the reason why there is none."""
+    """The result of a task: a record, or the reason why there is none."""
 
     task: _Task
     record: AnalysisRecord | None
@@ -82,45 +80,51 @@ def import_reports(
     *,
     labels: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: ImportProgress | None = None,
     force: bool = False,
 ) -> ImportResult:
-    """Import every report among the paths; see :func:`find_reports` for what is one and what its analysis is called.
+    """Import every report among the paths. :func:`find_reports` says which files are reports, and their analyses' ids.
 
-    ``labels``: a label file, applied at the end. ``jobs``: worker processes, all cores unless told. ``progress``:
-    called with (done, total, path) after each file. ``force``: read again what has not changed. A file that cannot be
-    read is named in the result and the others go on. Raises StoreError when the store refuses, and ReportError when the
-    label file cannot be read; what was stored by then stays.
+    A file that cannot be read is listed in the result, and the import continues.
+
+    Args:
+        labels: a label file, which is applied at the end.
+        jobs: the number of worker processes; by default, one a core.
+        force: also read files that are stored and unchanged.
+
+    Raises:
+        StoreError: the store cannot be read or written. What was stored before stays.
+        ReportError: the label file cannot be read. Nothing was imported.
     """
     label_file = read_labels(labels) if labels is not None else None
     files = find_reports(paths)
     result = ImportResult(found=len(files))
     tasks = _plan(store, files, result, force)
-    tell = _Teller(progress, len(files), len(files) - len(tasks))
+    count_file = _FileCounter(progress, len(files), len(files) - len(tasks))
     writer = _Writer(store, result)
     try:
         for outcome in _outcomes(tasks, jobs or joblib.cpu_count()):
-            writer.take(outcome)
-            tell(outcome.task.file.path)
+            writer.add(outcome)
+            count_file(outcome.task.file.path)
     finally:
         writer.flush()
     result.unreadable.sort()
     result.renamed.sort()
     if label_file is not None:
-        _label(store, label_file, result)
+        _apply_label_file(store, label_file, result)
     return result
 
 
-def _label(store: Store, label_file: LabelFile, result: ImportResult) -> None:
+def _apply_label_file(store: Store, label_file: LabelFile, result: ImportResult) -> None:
     result.unknown_labels = apply_labels(store, label_file)
     result.labelled = len(label_file.families) - len(result.unknown_labels)
     result.bad_label_lines = label_file.bad_lines
 
 
-class _Teller:
-    """Counts what is done for the progress callback."""
+class _FileCounter:
+    """Counts the files that are done, for the progress callback."""
 
-    def __init__(self, progress: Progress | None, total: int, done: int) -> None:
+    def __init__(self, progress: ImportProgress | None, total: int, done: int) -> None:
         self.progress, self.total, self.done = progress, total, done
         if progress is not None and done:
             progress(done, total, "")
@@ -132,14 +136,14 @@ class _Teller:
 
 
 class _Writer:
-    """Gathers records and writes them in few transactions."""
+    """Collects records and writes them in few transactions."""
 
     def __init__(self, store: Store, result: ImportResult) -> None:
         self.store, self.result = store, result
         self.waiting: list[tuple[_Task, AnalysisRecord]] = []
         self.written_at = time.monotonic()
 
-    def take(self, outcome: _Outcome) -> None:
+    def add(self, outcome: _Outcome) -> None:
         if outcome.record is None:
             self.result.unreadable.append((outcome.task.file.path, outcome.reason))
             return
@@ -153,18 +157,17 @@ class _Writer:
         names = self.store.put([record for _, record in batch])
         for (task, record), name in zip(batch, names, strict=True):
             self.result.stored += 1
-            self.result.replaced += task.known
             self.result.without_behaviour += not record.has_behaviour
-            if not task.known and name != clean_id(task.file.analysis):
+            if not task.is_stored and name != clean_id(task.file.analysis):
                 self.result.renamed.append((task.file.path, name))
         self.written_at = time.monotonic()
 
 
-# -- what is to be read, and under which name --------------------------------------------------------------------------
+# -- which files are read, and under which ids ------------------------------------------------------------------------
 
 
 def _plan(store: Store, files: Sequence[ReportFile], result: ImportResult, force: bool) -> list[_Task]:
-    """The files that are new or have changed, with their analysis ids; the others are counted in the result."""
+    """The files that are new or have changed, with their analyses' ids. The other files are counted in the result."""
     readable: list[tuple[ReportFile, Source]] = []
     for file in files:
         reason = file.problem
@@ -179,41 +182,43 @@ def _plan(store: Store, files: Sequence[ReportFile], result: ImportResult, force
     stored = store.sources(source.key for _, source in readable)
     tasks = []
     for file, source in readable:
-        analysis, before = stored.get(source.key, (None, None))
-        if not force and before is not None and replace(source, path=before.path) == before:
+        analysis, stored_source = stored.get(source.key, (None, None))
+        if not force and stored_source is not None and replace(source, path=stored_source.path) == stored_source:
             result.skipped += 1
         else:
-            tasks.append(_Task(file, source, analysis or file.analysis, known=analysis is not None))
+            tasks.append(_Task(file, source, analysis or file.analysis, is_stored=analysis is not None))
     return _with_free_names(store, tasks)
 
 
 def _with_free_names(store: Store, tasks: list[_Task]) -> list[_Task]:
     """Give each new file the first of its names that is free, in the order of the files.
 
-    Names are given before anything is read, so that they depend neither on which worker is first nor on where an
-    earlier import was cut off. (Two imports at once are settled by the store.)
+    Names are chosen before anything is read. They depend neither on the order in which workers finish nor on where an
+    earlier import was interrupted. (Between two imports at the same time, the store decides.)
     """
     names = {
-        i: qualified_names(clean_id(task.analysis), task.source, "") for i, task in enumerate(tasks) if not task.known
+        i: qualified_names(clean_id(task.analysis), task.source, "")
+        for i, task in enumerate(tasks)
+        if not task.is_stored
     }
-    given: set[str] = set()
+    chosen: set[str] = set()
     while names:
-        wanted = {i: next(candidates) for i, candidates in names.items()}
-        taken = store.taken(wanted.values())
-        for i, name in wanted.items():
-            if name not in taken and name not in given:
-                given.add(name)
+        next_names = {i: next(candidates) for i, candidates in names.items()}
+        used = store.taken(next_names.values())
+        for i, name in next_names.items():
+            if name not in used and name not in chosen:
+                chosen.add(name)
                 task = tasks[i]
-                tasks[i] = _Task(task.file, task.source, name, task.known)
+                tasks[i] = _Task(task.file, task.source, name, task.is_stored)
                 del names[i]
     return tasks
 
 
-# -- reading, in as many processes as there are cores ------------------------------------------------------------------
+# -- reading in worker processes --------------------------------------------------------------------------------------
 
 
 def _outcomes(tasks: Sequence[_Task], jobs: int) -> Iterator[_Outcome]:
-    """Read all files; the outcomes come as they are ready."""
+    """Read all files. The outcomes come in the order in which they are ready."""
     if jobs == 1 or len(tasks) < 2 or sum(task.source.size for task in tasks) < _ALONE_BYTES:
         for task in tasks:
             yield _read(task)
@@ -223,7 +228,7 @@ def _outcomes(tasks: Sequence[_Task], jobs: int) -> Iterator[_Outcome]:
         handed_out: dict[int, list[_Task]] = {}
         try:
             yield from _in_workers(waiting, handed_out, jobs)
-        except TerminatedWorkerError:  # one of these files killed its process, and it took the others' with it
+        except TerminatedWorkerError:  # one of these files killed its process, which ended the other workers too
             for chunk in list(handed_out.values()):
                 for task in chunk:
                     yield _read_alone(task)
@@ -232,7 +237,11 @@ def _outcomes(tasks: Sequence[_Task], jobs: int) -> Iterator[_Outcome]:
 def _in_workers(
     waiting: deque[tuple[int, list[_Task]]], handed_out: dict[int, list[_Task]], jobs: int
 ) -> Iterator[_Outcome]:
-    """Read in workers until nothing waits; ``handed_out``: what they have now. Raises TerminatedWorkerError."""
+    """Read in workers until no chunk waits. ``handed_out`` has the chunks that the workers are reading.
+
+    Raises:
+        TerminatedWorkerError: a worker died.
+    """
 
     def tasks() -> Iterator[object]:
         while waiting:
@@ -266,24 +275,24 @@ def _read_chunk(number: int, tasks: list[_Task]) -> tuple[int, list[_Outcome]]:
 
 
 def _read_alone(task: _Task) -> _Outcome:
-    """Read a file in a process of its own, and say so when that dies of it."""
+    """Read a file in a process of its own. If the process dies, that is the reason in the outcome."""
     try:
-        # Two, for with one joblib would read it in this process; there is only one task.
+        # With n_jobs=1, joblib would read the file in this process.
         [(_, [outcome])] = joblib.Parallel(n_jobs=2)([joblib.delayed(_read_chunk)(0, [task])])
     except TerminatedWorkerError:
-        return _Outcome(task, None, "the process that read it was killed, probably for the memory that it took")
+        return _Outcome(task, None, "the process that read it was killed, probably because it used too much memory")
     return outcome  # type: ignore[no-any-return]
 
 
 def _read(task: _Task) -> _Outcome:
-    """Read, extract and pack one report; whatever is wrong with it becomes a reason."""
+    """Read, extract and pack one report. Any error becomes the reason in the outcome."""
     try:
         report = read_report(Path(task.file.path))
         record = AnalysisRecord.of(task.analysis, report, extract(report), labels_of(report), task.source)
     except CuckooMLError as error:
         return _Outcome(task, None, str(error))
     except MemoryError:
-        return _Outcome(task, None, "it takes more memory than there is")
-    except Exception as error:  # a report is hostile input: no mistake of ours may cost the other files
+        return _Outcome(task, None, "reading it takes more memory than there is")
+    except Exception as error:  # a report is hostile input: a bug that it triggers must not stop the import
         return _Outcome(task, None, f"unexpected {type(error).__name__}: {str(error)[:200]}")
     return _Outcome(task, record)

@@ -1,4 +1,4 @@
-"""The analyst's labels: a file of lines ``analysis <tab> label``."""
+"""The analyst's label file: lines of ``analysis<tab>label``, read and applied to the store."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ _SECOND_TITLES = {"label", "labels", "family", "class"}
 
 @dataclass(slots=True)
 class LabelFile:
-    """What a label file says. ``families``: id or SHA-256 -> family, "" to clear; ``bad_lines``: number, reason."""
+    """The contents of a label file.
+
+    ``families`` maps an analysis id or a SHA-256 to its family; an empty family removes the label. ``bad_lines`` has
+    the number of each line that was not understood, and the reason.
+    """
 
     families: dict[str, str] = field(default_factory=dict)
     bad_lines: list[tuple[int, str]] = field(default_factory=list)
 
 
 def read_labels(path: str | os.PathLike[str]) -> LabelFile:
-    """Read a label file; comments (#), blank lines and a line of titles are passed over. Raises ReportError."""
+    """Read a label file. Comments (``#``), blank lines and a line of column titles are skipped.
+
+    Raises:
+        ReportError: the file cannot be read.
+    """
     labels = LabelFile()
     try:
         with Path(path).open(encoding="utf-8-sig", errors="replace", newline=None) as lines:
@@ -31,7 +39,7 @@ def read_labels(path: str | os.PathLike[str]) -> LabelFile:
                 _read_line(labels, number, line.rstrip("\n"))
     except OSError as error:
         raise ReportError(
-            f"The label file {os.fspath(path)} cannot be read ({error.strerror}): name a file of lines"
+            f"The label file {os.fspath(path)} cannot be read ({error.strerror}): give a file with lines"
             " 'analysis<tab>label'."
         ) from error
     return labels
@@ -53,9 +61,12 @@ def _read_line(labels: LabelFile, number: int, line: str) -> None:
 
 
 def apply_labels(store: Store, labels: LabelFile) -> list[str]:
-    """Give the analyses their labels; returns the names that the store does not know. A file's name does as well."""
+    """Set the labels of stored analyses; returns the names of the label file that match none.
+
+    An analysis may also be named by its report file: ``x.json`` for the analysis ``x``.
+    """
     unknown = store.set_labels(labels.families)
     by_stem = {report_stem(name): name for name in unknown if name.lower().endswith(SUFFIXES)}
-    still = set(store.set_labels({stem: labels.families[name] for stem, name in by_stem.items()}))
-    known = {name for stem, name in by_stem.items() if stem not in still}
-    return [name for name in unknown if name not in known]
+    unknown_stems = set(store.set_labels({stem: labels.families[name] for stem, name in by_stem.items()}))
+    matched = {name for stem, name in by_stem.items() if stem not in unknown_stems}
+    return [name for name in unknown if name not in matched]
