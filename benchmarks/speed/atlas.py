@@ -20,8 +20,8 @@ from rich.console import Console
 from benchmarks.support.by_size import by_size
 from benchmarks.support.paths import DATA
 from benchmarks.support.perturbed import filled_and_fitted, real_behaviours
-from cuckoo_ml_plugin.atlas.build import render
-from cuckoo_ml_plugin.atlas.payload import as_script, payload
+from cuckoo_ml_plugin.atlas.html_page import render
+from cuckoo_ml_plugin.atlas.page_data import page_data, script_json
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.landscape.landscape import landscape
@@ -44,7 +44,7 @@ def measure(home: Path, page: Path, browser: Any) -> dict[str, float]:
     start = time.perf_counter()
     scene = landscape(engine)
     laid_out = time.perf_counter()
-    page.write_text(render(as_script(payload(engine, scene))), encoding="utf-8")
+    page.write_text(render(script_json(page_data(engine, scene))), encoding="utf-8")
     written = time.perf_counter()
     reader = browser.new_page(viewport={"width": 1400, "height": 860})
     opened = time.perf_counter()

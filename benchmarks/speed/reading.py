@@ -115,6 +115,10 @@ def latency_table(path: Path) -> Table:
     def whole() -> object:
         return extract(report_from_results(results)).hashes()
 
+    def forget_and_write() -> None:
+        forget()
+        write()
+
     def repeated(work: Callable[[], object], before: Callable[[], object] | None = None) -> list[float]:
         times = []
         for _ in range(LATENCY_ROUNDS):
@@ -131,7 +135,7 @@ def latency_table(path: Path) -> Table:
         "extract, repeated": repeated(whole),
         "extract, nothing remembered": repeated(whole, forget),
         "extract, each after a dumps (cold processor caches)": repeated(whole, write),
-        "extract, nothing remembered, after a dumps": repeated(whole, lambda: (forget(), write())),
+        "extract, nothing remembered, after a dumps": repeated(whole, forget_and_write),
     }
     table = Table(title=f"From a results dictionary to token hashes, {path.name[:12]}…, {calls:,} calls")
     for column in ("what", "best ms", "median ms", "best / dumps", "median / dumps"):

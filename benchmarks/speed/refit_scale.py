@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -72,7 +73,7 @@ def measure(folder: Path) -> dict[str, object]:
     watcher.join()
     if process.returncode:
         raise SystemExit(f"The refit of {folder} failed.")
-    measured: dict[str, object] = json.loads(output.splitlines()[-1])
+    measured: dict[str, Any] = json.loads(output.splitlines()[-1])
     return measured | {"memory": max(peak, measured["own"])}
 
 

@@ -157,7 +157,8 @@ def main() -> None:
     parser.add_argument("--one", nargs=3, metavar=("HOME", "REPORT", "TEXTS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(*map(Path, options.one[:2]), shared=options.one[2] == "shared")))
+        home, path, texts = options.one
+        print(json.dumps(measure(Path(home), Path(path), shared=texts == "shared")))
         return
     report = next((options.data / "cape").glob(f"*{options.report}*.json.gz"))
     console = Console()

@@ -51,7 +51,7 @@ def milliseconds(home: Path) -> dict[str, float]:
     found["panel"] = timed(lambda: site.panel(section))
     for name, (path, query) in PAGES.items():
         assert site.page(path, query).status == 200, name
-        found[name] = timed(lambda path=path, query=query: site.page(path, query))  # type: ignore[misc]
+        found[name] = timed(lambda path=path, query=query: site.page(path, query))
     found["one analysis"] = timed(lambda: site.page("analysis", {"id": analysis}))
     return found
 

@@ -163,7 +163,8 @@ def test_bcubed_and_malheurs_measures_are_what_their_papers_define(pairs: list[t
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    scaled: np.ndarray = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return scaled
 
 
 def blobs() -> np.ndarray:

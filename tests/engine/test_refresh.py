@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import mongomock
@@ -101,7 +102,7 @@ def test_a_folder_that_may_not_be_read_is_named_and_the_others_are_written(host:
 
 @pytest.mark.parametrize("name", ["²", "٣", "007", "9" * 30, "report"])
 def test_an_analysis_whose_name_is_no_number_has_no_document(name: str) -> None:
-    client = mongomock.MongoClient("mongodb://localhost/cuckoo")
+    client: Any = mongomock.MongoClient("mongodb://localhost/cuckoo")
     client["cuckoo"]["analysis"].insert_many([{"info": {"id": number}} for number in (2, 3, 7)])
     documents = MongoReports("mongodb://localhost/cuckoo", client)
     assert not documents.put(name, {}, {}, "model")
@@ -109,7 +110,7 @@ def test_an_analysis_whose_name_is_no_number_has_no_document(name: str) -> None:
 
 
 def test_documents_in_mongodb_are_brought_up_to_date(host: Path) -> None:
-    client = mongomock.MongoClient("mongodb://localhost/cuckoo")
+    client: Any = mongomock.MongoClient("mongodb://localhost/cuckoo")
     collection = client["cuckoo"]["analysis"]
     names = sorted(sections(host))
     collection.insert_many([{"info": {"id": int(name)}, "target": "kept"} for name in names])

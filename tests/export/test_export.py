@@ -23,7 +23,7 @@ from support.demo_home import DemoHome
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.queries import cluster_number
-from cuckoo_ml_plugin.export.intelligence import as_met
+from cuckoo_ml_plugin.export.intelligence import indicator_value
 from cuckoo_ml_plugin.frames.desk import Desk
 from cuckoo_ml_plugin.home import Home
 
@@ -74,9 +74,9 @@ def test_pandas_reads_the_seeds_files_and_they_agree_with_the_commands(exported:
     assert spread.sum(axis=1).to_dict() == dict(sizes)
     anomalies = pd.read_csv(exported / "anomalies.csv", index_col=0)
     assert (anomalies["outliers"].notna() == (anomalies["cluster"] == -1)).all()
-    fit = pd.read_csv(exported / "clustering_fit.csv", index_col=0)
+    fit: Any = pd.read_csv(exported / "clustering_fit.csv", index_col=0)
     assert fit.loc["Homogeneity", "clustering"] > 0.8
-    abnormal = pd.read_csv(exported / "abnormal_behaviour.csv", index_col=0)
+    abnormal: Any = pd.read_csv(exported / "abnormal_behaviour.csv", index_col=0)
     outliers = json.loads(abnormal.loc[":count:api_calls", "outliers"])
     assert set(map(str, outliers)) <= set(map(str, results.index))
 
@@ -284,7 +284,7 @@ def test_hostile_names_stay_text_in_every_file(tmp_path: Path) -> None:
     ],
 )
 def test_an_indicator_is_what_a_machine_meets(kind: str, value: str, wanted: str | None) -> None:
-    assert as_met(kind, value) == wanted
+    assert indicator_value(kind, value) == wanted
 
 
 @pytest.mark.parametrize(

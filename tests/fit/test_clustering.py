@@ -108,7 +108,7 @@ def test_degenerate_corpora_are_clustered_without_a_word(algorithm: str, points:
     assert found.place(np.eye(12, dtype=np.float32)[11]).outlier_score <= 1
 
 
-# -- agreement, on real data (benchmarks/quality/agreement.py prints it all) ---------------------------------------------------
+# -- agreement, on real data (benchmarks/quality/agreement.py prints it all) -------------------------------------------
 @pytest.fixture(scope="module")
 def real(shared_data: Path) -> np.ndarray:
     return riss_vectors(shared_data)

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -93,7 +94,7 @@ def test_a_corpus_of_nothing_but_repeats_has_a_cluster_for_each(demo: DemoHome, 
 
 
 # -- the story that is told --------------------------------------------------------------------------------------------
-def story(before: list[str | None], labels: list[int]) -> tuple[dict[str, str], list[tuple[str, str, str]], int]:
+def story(before: Sequence[str | None], labels: list[int]) -> tuple[dict[str, str], list[tuple[str, str, str]], int]:
     """Names of the new clusters' ids by number, the changes, and how many analyses moved."""
     analyses = [str(number) for number in range(len(labels))]
     names = {cluster: f"name of {cluster}" for cluster in before if cluster}

@@ -86,7 +86,8 @@ def groups(points: int, seed: int, dimensions: int = 8, spread: float = 0.05) ->
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(12, dimensions))
     found = centres[rng.integers(0, 12, points)] + spread * rng.normal(size=(points, dimensions))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    vectors: np.ndarray = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    return vectors
 
 
 @settings(max_examples=20, deadline=None)

@@ -63,7 +63,8 @@ def test_words_that_name_no_family_are_dropped() -> None:
 
 
 def test_damaged_detections_are_no_labels() -> None:
-    for damage in (7, [7, None, {"family": 3}], {"a": 1}, [[["x"]]], [{"details": []}]):
+    damages: list[Any] = [7, [7, None, {"family": 3}], {"a": 1}, [[["x"]]], [{"details": []}]]
+    for damage in damages:
         assert labels(detections=damage, malfamily=damage, CAPE=damage, virustotal=damage) == []
     assert labels(virustotal={"scans": {"A": 1, "B": {"result": 7}}, "results": [{"vendor": 1, "sig": []}]}) == []
 

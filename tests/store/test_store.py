@@ -264,7 +264,8 @@ def test_a_store_from_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_an_older_store_is_brought_up_to_date_once(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    version, upgraded = schema.current_version(), []
+    version = schema.current_version()
+    upgraded: list[object] = []
     with Store.open(where) as store:
         store.put([record("1")])
     monkeypatch.setattr(schema, "UPGRADES", [*schema.UPGRADES, upgraded.append])

@@ -80,7 +80,8 @@ def scored(demo: DemoHome, analysis: str) -> dict[str, Any]:
 
     finding = Engine(Home(demo.home)).score_stored(analysis)
     assert finding is not None
-    return finding.section()
+    section: dict[str, Any] = finding.section()
+    return section
 
 
 def any_member(demo: DemoHome, cluster: str | None = "c0") -> str:
@@ -227,6 +228,7 @@ def many(tmp_path: Path) -> Site:
 
 def test_long_lists_are_read_page_by_page(many: Site) -> None:
     found: list[str] = []
+    query: dict[str, str] = {}
     for path, wanted in (("", "/cuckooml/clusters/"), ("clusters/c0", "/cuckooml/analysis/")):
         found, query = [], {}
         while True:
