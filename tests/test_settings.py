@@ -1,11 +1,13 @@
-"""An operator edits cuckooml.conf: every key is documented as it is, and no slip of the pen goes unnoticed."""
+"""An operator edits cuckooml.conf: every key is documented as it is, and no mistake in it goes unnoticed."""
 
 from __future__ import annotations
 
 import configparser
+import json
+import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -110,13 +112,67 @@ def test_a_bad_number_is_named_with_its_file(tmp_path: Path, section: str, key: 
         ("[store]\nurl = x".encode("utf-16"), "encoding"),
     ],
 )
-def test_a_slip_of_the_pen_is_named_with_its_file(tmp_path: Path, text: str | bytes, named: str) -> None:
+def test_a_mistake_is_named_with_its_file(tmp_path: Path, text: str | bytes, named: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(SettingsError) as caught:
         load_settings(path)
     assert str(path) in str(caught.value)
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("# a comment\n\n[scoring]\nsimilar = 5\n\nevidence = many\n", 6),
+        ("[scoring]\nsimilar = 5\n  \n[anomaly]\nThreshold : 2\n[vectors]\ndimensions = 1\n", 5),
+        ("[store]\nurl = a\n  certainty = b\n[scoring]\nsimilar: -1", 5),
+        ("[store]\nurl = a\n[scoring]\nkinds = 5", 4),
+        ("[scoring]\nsimilar = 5\nevidence\n", 3),
+        ("[scoring]\nsimilar = 5\nsimilar = 5\n", 3),
+        ("[scoring]\n\n[scoring]\n", 3),
+        ("\nsimilar = 5\n", 2),
+    ],
+)
+def test_an_error_names_the_line(tmp_path: Path, text: str, line: int) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(SettingsError, match=rf"^{re.escape(str(path))}, line {line}: "):
+        load_settings(path)
+
+
+def test_bounds_are_named_and_belong_to_the_values_that_are_accepted() -> None:
+    assert settings_from({"vectors": {"min_document_frequency": " 1_000_000 "}}).vectors.min_document_frequency == 10**6
+    with pytest.raises(SettingsError, match=r"'1000001' is not a whole number from 1 to 1,000,000\.$"):
+        settings_from({"vectors": {"min_document_frequency": "1000001"}})
+    assert settings_from({"clustering": {"eps": "0.000001", "selection_epsilon": "2"}}).clustering.eps == 1e-6
+    with pytest.raises(SettingsError, match=r"'2\.01' is not a number from 1e-06 to 2\.$"):
+        settings_from({"clustering": {"eps": "2.01"}})
+
+
+def test_a_model_records_settings_as_it_always_did() -> None:
+    """Other JSON would look like changed settings to ``refit --if-needed``."""
+    assert json.loads(json.dumps(asdict(Settings()))) == {
+        "store": {"url": ""},
+        "features": {"leave_out": []},
+        "vectors": {"dimensions": 48, "min_document_frequency": 3},
+        "clustering": {
+            "algorithm": "hdbscan",
+            "min_cluster_size": 4,
+            "min_samples": 1,
+            "selection_epsilon": 0.5,
+            "certainty": 0.66,
+            "eps": 0.5,
+        },
+        "anomaly": {"threshold": 0.95, "high_outlier_score": 0.9, "low_probability": 0.75},
+        "scoring": {"similar": 5, "evidence": 10},
+        "refit": {
+            "min_analyses": 20,
+            "new_share": 0.1,
+            "new_analyses": 50,
+            "drift_significance": 0.001,
+            "keep_models": 5,
+        },
+    }
 
 
 def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
@@ -132,11 +188,11 @@ def test_whatever_the_file_holds_it_is_settings_or_one_sentence(
     try:
         load_settings(path)
     except SettingsError as error:
-        said = str(error)
+        message = str(error)
     else:
         return
-    assert str(path) in said
-    assert "\n" not in said
+    assert str(path) in message
+    assert "\n" not in message
 
 
 def test_a_new_home_gets_the_documented_file_and_an_edited_one_is_kept(tmp_path: Path) -> None:

@@ -65,10 +65,17 @@ def test_a_failure_leaves_the_file_as_it_was_and_nothing_beside_it(existing: boo
 def test_content_and_folder_are_synced_in_the_right_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(
-        os, "fsync", lambda fd: (steps.append("folder" if Path(f"/proc/self/fd/{fd}").is_dir() else "file"), fsync(fd))
-    )
-    monkeypatch.setattr(os, "replace", lambda source, target: (steps.append("rename"), replace(source, target)))
+
+    def recorded_fsync(descriptor: int) -> None:
+        steps.append("folder" if Path(f"/proc/self/fd/{descriptor}").is_dir() else "file")
+        fsync(descriptor)
+
+    def recorded_replace(source: Path, target: Path) -> None:
+        steps.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
     replace_file(tmp_path / "a", b"x")
     replace_link(tmp_path / "current", "a")
     assert steps == ["file", "rename", "folder", "rename", "folder"]

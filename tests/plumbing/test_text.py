@@ -7,12 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from cuckoo_ml_plugin.atlas import payload
 from cuckoo_ml_plugin.cli import console
 from cuckoo_ml_plugin.plots import style
 from cuckoo_ml_plugin.plumbing.text import display_text, printable, storable
-from cuckoo_ml_plugin.threat_study import page
-from cuckoo_ml_plugin.threat_study import plots as study_plots
 from cuckoo_ml_plugin.web import format as web_format
 
 UNPRINTABLE = [
@@ -32,16 +29,13 @@ UNPRINTABLE = [
 
 
 @pytest.mark.parametrize("character", UNPRINTABLE, ids=ascii)
-def test_every_place_that_shows_text_has_the_same_policy(character: str) -> None:
+def test_terminals_pages_and_plots_have_the_same_policy(character: str) -> None:
     name, expected = f"a{character}b", "a\ufffdb"
     assert printable(name) == expected
     assert display_text(name, 10) == expected
     assert console.safe(name) == Text(expected)
     assert web_format.shown(name) == expected
     assert style.name_of(name) == expected
-    assert payload._text(name) == expected
-    assert page._cell(name) == expected
-    assert study_plots._label(name) == expected
 
 
 @given(st.text(st.characters()), st.integers(1, 40))
