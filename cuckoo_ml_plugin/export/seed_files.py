@@ -1,8 +1,8 @@
-"""CuckooML's six CSV files, with its columns, so that what was built on them goes on working.
+"""CuckooML's six CSV files with CuckooML's columns, so that programs that read them go on working.
 
-What the seed computed from its own features is what this plugin finds: clusters, probabilities, outlier scores and the
-fences of the counts. Its label for an analysis without one is ``none``. Analyses are named by their ids, clusters by
-the number of their id (17.0 for c17, -1.0 for noise).
+CuckooML is the seed of this plugin. Its files hold what this plugin computes: clusters, probabilities, outlier scores
+and the fences of the counts. Analyses are named by their ids, clusters by the number of their id (17.0 for c17, -1.0
+for noise). The label of an analysis without one is ``none``.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 
 from cuckoo_ml_plugin.assess.measures import agreement
 from cuckoo_ml_plugin.assess.validity import silhouette
-from cuckoo_ml_plugin.export.results import Results
-from cuckoo_ml_plugin.finding.finding import number_of_id
+from cuckoo_ml_plugin.export.clustering_results import ClusteringResults
+from cuckoo_ml_plugin.finding.seed import number_of_id
 from cuckoo_ml_plugin.model.clustering import NOISE
 from cuckoo_ml_plugin.plumbing.csv_file import Cell, write_csv
 from cuckoo_ml_plugin.settings import AnomalySettings
 
 UNLABELLED = "none"
 HOMOGENEITY = 0.2
-"""A label that a smaller share of a cluster has makes its analyses suspects, as in the seed."""
+"""Analyses are suspects if a smaller share of their cluster has their label, as in the seed."""
 ANOMALIES = ("cluster", "high_outlier_score", "low_probability", "outliers", "homogeneity_suspects")
-# Our counts by the names that the seed had for them; the others are ``:count:NAME``.
+# The names that the seed had for our counts, after ``:count:``; every other count has its own name there.
 SEED_COUNTS = {
     "libraries_loaded": "dimp", "dns_queries": "dns", "files_touched": "file:all", "files_copied": "file:copied",
     "files_deleted": "file:deleted", "files_exists": "file:exists", "files_failed": "file:failed",
@@ -40,7 +40,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,14}|0")
 Rows = list[list[Cell]]
 
 
-def write_seed_files(results: Results, anomaly: AnomalySettings, folder: Path) -> list[Path]:
+def write_seed_files(results: ClusteringResults, anomaly: AnomalySettings, folder: Path) -> list[Path]:
     """Write the six files into a folder. Raises OSError."""
     tables: dict[str, tuple[list[str], Rows]] = {
         "clustering_results": (["", "label", "probability", "outlier_score"], clustering_results(results)),
@@ -53,8 +53,8 @@ def write_seed_files(results: Results, anomaly: AnomalySettings, folder: Path) -
     return [write_csv(folder / f"{name}.csv", columns, rows) for name, (columns, rows) in tables.items()]
 
 
-def clustering_results(results: Results) -> Rows:
-    """A row an analysis: cluster, probability, outlier score."""
+def clustering_results(results: ClusteringResults) -> Rows:
+    """A row for each analysis: cluster, probability, outlier score."""
     columns = (results.cluster_ids(), results.probabilities.tolist(), results.outlier_scores.tolist())
     return [
         [name, float(cluster), probability, score]
@@ -62,12 +62,12 @@ def clustering_results(results: Results) -> Rows:
     ]
 
 
-def clustering_fit(results: Results) -> Rows:
-    """The seed's six measures, without noise and with it."""
+def clustering_fit(results: ClusteringResults) -> Rows:
+    """The six measures of the seed, without noise and with it."""
     labels = _labels(results)
     inside = results.clusters != NOISE
-    chosen = [label for label, kept in zip(labels, inside.tolist(), strict=True) if kept]
-    clustered, whole = agreement(chosen, results.clusters[inside]), agreement(labels, results.clusters)
+    clustered_labels = [label for label, clustered in zip(labels, inside.tolist(), strict=True) if clustered]
+    agreements = agreement(clustered_labels, results.clusters[inside]), agreement(labels, results.clusters)
     measures = {
         "Adjusted Mutual Information Score": "ami",
         "Adjusted Random Index": "ari",
@@ -76,8 +76,8 @@ def clustering_fit(results: Results) -> Rows:
         "V-measure": "v_measure",
     }
     rows: Rows = [
-        [name, *(None if one is None else float(getattr(one, ours)) for one in (clustered, whole))]
-        for name, ours in measures.items()
+        [name, *(None if scores is None else float(getattr(scores, measure)) for scores in agreements)]
+        for name, measure in measures.items()
     ]
     rows.append([
         "Silhouette Coefficient",
@@ -87,8 +87,8 @@ def clustering_fit(results: Results) -> Rows:
     return sorted(rows, key=lambda row: str(row[0]))
 
 
-def label_distribution(results: Results) -> tuple[list[str], Rows]:
-    """How many analyses of each label every cluster has; noise comes first."""
+def label_distribution(results: ClusteringResults) -> tuple[list[str], Rows]:
+    """Columns and rows: for each cluster the number of analyses with each label. Noise comes first."""
     pairs = Counter(zip(results.cluster_ids(), _labels(results), strict=True))
     labels = sorted({label for _, label in pairs})
     clusters = sorted({cluster for cluster, _ in pairs})
@@ -96,42 +96,42 @@ def label_distribution(results: Results) -> tuple[list[str], Rows]:
     return ["cluster_id", *labels], rows
 
 
-def abnormal_behaviour(results: Results) -> Rows:
-    """A row a count: the analyses outside its outer and its inner fences, as JSON lists."""
-    found = outside_fences(results)
-    return [[count, _names(outliers), _names(suspects)] for count, (outliers, suspects) in sorted(found.items())]
+def abnormal_behaviour(results: ClusteringResults) -> Rows:
+    """A row for each count: the analyses outside of its outer and of its inner fences, as JSON lists."""
+    columns = outside_fences(results)
+    return [[count, _names(outliers), _names(suspects)] for count, (outliers, suspects) in sorted(columns.items())]
 
 
-def outside_fences(results: Results) -> dict[str, tuple[list[str], list[str]]]:
-    """By the seed's name of each count: the analyses outside its outer fences, and outside the inner ones alone."""
+def outside_fences(results: ClusteringResults) -> dict[str, tuple[list[str], list[str]]]:
+    """For each count, by the seed's name: the outliers, outside of the outer fences, and the suspects between both."""
     names = {count: f":count:{SEED_COUNTS.get(count, count)}" for count in results.model.fences.names}
-    found: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in names.values()}
+    outside: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in names.values()}
     for row, analysis in enumerate(results.corpus.analyses):
         for count, verdict in results.model.fences.verdicts(results.counts_of(row)).items():
-            found[names[count]][verdict == "suspect"].append(analysis)
-    return found
+            outside[names[count]][verdict == "suspect"].append(analysis)
+    return outside
 
 
-def anomalies(results: Results, settings: AnomalySettings) -> Rows:
-    """A row an analysis: its cluster, and 1.0 under each reason that holds."""
+def anomalies(results: ClusteringResults, settings: AnomalySettings) -> Rows:
+    """A row for each analysis: its cluster, and 1.0 under each reason that applies."""
     labels, clusters = _labels(results), results.cluster_ids()
     pairs, sizes = Counter(zip(clusters, labels, strict=True)), Counter(clusters)
     rows: Rows = []
     for row, name in enumerate(results.corpus.analyses):
         cluster, inside = clusters[row], clusters[row] != NOISE
-        holds = (
+        applies = (
             inside and results.outlier_scores[row] >= settings.high_outlier_score,
             inside and results.probabilities[row] < settings.low_probability,
             not inside,
             pairs[cluster, labels[row]] < HOMOGENEITY * sizes[cluster],
         )
-        rows.append([name, float(cluster), *(1.0 if one else None for one in holds)])
+        rows.append([name, float(cluster), *(1.0 if reason else None for reason in applies)])
     return rows
 
 
-def test_samples(results: Results) -> tuple[list[str], Rows]:
-    """What was scored after the fit: for one analysis the seed's two columns, for several one column each."""
-    columns = [] if len(results.newer) < 2 else ["", *(one.analysis for one in results.newer)]
+def test_samples(results: ClusteringResults) -> tuple[list[str], Rows]:
+    """The analyses scored after the fit. As in the seed, a single one has two columns, several have a column each."""
+    columns = [] if len(results.newer) < 2 else ["", *(finding.analysis for finding in results.newer)]
     values: dict[str, Callable[[int], float | None]] = {
         "label": lambda i: float(number_of_id(results.newer[i].cluster)),
         "probability": lambda i: results.newer[i].probability or 0.0,
@@ -140,10 +140,10 @@ def test_samples(results: Results) -> tuple[list[str], Rows]:
     return columns, [[name, *map(value, range(len(results.newer)))] for name, value in values.items()]
 
 
-def _labels(results: Results) -> list[str]:
+def _labels(results: ClusteringResults) -> list[str]:
     return [label or UNLABELLED for label in results.corpus.labels]
 
 
 def _names(analyses: list[str]) -> str:
-    """A JSON list; ids that are numbers stand as such, as the seed's did."""
+    """A JSON list. Ids that are numbers are written as numbers, as in the seed."""
     return json.dumps([int(name) if _NUMBER.fullmatch(name) else name for name in analyses])

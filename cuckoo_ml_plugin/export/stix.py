@@ -1,7 +1,7 @@
 """A cluster as a STIX 2.1 bundle, made and checked by OASIS's own library.
 
-The cluster is what STIX calls a malware family, of a type that is not known; its samples are files; each indicator is a
-pattern of anomalous activity that indicates it; the rest of what its analyses have in common is a note.
+The cluster becomes a malware family of unknown type, its samples become files, and each trait that may raise an alarm
+becomes an indicator with a pattern of anomalous activity. A note lists all traits.
 """
 
 from __future__ import annotations
@@ -22,52 +22,56 @@ _PATTERNS = {
 _MARKINGS = {"clear": "TLP_WHITE", "green": "TLP_GREEN", "amber": "TLP_AMBER", "red": "TLP_RED"}
 
 
-def stix_bundle(known: Intelligence) -> str:
+def stix_bundle(cluster: Intelligence) -> str:
     """The bundle as JSON text. Raises CuckooMLError without the package stix2."""
     stix = desk_package("stix2", "STIX bundles")
-    marking = getattr(stix, _MARKINGS[known.tlp])
-    since = known.facts.first_seen or known.fitted_at
-    changed = max(since, known.fitted_at)
+    marking = getattr(stix, _MARKINGS[cluster.tlp])
+    created = cluster.facts.first_seen or cluster.fitted_at
+    modified = max(created, cluster.fitted_at)
     author = stix.Identity(
-        id=f"identity--{known.uuid('identity')}", name="cuckoo-ml-plugin", identity_class="system",
-        created=since, modified=since,
+        id=f"identity--{cluster.uuid('identity')}", name="cuckoo-ml-plugin", identity_class="system",
+        created=created, modified=created,
     )  # fmt: skip
-    common = {"created": since, "modified": changed, "created_by_ref": author, "object_marking_refs": [marking]}
-    files = [_file(stix, sample.sha256, sample.name, marking) for sample in known.samples]
+    common = {"created": created, "modified": modified, "created_by_ref": author, "object_marking_refs": [marking]}
+    files = [_file(stix, sample.sha256, sample.name, marking) for sample in cluster.samples]
     family = stix.Malware(
-        id=f"malware--{known.uuid('malware')}", is_family=True, malware_types=["unknown"], name=known.facts.name,
-        description=known.summary,
-        first_seen=since, last_seen=max(since, known.facts.last_seen),
+        id=f"malware--{cluster.uuid('malware')}", is_family=True, malware_types=["unknown"], name=cluster.facts.name,
+        description=cluster.summary,
+        first_seen=created, last_seen=max(created, cluster.facts.last_seen),
         **({"sample_refs": files} if files else {}), **common,
     )  # fmt: skip
     note = stix.Note(
-        id=f"note--{known.uuid('note')}", abstract=known.title, content=_note(known), object_refs=[family], **common
+        id=f"note--{cluster.uuid('note')}",
+        abstract=cluster.title,
+        content=_note(cluster),
+        object_refs=[family],
+        **common,
     )
     patterns: dict[str, Trait] = {}
-    for trait in known.traits:
+    for trait in cluster.traits:
         if pattern := _pattern(stix, trait):
             patterns.setdefault(pattern, trait)
-    indicators = [one for pattern, trait in patterns.items() for one in
-                  _indicator(stix, known, pattern, trait, family, common)]  # fmt: skip
-    bundle = stix.Bundle([marking, author, family, *files, note, *indicators], id=f"bundle--{known.uuid('bundle')}")
+    indicators = [part for pattern, trait in patterns.items() for part in
+                  _indicator(stix, cluster, pattern, trait, family, common)]  # fmt: skip
+    bundle = stix.Bundle([marking, author, family, *files, note, *indicators], id=f"bundle--{cluster.uuid('bundle')}")
     return str(bundle.serialize(indent=1))
 
 
 def _file(stix: Any, sha256: str, name: str, marking: Any) -> Any:
-    named = {"name": name} if name else {}
-    return stix.File(hashes={"SHA-256": sha256}, object_marking_refs=[marking], **named)
+    names = {"name": name} if name else {}
+    return stix.File(hashes={"SHA-256": sha256}, object_marking_refs=[marking], **names)
 
 
 def _indicator(
-    stix: Any, known: Intelligence, pattern: str, trait: Trait, family: Any, common: dict[str, Any]
+    stix: Any, cluster: Intelligence, pattern: str, trait: Trait, family: Any, common: dict[str, Any]
 ) -> list[Any]:
     indicator = stix.Indicator(
-        id=f"indicator--{known.uuid('indicator', pattern)}", name=f"{trait.kind}: {trait.value}",
-        description=f"{trait.kind} {trait.says}; letter case as normalised.", pattern=pattern, pattern_type="stix",
+        id=f"indicator--{cluster.uuid('indicator', pattern)}", name=f"{trait.kind}: {trait.value}",
+        description=f"{trait.kind} {trait.frequency}; letter case is normalised.", pattern=pattern, pattern_type="stix",
         indicator_types=["anomalous-activity"], valid_from=common["created"], **common,
     )  # fmt: skip
     relation = stix.Relationship(
-        id=f"relationship--{known.uuid('indicates', pattern)}", relationship_type="indicates",
+        id=f"relationship--{cluster.uuid('indicates', pattern)}", relationship_type="indicates",
         source_ref=indicator, target_ref=family, **common,
     )  # fmt: skip
     return [indicator, relation]
@@ -92,7 +96,7 @@ def _pattern(stix: Any, trait: Trait) -> str | None:
 
 
 def _key_or_value(stix: Any, is_key: Any, path: str) -> Any:
-    """Hosts do not tell whether the last part of a path that was written is a key or the name of a value."""
+    """A pattern for both cases: hosts do not tell whether the last part of a path is a key or the name of a value."""
     key, _, name = path.rpartition("\\")
     if not key:
         return is_key
@@ -103,6 +107,8 @@ def _key_or_value(stix: Any, is_key: Any, path: str) -> Any:
     return stix.OrBooleanExpression([is_key, stix.ParentheticalExpression(is_value)])
 
 
-def _note(known: Intelligence) -> str:
-    lines = [known.summary, "What its analyses have in common:"]
-    return "\n".join([*lines, *(f"{one.kind}: {json.dumps(one.value)}, {one.says}" for one in known.traits)])
+def _note(cluster: Intelligence) -> str:
+    lines = [cluster.summary, "What its analyses have in common:"]
+    return "\n".join(
+        [*lines, *(f"{trait.kind}: {json.dumps(trait.value)}, {trait.frequency}" for trait in cluster.traits)]
+    )

@@ -1,4 +1,4 @@
-"""Abnormal behaviour: the count features with what lies outside of what is usual."""
+"""Abnormal behaviour: the distributions of the counts, with their outliers."""
 
 from __future__ import annotations
 
@@ -7,40 +7,42 @@ from typing import Any
 import numpy as np
 
 from cuckoo_ml_plugin.landscape.landscape import Landscape
-from cuckoo_ml_plugin.plots.style import ACCENT, WARN, figure, nothing, plain
+from cuckoo_ml_plugin.plots.style import ACCENT, WARN, draw_notice, figure, plain
 
 MOST_COUNTS = 30
-_FAR = 3.0  # interquartile ranges, as the seed's outliers
+_FAR = 3.0  # interquartile ranges from the quartiles, as for the seed's outliers
 
 
 @plain
 def abnormal_counts(scene: Landscape) -> Any:
-    """A box plot of each count feature on a logarithmic scale; outliers beyond 3 interquartile ranges stand out."""
-    kept = [i for i in range(len(scene.count_names)) if np.nan_to_num(scene.counts[:, i]).any()]
-    spread = {i: _outliers(scene.counts[:, i]) for i in kept}
-    chosen = sorted(kept, key=lambda i: (-len(spread[i]), scene.count_names[i]))[:MOST_COUNTS]
-    made = figure(8.0, 0.9 + 0.26 * max(len(chosen), 6))
-    axes = made.add_subplot()
+    """A box plot of each count on a logarithmic scale, with the values beyond 3 interquartile ranges as dots."""
+    columns = [i for i in range(len(scene.count_names)) if np.nan_to_num(scene.counts[:, i]).any()]
+    outliers = {i: _outliers(scene.counts[:, i]) for i in columns}
+    chosen = sorted(columns, key=lambda i: (-len(outliers[i]), scene.count_names[i]))[:MOST_COUNTS]
+    drawing = figure(8.0, 0.9 + 0.26 * max(len(chosen), 6))
+    axes = drawing.add_subplot()
     if not chosen:
-        nothing(axes, "There are no counts.")
-        return made
-    columns = [scene.counts[np.isfinite(scene.counts[:, i]), i] for i in chosen]
-    names = [f"{scene.count_names[i].replace('_', ' ')} ({len(spread[i]):,})" for i in chosen]
+        draw_notice(axes, "There are no counts.")
+        return drawing
+    values = [scene.counts[np.isfinite(scene.counts[:, i]), i] for i in chosen]
+    names = [f"{scene.count_names[i].replace('_', ' ')} ({len(outliers[i]):,})" for i in chosen]
     colours = {"boxprops": {"facecolor": "#cfdeed", "edgecolor": ACCENT}, "medianprops": {"color": ACCENT}}
-    axes.boxplot(columns, orientation="horizontal", whis=1.5, showfliers=False, patch_artist=True, **colours)
+    axes.boxplot(values, orientation="horizontal", whis=1.5, showfliers=False, patch_artist=True, **colours)
     for row, i in enumerate(chosen, start=1):
-        axes.plot(spread[i], np.full(len(spread[i]), row), ".", color=WARN, markersize=3, alpha=0.6, rasterized=True)
+        axes.plot(
+            outliers[i], np.full(len(outliers[i]), row), ".", color=WARN, markersize=3, alpha=0.6, rasterized=True
+        )
     axes.set_yticks(range(1, len(chosen) + 1), names)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.invert_yaxis()
-    axes.set_title("Counts, and those beyond 3 interquartile ranges (their number in brackets)")
-    return made
+    axes.set_title("Counts and their outliers beyond 3 interquartile ranges (number in brackets)")
+    return drawing
 
 
 def _outliers(values: Any) -> Any:
-    known = values[np.isfinite(values)]
-    low, high = np.quantile(known, [0.25, 0.75])
+    finite = values[np.isfinite(values)]
+    low, high = np.quantile(finite, [0.25, 0.75])
     reach = _FAR * (high - low)
-    return known[(known > high + reach) | (known < low - reach)] if high > low else known[:0]
+    return finite[(finite > high + reach) | (finite < low - reach)] if high > low else finite[:0]

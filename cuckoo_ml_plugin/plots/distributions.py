@@ -1,4 +1,4 @@
-"""How sure the memberships are, and how unusual the analyses."""
+"""The distributions of membership probabilities, outlier scores and anomaly scores."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _BINS = np.linspace(0, 1, 41)
 @plain
 def distributions(scene: Landscape) -> Any:
     """Histograms over the analyses: membership probability, outlier score (GLOSH), anomaly score."""
-    made = figure(9.0, 3.2)
-    left, middle, right = made.subplots(1, 3)
+    drawing = figure(9.0, 3.2)
+    left, middle, right = drawing.subplots(1, 3)
     clustered = scene.cluster_of >= 0
     left.hist(scene.certainties[scene.point_of][clustered], bins=_BINS, color=ACCENT)
     left.set_title("Membership probability")
@@ -34,4 +34,4 @@ def distributions(scene: Landscape) -> Any:
     for axes in (left, middle, right):
         axes.set_xlim(0, 1)
         axes.set_ylabel("analyses" if axes is left else "")
-    return made
+    return drawing

@@ -1,4 +1,4 @@
-"""What all pictures share: the figure, the colours, and names that cannot harm or overflow."""
+"""The style of all plots: figures, colours, and names as short plain text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from cuckoo_ml_plugin.plumbing.extras import desk_package
 from cuckoo_ml_plugin.plumbing.text import display_text
 
-# Okabe and Ito's palette, which people with any colour vision tell apart, and four more.
+# Okabe and Ito's palette, which people with any colour vision can tell apart, and four more colours.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#8c6bb1", "#8c564b", "#7f7f7f")
 ACCENT, WARN, GREY = "#2f6fab", "#b8420f", "#9aa4ae"
 _PLAIN = {
@@ -21,14 +21,14 @@ _PLAIN = {
     "axes.spines.right": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
-    "svg.hashsalt": "cuckoo-ml-plugin",  # the same picture, the same file
+    "svg.hashsalt": "cuckoo-ml-plugin",  # makes the file the same each time
 }
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def plain(draw: F) -> F:
-    """Draw with our style, whatever a notebook has set."""
+    """Decorate a function that draws: it uses the style of this module, whatever a notebook has set."""
 
     @wraps(draw)
     def drawn(*arguments: Any, **options: Any) -> Any:
@@ -39,24 +39,24 @@ def plain(draw: F) -> F:
 
 
 def figure(width: float = 8.0, height: float = 5.0) -> Any:
-    """A figure that belongs to no window and no state of pyplot's; sizes in inches."""
+    """A figure outside of pyplot's windows and state. Sizes are in inches."""
     return desk_package("matplotlib.figure", "Plots").Figure(figsize=(width, height), layout="constrained")
 
 
 def name_of(text: object, limit: int = 28) -> str:
-    """A name as plain text: one line, bounded, and not beginning with ``_``, which matplotlib's legends leave out."""
-    short = display_text(text, limit)
-    return f" {short}" if short.startswith("_") else short
+    """A name as one line of plain text. It never begins with ``_``, because matplotlib's legends omit such names."""
+    name = display_text(text, limit)
+    return f" {name}" if name.startswith("_") else name
 
 
-def nothing(axes: Any, why: str) -> None:
-    """Say in the picture that there is nothing to see."""
+def draw_notice(axes: Any, text: str) -> None:
+    """Draw a sentence in the place of a plot that has no data."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, why, ha="center", va="center", color=GREY, transform=axes.transAxes)
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=GREY, transform=axes.transAxes)
 
 
 def colour_of(number: int) -> str:
-    """A colour for any number of things: the palette first, then the circle of hues by the golden angle."""
+    """The colour of a cluster by its number: first the palette, then hues a golden angle apart."""
     if number < len(PALETTE) - 1:
         return PALETTE[number]
     red, green, blue = colorsys.hls_to_rgb((number * 0.61803398875) % 1.0, 0.38 + 0.14 * (number % 3), 0.6)

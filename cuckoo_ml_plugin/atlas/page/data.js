@@ -1,11 +1,11 @@
-// The data as the page's script element has them, long columns as typed arrays.
+// The data from the page's script element, with long columns as typed arrays.
 const atlas = (function () {
   const raw = JSON.parse(document.getElementById("data").textContent);
   function unpack(text, Kind) {
-    const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
     return new Kind(bytes.buffer);
   }
-  const shares = (text) => Float32Array.from(unpack(text, Uint16Array), (one) => one / 65535);
+  const shares = (text) => Float32Array.from(unpack(text, Uint16Array), (value) => value / 65535);
   const places = unpack(raw.points.places, Uint16Array);
   const count = places.length / 2;
   const x = new Float32Array(count), y = new Float32Array(count);
@@ -27,14 +27,14 @@ const atlas = (function () {
     }
     family[p] = commonest(analyses.families.subarray(starts[p], starts[p + 1]));
   }
-  // Of the labels of one behaviour the commonest, the first of several; -1 where none has one.
+  // The commonest label of a behaviour, the first one in a tie; -1 if no analysis has a label.
   function commonest(families) {
     let best = -1, most = 0;
     const times = new Map();
-    for (const one of families) {
-      if (one < 0) continue;
-      times.set(one, (times.get(one) || 0) + 1);
-      if (times.get(one) > most) { most = times.get(one); best = one; }
+    for (const family of families) {
+      if (family < 0) continue;
+      times.set(family, (times.get(family) || 0) + 1);
+      if (times.get(family) > most) { most = times.get(family); best = family; }
     }
     return best;
   }
@@ -49,11 +49,11 @@ const atlas = (function () {
   };
 })();
 
-// Numbers as people read them. The anomaly score is cut, not rounded: 100 % is said of nothing less.
+// Numbers as text. The anomaly score is cut, not rounded, so that only a score of 1 reads 100 %.
 const show = {
   number: (value) => value.toLocaleString("en"),
   percent: (share, digits = 0) => (share * 100).toFixed(digits) + " %",
-  atLeast: (share) => (Math.floor(share * 1000 + 0.01) / 10).toFixed(1) + " %",
+  score: (share) => (Math.floor(share * 1000 + 0.01) / 10).toFixed(1) + " %",
   day: (day) => (day < 0 ? "?" : new Date(day * 86400000).toISOString().slice(0, 10)),
   compact: (value) => (Math.abs(value) >= 1e4 ? value.toLocaleString("en", { notation: "compact" }) : value.toLocaleString("en", { maximumFractionDigits: 2 })),
 };

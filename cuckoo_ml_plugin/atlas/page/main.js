@@ -1,23 +1,23 @@
-// Puts it all together: what is chosen, which panel is open, what is searched for.
+// The page as a whole: the selection, the open panel, the legend and the search.
 (function () {
-  const TABS = [["clusters", "Clusters"], ["chosen", "Chosen"], ["anomalies", "Anomalies"], ["tree", "Tree"], ["counts", "Counts"]];
+  const TABS = [["clusters", "Clusters"], ["selected", "Selection"], ["anomalies", "Anomalies"], ["tree", "Tree"], ["counts", "Counts"]];
   const state = { tab: "clusters", point: -1, cluster: -1, query: "" };
   const panel = document.getElementById("panel"), tabs = document.getElementById("tabs"), legend = document.getElementById("legend");
 
   const act = {
     refresh: () => openTab(state.tab),
-    point(p, go) {
-      state.point = p; state.cluster = -1; map.choose(p);
-      if (go) { map.only(null); map.goTo([p]); }
-      openTab("chosen");
+    point(p, zoom) {
+      state.point = p; state.cluster = -1; map.select(p);
+      if (zoom) { map.showOnly(null); map.goTo([p]); }
+      openTab("selected");
     },
     cluster(number) {
-      state.cluster = number; state.point = -1; map.choose(-1);
+      state.cluster = number; state.point = -1; map.select(-1);
       const members = [];
       for (let p = 0; p < atlas.count; p++) if (atlas.cluster[p] === number) members.push(p);
-      map.only(new Set(members)); map.goTo(members); openTab("chosen");
+      map.showOnly(new Set(members)); map.goTo(members); openTab("selected");
     },
-    clear() { state.point = -1; state.cluster = -1; map.choose(-1); map.only(null); document.getElementById("whole").click(); openTab("clusters"); },
+    clear() { state.point = -1; state.cluster = -1; map.select(-1); map.showOnly(null); document.getElementById("whole").click(); openTab("clusters"); },
   };
 
   function openTab(name) {
@@ -34,20 +34,20 @@
     if (name === "tree") return tree.picture(act);
     if (state.point >= 0) return panels.aboutPoint(state.point, act);
     if (state.cluster >= 0) return panels.aboutCluster(state.cluster, act);
-    return [panels.make("p", { class: "muted", text: "Click a point of the map, or a cluster in the list." })];
+    return [panels.make("p", { class: "muted", text: "Click a point on the map or a cluster in the list." })];
   }
 
   function drawLegend() {
     const mode = colours.modes[map.mode()], rows = [];
     if (mode.ends) {
-      const strip = document.createElement("canvas"), brush = strip.getContext("2d");
+      const strip = document.createElement("canvas"), context = strip.getContext("2d");
       strip.width = 190; strip.height = 1;
-      for (let i = 0; i < 190; i++) { brush.fillStyle = colours.ramp(i / 189); brush.fillRect(i, 0, 1, 1); }
+      for (let i = 0; i < 190; i++) { context.fillStyle = colours.ramp(i / 189); context.fillRect(i, 0, 1, 1); }
       rows.push(strip, panels.make("div", { class: "ends" }, panels.make("span", { text: mode.ends[0] }), panels.make("span", { text: mode.ends[1] })));
     } else {
       const groups = mode.listed().sort((a, b) => b[1] - a[1] || a[0] - b[0]);
       for (const [group, analyses] of groups.slice(0, 14)) {
-        const row = panels.make("button", { click: () => { const now = map.group(group); for (const other of legend.children) other.classList.remove("chosen"); row.classList.toggle("chosen", now === group); } },
+        const row = panels.make("button", { click: () => { const shown = map.toggleGroup(group); for (const other of legend.children) other.classList.remove("selected"); row.classList.toggle("selected", shown === group); } },
           panels.dot(mode.colour(group)), panels.make("bdi", { text: mode.name(group) }), panels.make("span", { class: "count", text: show.number(analyses) }));
         rows.push(row);
       }
@@ -58,14 +58,14 @@
 
   function search(text) {
     state.query = text.trim().toLowerCase();
-    if (!state.query) { map.only(null); act.refresh(); return; }
-    const found = new Set(), { ids, sha256, targets, families } = atlas.analyses;
+    if (!state.query) { map.showOnly(null); act.refresh(); return; }
+    const matches = new Set(), { ids, sha256, targets, families } = atlas.analyses;
     for (let a = 0; a < ids.length; a++) {
       const family = families[a] < 0 ? "" : atlas.families[families[a]];
-      if (ids[a].toLowerCase().includes(state.query) || sha256[a].startsWith(state.query) || targets[a].toLowerCase().includes(state.query) || family.toLowerCase().includes(state.query)) found.add(atlas.pointOf[a]);
+      if (ids[a].toLowerCase().includes(state.query) || sha256[a].startsWith(state.query) || targets[a].toLowerCase().includes(state.query) || family.toLowerCase().includes(state.query)) matches.add(atlas.pointOf[a]);
     }
-    map.only(found);
-    if (found.size === 1) act.point([...found][0], false); else openTab("clusters");
+    map.showOnly(matches);
+    if (matches.size === 1) act.point([...matches][0], false); else openTab("clusters");
   }
 
   for (const [name, title] of TABS) tabs.append(panels.make("button", { role: "tab", text: title, "data-tab": name, click: () => openTab(name) }));
@@ -77,8 +77,8 @@
   let typing = 0;
   document.getElementById("search").addEventListener("input", (event) => { clearTimeout(typing); typing = setTimeout(() => search(event.target.value), 150); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawLegend(); act.refresh(); });
-  map.onChoice((p) => { if (p >= 0) act.point(p, false); });
-  map.begin();
+  map.onSelect((p) => { if (p >= 0) act.point(p, false); });
+  map.start();
   drawLegend();
   openTab("clusters");
   document.documentElement.dataset.ready = "yes";

@@ -1,9 +1,11 @@
-// The map: points on a canvas that is moved, zoomed and clicked. A grid finds the point under the pointer.
+// The map: points on a canvas that can be moved, zoomed and clicked. A grid finds the point under the pointer.
 const map = (function () {
-  const canvas = document.getElementById("map"), tip = document.getElementById("tip"), brush = canvas.getContext("2d");
-  const CELLS = 160, REACH = 12, MANY = 6000, CLOSE = 0.16;  // CLOSE: how much of the map is seen at least when it goes somewhere
+  const canvas = document.getElementById("map"), tip = document.getElementById("tip"), context = canvas.getContext("2d");
+  // CELLS: of the grid, per side. REACH: of a click, in pixels. MANY: points from which they are drawn as squares.
+  // CLOSE: the share of the map that stays visible at least when the view moves to points.
+  const CELLS = 160, REACH = 12, MANY = 6000, CLOSE = 0.16;
   const view = { scale: 1, dx: 0, dy: 0 };
-  const chosen = { mode: "cluster", point: -1, only: null, group: null };
+  const selection = { mode: "cluster", point: -1, only: null, group: null };
   let width = 0, height = 0, ratio = 1, waiting = false, buckets = [], listener = () => {};
 
   const grid = new Map();
@@ -12,12 +14,12 @@ const map = (function () {
     if (grid.has(key)) grid.get(key).push(p); else grid.set(key, [p]);
   }
   function cellOf(value) { return Math.max(0, Math.min(CELLS - 1, Math.floor((value + 1) / 2 * CELLS))); }
-  // The middle of the map lies in the middle of what the legend leaves free.
+  // The map is centred in the space beside the legend.
   const legend = document.getElementById("legend");
-  const wide = matchMedia("(min-width: 901px)");  // else the legend lies below, as the style says
-  const free = () => (wide.matches ? (legend.offsetWidth + 14) / 2 : 0);
-  const middleX = () => width / 2 + free(), middleY = () => height / 2;
-  const unit = () => Math.min(width - 2 * free(), height) * 0.46 * view.scale;
+  const wide = matchMedia("(min-width: 901px)");  // on narrower windows the style sheet puts the legend below the map
+  const shift = () => (wide.matches ? (legend.offsetWidth + 14) / 2 : 0);
+  const middleX = () => width / 2 + shift(), middleY = () => height / 2;
+  const unit = () => Math.min(width - 2 * shift(), height) * 0.46 * view.scale;
   const toScreen = (p) => [middleX() + view.dx + atlas.x[p] * unit(), middleY() + view.dy + atlas.y[p] * unit()];
 
   const middles = atlas.clusters.map(() => [0, 0, 0, 0]);
@@ -30,7 +32,7 @@ const map = (function () {
   const bySize = atlas.clusters.map((_, i) => i).sort((a, b) => atlas.clusters[b].size - atlas.clusters[a].size);
 
   function fillBuckets() {
-    const mode = colours.modes[chosen.mode], groups = new Map();
+    const mode = colours.modes[selection.mode], groups = new Map();
     for (let p = 0; p < atlas.count; p++) {
       const group = mode.group(p);
       if (!groups.has(group)) groups.set(group, []);
@@ -40,84 +42,84 @@ const map = (function () {
   }
 
   function visible(p) {
-    if (chosen.only !== null && !chosen.only.has(p)) return false;
-    if (chosen.group === null) return true;
-    const mode = colours.modes[chosen.mode];
-    return mode.has ? mode.has(p, chosen.group) : mode.group(p) === chosen.group;
+    if (selection.only !== null && !selection.only.has(p)) return false;
+    if (selection.group === null) return true;
+    const mode = colours.modes[selection.mode];
+    return mode.has ? mode.has(p, selection.group) : mode.group(p) === selection.group;
   }
 
   function draw() {
     waiting = false;
-    brush.setTransform(ratio, 0, 0, ratio, 0, 0);
-    brush.clearRect(0, 0, width, height);
-    const some = chosen.only !== null || chosen.group !== null;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    const filtered = selection.only !== null || selection.group !== null;
     const radius = Math.max(1.1, Math.min(9, (atlas.count > MANY ? 1.4 : 3) * Math.sqrt(view.scale)));
-    for (const pass of some ? [false, true] : [true]) {
+    for (const pass of filtered ? [false, true] : [true]) {
       for (const bucket of buckets) {
-        brush.fillStyle = pass ? bucket.colour : colours.variable("--noise");
-        brush.globalAlpha = pass ? 0.85 : 0.16;
-        paint(bucket, radius, pass, some);
+        context.fillStyle = pass ? bucket.colour : colours.variable("--noise");
+        context.globalAlpha = pass ? 0.85 : 0.16;
+        paint(bucket, radius, pass, filtered);
       }
     }
-    brush.globalAlpha = 1;
-    if (!some || chosen.only !== null) names();
-    if (chosen.point >= 0) ring(chosen.point, radius);
+    context.globalAlpha = 1;
+    if (!filtered || selection.only !== null) names();
+    if (selection.point >= 0) ring(selection.point, radius);
   }
 
-  function paint(bucket, radius, pass, some) {
+  function paint(bucket, radius, pass, filtered) {
     const u = unit(), cx = middleX() + view.dx, cy = middleY() + view.dy, quick = atlas.count > MANY && radius < 3;
     for (const p of bucket.points) {
-      if (some && visible(p) !== pass) continue;
+      if (filtered && visible(p) !== pass) continue;
       const sx = cx + atlas.x[p] * u, sy = cy + atlas.y[p] * u;
       if (sx < -9 || sy < -9 || sx > width + 9 || sy > height + 9) continue;
       const r = radius * Math.min(4, Math.sqrt(atlas.size(p)));
-      if (quick) { brush.fillRect(sx - r, sy - r, 2 * r, 2 * r); continue; }
-      brush.beginPath(); brush.arc(sx, sy, r, 0, 7); brush.fill();
+      if (quick) { context.fillRect(sx - r, sy - r, 2 * r, 2 * r); continue; }
+      context.beginPath(); context.arc(sx, sy, r, 0, 7); context.fill();
     }
   }
 
   function names() {
-    brush.font = "12px system-ui, sans-serif"; brush.textAlign = "center"; brush.textBaseline = "middle";
-    brush.lineWidth = 3.5; brush.lineJoin = "round";  // an edge around the letters, so that points stay visible
-    const taken = [], ground = colours.variable("--ground"), ink = colours.variable("--ink");
+    context.font = "12px system-ui, sans-serif"; context.textAlign = "center"; context.textBaseline = "middle";
+    context.lineWidth = 3.5; context.lineJoin = "round";  // a thin edge keeps the letters readable and the points visible
+    const labels = [], ground = colours.variable("--ground"), ink = colours.variable("--ink");
     for (const cluster of bySize.slice(0, 400)) {
       const [x, y, n, squares] = middles[cluster];
-      if (!n || (chosen.only !== null && !atlas.clusterShown.has(cluster))) continue;
+      if (!n || (selection.only !== null && !atlas.clusterShown.has(cluster))) continue;
       const above = 13 + Math.min(60, 1.4 * Math.sqrt(Math.max(squares / n - (y / n) ** 2, 0)) * unit());
       const sx = middleX() + view.dx + x / n * unit(), sy = middleY() + view.dy + y / n * unit() - above;
-      const text = atlas.clusters[cluster].name.slice(0, 24), half = brush.measureText(text).width / 2 + 5;
+      const text = atlas.clusters[cluster].name.slice(0, 24), half = context.measureText(text).width / 2 + 5;
       if (sx < half || sy < 8 || sx > width - half || sy > height - 8) continue;
-      if (taken.some(([tx, ty, th]) => Math.abs(tx - sx) < th + half && Math.abs(ty - sy) < 18)) continue;
-      taken.push([sx, sy, half]);
-      brush.strokeStyle = ground; brush.strokeText(text, sx, sy);
-      brush.fillStyle = ink; brush.fillText(text, sx, sy);
-      if (taken.length > 60) break;
+      if (labels.filtered(([tx, ty, th]) => Math.abs(tx - sx) < th + half && Math.abs(ty - sy) < 18)) continue;
+      labels.push([sx, sy, half]);
+      context.strokeStyle = ground; context.strokeText(text, sx, sy);
+      context.fillStyle = ink; context.fillText(text, sx, sy);
+      if (labels.length > 60) break;
     }
   }
 
   function ring(p, radius) {
     const [sx, sy] = toScreen(p);
-    brush.lineWidth = 2; brush.strokeStyle = colours.variable("--ink");
-    brush.beginPath(); brush.arc(sx, sy, radius * Math.min(4, Math.sqrt(atlas.size(p))) + 5, 0, 7); brush.stroke();
+    context.lineWidth = 2; context.strokeStyle = colours.variable("--ink");
+    context.beginPath(); context.arc(sx, sy, radius * Math.min(4, Math.sqrt(atlas.size(p))) + 5, 0, 7); context.stroke();
   }
 
-  function soon() { if (!waiting) { waiting = true; requestAnimationFrame(draw); } }
+  function redraw() { if (!waiting) { waiting = true; requestAnimationFrame(draw); } }
 
   function resize() {
     const box = canvas.getBoundingClientRect();
     ratio = window.devicePixelRatio || 1; width = box.width; height = box.height;
     canvas.width = Math.max(1, Math.round(width * ratio)); canvas.height = Math.max(1, Math.round(height * ratio));
-    soon();
+    redraw();
   }
 
-  function at(sx, sy) {
+  function pointAt(sx, sy) {
     const u = unit(), x = (sx - middleX() - view.dx) / u, y = (sy - middleY() - view.dy) / u, reach = REACH / u;
     let best = -1, nearest = reach * reach;
     for (let i = cellOf(x - reach); i <= cellOf(x + reach); i++) {
       for (let j = cellOf(y - reach); j <= cellOf(y + reach); j++) {
         for (const p of grid.get(i * CELLS + j) || []) {
-          const away = (atlas.x[p] - x) ** 2 + (atlas.y[p] - y) ** 2;
-          if (away < nearest && visible(p)) { nearest = away; best = p; }
+          const distance = (atlas.x[p] - x) ** 2 + (atlas.y[p] - y) ** 2;
+          if (distance < nearest && visible(p)) { nearest = distance; best = p; }
         }
       }
     }
@@ -128,10 +130,10 @@ const map = (function () {
     const scale = Math.max(0.5, Math.min(400, view.scale * factor)), real = scale / view.scale;
     view.dx = (sx - middleX()) * (1 - real) + view.dx * real;
     view.dy = (sy - middleY()) * (1 - real) + view.dy * real;
-    view.scale = scale; soon();
+    view.scale = scale; redraw();
   }
 
-  function whole() { view.scale = 1; view.dx = 0; view.dy = 0; soon(); }
+  function whole() { view.scale = 1; view.dx = 0; view.dy = 0; redraw(); }
 
   function goTo(points) {
     if (!points.length || !width) return;
@@ -141,17 +143,17 @@ const map = (function () {
       top = Math.min(top, atlas.y[p]); bottom = Math.max(bottom, atlas.y[p]);
     }
     view.scale = Math.max(1, 1 / Math.max(right - left, bottom - top, CLOSE));
-    view.dx = -(left + right) / 2 * unit(); view.dy = -(top + bottom) / 2 * unit(); soon();
+    view.dx = -(left + right) / 2 * unit(); view.dy = -(top + bottom) / 2 * unit(); redraw();
   }
 
-  function tell(p, sx, sy) {
+  function showTip(p, sx, sy) {
     tip.hidden = p < 0;
     canvas.classList.toggle("over", p >= 0);
     if (p < 0) return;
     const first = atlas.starts[p], cluster = atlas.cluster[p], lines = [atlas.analyses.ids[first]];
     if (atlas.size(p) > 1) lines[0] += ` and ${show.number(atlas.size(p) - 1)} more`;
     if (atlas.family[p] >= 0) lines.push(atlas.families[atlas.family[p]]);
-    lines.push(cluster < 0 ? "no cluster" : `cluster ${atlas.clusters[cluster].name}`, `anomaly score ${show.atLeast(atlas.anomaly[p])}`);
+    lines.push(cluster < 0 ? "no cluster" : `cluster ${atlas.clusters[cluster].name}`, `anomaly score ${show.score(atlas.anomaly[p])}`);
     tip.replaceChildren(...lines.map((line, i) => { const row = document.createElement(i ? "div" : "strong"); row.textContent = line; return row; }));
     tip.style.left = `${Math.min(sx + 14, width - tip.offsetWidth - 6)}px`;
     tip.style.top = `${Math.min(sy + 14, height - tip.offsetHeight - 6)}px`;
@@ -160,22 +162,22 @@ const map = (function () {
   let grip = null;
   canvas.addEventListener("pointerdown", (event) => { grip = [event.offsetX, event.offsetY, view.dx, view.dy, false]; canvas.setPointerCapture(event.pointerId); });
   canvas.addEventListener("pointermove", (event) => {
-    if (!grip) { tell(at(event.offsetX, event.offsetY), event.offsetX, event.offsetY); return; }
+    if (!grip) { showTip(pointAt(event.offsetX, event.offsetY), event.offsetX, event.offsetY); return; }
     const [x, y, dx, dy] = grip;
     if (Math.hypot(event.offsetX - x, event.offsetY - y) > 4) grip[4] = true;
-    if (grip[4]) { canvas.classList.add("moving"); tip.hidden = true; view.dx = dx + event.offsetX - x; view.dy = dy + event.offsetY - y; soon(); }
+    if (grip[4]) { canvas.classList.add("moving"); tip.hidden = true; view.dx = dx + event.offsetX - x; view.dy = dy + event.offsetY - y; redraw(); }
   });
   canvas.addEventListener("pointerup", (event) => {
     const moved = grip && grip[4];
     grip = null; canvas.classList.remove("moving");
-    if (!moved) listener(at(event.offsetX, event.offsetY));
+    if (!moved) listener(pointAt(event.offsetX, event.offsetY));
   });
   canvas.addEventListener("pointercancel", () => { grip = null; canvas.classList.remove("moving"); });
   canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
   canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoomAt(Math.exp(-event.deltaY * 0.0015), event.offsetX, event.offsetY); }, { passive: false });
   canvas.addEventListener("keydown", (event) => {
     const steps = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
-    if (steps[event.key]) { view.dx += steps[event.key][0]; view.dy += steps[event.key][1]; soon(); }
+    if (steps[event.key]) { view.dx += steps[event.key][0]; view.dy += steps[event.key][1]; redraw(); }
     else if (event.key === "+" || event.key === "=") zoomAt(1.4);
     else if (event.key === "-") zoomAt(1 / 1.4);
     else if (event.key === "0") whole();
@@ -186,15 +188,15 @@ const map = (function () {
   document.getElementById("farther").addEventListener("click", () => zoomAt(1 / 1.6));
   document.getElementById("whole").addEventListener("click", whole);
   new ResizeObserver(resize).observe(canvas);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { fillBuckets(); soon(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { fillBuckets(); redraw(); });
 
   return {
-    begin() { fillBuckets(); resize(); },
-    colourBy(mode) { chosen.mode = mode; chosen.group = null; fillBuckets(); soon(); },
-    onChoice(callback) { listener = callback; },
-    choose(point) { chosen.point = point; soon(); },
-    only(points) { chosen.only = points; atlas.clusterShown = new Set(points ? [...points].map((p) => atlas.cluster[p]) : []); soon(); },
-    group(group) { chosen.group = chosen.group === group ? null : group; soon(); return chosen.group; },
-    mode: () => chosen.mode, goTo, soon, toScreen,
+    start() { fillBuckets(); resize(); },
+    colourBy(mode) { selection.mode = mode; selection.group = null; fillBuckets(); redraw(); },
+    onSelect(callback) { listener = callback; },
+    select(point) { selection.point = point; redraw(); },
+    showOnly(points) { selection.only = points; atlas.clusterShown = new Set(points ? [...points].map((p) => atlas.cluster[p]) : []); redraw(); },
+    toggleGroup(group) { selection.group = selection.group === group ? null : group; redraw(); return selection.group; },
+    mode: () => selection.mode, goTo, redraw, toScreen,
   };
 })();

@@ -1,4 +1,4 @@
-"""The page as one file: style, program and data inside it, and a policy that lets it load nothing."""
+"""The page as one file: style, program and data are inside it, and its security policy lets it load nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from cuckoo_ml_plugin.atlas.payload import as_script, payload
+from cuckoo_ml_plugin.atlas.page_data import page_data, script_json
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.landscape.landscape import landscape
 from cuckoo_ml_plugin.landscape.positions import Tell
@@ -22,25 +22,25 @@ _PAGE = files("cuckoo_ml_plugin.atlas") / "page"
 
 
 def write_atlas(engine: Engine, path: Path, tell: Tell | None = None) -> int:
-    """Write the page, in one rename; returns its size in bytes.
+    """Write the page, or replace it as a whole. Returns its size in bytes.
 
     Raises:
         ModelError, StoreError, CuckooMLError: as :func:`~cuckoo_ml_plugin.landscape.landscape.landscape`.
         OSError: the file cannot be written.
     """
-    html = render(as_script(payload(engine, landscape(engine, tell)))).encode("utf-8")
+    html = render(script_json(page_data(engine, landscape(engine, tell)))).encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, html)
     return len(html)
 
 
 def render(data: str) -> str:
-    """The page around the data, as :func:`~cuckoo_ml_plugin.atlas.payload.as_script` gives it."""
+    """The page with the data that :func:`~cuckoo_ml_plugin.atlas.page_data.script_json` has written as text."""
     style = _read("atlas.css")
-    # In one function, in strict mode: nothing of it can be reached from outside.
+    # One function in strict mode, so that nothing outside can reach the program's names.
     program = '(function () {\n"use strict";\n' + "\n".join(map(_read, _PROGRAM)) + "})();\n"
-    inside = f"style-src '{_hash(style)}'; script-src '{_hash(program)}'"
-    policy = f"default-src 'none'; {inside}; base-uri 'none'; form-action 'none'"
+    allowed = f"style-src '{_hash(style)}'; script-src '{_hash(program)}'"
+    policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     page = environment.from_string(_read("page.html"))
     return page.render(

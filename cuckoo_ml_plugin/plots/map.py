@@ -1,4 +1,4 @@
-"""The map."""
+"""The map of the corpus."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 import numpy as np
 
 from cuckoo_ml_plugin.landscape.landscape import Landscape
-from cuckoo_ml_plugin.plots.style import GREY, colour_of, figure, name_of, nothing, plain
+from cuckoo_ml_plugin.plots.style import GREY, colour_of, draw_notice, figure, name_of, plain
 
 MOST_NAMES = 25
 
 
 @plain
 def corpus_map(scene: Landscape) -> Any:
-    """Each behaviour where t-SNE puts it, as large as it is frequent, coloured by cluster; noise is grey."""
-    made = figure(8.0, 8.0)
-    axes = made.add_subplot()
+    """A dot for each behaviour, placed by t-SNE, sized by its analyses, coloured by its cluster; noise is grey."""
+    drawing = figure(8.0, 8.0)
+    axes = drawing.add_subplot()
     if not len(scene.places):
-        nothing(axes, "The model has no analyses.")
-        return made
+        draw_notice(axes, "The model has no analyses.")
+        return drawing
     sizes = np.sqrt(np.bincount(scene.point_of, minlength=len(scene.places)))
-    order = np.argsort(scene.labels, kind="stable")  # noise below
+    order = np.argsort(scene.labels, kind="stable")  # noise is drawn first
     colours = np.array([GREY if label < 0 else colour_of(label) for label in scene.labels.tolist()])
     scale = 14 if len(scene.places) < 3_000 else 4
     x, y = scene.places[order].T
     axes.scatter(x, y, s=scale * sizes[order], c=colours[order], linewidths=0, alpha=0.8, rasterized=True)
     largest = sorted(range(len(scene.clusters)), key=lambda i: -scene.clusters[i].size)[:MOST_NAMES]
     for cluster in largest:
-        own = scene.places[scene.labels == cluster]
-        x, top = float(np.median(own[:, 0])), float(np.quantile(own[:, 1], 0.95))
+        places = scene.places[scene.labels == cluster]
+        x, top = float(np.median(places[:, 0])), float(np.quantile(places[:, 1], 0.95))
         name = name_of(scene.clusters[cluster].name, 20)
         text = axes.text(x, top + 0.012, name, fontsize=7, ha="center", va="bottom")
         text.set_bbox({"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.6})
@@ -37,4 +37,4 @@ def corpus_map(scene: Landscape) -> Any:
     axes.set_aspect("equal")
     clustered = float(np.mean(scene.cluster_of >= 0)) if len(scene.point_of) else 0.0
     axes.set_title(f"{len(scene.analyses):,} analyses; {len(scene.clusters):,} clusters hold {clustered:.0%} of them")
-    return made
+    return drawing
