@@ -2,7 +2,7 @@
 """The two commands of the README, for a machine that has only Python 3.10 or newer.
 
     python3 dev.py demo [--home DIR]    set up, then make, learn and score sample analyses in DIR
-    python3 dev.py test [PYTEST ARGS]   set up, then run ruff, mypy and all tests on this checkout
+    python3 dev.py test [PYTEST ARGS]   set up, then run all checks and tests on this checkout
 
 Both set up `.venv` beside this file; a second run installs again only when the package's sources have changed.
 """
@@ -14,6 +14,7 @@ if sys.version_info < (3, 10):  # noqa: UP036 -- said before anything below that
 
 import argparse
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -44,24 +45,42 @@ def main() -> int:
 
 
 def run_checks(pytest_arguments: list[str]) -> int:
-    """Run every check, also after one has failed; pytest comes last, so that its closing line stands at the end.
-
-    A benchmark's check of itself, `[PYTHON, "benchmarks/NAME.py", ...]`, has its place before it if it takes seconds.
-    """
+    """Run every check, also after one has failed; the tests come last, so that their closing line stands at the end."""
     set_up(extra="test")
+    measured = os.environ.get("CUCKOO_ML_REQUIRE") == "1" and not any(map(may_select, pytest_arguments))
+    runner: list[str | Path] = [PYTHON, "-m", "coverage", "run", "-m"] if measured else [PYTHON, "-m"]
     checks: dict[str, list[str | Path]] = {
-        "ruff": [PYTHON, "-m", "ruff", "check", ROOT],
+        "ruff check": [PYTHON, "-m", "ruff", "check", ROOT],
+        "ruff format": [PYTHON, "-m", "ruff", "format", "--check", ROOT],
         "mypy": [PYTHON, "-m", "mypy"],
-        "pytest": [PYTHON, "-m", "pytest", *pytest_arguments],  # -m: imports the package from this checkout
+        "import contracts": [VENV / "bin" / "lint-imports", "--no-logo", "--no-cache"],
+        "dead code": [PYTHON, "-m", "vulture"],
+        "pytest": [*runner, "pytest", *pytest_arguments],  # -m: imports the package from this checkout
     }
-    failed = []
-    for name, command in checks.items():
-        say(f"{name}:")
-        if subprocess.run(command, cwd=ROOT, check=False).returncode:
-            failed.append(name)
+    failed = [name for name, command in checks.items() if not passes(name, command)]
+    if measured and not passes_coverage():
+        failed.append("coverage")
     if failed:
         say(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def may_select(argument: str) -> bool:
+    """Whether an argument of pytest's may leave tests out, so that coverage would say nothing."""
+    return not argument.startswith(("-r", "-v", "-q", "--durations", "--tb", "--color"))
+
+
+def passes(name: str, command: list[str | Path]) -> bool:
+    say(f"{name}:")
+    # Python 3.12 and newer measure coverage by sys.monitoring, at a small part of the cost of a trace function.
+    core = {"COVERAGE_CORE": "sysmon"} if sys.version_info >= (3, 12) else {}
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **core}, check=False).returncode == 0
+
+
+def passes_coverage() -> bool:
+    """Whether the tests ran as much of the package as pyproject.toml demands; each process left a file of its own."""
+    combined = passes("coverage", [PYTHON, "-m", "coverage", "combine", "--quiet"])
+    return combined and passes("coverage report", [PYTHON, "-m", "coverage", "report", "--format=total"])
 
 
 def set_up(extra: str = "") -> None:

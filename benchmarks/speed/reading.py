@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.support.paths import DATA
-from cuckoo_ml_plugin.behaviour import normalise
+from cuckoo_ml_plugin.behaviour import addresses, normalise, volatile
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.report.report import read_report, report_from_results
 
@@ -98,9 +98,10 @@ def reading_table(paths: list[Path]) -> Table:
 
 def forget() -> None:
     """Empty what extraction remembers between analyses."""
-    for cache in vars(normalise).values():
-        if isinstance(cache, normalise.BoundedCache):
-            cache.clear()
+    for module in (normalise, addresses, volatile):
+        for cache in vars(module).values():
+            if isinstance(cache, volatile.BoundedCache):
+                cache.clear()
     normalise.forget_system_names()
 
 

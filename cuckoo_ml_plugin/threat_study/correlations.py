@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from cuckoo_ml_plugin.threat_study.levels import Level
 
 Floats = NDArray[np.float64]
-CONFIDENCE = 0.95
-_Z = 1.959963984540054  # of the normal distribution at CONFIDENCE, both sides
+_Z = 1.959963984540054  # of the normal distribution at a confidence of 0.95, both sides
 
 
 @dataclass(frozen=True, slots=True)
