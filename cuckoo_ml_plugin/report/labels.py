@@ -37,7 +37,12 @@ _NOT_IN_FAMILY = re.compile(r"[^a-z0-9_.+-]+")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A malware family in lower case, and the source of the label: ``analyst``, ``host`` or ``virustotal``."""
+    """A malware family in lower case, and the source of the label: ``analyst``, ``host`` or ``virustotal``.
+
+    >>> from cuckoo_ml_plugin import Desk
+    >>> Desk("cuckoo-ml-demo").labels_of("cuckoo-ml-demo/demo/new/new-02.json")
+    [Label(family='velmora', source='virustotal')]
+    """
 
     family: str
     source: str

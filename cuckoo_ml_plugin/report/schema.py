@@ -22,7 +22,6 @@ class Info(TypedDict, total=False):
     owner: Any
     user_id: Any
     tags: Any
-    category: Any
 
 
 class ScanVerdict(TypedDict, total=False):
@@ -46,7 +45,6 @@ class TargetFile(TypedDict, total=False):
 
 
 class Target(TypedDict, total=False):
-    category: Any
     url: Any
     file: TargetFile | None
 
@@ -134,7 +132,6 @@ class EnhancedEvent(TypedDict, total=False):
     """One entry of CAPE's ``behavior.enhanced``, of which only loaded libraries are used."""
 
     event: str | None
-    object: str | None
     data: LoadedFile | None
 
 

@@ -60,7 +60,8 @@ def _reported_scores(results: Mapping[str, Any]) -> Iterator[ThreatScore]:
     for block in blocks:
         yield from _virustotal(block, kind, name)
     for entry in _limited(mappings(results.get("dropped"))):
-        yield from _virustotal(entry.get("virustotal"), "file", hexadecimal(entry.get("sha256"), 64) or "")
+        if (share := _verdict(mapping(entry.get("virustotal")))) is not None:
+            yield ThreatScore("virustotal", "file", hexadecimal(entry.get("sha256"), 64) or "", share)
     network = mapping(results.get("network"))
     for entry in _limited(mappings(network.get("domains"))):
         yield from _virustotal(entry.get("virustotal"), "domain", text(entry.get("domain")))
@@ -82,7 +83,7 @@ def _virustotal(block: Any, kind: str, indicator: str) -> Iterator[ThreatScore]:
     block = mapping(block)
     if not block or block.get("error"):
         return
-    share = _share(block.get("positives"), block.get("total"))
+    share = _verdict(block)
     if share is None:
         share = _share_of_scans(block)
     if share is not None:
@@ -90,6 +91,11 @@ def _virustotal(block: Any, kind: str, indicator: str) -> Iterator[ThreatScore]:
     for entry in _limited(mappings(block.get("detected_urls"))):
         if (share := _share(entry.get("positives"), entry.get("total"))) is not None:
             yield ThreatScore("virustotal", "url", text(entry.get("url")), share)
+
+
+def _verdict(block: Mapping[str, Any]) -> float | None:
+    """The share of engines that detect something, as VirusTotal states it. Of dropped files, nothing else is read."""
+    return None if block.get("error") else _share(block.get("positives"), block.get("total"))
 
 
 def _share(positives: Any, total: Any) -> float | None:

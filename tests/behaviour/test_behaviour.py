@@ -1,4 +1,4 @@
-"""What an analysis did becomes tokens that two runs, two machines and two hosts agree on."""
+"""Reports become tokens on which two runs, two machines and two hosts agree."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from support.paths import REPOSITORY
 from support.reports import CAPE_REPORT, CUCKOO_REPORT, real_reports
 
 from cuckoo_ml_plugin.behaviour import extract as extract_module
-from cuckoo_ml_plugin.behaviour.behaviour import (
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour, kind_of, value_of
+from cuckoo_ml_plugin.behaviour.extract import EXTRACTION, extract
+from cuckoo_ml_plugin.behaviour.kinds import (
+    CODES,
     DYNAMIC_KINDS,
-    EXTRACTION,
     KINDS,
     NETWORK_KINDS,
     STATIC_KINDS,
-    Behaviour,
-    kind_of,
-    value_of,
+    TOKEN_KINDS,
+    Group,
+    kinds_of,
 )
-from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.report.report import read_report, report_from_results
 from cuckoo_ml_samples import generate
 
@@ -39,8 +40,8 @@ def cuckoo(summary: dict[str, Any], **sections: Any) -> Behaviour:
     return extract(report_from_results(CUCKOO_REPORT | {"behavior": behavior} | sections))
 
 
-def values(found: Behaviour, kind: str) -> list[str]:
-    return [value_of(token) for token in found.tokens if kind_of(token) == kind]
+def values(behaviour: Behaviour, kind: str) -> list[str]:
+    return [value_of(token) for token in behaviour.tokens if kind_of(token) == kind]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def values(found: Behaviour, kind: str) -> list[str]:
         ("D:\\data.txt", "%drive%\\data.txt"),
     ],
 )
-def test_files_are_named_as_another_machine_would_name_them(raw: str, normalised: str) -> None:
+def test_paths_are_normalised(raw: str, normalised: str) -> None:
     assert values(cuckoo({"file_written": [raw]}), "file_written") == [normalised]
 
 
@@ -80,11 +81,11 @@ def test_files_are_named_as_another_machine_would_name_them(raw: str, normalised
         ("HKEY_LOCAL_MACHINE\\SOFTWARE\\X\\{2B0D2122-7A06-457B-97C6-65EDBF8FE0CE}", "hklm\\software\\x\\<guid>"),
     ],
 )
-def test_registry_keys_lose_what_is_one_machines_own(raw: str, normalised: str) -> None:
+def test_registry_keys_are_normalised(raw: str, normalised: str) -> None:
     assert values(cuckoo({"regkey_written": [raw]}), "reg_written") == [normalised]
 
 
-def test_mutexes_lose_process_ids_and_sessions() -> None:
+def test_process_ids_and_sessions_are_removed_from_mutexes() -> None:
     first = cuckoo({"mutex": ["Local\\SM0:5620:168:WilStaging_02", "\\Sessions\\1\\BaseNamedObjects\\evilness"]})
     second = cuckoo({"mutex": ["SM0:7001:168:WilStaging_02", "evilness"]})
     assert values(first, "mutex") == values(second, "mutex") == ["evilness", "sm0:<n>:<n>:wilstaging_02"]
@@ -112,39 +113,41 @@ def test_two_runs_of_one_sample_on_two_machines_agree() -> None:
     assert run("ann", "invoice.exe", 1208) == run("bob.smith", "b2f7aa9c.exe", 4711)
 
 
-def test_both_hosts_see_one_sample_alike() -> None:
-    of_cuckoo, of_cape = (extract(report_from_results(results)) for results in (CUCKOO_REPORT, CAPE_REPORT))
+def test_both_hosts_give_one_sample_the_same_tokens() -> None:
+    cuckoo_behaviour, cape_behaviour = (
+        extract(report_from_results(results)) for results in (CUCKOO_REPORT, CAPE_REPORT)
+    )
     shared = ("api", "ngram", "file_read", "mutex", "process", "host", "domain", "signature", "file_type", "file_size")
     for kind in shared:
-        assert values(of_cuckoo, kind) == values(of_cape, kind) != [], kind
+        assert values(cuckoo_behaviour, kind) == values(cape_behaviour, kind) != [], kind
 
 
-def test_calls_give_pairs_without_repeats_and_never_across_processes() -> None:
+def test_pairs_of_calls_ignore_repeats_and_stay_within_a_process() -> None:
     def process(*names: str) -> dict[str, Any]:
         return {"process_name": "p", "calls": [{"api": name} for name in names]}
 
     behavior = {
         "processes": [process("A", "B", "B", "A"), process("C"), process(), process("D", "D"), process("A", "C")]
     }
-    found = extract(report_from_results({"behavior": behavior}))
-    assert values(found, "ngram") == ["A B", "A C", "B A"]
-    assert values(found, "api") == ["A", "B", "C", "D"]
-    assert found.counts["api_calls"] == 9
+    behaviour = extract(report_from_results({"behavior": behavior}))
+    assert values(behaviour, "ngram") == ["A B", "A C", "B A"]
+    assert values(behaviour, "api") == ["A", "B", "C", "D"]
+    assert behaviour.counts["api_calls"] == 9
 
 
-def test_cuckoo_without_calls_still_has_its_api_counts() -> None:
-    found = extract(report_from_results({"behavior": {"apistats": {"1": {"NtClose": 3}, "2": {"NtClose": 2}}}}))
-    assert values(found, "api") == ["NtClose"]
-    assert found.counts["api_calls"] == 5
+def test_without_calls_cuckoos_api_counts_are_used() -> None:
+    behaviour = extract(report_from_results({"behavior": {"apistats": {"1": {"NtClose": 3}, "2": {"NtClose": 2}}}}))
+    assert values(behaviour, "api") == ["NtClose"]
+    assert behaviour.counts["api_calls"] == 5
 
 
-def test_cuckoo_without_a_common_summary_has_its_processes_summaries() -> None:
+def test_without_a_common_summary_those_of_the_processes_are_joined() -> None:
     generic = [{"summary": {"file_read": ["C:\\a.txt"]}}, {"summary": {"file_read": ["C:\\b.txt"]}}]
-    found = extract(report_from_results({"behavior": {"generic": generic}}))
-    assert values(found, "file_read") == ["%systemdrive%\\a.txt", "%systemdrive%\\b.txt"]
+    behaviour = extract(report_from_results({"behavior": {"generic": generic}}))
+    assert values(behaviour, "file_read") == ["%systemdrive%\\a.txt", "%systemdrive%\\b.txt"]
 
 
-def test_the_static_features_of_both_hosts_are_one() -> None:
+def test_both_hosts_give_the_same_static_tokens() -> None:
     library = {"dll": "KERNEL32.dll", "imports": [{"name": "CreateFileW"}]}
     resource = {"name": "RT_ICON", "language": "LANG_ENGLISH", "sublanguage": "SUBLANG_ENGLISH_US", "filetype": None}
     common = {
@@ -159,7 +162,7 @@ def test_the_static_features_of_both_hosts_are_one() -> None:
         "signature": [{"common_name": "Joe"}],
     }
     in_cuckoo |= {f"pe_{name}": value for name, value in common.items()}
-    of_hosts = (
+    results_of_hosts = (
         {"static": in_cuckoo},
         {
             "static": {
@@ -191,14 +194,14 @@ def test_the_static_features_of_both_hosts_are_one() -> None:
         "signer:joe",
         "version:companyname=evil",
     ]
-    for results in of_hosts:
-        found = extract(report_from_results({"info": {}} | results))
-        assert found.tokens == expected
-        assert (found.counts["imports"], found.counts["languages"]) == (1, 2)
-        assert not found.has_behaviour
+    for results in results_of_hosts:
+        behaviour = extract(report_from_results({"info": {}} | results))
+        assert behaviour.tokens == expected
+        assert (behaviour.counts["imports"], behaviour.counts["languages"]) == (1, 2)
+        assert not behaviour.has_behaviour
 
 
-def test_network_of_both_hosts_and_of_suricata() -> None:
+def test_requests_of_cuckoo_and_of_suricata_give_the_same_tokens() -> None:
     in_cuckoo = {"http": [{"method": "GET", "host": "evil.example", "path": "/a/12345678?id=9", "user-agent": "Bot 1"}]}
     in_cape = {"http": [{"http_method": "GET", "hostname": "evil.example", "uri": "/a/87654321?id=4", "ua": "bot 1"}]}
     first = extract(report_from_results({"network": in_cuckoo, "info": {}}))
@@ -207,65 +210,84 @@ def test_network_of_both_hosts_and_of_suricata() -> None:
     assert first.has_behaviour
 
 
-def test_an_answer_whose_request_suricata_did_not_see_is_no_request_of_the_sample() -> None:
+def test_a_response_whose_request_suricata_did_not_see_is_no_request() -> None:
     unseen = {"hostname": "None", "uri": "/libhtp::request_uri_not_seen", "http_method": "None", "ua": "None"}
     nameless = {"hostname": "None", "uri": "/gate.php", "http_method": "POST", "ua": "None"}
-    found = extract(report_from_results({"info": {}, "suricata": {"http": [unseen, nameless]}}))
-    assert found.tokens == ["http:post /gate.php"]
-    assert found.counts["http_requests"] == 1
+    behaviour = extract(report_from_results({"info": {}, "suricata": {"http": [unseen, nameless]}}))
+    assert behaviour.tokens == ["http:post /gate.php"]
+    assert behaviour.counts["http_requests"] == 1
 
 
 def test_private_addresses_are_marked() -> None:
-    found = extract(report_from_results({"network": {"hosts": ["10.0.0.5", "8.8.8.8", "224.0.0.252"]}}))
-    assert values(found, "host") == ["8.8.8.8", "multicast", "private 10.0.0.5"]
+    behaviour = extract(report_from_results({"network": {"hosts": ["10.0.0.5", "8.8.8.8", "224.0.0.252"]}}))
+    assert values(behaviour, "host") == ["8.8.8.8", "multicast", "private 10.0.0.5"]
 
 
 def test_strings_of_machine_code_are_left_out() -> None:
     strings = ["d$1PZ9)", "d$PZIs9)x", "]C`YbYO0|H!", "Your files have been encrypted!", "tv@~3$%^&*"]
-    found = extract(report_from_results({"info": {}, "strings": strings}))
-    assert "string:your files have been encrypted!" in found.tokens
-    assert not any(debris in values(found, "string") for debris in ("d$1pz9)", "tv@~3$%^&*", "]c`ybyo0|h!"))
-    assert found.counts["strings"] == 5
+    behaviour = extract(report_from_results({"info": {}, "strings": strings}))
+    assert "string:your files have been encrypted!" in behaviour.tokens
+    assert not any(debris in values(behaviour, "string") for debris in ("d$1pz9)", "tv@~3$%^&*", "]c`ybyo0|h!"))
+    assert behaviour.counts["strings"] == 5
 
 
 def test_tokens_are_sorted_unique_and_of_known_kinds_and_counts_are_finite(shared_data: Path) -> None:
     for path in real_reports(shared_data):
-        found = extract(read_report(path))
-        assert list(found.tokens) == sorted(set(found.tokens)), path.name
-        assert {kind_of(token) for token in found.tokens} <= set(KINDS)
-        assert all(len(token) <= 330 and token.isprintable() for token in found.tokens)
-        json.dumps(found.counts, allow_nan=False)
+        behaviour = extract(read_report(path))
+        assert list(behaviour.tokens) == sorted(set(behaviour.tokens)), path.name
+        assert {kind_of(token) for token in behaviour.tokens} <= set(KINDS)
+        assert all(len(token) <= 330 and token.isprintable() for token in behaviour.tokens)
+        json.dumps(behaviour.counts, allow_nan=False)
 
 
-def test_a_real_report_with_next_to_no_behaviour_says_so(shared_data: Path) -> None:
+def test_has_behaviour_is_false_for_the_two_real_reports_without_any(shared_data: Path) -> None:
     states = {path.name[:8]: extract(read_report(path)).has_behaviour for path in real_reports(shared_data)}
     assert [name for name, has_behaviour in states.items() if not has_behaviour] == ["2ebadd04", "77c96105"]
 
 
-def test_hashes_are_those_of_the_tokens_in_their_order() -> None:
-    found = extract(report_from_results(CAPE_REPORT | {"strings": ["Schöne Grüße aus der Schadsoftware"]}))
-    assert found.hashes().dtype == np.uint64
-    assert found.hashes().tolist() == [xxhash.xxh3_64_intdigest(token.encode()) for token in found.tokens]
-    assert [KINDS[index] for index in found.kind_ids()] == [kind_of(token) for token in found.tokens]
+def test_hashes_and_kinds_are_in_the_order_of_the_tokens() -> None:
+    behaviour = extract(report_from_results(CAPE_REPORT | {"strings": ["Schöne Grüße aus der Schadsoftware"]}))
+    assert behaviour.hashes().dtype == np.uint64
+    assert behaviour.hashes().tolist() == [xxhash.xxh3_64_intdigest(token.encode()) for token in behaviour.tokens]
+    assert [KINDS[code] for code in behaviour.kind_ids()] == [kind_of(token) for token in behaviour.tokens]
     assert Behaviour([], {}).hashes().shape == (0,)
 
 
 def test_too_many_tokens_are_bounded_fairly_and_the_counts_stay_true(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extract_module, "MAX_TOKENS", 100)
     names = [f"C:\\folder{number % 7}\\name{number}.txt" for number in range(1000)]
-    found = cuckoo({"file_written": names, "mutex": ["only"]})
+    behaviour = cuckoo({"file_written": names, "mutex": ["only"]})
     again = cuckoo({"file_written": names[::-1], "mutex": ["only"]})
-    assert len(found.tokens) == 100
-    assert "mutex:only" in found.tokens
-    assert found.counts["files_written"] == 1000
-    assert found.tokens == again.tokens
+    assert len(behaviour.tokens) == 100
+    assert "mutex:only" in behaviour.tokens
+    assert behaviour.counts["files_written"] == 1000
+    assert behaviour.tokens == again.tokens
 
 
-def test_every_kind_belongs_to_one_group_or_to_what_the_host_says() -> None:
-    others = set(KINDS) - STATIC_KINDS - DYNAMIC_KINDS - NETWORK_KINDS
-    assert others == {"signature", "string"}
-    assert len(KINDS) == len(set(KINDS)) <= 256
+# The codes of the kinds, by which fitted models and stores keep them. New kinds are appended; nothing else may change.
+RECORDED_KINDS = (  # noqa: SIM905
+    "file_type file_size compiled import_dll import section resource language version signer packer pdb imphash "
+    "api ngram file_opened file_read file_written file_created file_deleted file_moved file_copied file_exists "
+    "file_failed dir_created dir_enumerated dir_removed reg_opened reg_read reg_written reg_deleted mutex process "
+    "command service_created service_started library resolved_api com_class wmi "
+    "host domain port http user_agent tls ja3 "
+    "dropped_type dropped_extension dropped_name signature string"
+).split()
+
+
+def test_the_codes_of_kinds_never_change() -> None:
+    assert list(KINDS) == RECORDED_KINDS
+    assert {kind: code for code, kind in enumerate(RECORDED_KINDS)} == CODES
+    assert len(TOKEN_KINDS) == len(set(KINDS)) < 256, "a code is one byte, and the next free one means unknown"
     assert all(kind.isidentifier() for kind in KINDS)
+
+
+def test_every_kind_is_in_one_group() -> None:
+    groups = [STATIC_KINDS, DYNAMIC_KINDS, NETWORK_KINDS, kinds_of(Group.SIGNATURES), kinds_of(Group.STRINGS)]
+    assert sum(map(len, groups)) == len(KINDS)
+    assert kinds_of(*Group) == set(KINDS)
+    assert (len(STATIC_KINDS), len(DYNAMIC_KINDS), len(NETWORK_KINDS)) == (13, 30, 7)
+    assert kinds_of(Group.SIGNATURES, Group.STRINGS) == {"signature", "string"}
 
 
 def test_the_features_document_names_every_kind_and_every_count() -> None:
@@ -275,20 +297,20 @@ def test_the_features_document_names_every_kind_and_every_count() -> None:
     assert missing == []
 
 
-# -- what imports have to read again -----------------------------------------------------------------------------------
-# Of the demo's reports, of what was extracted from them, and by which version.
+# -- the version of the extraction -------------------------------------------------------------------------------------
+# Digests of the demo's reports and of their behaviours, and the version of the extraction that made these.
 RECORDED = ("ab1e3190a0422530", "f489a3e3a13adcf7", 2)
 
 
-def test_whoever_changes_the_extraction_says_so(tmp_path: Path) -> None:
-    """Otherwise a store that lives through an upgrade would mix what two versions read."""
-    reports, found = hashlib.sha256(), hashlib.sha256()
-    for one in generate(tmp_path, analyses=60).analyses:
-        data = one.path.read_bytes()
-        reports.update(gzip.decompress(data) if one.path.suffix == ".gz" else data)
-        extracted = extract(read_report(one.path))
-        found.update(json.dumps([list(extracted.tokens), extracted.counts], sort_keys=True).encode())
-    now = (reports.hexdigest()[:16], found.hexdigest()[:16], EXTRACTION)
-    if now[0] == RECORDED[0] and now[1] != RECORDED[1]:
-        assert now[2] > RECORDED[2], "the extraction has changed: raise behaviour.EXTRACTION"
-    assert now == RECORDED, "record what is new here"
+def test_a_changed_extraction_has_a_new_version(tmp_path: Path) -> None:
+    """Without a new version, a store that is kept through an upgrade would mix the behaviours of two extractions."""
+    reports, behaviours = hashlib.sha256(), hashlib.sha256()
+    for analysis in generate(tmp_path, analyses=60).analyses:
+        content = analysis.path.read_bytes()
+        reports.update(gzip.decompress(content) if analysis.path.suffix == ".gz" else content)
+        behaviour = extract(read_report(analysis.path))
+        behaviours.update(json.dumps([list(behaviour.tokens), behaviour.counts], sort_keys=True).encode())
+    current = (reports.hexdigest()[:16], behaviours.hexdigest()[:16], EXTRACTION)
+    if current[0] == RECORDED[0] and current[1] != RECORDED[1]:
+        assert current[2] > RECORDED[2], "the extraction has changed: raise EXTRACTION in behaviour/extract.py"
+    assert current == RECORDED, "the samples or the extraction have changed: set RECORDED to the new values"

@@ -1,4 +1,4 @@
-"""`cuckoo-ml import`: an analyst points it at whatever reports there are, twice, and among them are bad ones."""
+"""`cuckoo-ml import` stores reports of every kind, skips them the second time, and names those that it cannot read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from support.command import cuckoo_ml
 
-from cuckoo_ml_plugin.intake import import_reports as intake
-from cuckoo_ml_plugin.report import decode as report_file
+from cuckoo_ml_plugin.behaviour.extract import EXTRACTION
+from cuckoo_ml_plugin.intake import import_reports as import_reports_module
+from cuckoo_ml_plugin.report import decode
 from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_samples import DemoCorpus, generate
 
@@ -25,11 +26,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> DemoCorpus:
 
 @pytest.fixture
 def good(corpus: DemoCorpus) -> Path:
-    """One good report of the corpus."""
-    return next(one.path for one in corpus.analyses if one.role == "member" and one.path.suffix == ".json")
+    """A readable report of the corpus."""
+    return next(
+        analysis.path for analysis in corpus.analyses if analysis.role == "member" and analysis.path.suffix == ".json"
+    )
 
 
-def test_both_hosts_trees_and_loose_files_are_read_and_skipped_the_second_time(
+def test_hosts_folders_and_single_files_are_read_and_skipped_the_second_time(
     corpus: DemoCorpus, tmp_path: Path
 ) -> None:
     first = cuckoo_ml(tmp_path, "import", *corpus.import_paths, "--json")
@@ -37,15 +40,17 @@ def test_both_hosts_trees_and_loose_files_are_read_and_skipped_the_second_time(
     assert first.json["read"] == first.json["stored"] == len(corpus.fitted)
     assert first.json["unreadable"] == []
     with Store.open(tmp_path / "store.db") as store:
-        stored = {one.analysis: one for one in store.analyses_in_order()}
-    assert set(stored) == {one.name for one in corpus.fitted}, "known by task id, or by name without extension"
-    assert {one.host for one in stored.values()} == {"cuckoo2", "cape"}
-    assert {stored[one.name].host for one in corpus.fitted if "/cape/" in str(one.path)} == {"cape"}
+        stored = {analysis.analysis: analysis for analysis in store.analyses_in_order()}
+    assert set(stored) == {analysis.name for analysis in corpus.fitted}, (
+        "the id is the task id, or the name without its extension"
+    )
+    assert {analysis.host for analysis in stored.values()} == {"cuckoo2", "cape"}
+    assert {stored[analysis.name].host for analysis in corpus.fitted if "/cape/" in str(analysis.path)} == {"cape"}
     again = cuckoo_ml(tmp_path, "import", *corpus.import_paths, "--json")
     assert (again.json["read"], again.json["skipped"]) == (0, len(corpus.fitted))
 
 
-def test_it_ends_with_a_table_that_names_what_could_not_be_read(good: Path, tmp_path: Path) -> None:
+def test_the_result_counts_and_names_the_unreadable_files(good: Path, tmp_path: Path) -> None:
     folder = tmp_path / "reports" / "deep" / "deeper"
     folder.mkdir(parents=True)
     shutil.copy(good, folder / "fine.json")
@@ -61,7 +66,7 @@ def test_it_ends_with_a_table_that_names_what_could_not_be_read(good: Path, tmp_
     os.mkfifo(folder / "pipe.json")
     (folder / "link.json").symlink_to(tmp_path / "moved away.json")
     done = cuckoo_ml(tmp_path / "home", "import", tmp_path / "reports")
-    assert done.code == 0, "what could be read was stored"
+    assert done.code == 0, "the readable reports were stored"
     rows = [line.split("│") for line in done.out.splitlines() if line.count("│") == 3]
     table = {row[1].strip(): row[2].strip() for row in rows}
     assert table["read"] == table["stored"] == "2"
@@ -72,13 +77,13 @@ def test_it_ends_with_a_table_that_names_what_could_not_be_read(good: Path, tmp_
         assert any(f"{folder}/{name}" in line for line in named), f"{name} is not named"
     assert not any("notes.txt" in line or "Traceback" in line for line in named)
     with Store.open(tmp_path / "home" / "store.db") as store:
-        assert {one.analysis for one in store.analyses_in_order()} == {"fine", "packed"}
+        assert {analysis.analysis for analysis in store.analyses_in_order()} == {"fine", "packed"}
 
 
-def test_a_gzip_bomb_is_an_error_that_states_the_limit(
+def test_the_error_for_a_gzip_bomb_states_the_limit(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_file, "MAX_UNPACKED", 2 * 2**20)
+    monkeypatch.setattr(decode, "MAX_UNPACKED", 2 * 2**20)
     bomb = tmp_path / "bomb.json.gz"
     bomb.write_bytes(gzip.compress(b'{"info": "' + b"a" * 5_000_000 + b'"}'))
     assert bomb.stat().st_size < 10_000
@@ -87,11 +92,11 @@ def test_a_gzip_bomb_is_an_error_that_states_the_limit(
     assert "bomb.json.gz unpacks to more than 2 MB" in done.out
 
 
-def test_an_import_of_nothing_but_bad_files_fails(tmp_path: Path) -> None:
+def test_an_import_without_any_readable_file_fails(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
     done = cuckoo_ml(tmp_path / "home", "import", tmp_path / "bad.json", tmp_path / "missing.json", "--json")
     assert done.code == 1
-    assert {Path(one["path"]).name for one in done.json["unreadable"]} == {"bad.json", "missing.json"}
+    assert {Path(failure["path"]).name for failure in done.json["unreadable"]} == {"bad.json", "missing.json"}
 
 
 def test_a_report_that_has_changed_replaces_what_was_stored(good: Path, tmp_path: Path) -> None:
@@ -110,49 +115,51 @@ def test_a_report_that_has_changed_replaces_what_was_stored(good: Path, tmp_path
         assert "signature:entirely_new" in stored.unpack()[0]
 
 
-def test_what_an_earlier_version_of_the_plugin_read_is_read_again_once(
+def test_reports_are_read_again_once_after_the_extraction_has_changed(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def counted() -> tuple[int, int]:
+    def read_and_skipped() -> tuple[int, int]:
         done = cuckoo_ml(tmp_path / "home", "import", good, "--json")
         return done.json["read"], done.json["skipped"]
 
-    assert [counted(), counted()] == [(1, 0), (0, 1)]
-    monkeypatch.setattr(intake, "EXTRACTION", intake.EXTRACTION + 1)
-    assert [counted(), counted()] == [(1, 0), (0, 1)]
-    with sqlite3.connect(tmp_path / "home" / "store.db") as connection:  # as 0.2.0 left it
+    assert [read_and_skipped(), read_and_skipped()] == [(1, 0), (0, 1)]
+    monkeypatch.setattr(import_reports_module, "EXTRACTION", EXTRACTION + 1)
+    assert [read_and_skipped(), read_and_skipped()] == [(1, 0), (0, 1)]
+    with sqlite3.connect(tmp_path / "home" / "store.db") as connection:  # a store of version 0.2.0
         connection.execute("DROP TABLE cuckooml_reading")
         connection.execute("UPDATE cuckooml_meta SET value = '2' WHERE key = 'schema'")
     connection.close()
-    assert [counted(), counted()] == [(1, 0), (0, 1)]
+    assert [read_and_skipped(), read_and_skipped()] == [(1, 0), (0, 1)]
 
 
-def test_two_analyses_with_one_name_are_both_kept_and_the_user_is_told(good: Path, tmp_path: Path) -> None:
+def test_two_analyses_with_one_name_are_both_stored_and_the_new_name_is_reported(good: Path, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         shutil.copy(good, tmp_path / folder / "sample.json")
     done = cuckoo_ml(tmp_path / "home", "import", tmp_path / "one", tmp_path / "two", "--json")
     assert done.json["stored"] == 2
-    assert [one["analysis"] for one in done.json["renamed"]] == ["two/sample"]
+    assert [renaming["analysis"] for renaming in done.json["renamed"]] == ["two/sample"]
 
 
-def test_labels_of_an_analyst_win_and_bad_lines_are_named(corpus: DemoCorpus, tmp_path: Path) -> None:
+def test_an_analysts_labels_take_precedence_and_bad_lines_are_named(corpus: DemoCorpus, tmp_path: Path) -> None:
     labels = tmp_path / "labels.tsv"
-    known = corpus.fitted[0].name
-    labels.write_text(f"analysis\tlabel\n# a comment\n{known}\tMyFamily\nnobody\tzbot\nno tab here\n{known}\tother\n")
+    labelled = corpus.fitted[0].name
+    labels.write_text(
+        f"analysis\tlabel\n# a comment\n{labelled}\tMyFamily\nnobody\tzbot\nno tab here\n{labelled}\tother\n"
+    )
     done = cuckoo_ml(tmp_path / "home", "import", *corpus.import_paths, "--labels", labels, "--json")
     assert done.json["labelled"] == 1
     assert done.json["unknown_labels"] == ["nobody"]
-    assert [one["line"] for one in done.json["bad_label_lines"]] == [5, 6]
+    assert [bad_line["line"] for bad_line in done.json["bad_label_lines"]] == [5, 6]
     with Store.open(tmp_path / "home" / "store.db") as store:
-        stored = store.get(known)
+        stored = store.get(labelled)
         assert stored is not None
         assert stored.label == stored.labels["analyst"] == "myfamily"
-    labels.write_text(f"{known}\t\n")
-    alone = cuckoo_ml(tmp_path / "home", "import", "--labels", labels)
-    assert (alone.code, "No report file" in alone.out) == (0, False)
+    labels.write_text(f"{labelled}\t\n")
+    labels_only = cuckoo_ml(tmp_path / "home", "import", "--labels", labels)
+    assert (labels_only.code, "No report file" in labels_only.out) == (0, False)
     with Store.open(tmp_path / "home" / "store.db") as store:
-        stored = store.get(known)
+        stored = store.get(labelled)
         assert stored is not None
         assert "analyst" not in stored.labels
     assert cuckoo_ml(tmp_path / "home", "import").code == 2
@@ -169,13 +176,13 @@ def test_real_reports_of_both_hosts_are_read(shared_data: Path, tmp_path: Path) 
     assert done.json["unreadable"] == []
     assert done.json["read"] == done.json["stored"] >= 8
     with Store.open(tmp_path / "store.db") as store:
-        hosts = {one.host for one in store.analyses_in_order()}
+        hosts = {analysis.host for analysis in store.analyses_in_order()}
         assert "cape" in hosts
-        for one in store.analyses_in_order():
-            assert len(one.blob or b"") < 64 * 1024
+        for analysis in store.analyses_in_order():
+            assert len(analysis.blob or b"") < 64 * 1024
 
 
-def test_a_wrong_path_to_the_home_is_one_sentence(good: Path, tmp_path: Path) -> None:
+def test_the_error_for_a_wrong_home_is_one_sentence(good: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = cuckoo_ml(tmp_path / "file" / "home", "import", good)
     assert done.code == 1

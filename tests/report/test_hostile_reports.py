@@ -1,4 +1,4 @@
-"""A report is of malware's making: whatever is in it, the answer is a behaviour or one sentence."""
+"""Malware decides what is in a report. Whatever it is, reading gives a behaviour or an error of one sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import MAX_TOKENS, extract
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.plumbing.text import MAX_VALUE
-from cuckoo_ml_plugin.report import decode as report_file
+from cuckoo_ml_plugin.report import decode
 from cuckoo_ml_plugin.report.labels import labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report, report_from_results
 
@@ -37,29 +37,29 @@ anything = st.recursive(
 )
 
 
-def check(found: Behaviour) -> None:
-    """What every behaviour promises, whatever it was made of."""
-    assert list(found.tokens) == sorted(set(found.tokens))
-    assert len(found.tokens) <= MAX_TOKENS
-    for token in found.tokens:
+def check(behaviour: Behaviour) -> None:
+    """Assert what holds for every behaviour, whatever the report."""
+    assert list(behaviour.tokens) == sorted(set(behaviour.tokens))
+    assert len(behaviour.tokens) <= MAX_TOKENS
+    for token in behaviour.tokens:
         value = token.partition(":")[2]
         assert value
         assert len(value) <= MAX_VALUE
         assert token.isprintable()
         token.encode()
-    json.dumps(found.counts, allow_nan=False)
-    assert len(found.hashes()) == len(found.tokens)
+    json.dumps(behaviour.counts, allow_nan=False)
+    assert len(behaviour.hashes()) == len(behaviour.tokens)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The way to every value inside a report."""
-    found = [path] if path else []
+    """The path to every value in a report."""
+    paths = [path] if path else []
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return found + [place for key, entry in inner for place in places(entry, (*path, key))]
+    return paths + [place for key, entry in inner for place in places(entry, (*path, key))]
 
 
 def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """A copy of a report with something else in one place."""
+    """A copy of a report with ``new`` at ``path``."""
     if not path:
         return new
     copy = value.copy()
@@ -84,9 +84,7 @@ def read_or_refuse(path: Path) -> Report | None:
 
 @HOSTILE
 @given(st.data())
-def test_anything_in_any_place_of_a_report_is_survived_and_both_ways_in_agree(
-    tmp_path: Path, data: st.DataObject
-) -> None:
+def test_a_file_and_memory_agree_whatever_value_is_in_whatever_place(tmp_path: Path, data: st.DataObject) -> None:
     whole = data.draw(st.sampled_from([CAPE_REPORT, CUCKOO_REPORT]))
     results = replaced(whole, data.draw(st.sampled_from(places(whole))), data.draw(anything))
     from_memory = extract(report_from_results(results))
@@ -106,7 +104,7 @@ def test_any_json_is_a_report_or_is_refused(tmp_path: Path, value: Any) -> None:
 
 @HOSTILE
 @given(st.data())
-def test_a_report_cut_short_or_overwritten_anywhere_is_survived(tmp_path: Path, data: st.DataObject) -> None:
+def test_a_report_that_is_cut_or_overwritten_anywhere_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     whole = json.dumps(CAPE_REPORT).encode()
     start = data.draw(st.integers(0, len(whole)))
     path = tmp_path / "report.json"
@@ -126,7 +124,7 @@ def test_a_report_cut_short_or_overwritten_anywhere_is_survived(tmp_path: Path, 
 @example(["a long name " * 100], "mutexes")
 @example([" begins with a space", "ends with one "], "mutexes")
 @example(["breaks\nthe\u2028line"], "mutexes")
-def test_any_names_make_presentable_tokens_and_change_no_others(names: list[str], operation: str) -> None:
+def test_any_names_become_presentable_tokens_and_leave_the_others_unchanged(names: list[str], operation: str) -> None:
     summary = {operation: names, "created_services": ["plain"]}
     behaviour = extract(report_from_results({"behavior": {"summary": summary}}))
     check(behaviour)
@@ -157,7 +155,7 @@ BASE = b'{"info": {"version": "2.4-CAPE", "id": 7}, "signatures": [{"name": "kep
     ],
     ids=range(13),
 )
-def test_the_rest_of_a_report_with_strange_numbers_texts_or_masses_is_read(section: bytes, tmp_path: Path) -> None:
+def test_strange_numbers_texts_and_sizes_leave_the_rest_readable(section: bytes, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_bytes(BASE % section)
     report = read_or_refuse(path)
@@ -182,7 +180,7 @@ def test_ten_thousand_levels_of_nesting_do_not_crash(place: bytes, tmp_path: Pat
 
 
 def test_a_gzip_bomb_stops_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_file, "MAX_UNPACKED", 2**22)
+    monkeypatch.setattr(decode, "MAX_UNPACKED", 2**22)
     path = tmp_path / "bomb.json.gz"
     path.write_bytes(gzip.compress(b" " * 2**26))
     with pytest.raises(ReportError, match="unpacks to more than 4 MB"):
@@ -211,7 +209,7 @@ def test_damage_inside_a_gzip_stream_is_named(tmp_path: Path) -> None:
 
 
 def test_invalid_json_too_large_to_repair_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_file, "MAX_TOLERANT", 1000)
+    monkeypatch.setattr(decode, "MAX_TOLERANT", 1000)
     path = tmp_path / "report.json"
     path.write_bytes(BASE % (b'"malscore": NaN, "x": "' + b"y" * 2000 + b'"'))
     with pytest.raises(ReportError, match="too large to be repaired"):
@@ -219,8 +217,8 @@ def test_invalid_json_too_large_to_repair_is_refused(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("place", ["sample", "user", "computer", "path", "mutex", "command", "api", "host", "url"])
-def test_names_of_megabytes_hang_nothing(place: str) -> None:
-    """In a process of its own: what takes quadratic time here would not end today."""
+def test_names_of_several_megabytes_take_no_quadratic_time(place: str) -> None:
+    """In a process of its own, which can be stopped: quadratic time would be hours."""
     program = f"""
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.report.report import report_from_results

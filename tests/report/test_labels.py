@@ -1,4 +1,4 @@
-"""Families come from the host, from VirusTotal by AVClass, and from the analyst, whose word counts first."""
+"""Families come from the analyst, from the host and from VirusTotal by AVClass, in this order of precedence."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def labels(**sections: Any) -> list[Label]:
     ],
     ids=["text", "list", "malfamily", "config"],
 )
-def test_the_hosts_own_detections_in_every_shape(sections: dict[str, Any]) -> None:
+def test_the_hosts_detections_are_labels_in_every_format(sections: dict[str, Any]) -> None:
     assert labels(**sections) == [Label("qakbot", HOST)]
 
 
@@ -48,16 +48,16 @@ def test_the_hosts_own_detections_in_every_shape(sections: dict[str, Any]) -> No
     ],
     ids=["scans", "results"],
 )
-def test_engines_agree_on_a_family(virustotal: dict[str, Any]) -> None:
+def test_a_family_that_several_engines_name_is_a_label(virustotal: dict[str, Any]) -> None:
     assert labels(virustotal=virustotal) == [Label("zbot", VIRUSTOTAL)]
     assert labels(target={"file": {"virustotal": virustotal}}) == [Label("zbot", VIRUSTOTAL)]
 
 
-def test_engines_that_agree_on_nothing_give_no_label() -> None:
+def test_engines_that_do_not_agree_give_no_label() -> None:
     assert labels(virustotal={"scans": {"A": {"result": "Trojan.Generic.1234"}, "B": {"result": "Malware.Heur"}}}) == []
 
 
-def test_words_that_name_no_family_are_dropped() -> None:
+def test_generic_words_are_no_families() -> None:
     assert labels(detections=["Generic", "", "unknown", " Trojan "], malfamily=None) == []
     assert family_name(" Cobalt Strike\u202e\n") == "cobaltstrike"
 
@@ -69,14 +69,14 @@ def test_damaged_detections_are_no_labels() -> None:
     assert labels(virustotal={"scans": {"A": 1, "B": {"result": 7}}, "results": [{"vendor": 1, "sig": []}]}) == []
 
 
-def test_the_analysts_label_counts_before_the_hosts_and_the_hosts_before_virustotals() -> None:
-    of_engines, of_host, of_analyst = Label("a", VIRUSTOTAL), Label("b", HOST), Label("c", ANALYST)
-    assert best_label([of_engines, of_host, of_analyst]) == of_analyst
-    assert best_label([of_engines, of_host]) == of_host
+def test_the_order_of_precedence_is_analyst_host_virustotal() -> None:
+    engines_label, host_label, analyst_label = Label("a", VIRUSTOTAL), Label("b", HOST), Label("c", ANALYST)
+    assert best_label([engines_label, host_label, analyst_label]) == analyst_label
+    assert best_label([engines_label, host_label]) == host_label
     assert best_label([]) is None
 
 
-def test_of_several_detections_the_same_one_counts_when_scored_and_when_stored(tmp_path: Path) -> None:
+def test_scoring_and_storing_choose_the_same_of_several_detections(tmp_path: Path) -> None:
     path = tmp_path / "two.json"
     path.write_text(json.dumps({"info": {}, "detections": [{"family": "Zeta"}, {"family": "Alpha"}], "behavior": {}}))
     counted = best_label(labels_of(read_report(path)))
@@ -88,8 +88,8 @@ def test_of_several_detections_the_same_one_counts_when_scored_and_when_stored(t
 
 
 def test_real_reports_name_three_families(shared_data: Path) -> None:
-    found = [labels_of(read_report(path)) for path in sorted((shared_data / "cape").glob("*.json.gz"))]
-    assert [entry for entry in found if entry] == [
+    labels_of_reports = [labels_of(read_report(path)) for path in sorted((shared_data / "cape").glob("*.json.gz"))]
+    assert [entry for entry in labels_of_reports if entry] == [
         [Label("qakbot", HOST)],
         [Label("suncrypt", HOST)],
         [Label("cobaltstrikestager", HOST)],

@@ -1,4 +1,4 @@
-"""Reports of both hosts are read, from a file and from memory, and damage in one place spoils nothing elsewhere."""
+"""Reports of both hosts are read from a file and from memory; damage in one place leaves the rest readable."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.report.report import CAPE, CUCKOO2, read_report, report_from_results
 
 
-def test_a_cuckoo_report_says_who_when_and_where(tmp_path: Path) -> None:
+def test_the_facts_of_a_cuckoo_report(tmp_path: Path) -> None:
     report = read_report(written(tmp_path, CUCKOO_REPORT))
     assert (report.host, report.host_version, report.task_id) == (CUCKOO2, "2.0.7", "210")
     assert (report.sha256, report.target, report.file_size) == (SHA256, "evil.exe", 4096)
     assert (report.analysed_at, report.machine, report.submitter) == ("2023-05-25T00:45:32", "win10", "soc")
 
 
-def test_a_cape_report_says_who_when_and_where(tmp_path: Path) -> None:
+def test_the_facts_of_a_cape_report(tmp_path: Path) -> None:
     report = read_report(written(tmp_path, CAPE_REPORT))
     assert (report.host, report.host_version, report.task_id) == (CAPE, "2.4-CAPE", "7")
     assert (report.analysed_at, report.machine, report.submitter) == ("2023-07-22T10:59:27", "win7", "3")
 
 
-def test_cape_is_told_by_its_content_where_the_version_no_longer_says_so(tmp_path: Path) -> None:
+def test_cape_is_recognised_by_content_if_its_version_does_not_name_it(tmp_path: Path) -> None:
     report = CAPE_REPORT | {"info": {"version": "2.5", "id": 8}}
     assert read_report(written(tmp_path, report)).host == CAPE
 
 
-def test_a_gzipped_report_is_told_by_content_and_not_by_name(tmp_path: Path) -> None:
+def test_gzip_is_recognised_by_content_and_not_by_name(tmp_path: Path) -> None:
     plain = read_report(written(tmp_path, CAPE_REPORT))
     packed = tmp_path / "odd.name"
     packed.write_bytes(gzip.compress(json.dumps(CAPE_REPORT).encode()))
     assert extract(read_report(packed)) == extract(plain)
 
 
-def test_a_url_analysis_has_no_hash_and_its_address_as_target(tmp_path: Path) -> None:
+def test_the_target_of_a_url_analysis_is_the_url(tmp_path: Path) -> None:
     report = read_report(
         written(tmp_path, {"info": {"id": 1}, "target": {"category": "url", "url": "http://evil.example/"}})
     )
@@ -64,7 +64,7 @@ def test_real_reports_give_the_same_behaviour_from_a_file_and_from_memory(shared
 
 
 class LazyCalls(list[Any]):
-    """What CAPE's processing modules see: empty by its length, and parsing a log each time it is iterated."""
+    """A list of calls as CAPE's processing modules have it: its length is 0, and each iteration parses the log."""
 
     def __init__(self, calls: list[Any], breaks_off: bool = False) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ def test_calls_that_a_host_parses_lazily_are_iterated_once() -> None:
     assert lazy.iterations == 1
 
 
-def test_a_log_of_calls_that_breaks_off_gives_what_was_read_of_it() -> None:
+def test_a_log_of_calls_that_breaks_off_gives_the_calls_before_that() -> None:
     tokens = extract(report_from_results(with_calls(LazyCalls([{"api": "NtOpenFile"}], breaks_off=True)))).tokens
     assert "api:NtOpenFile" in tokens
 
@@ -100,7 +100,7 @@ def test_a_start_time_in_memory_is_the_one_in_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("year", [1, 999, 1969, 2100, 9999])
-def test_a_start_time_that_no_sandbox_had_is_none(year: int) -> None:
+def test_an_impossible_start_time_is_none(year: int) -> None:
     for started in (f"{year:04d}-12-31 23:59:59", datetime(year, 12, 31), (year - 1970) * 31_556_952.0 + 10**6):
         results = CUCKOO_REPORT | {"info": CUCKOO_REPORT["info"] | {"started": started}}
         assert report_from_results(results).analysed_at is None
@@ -108,7 +108,7 @@ def test_a_start_time_that_no_sandbox_had_is_none(year: int) -> None:
 
 @pytest.mark.parametrize("section", sorted(CAPE_REPORT))
 @pytest.mark.parametrize("damage", [None, 7, "text", [], {}, [[1]], {"a": [None]}, [{"name": {}}]], ids=repr)
-def test_a_damaged_section_spoils_no_other(section: str, damage: Any, tmp_path: Path) -> None:
+def test_a_damaged_section_leaves_the_others_readable(section: str, damage: Any, tmp_path: Path) -> None:
     whole = extract(read_report(written(tmp_path, CAPE_REPORT)))
     damaged = extract(read_report(written(tmp_path, CAPE_REPORT | {section: damage}, "damaged.json")))
     elsewhere = {

@@ -1,0 +1,149 @@
+"""A report file and a host's results in memory give the same behaviour, for every kind of token.
+
+The results in memory hold everything. Of a file, only the keys in ``report/schema.py`` are decoded: code that reads a
+new key finds it in the results at once, and in files only when the schema has it, too.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import types
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+import msgspec
+import pytest
+from support.reports import CAPE_REPORT, CUCKOO_REPORT, written
+
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour, kind_of
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.behaviour.kinds import KINDS
+from cuckoo_ml_plugin.report.labels import labels_of
+from cuckoo_ml_plugin.report.report import read_report, report_from_results
+from cuckoo_ml_plugin.report.schema import ReportSections
+from cuckoo_ml_samples import generate
+
+# What the sample analyses lack: kinds of tokens, and places in which only some versions of the hosts put a value.
+CUCKOO_SUMMARY = {
+    "file_exists": ["C:\\a.txt"],
+    "directory_removed": ["C:\\folder"],
+    "regkey_deleted": ["HKEY_CURRENT_USER\\Software\\a"],
+    "service_created": ["helper"],
+    "service_started": ["helper"],
+    "wmi_query": ["SELECT * FROM Win32_Process"],
+}
+SPARSE_PE = {"peid_signatures": ["UPX"]}
+RARE_PLACES: list[dict[str, Any]] = [
+    CUCKOO_REPORT | {"behavior": CUCKOO_REPORT["behavior"] | {"summary": CUCKOO_SUMMARY}},
+    CUCKOO_REPORT | {"behavior": {"generic": [{"summary": CUCKOO_SUMMARY}]}, "static": SPARSE_PE},
+    CAPE_REPORT | {"static": {"pe": SPARSE_PE}},
+    CAPE_REPORT | {"target": {"file": {"pe": SPARSE_PE}}},
+    CAPE_REPORT
+    | {
+        "static": {"peid_signatures": [], "digital_signers": [{"subject_commonName": "Joe"}]},
+        "target": {"url": "http://evil.example/"},
+        "dropped": [{"name": "a.txt", "sha256": "cd" * 32, "virustotal": {"positives": 3, "total": 60}}],
+        "suricata": {"tls": [{"sni": "evil.example", "ja3": {"hash": "ef" * 16}}], "http": [{"hostname": "a.example"}]},
+        "network": {
+            "dns": [{"request": "evil.example", "answers": [{"type": "A", "data": "8.8.8.8"}]}],
+            "http_ex": [{"method": "GET", "host": "evil.example", "path": "/a"}],
+            "dead_hosts": [["9.9.9.9", 443]],
+        },
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def results_of_hosts(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Analyses as the hosts have them in memory: of the samples, and with what those lack."""
+    results = list(RARE_PLACES)
+    for analysis in generate(tmp_path_factory.mktemp("samples"), analyses=60).analyses:
+        content = analysis.path.read_bytes()
+        results.append(json.loads(gzip.decompress(content) if analysis.path.suffix == ".gz" else content))
+    return results
+
+
+def kinds_in(behaviours: list[Behaviour]) -> set[str]:
+    return {kind_of(token) for behaviour in behaviours for token in behaviour.tokens}
+
+
+def test_a_file_and_results_in_memory_give_the_same_tokens_of_every_kind(
+    results_of_hosts: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    from_results = [extract(report_from_results(results)) for results in results_of_hosts]
+    from_files = [extract(read_report(written(tmp_path, results))) for results in results_of_hosts]
+    for of_file, of_results in zip(from_files, from_results, strict=True):
+        assert set(of_results.tokens) - set(of_file.tokens) == set(), "report/schema.py lacks a key"
+        assert of_file == of_results
+    assert set(KINDS) - kinds_in(from_files) == set(), "no analysis here has this kind of token: add one"
+    assert kinds_in(from_results) == set(KINDS)
+
+
+# -- the keys that are read --------------------------------------------------------------------------------------------
+Keys = dict[Any, set[str]]  # by type of the schema
+
+
+class RecordingDict(dict[str, Any]):
+    """A part of a host's results that notes which of its keys are read, whether it has them or not."""
+
+    def __init__(self, values: dict[str, Any], keys_read: set[str]) -> None:
+        super().__init__(values)
+        self.keys_read = keys_read
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.keys_read.add(key)
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        self.keys_read.add(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.keys_read.add(str(key))
+        return super().__contains__(key)
+
+
+def recording(value: Any, hint: Any, keys_read: Keys) -> Any:
+    """``value``, which has the type ``hint`` in the schema, so that the keys that are read of it are noted."""
+    if get_origin(hint) in (Union, types.UnionType):
+        fitting = (option for option in get_args(hint) if isinstance(value, container(option)))
+        return recording(value, next(fitting, Any), keys_read)
+    if get_origin(hint) is list and isinstance(value, list):
+        return [recording(entry, get_args(hint)[0], keys_read) for entry in value]
+    if get_origin(hint) is dict and isinstance(value, dict):
+        return {key: recording(entry, get_args(hint)[1], keys_read) for key, entry in value.items()}
+    if keys_of(hint) and isinstance(value, dict):
+        types_of_keys = get_type_hints(hint)
+        values = {key: recording(entry, types_of_keys.get(key, Any), keys_read) for key, entry in value.items()}
+        return RecordingDict(values, keys_read[hint])
+    return value
+
+
+def container(hint: Any) -> type:
+    """The built-in type of what the schema decodes as ``hint``."""
+    if keys_of(hint):
+        return dict
+    return get_origin(hint) or (hint if isinstance(hint, type) else object)
+
+
+def keys_of(hint: Any) -> set[str]:
+    """The keys of a type of the schema; none for any other type."""
+    is_record = is_typeddict(hint) or (isinstance(hint, type) and issubclass(hint, msgspec.Struct))
+    return set(get_type_hints(hint)) if is_record else set()
+
+
+def test_the_schema_of_files_has_exactly_the_keys_that_are_read(
+    results_of_hosts: list[dict[str, Any]],
+) -> None:
+    keys_read: Keys = defaultdict(set)
+    for results in results_of_hosts:
+        report = report_from_results(recording(results, ReportSections, keys_read))
+        extract(report)
+        labels_of(report)
+    assert len(keys_read) >= 25, "the results reach too few types of the schema"
+    missing = {f"{hint.__name__}: {key}" for hint, keys in keys_read.items() for key in keys - keys_of(hint)}
+    assert missing == set(), "read from a host's results, but missing from the schema of files"
+    unread = {f"{hint.__name__}: {key}" for hint, keys in keys_read.items() for key in keys_of(hint) - keys}
+    assert unread == set(), "in the schema of files, but never read"
