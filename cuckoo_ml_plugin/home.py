@@ -1,4 +1,4 @@
-"""The home: one folder with ``cuckooml.conf``, ``store.db`` and ``models/``."""
+"""The home: the folder that holds ``cuckooml.conf``, ``store.db`` and ``models/``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENVIRONMENT_VARIABLE = "CUCKOO_ML_HOME"
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where everything lies; nothing is made until :meth:`create`."""
+    """The paths of a home. Nothing is created before :meth:`create`."""
 
     path: Path
 
@@ -33,20 +33,24 @@ class Home:
 
     @property
     def exists(self) -> bool:
-        """Whether anything of a home lies there."""
-        return any(one.exists() for one in (self.settings_file, self.store_file, self.models))
+        """Whether the folder holds any part of a home."""
+        return any(path.exists() for path in (self.settings_file, self.store_file, self.models))
 
     def require(self) -> Home:
-        """This home, for what only asks: a mistyped path must not become one. Raises CuckooMLError without one."""
+        """This home, for commands that only read: they must not create one at a mistyped path.
+
+        Raises:
+            CuckooMLError: there is no home.
+        """
         if not self.exists:
             raise CuckooMLError(f"{self.path}: there is no home; check --home, or run cuckoo-ml import first.")
         return self
 
     def create(self) -> Home:
-        """Make the folder, and the documented settings in it where there are none yet.
+        """Create the folder and, unless it has settings already, the documented settings in it.
 
         Raises:
-            CuckooMLError: the folder cannot be made or written.
+            CuckooMLError: the folder cannot be created or written.
         """
         try:
             self.models.mkdir(parents=True, exist_ok=True)
@@ -54,7 +58,7 @@ class Home:
                 replace_file(self.settings_file, documented_settings().encode())
         except OSError as error:
             raise CuckooMLError(
-                f"{self.path}: the home cannot be made there ({error.strerror}); name another with --home."
+                f"{self.path}: the home cannot be created there ({error.strerror}); name another with --home."
             ) from error
         return self
 
@@ -67,7 +71,7 @@ class Home:
         return load_settings(self.settings_file)
 
     def store_url(self, settings: Settings) -> str:
-        """SQLAlchemy's URL of the store: the one that is set, or SQLite in the home."""
+        """The URL of the store for SQLAlchemy: the one in the settings, or SQLite in the home."""
         return settings.store.url or f"sqlite:///{self.store_file}"
 
 

@@ -39,7 +39,7 @@ from cuckoo_ml_plugin.fit.fit_model import fit_model
 from cuckoo_ml_plugin.model.clustering import NOISE
 from cuckoo_ml_plugin.report.report import report_from_results
 from cuckoo_ml_plugin.settings import SEED, Settings
-from cuckoo_ml_plugin.store.records import AnalysisRecord
+from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.store import Store
 
 MIN_SAMPLES, MIN_CLUSTER_SIZE, COVERAGE = 1, 5, 0.1

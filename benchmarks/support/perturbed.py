@@ -21,8 +21,8 @@ from cuckoo_ml_plugin.fit.refit import refit
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.report.report import report_from_results
 from cuckoo_ml_plugin.settings import SEED, Settings
+from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.packed_behaviour import pack
-from cuckoo_ml_plugin.store.records import AnalysisRecord
 from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_samples.perturb import perturb
 

@@ -16,7 +16,7 @@ from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
 from cuckoo_ml_plugin.report.report import Report, report_from_results
-from cuckoo_ml_plugin.store.records import AnalysisRecord
+from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.store import Store
 
 CORPORA = ("all", "ransomware")

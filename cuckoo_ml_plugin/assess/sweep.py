@@ -18,7 +18,7 @@ from cuckoo_ml_plugin.assess.validity import dbcv, persistences, sample, silhoue
 from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.model.clustering import NOISE
-from cuckoo_ml_plugin.plumbing.interrupts import deaf_workers
+from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
 
 MEASURES = (
@@ -128,7 +128,7 @@ def sweep(
     wanted = [(ground, one) for ground in grounds if ground for one in grid.settings(settings.clustering)]
     trials: list[Trial] = []
     work = (delayed(_trial)(ground, one, settings, corpus.labels, parts) for ground, one in wanted)
-    with deaf_workers():
+    with workers_ignore_interrupts():
         done = Parallel(n_jobs=jobs, return_as="generator")(work)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A worker stopped")  # joblib replaces those that have grown

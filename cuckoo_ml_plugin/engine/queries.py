@@ -1,22 +1,23 @@
-"""What store and model answer together: clusters, one cluster, anomalies. Shared by the commands and the web pages."""
+"""Queries that take both store and model: clusters, one cluster, anomalies. Commands, web pages and Desk share them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
+
 from cuckoo_ml_plugin.engine.engine import Engine
-from cuckoo_ml_plugin.finding.reasons import Reason
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
-from cuckoo_ml_plugin.store.records import FoundAnalysis
+from cuckoo_ml_plugin.store.finding_record import ListedAnalysis
 
 NEAREST = 5
 
 
 def cluster_brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
-    """One cluster in a line; ``stored``: how many analyses it has now."""
+    """One cluster in short; ``stored``: how many stored analyses it has now."""
     return {
         "id": facts.id,
         "name": facts.name,
@@ -29,41 +30,41 @@ def cluster_brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
 
 
 def cluster_number(model: Model, cluster: str) -> int | None:
-    """The number of a cluster in the model, by its id, else by its name: a name may be what malware was called."""
-    ids, names = [one.id for one in model.clusters], [one.name for one in model.clusters]
-    return next((found.index(cluster) for found in (ids, names) if cluster in found), None)
+    """The number of a cluster in the model, by its id, else by its name; the name of one may be the id of another."""
+    ids, names = [facts.id for facts in model.clusters], [facts.name for facts in model.clusters]
+    return next((keys.index(cluster) for keys in (ids, names) if cluster in keys), None)
 
 
 def nearest_clusters(model: Model, number: int, limit: int = NEAREST) -> list[dict[str, Any]]:
-    """The clusters whose centroids are most alike (cosine), nearest first."""
+    """The clusters whose centroids are most similar (cosine) to a cluster's, nearest first."""
     centroids = model.clustering.centroids
-    alike = centroids @ centroids[number]
-    others = [i for i in (-alike).argsort(kind="stable") if i != number][:limit]
+    similarities = centroids @ centroids[number]
+    others = [i for i in (-similarities).argsort(kind="stable") if i != number][:limit]
     return [
-        {"id": model.clusters[i].id, "name": model.clusters[i].name, "similarity": round(float(alike[i]), 4)}
+        {"id": model.clusters[i].id, "name": model.clusters[i].name, "similarity": round(float(similarities[i]), 4)}
         for i in others
     ]
 
 
 def cluster_detail(engine: Engine, model: Model, number: int, limit: int, offset: int = 0) -> dict[str, Any]:
-    """One cluster with its evidence, nearest clusters and a page of its members, the surest first.
+    """One cluster with its evidence, its nearest clusters and a page of its members, most probable first.
 
     Raises StoreError.
     """
     facts = model.clusters[number]
     return cluster_brief(facts, engine.store.cluster_count(facts.id)) | {
-        "evidence": facts.evidence,
+        "evidence": msgspec.to_builtins(facts.evidence),
         "nearest": nearest_clusters(model, number),
         "members": [
             {
-                "analysis": one.finding.analysis,
-                "sha256": one.sha256,
-                "target": one.target,
-                "label": one.label,
-                "probability": one.finding.probability,
-                "anomaly_score": one.finding.anomaly_score,
+                "analysis": member.finding.analysis,
+                "sha256": member.sha256,
+                "target": member.target,
+                "label": member.label,
+                "probability": member.finding.probability,
+                "anomaly_score": member.finding.anomaly_score,
             }
-            for one in engine.store.cluster_members(facts.id, limit=limit, offset=offset)
+            for member in engine.store.cluster_members(facts.id, limit=limit, offset=offset)
         ],
     }
 
@@ -75,30 +76,33 @@ def anomalies(
     since: datetime | None = None,
     offset: int = 0,
 ) -> Iterator[dict[str, Any]]:
-    """A page of the anomalous analyses with their reasons, the most unusual or the latest first.
+    """A page of the anomalous analyses with their reasons, most unusual or latest first.
 
     Raises StoreError, ModelError.
     """
-    for one in engine.store.anomalies(order=order, since=since, limit=limit, offset=offset):
+    for anomaly in engine.store.anomalies(order=order, since=since, limit=limit, offset=offset):
         yield {
-            "analysis": one.finding.analysis,
-            "sha256": one.sha256,
-            "target": one.target,
-            "label": one.label,
-            "stored_at": one.stored_at,
-            "cluster": one.finding.cluster,
-            "score": one.finding.anomaly_score,
-            "reasons": list(_reasons(engine, one)),
+            "analysis": anomaly.finding.analysis,
+            "sha256": anomaly.sha256,
+            "target": anomaly.target,
+            "label": anomaly.label,
+            "stored_at": anomaly.stored_at,
+            "cluster": anomaly.finding.cluster,
+            "score": anomaly.finding.anomaly_score,
+            "reasons": _reasons(engine, anomaly),
         }
 
 
-def _reasons(engine: Engine, one: FoundAnalysis) -> Sequence[Reason]:
-    """As the finding was kept; for one that came from a refit, which keeps no sections, scored again."""
+def _reasons(engine: Engine, anomaly: ListedAnalysis) -> list[dict[str, Any]]:
+    """The reasons in the stored section; a finding that a refit stored has no section and is scored again."""
+    reasons: list[dict[str, Any]]
     try:
-        kept = json.loads(one.finding.section) if one.finding.section else None
-        if kept is not None:
-            return kept["anomaly"]["reasons"] or ()
+        section = json.loads(anomaly.finding.section) if anomaly.finding.section else None
+        if section is not None:
+            reasons = section["anomaly"]["reasons"] or []
+            return reasons
     except (ValueError, KeyError, TypeError):
         pass
-    finding = engine.score_stored(one.finding.analysis)
-    return finding.anomaly["reasons"] if finding and finding.anomaly else ()
+    finding = engine.score_stored(anomaly.finding.analysis)
+    reasons = msgspec.to_builtins(finding.anomaly.reasons) if finding and finding.anomaly else []
+    return reasons

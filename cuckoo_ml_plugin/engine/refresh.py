@@ -18,7 +18,8 @@ from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import ReportError, StoreError
 from cuckoo_ml_plugin.report.decode import MAX_UNPACKED
 from cuckoo_ml_plugin.report.writeback import write_section
-from cuckoo_ml_plugin.store.records import FindingRecord, StoredAnalysis
+from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
+from cuckoo_ml_plugin.store.finding_record import FindingRecord
 
 Progress = Callable[[int, int], None]
 _BATCH = 200
@@ -60,7 +61,7 @@ def refresh(
     Raises:
         ModelError: there is no model; StoreError: the store refuses. What concerns one analysis is in ``failed``.
     """
-    model = engine.need_model().id
+    model = engine.require_model().id
     done = Refreshed(model)
     total = engine.store.count()
     stored = engine.store.analyses_in_order(behaviours=False)

@@ -12,8 +12,8 @@ from scipy.sparse import csr_matrix
 
 from cuckoo_ml_plugin.behaviour.kinds import KINDS
 from cuckoo_ml_plugin.plumbing.hashes import token_hashes
-from cuckoo_ml_plugin.plumbing.interrupts import deaf_workers
-from cuckoo_ml_plugin.store.records import seen_at
+from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
+from cuckoo_ml_plugin.store.analysis_record import seen_at
 from cuckoo_ml_plugin.store.store import OrderRange, Store
 
 _PARALLEL_FROM = 5_000  # analyses; below it, starting processes costs more than they save
@@ -94,7 +94,7 @@ def read_corpus(store: Store, progress: Progress | None = None) -> Corpus:
 
         ranges = store.split(max(2, total // _PARALLEL_FROM))
         parts = []
-        with deaf_workers():
+        with workers_ignore_interrupts():
             read = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(store, one) for one in ranges)
         for part in read:
             parts.append(part)

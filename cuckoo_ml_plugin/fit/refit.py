@@ -5,17 +5,19 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
+
+import msgspec
 
 from cuckoo_ml_plugin.engine.engine import Engine, readable_model
 from cuckoo_ml_plugin.errors import BusyError, ModelError, StoreError
 from cuckoo_ml_plugin.fit.corpus import Progress, read_corpus
 from cuckoo_ml_plugin.fit.fit_model import (
     Report,
-    enough,
     fit_model,
+    require_enough,
 )
 from cuckoo_ml_plugin.fit.lineage import Lineage
 from cuckoo_ml_plugin.home import Home
@@ -23,7 +25,7 @@ from cuckoo_ml_plugin.model.clustering import NOISE
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id, list_models, prune, publish, write_model
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import Settings
-from cuckoo_ml_plugin.store.records import FindingRecord
+from cuckoo_ml_plugin.store.finding_record import FindingRecord
 from cuckoo_ml_plugin.store.store import Store
 
 
@@ -49,7 +51,7 @@ def refit(home: Home, store: Store, settings: Settings, report: Report | None = 
         read_at = datetime.now(timezone.utc)
         corpus = read_corpus(store)
         say("read", f"{len(corpus.analyses):,} analyses, {corpus.tokens.shape[0]:,} distinct behaviours")
-        enough(len(corpus.analyses), settings)
+        require_enough(len(corpus.analyses), settings)
         model, lineage = fit_model(corpus, store, settings, readable_model(home), say)
         model = model.with_facts(read_at=read_at.isoformat())
         write_model(home.models, model.id, _facts_on_disk(model), model.arrays())
@@ -79,7 +81,7 @@ def _update_findings(
 
 def _scored_again(home: Home, store: Store, model: Model, progress: Progress | None) -> Iterator[FindingRecord]:
     """Findings of what the model was not fitted on and another one judged: newer than an old model, or than the fit."""
-    others = store.judged_by_others(model.id)
+    others = store.scored_by_other_models(model.id)
     engine = Engine(home)
     for done, analysis in enumerate(others, 1):
         finding = None
@@ -116,7 +118,7 @@ def _alone(home: Home) -> Iterator[None]:
 
 def _facts_on_disk(model: Model) -> dict[str, Any]:
     facts = {key: value for key, value in model.facts.items() if key != "id"}
-    return facts | {"clusters": [asdict(cluster) for cluster in model.clusters]}
+    return facts | {"clusters": msgspec.to_builtins(model.clusters)}
 
 
 def save_findings(store: Store, model: Model, settings: Settings) -> int:

@@ -21,10 +21,10 @@ from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.intake.find_reports import ReportFile, find_reports
 from cuckoo_ml_plugin.intake.label_file import LabelFile, apply_labels, read_labels
 from cuckoo_ml_plugin.plumbing.analysis_ids import Source, clean_id, qualified_names
-from cuckoo_ml_plugin.plumbing.interrupts import deaf_workers
+from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
 from cuckoo_ml_plugin.report.labels import labels_of
 from cuckoo_ml_plugin.report.report import read_report
-from cuckoo_ml_plugin.store.records import AnalysisRecord
+from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.store import Store
 
 __all__ = ["ImportResult", "ReportFile", "find_reports", "import_reports"]
@@ -41,7 +41,13 @@ _WRITE_SECONDS = 1.0
 
 @dataclass(slots=True)
 class ImportResult:
-    """What an import did. Paths are absolute, with links resolved."""
+    """What an import did. Paths are absolute, with links resolved.
+
+    >>> from cuckoo_ml_plugin import Desk
+    >>> result = Desk("cuckoo-ml-demo").load("cuckoo-ml-demo/demo/new")
+    >>> result.stored, result.unreadable
+    (6, [])
+    """
 
     found: int = 0  # report files
     read: int = 0
@@ -204,7 +210,7 @@ def _with_free_names(store: Store, tasks: list[_Task]) -> list[_Task]:
     chosen: set[str] = set()
     while names:
         next_names = {i: next(candidates) for i, candidates in names.items()}
-        used = store.taken(next_names.values())
+        used = store.id_holders(next_names.values())
         for i, name in next_names.items():
             if name not in used and name not in chosen:
                 chosen.add(name)
@@ -250,7 +256,7 @@ def _in_workers(
             yield joblib.delayed(_read_chunk)(number, chunk)
 
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-    with deaf_workers():
+    with workers_ignore_interrupts():
         ready = parallel(tasks())
     for number, outcomes in ready:
         del handed_out[number]

@@ -1,4 +1,4 @@
-"""To be described."""
+"""Ids of analyses, the order in which people count them, and the files that analyses come from."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from pathlib import PurePath
 from cuckoo_ml_plugin.plumbing.text import storable
 
 MAX_ID = 200
-
-
 _DIGITS = re.compile(r"\d+", re.ASCII)
 
 
 def clean_id(name: str) -> str:
-    """An analysis id of at most ``MAX_ID`` characters; a longer one keeps its start and gets a digest."""
+    """An analysis id of at most ``MAX_ID`` characters; of a longer one, the beginning and a digest of the whole."""
     text = storable(name, 8192).strip() or "unnamed"
     if len(text) <= MAX_ID:
         return text
@@ -26,35 +24,36 @@ def clean_id(name: str) -> str:
 
 
 def order_key(analysis: str) -> str:
-    """Sorts as text the way people count: 2 before 10, ``run-9`` before ``run-10``. It is unique to the id."""
+    """A key, unique to the id, that sorts as text the way people count: 2 before 10, ``run-9`` before ``run-10``."""
     natural = _DIGITS.sub(lambda run: f"{len(run[0].lstrip('0')):03d}{run[0].lstrip('0')}", analysis)
     return f"{natural}\t{analysis}"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The file that an analysis was read from: while all of this is equal it is not read again."""
+    """The file that an analysis was read from. A file is read again only when one of these fields differs."""
 
     path: str
     size: int
     mtime_ns: int
-    extraction: int = 0  # the version that read it; 0: not known
+    extraction: int = 0  # the version of the extraction that read it; 0: not known
 
     @property
     def key(self) -> str:
-        """Identity of the path, whatever bytes it is made of and however long it is."""
+        """The identity of the path, whatever its bytes and its length."""
         return source_key(self.path)
 
 
 def source_key(path: str) -> str:
-    """SHA-256 of a path's bytes, hexadecimal."""
+    """The SHA-256 of the bytes of a path, hexadecimal."""
     return hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def qualified_names(analysis: str, source: Source | None, host: str) -> Iterator[str]:
-    """The names to try for an analysis whose id another source already has: ever more of its folders, then a number.
+    """The names to try, in order, for an analysis whose id another source may already have.
 
-    ``x``, ``b/x``, ``a/b/x`` ... for /a/b/x.json; the last ones carry the whole path and never end.
+    For /a/b/x.json they are ``x``, ``b/x``, ``a/b/x``, then the whole path, then the path with a number; the numbers
+    never end.
     """
     yield analysis
     if source is None:
@@ -63,7 +62,7 @@ def qualified_names(analysis: str, source: Source | None, host: str) -> Iterator
     else:
         folders = [part for part in PurePath(source.path).parent.parts if part != os.sep]
         if folders[-1:] == ["reports"] and folders[-2:-1] == [analysis]:
-            folders = folders[:-2]  # a host's N/reports/report.json: the id is already the folder's
+            folders = folders[:-2]  # a host's N/reports/report.json, whose id is the name of the folder N
         for depth in range(1, len(folders) + 1):
             yield clean_id("/".join([*folders[-depth:], analysis]))
         path = source.path

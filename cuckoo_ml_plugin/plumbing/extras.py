@@ -1,4 +1,4 @@
-"""Packages that only an analyst's desk needs: the extra ``desk``, and what to do where it is not installed."""
+"""Packages of the extra ``desk``, which only analysts need, and the error where they are not installed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from cuckoo_ml_plugin.errors import CuckooMLError
 
 
-def desk_package(module: str, what_for: str) -> Any:
-    """Import a module of the extra ``desk``; ``what_for`` begins the error's sentence, such as "Plots".
+def desk_package(module: str, feature: str) -> Any:
+    """Import a module of the extra ``desk``; ``feature`` is the subject of the error's sentence, such as "Plots".
 
     Raises:
         CuckooMLError: the package is not installed.
@@ -19,6 +19,6 @@ def desk_package(module: str, what_for: str) -> Any:
     except ImportError as error:
         package = module.partition(".")[0]
         raise CuckooMLError(
-            f"{what_for} need the package {package}, which cannot be imported ({error}); "
+            f"{feature} need the package {package}, which cannot be imported ({error}); "
             "install the extra: pip install 'cuckoo-ml-plugin[desk]'."
         ) from error

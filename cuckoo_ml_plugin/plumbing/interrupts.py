@@ -1,4 +1,4 @@
-"""Worker processes and Ctrl-C: the terminal sends it to all of them, and one answer is enough."""
+"""Ctrl-C and worker processes: the terminal interrupts all of them, but only the main process should answer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def deaf_workers() -> Iterator[None]:
-    """Processes that are started meanwhile never hear Ctrl-C; this one ends them when it is interrupted itself.
+def workers_ignore_interrupts() -> Iterator[None]:
+    """Processes that are started inside this block ignore Ctrl-C; the main process ends them when it is interrupted.
 
-    Otherwise each would print a traceback, as Python does when it is interrupted while it starts.
+    Without it each worker would print a traceback, as Python does when it is interrupted while it starts.
     """
-    if threading.current_thread() is not threading.main_thread():  # only it may say what becomes of a signal
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""When analyses came: for the growth of clusters and their timelines. An analysis counts on the day it was made."""
+"""When analyses were made, by day: for the growth of clusters and their timelines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STORED = finding.c.analysis == analysis.c.analysis
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """How many analyses a cluster has, how many of them were stored since a moment, and its first and last day."""
+    """The size of a cluster, how many of its analyses were stored after a moment, and its first and last day."""
 
     analyses: int
     new: int
@@ -27,12 +27,12 @@ class Activity:
 
 
 class ActivityStore:
-    """The part of the store that answers when."""
+    """The part of the store that counts analyses over time."""
 
     _db: Database
 
     def cluster_activity(self, since: datetime) -> dict[str | None, Activity]:
-        """For each cluster (None: for what belongs to none), from the latest findings. Raises StoreError."""
+        """The activity of each cluster by the latest findings; None: the analyses in no cluster. Raises StoreError."""
         new = func.sum(case((analysis.c.stored_at > utc_text(since), 1), else_=0))
         query = (
             select(finding.c.cluster, func.count(), new, func.min(_DAY), func.max(_DAY))
@@ -43,7 +43,7 @@ class ActivityStore:
         return {row[0]: Activity(row[1], int(row[2]), row[3], row[4]) for row in rows}
 
     def days(self, cluster: str | None = None) -> list[tuple[str, int]]:
-        """Days (``2026-11-23``) with how many analyses of a cluster, or of all, were made on each; in order.
+        """Each day (``2026-11-23``) with the number of analyses made on it, of one cluster or of all, in order.
 
         Raises StoreError.
         """

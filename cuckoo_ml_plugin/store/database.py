@@ -1,7 +1,7 @@
-"""One database behind the store: how to reach it, how to write when others write too, and what to say when it fails.
+"""The database behind the store: how to connect, how to write beside other writers, and the errors that users see.
 
-SQLite and PostgreSQL get the same rule, one writer at a time (``BEGIN IMMEDIATE``, an advisory lock), so that what is
-checked inside a write stays true until it commits. Writers wait for each other, politely and not for ever.
+Both SQLite and PostgreSQL admit one writer at a time (``BEGIN IMMEDIATE``, an advisory lock). What is checked inside a
+write therefore stays true until it commits. Writers wait for each other, up to a limit.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _RETRIED_STATES = {"40001", "40P01", "55P03"}  # PostgreSQL: serialization failu
 _IN_LIMIT = 500  # values in one IN (...): SQLite allows 999 variables in old builds
 
 
-def parse_url(where: str | os.PathLike[str]) -> URL:
+def parse_url(location: str | os.PathLike[str]) -> URL:
     """A database URL, or the path of an SQLite file. Raises StoreError for a URL that cannot be used."""
-    text = os.fspath(where)
+    text = os.fspath(location)
     if "://" not in text:
         return URL.create("sqlite", database=str(Path(text).absolute()))
     try:
@@ -42,14 +42,14 @@ def parse_url(where: str | os.PathLike[str]) -> URL:
             url = url.set(drivername="postgresql+psycopg")
         backend = url.get_backend_name()
         if backend == "postgresql":
-            url.get_dialect()  # a driver that there is
+            url.get_dialect()  # raises NoSuchModuleError for an unknown driver
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise StoreError(f"The store URL {_without_password(text)} cannot be read: write it as {_EXAMPLE}.") from error
     if backend == "sqlite" and url.database in (None, "", ":memory:"):
-        raise StoreError(f"The store {text} would be forgotten at once: name a file, sqlite:///path/to/store.db.")
+        raise StoreError(f"The store {text} would be lost when it is closed: name a file, sqlite:///path/to/store.db.")
     if backend == "sqlite" and (url.query or url.drivername not in ("sqlite", "sqlite+pysqlite")):
         raise StoreError(
-            f"The store {_without_password(text)} says more than a file: write it as sqlite:///path/to/store.db."
+            f"The store {_without_password(text)} holds more than a path: write it as sqlite:///path/to/store.db."
         )
     if backend not in ("sqlite", "postgresql"):
         raise StoreError(f"The store cannot be kept in {backend}: use an SQLite file or PostgreSQL, {_EXAMPLE}.")
@@ -65,14 +65,14 @@ def _without_password(text: str) -> str:
 
 
 def chunks(values: Sequence[T], size: int = _IN_LIMIT) -> Iterator[list[T]]:
-    """The values in lists that fit one ``IN (...)``."""
+    """The values in lists that are short enough for one ``IN (...)``."""
     rest = iter(values)
     while chunk := list(islice(rest, size)):
         yield chunk
 
 
 class Database:
-    """Transactions on one database. Pickles as its URL; safe to keep across a fork."""
+    """Transactions on one database. It pickles as its URL and may be used on both sides of a fork."""
 
     def __init__(self, url: URL, patience: float = PATIENCE) -> None:
         self.url = url
@@ -100,29 +100,29 @@ class Database:
             Path(self.name).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"The store {self.name} cannot be made: its folder {Path(self.name).parent} could not be created"
+                f"The store {self.name} cannot be created: its folder {Path(self.name).parent} could not be created"
                 f" ({error.strerror})."
             ) from error
 
     def _engine_options(self) -> dict[str, Any]:
-        if self.is_sqlite:  # opening a file costs less than a pool's trouble with forked workers and threads
+        if self.is_sqlite:  # a file is opened quickly, and a pool would have to mind forks and threads
             return {"poolclass": NullPool, "creator": self._open_sqlite}
         return {"pool_pre_ping": True, "pool_size": 2, "connect_args": {"connect_timeout": 10}}
 
     def _open_sqlite(self) -> sqlite3.Connection:
-        file = Path(self.name).resolve()  # the files that SQLite puts beside it lie there as well
+        file = Path(self.name).resolve()  # SQLite puts its other files beside the real file, not beside a link
         timeout = min(self.patience, 30.0)
         return _reader(file, timeout) if _may_only_be_read(file) else sqlite3.connect(file, timeout=timeout)
 
     def _prepare_sqlite(self, connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # SQLAlchemy's recipe: we say BEGIN, not the driver
+        connection.isolation_level = None  # as SQLAlchemy recommends: this class sends BEGIN, not the driver
         cursor = connection.cursor()
-        cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL: a killed process loses nothing that was committed
+        cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL, a process that is killed loses nothing committed
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
     def use_wal(self) -> None:
-        """Let readers read while one writes; a property of an SQLite file that stays."""
+        """Let readers read while another process writes. SQLite keeps this as a property of the file."""
         if self.is_sqlite:
             self._retried(self._switch_to_wal)
 
@@ -135,18 +135,18 @@ class Database:
                 raw.execute("PRAGMA journal_mode=WAL")
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Do the work in one transaction while nobody else writes; it is done again when the database says 'locked'.
+        """Do the work in one transaction while nobody else writes; repeat it while the database is locked.
 
         Raises StoreError when the database refuses.
         """
         return self._retried(lambda: self._transaction(work, writes=True))
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Do the work on one consistent view. Raises StoreError when the database refuses."""
+        """Do the work on one consistent view of the database. Raises StoreError when the database refuses."""
         return self._retried(lambda: self._transaction(work, writes=False))
 
     def _transaction(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        if self._pid != os.getpid():  # forked: the parent's connections are the parent's
+        if self._pid != os.getpid():  # after a fork, the connections belong to the parent
             self.engine.dispose(close=False)
             self._pid = os.getpid()
         with self.engine.connect().execution_options(**{_WRITES: writes}) as connection, connection.begin():
@@ -161,12 +161,12 @@ class Database:
             try:
                 return work()
             except DBAPIError as error:
-                if not _passes(error) or time.monotonic() > deadline:
+                if not _is_transient(error) or time.monotonic() > deadline:
                     raise StoreError(self._sentence(error)) from error
             except SQLAlchemyError as error:
                 raise StoreError(f"The store {self.name} failed: {_first_line(error)}.") from error
             except Exception as error:
-                if type(error).__module__ != "sqlite3":  # raised outside SQLAlchemy, by a PRAGMA
+                if type(error).__module__ != "sqlite3":  # a PRAGMA raises the driver's own errors
                     raise
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise StoreError(self._sentence(error)) from error
@@ -175,20 +175,20 @@ class Database:
 
     def _sentence(self, error: BaseException) -> str:
         cause = str(getattr(error, "orig", None) or error).lower()
-        for sign, sentence in _SENTENCES.items():
-            if sign in cause:
+        for symptom, sentence in _SENTENCES.items():
+            if symptom in cause:
                 return f"The store {self.name} {sentence}."
         return f"The store {self.name} failed: {_first_line(getattr(error, 'orig', None) or error)}."
 
     def upsert(self, table: Table, keys: list[str]) -> Any:
         """An INSERT that replaces the row with the same keys."""
-        make = sqlite.insert if self.is_sqlite else postgresql.insert
-        statement = make(table)
+        insert = sqlite.insert if self.is_sqlite else postgresql.insert
+        statement = insert(table)
         changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys and not c.identity}
         return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
     def close(self) -> None:
-        """Give the connections back; the next use opens new ones."""
+        """Close the connections; the next use opens new ones."""
         self.engine.dispose()
 
 
@@ -209,18 +209,18 @@ _SENTENCES = {
 
 
 def _may_only_be_read(file: Path) -> bool:
-    """An analyst who looks at the home of a host's user."""
+    """Whether this user may read the file but not write it, such as an analyst who opens the home of a host's user."""
     return file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 
 
 def _reader(file: Path, timeout: float) -> sqlite3.Connection:
-    """A connection that never writes, not even the files beside the database that others' writing needs.
+    """A connection that never writes, not even the files that SQLite keeps beside a database in WAL mode.
 
-    Where nobody writes there are none of these, and SQLite wants to be told that the file will not change.
+    Without these files nobody is writing, and SQLite has to be told that the file will not change.
     """
     log = file.with_name(f"{file.name}-wal")
-    still = "" if log.exists() and log.stat().st_size else "&immutable=1"
-    return sqlite3.connect(f"{file.as_uri()}?mode=ro{still}", timeout=timeout, uri=True)
+    immutable = "" if log.exists() and log.stat().st_size else "&immutable=1"
+    return sqlite3.connect(f"{file.as_uri()}?mode=ro{immutable}", timeout=timeout, uri=True)
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -228,7 +228,7 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _passes(error: DBAPIError) -> bool:
+def _is_transient(error: DBAPIError) -> bool:
     """Whether the same work may succeed a moment later."""
     if getattr(error.orig, "sqlstate", None) in _RETRIED_STATES:
         return True

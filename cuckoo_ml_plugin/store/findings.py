@@ -1,4 +1,4 @@
-"""The latest finding of each analysis, in the store: for the lists of clusters and anomalies, and for drift."""
+"""The latest finding of each analysis in the store: for lists of clusters and anomalies, and for drift."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
 from cuckoo_ml_plugin.report.labels import first_by_source
 from cuckoo_ml_plugin.store.database import Database, chunks
+from cuckoo_ml_plugin.store.finding_record import MAX_SECTION, FindingRecord, ListedAnalysis, finite
 from cuckoo_ml_plugin.store.labels import labels_by_analysis
-from cuckoo_ml_plugin.store.records import MAX_SECTION, FindingRecord, FoundAnalysis, finite
 from cuckoo_ml_plugin.store.tables import analysis, finding, meta
 
 _MODEL = "findings"  # key in the table meta
-_BATCH = 5_000  # findings in one transaction: 0.1 s, so that nobody waits long behind a refit
+_BATCH = 5_000  # findings in one transaction, 0.1 s, so that other writers wait briefly during a refit
 _SHOWN = (analysis.c.sha256, analysis.c.target, analysis.c.analysed_at, analysis.c.stored_at)
 _STORED = finding.c.analysis == analysis.c.analysis
 
@@ -29,60 +29,61 @@ class FindingStore:
     _db: Database
 
     def save_findings(self, findings: Iterable[FindingRecord]) -> int:
-        """Keep each as the latest finding of its analysis; returns how many. Raises StoreError.
+        """Store each as the latest finding of its analysis; returns how many there were. Raises StoreError.
 
-        Numbers that are not finite are kept as None, a section beyond ``records.MAX_SECTION`` characters as "".
+        A number that is not finite is stored as None, a section longer than ``MAX_SECTION`` as "".
         """
-        rest = iter(findings)
+        remaining = iter(findings)
         moment = now_text()
         statement = self._db.upsert(finding, ["analysis"])
         saved = 0
-        while batch := list(islice(rest, _BATCH)):
-            rows = [_row(one, moment) for one in batch]
-            rows.sort(key=lambda row: str(row["analysis"]))  # neighbours in the index: half the time at 100,000
+        while batch := list(islice(remaining, _BATCH)):
+            rows = [_row(record, moment) for record in batch]
+            rows.sort(key=lambda row: str(row["analysis"]))  # in the order of the index: half the time at 100,000
             self._db.write(lambda connection, rows=rows: connection.execute(statement, rows))  # type: ignore[misc]
             saved += len(batch)
         return saved
 
     def findings_are_of(self, model: str | None) -> bool:
-        """Whether the findings of all fitted analyses are this model's: not while a refit ends, or after it was killed.
+        """Whether the findings of all fitted analyses come from this model.
 
-        In a store that does not say, from before 0.3.0, they are taken to be.
+        They do not while a refit stores them, nor after it was killed there. A store from before 0.3.0 does not record
+        the model, and the answer is yes.
         """
         query = select(meta.c.value).where(meta.c.key == _MODEL)
         return self._db.read(lambda connection: connection.execute(query).scalar()) in (None, model)
 
     def note_model_of_findings(self, model: str) -> None:
-        """Keep what :meth:`findings_are_of` answers by; "" before they change. Raises StoreError."""
+        """Record the model for :meth:`findings_are_of`: "" before the findings change. Raises StoreError."""
         statement = self._db.upsert(meta, ["key"])
         self._db.write(lambda connection: connection.execute(statement, {"key": _MODEL, "value": storable(model, 100)}))
 
-    def judged_by_others(self, model: str) -> list[str]:
-        """Analyses with behaviour whose finding is another model's."""
+    def scored_by_other_models(self, model: str) -> list[str]:
+        """The analyses with behaviour whose finding comes from another model."""
         where = (_STORED, analysis.c.has_behaviour, finding.c.model != model)
         query = select(finding.c.analysis).where(*where).order_by(analysis.c.order_key)
         return self._db.read(lambda connection: list(connection.execute(query).scalars()))
 
     def findings_of(self, analyses: Iterable[str]) -> dict[str, FindingRecord]:
-        """The latest finding of those analyses that have one."""
+        """The latest finding of each of these analyses that has one."""
         names = list(analyses)
 
         def work(connection: Connection) -> dict[str, FindingRecord]:
             return {
                 row.analysis: _finding(row)
-                for some in chunks(names)
-                for row in connection.execute(select(finding).where(finding.c.analysis.in_(some)))
+                for batch in chunks(names)
+                for row in connection.execute(select(finding).where(finding.c.analysis.in_(batch)))
             }
 
         return self._db.read(work)
 
     def cluster_members(
         self, cluster: str | None, *, model: str | None = None, limit: int = 50, offset: int = 0
-    ) -> list[FoundAnalysis]:
-        """A page of a cluster (None: of what belongs to none), the surest members first."""
+    ) -> list[ListedAnalysis]:
+        """A page of a cluster's analyses, the most probable members first; None: of those that belong to no cluster."""
         where = [finding.c.cluster.is_(None) if cluster is None else finding.c.cluster == cluster]
         order = (finding.c.probability.desc().nulls_last(), analysis.c.order_key)
-        return self._found(where, order, model, limit, offset)
+        return self._listed(where, order, model, limit, offset)
 
     def anomalies(
         self,
@@ -92,36 +93,33 @@ class FindingStore:
         since: datetime | None = None,
         limit: int = 50,
         offset: int = 0,
-    ) -> list[FoundAnalysis]:
-        """A page of the anomalous analyses, the most unusual or the latest stored first."""
+    ) -> list[ListedAnalysis]:
+        """A page of the anomalous analyses, those with the highest score or those stored last first."""
         where: list[ColumnElement[bool]] = [finding.c.anomalous]
         if since is not None:
             where.append(analysis.c.stored_at > utc_text(since))
         first = finding.c.anomaly_score.desc().nulls_last() if order == "score" else analysis.c.stored_at.desc()
-        return self._found(where, (first, analysis.c.order_key), model, limit, offset)
+        return self._listed(where, (first, analysis.c.order_key), model, limit, offset)
 
-    def _found(
+    def _listed(
         self,
         where: list[ColumnElement[bool]],
         order: tuple[ColumnElement[Any], ...],
         model: str | None,
         limit: int,
         offset: int,
-    ) -> list[FoundAnalysis]:
+    ) -> list[ListedAnalysis]:
         query = select(finding, *_SHOWN).where(_STORED, *where, *_of_model(model))
 
-        def work(connection: Connection) -> list[FoundAnalysis]:
+        def work(connection: Connection) -> list[ListedAnalysis]:
             rows = connection.execute(query.order_by(*order).limit(limit).offset(offset)).all()
             labels = labels_by_analysis(connection, [row.analysis for row in rows])
-            return [_found(row, labels.get(row.analysis, {})) for row in rows]
+            return [_listed(row, labels.get(row.analysis, {})) for row in rows]
 
         return self._db.read(work)
 
     def cluster_counts(self, *, model: str | None = None) -> dict[str | None, int]:
-        """How many analyses with behaviour each cluster has; None stands for those that belong to none.
-
-        The largest come first.
-        """
+        """How many analyses with behaviour each cluster has, the largest first; None: those that belong to none."""
         query = (
             select(finding.c.cluster, func.count().label("members"))
             .where(_STORED, analysis.c.has_behaviour, *_of_model(model))
@@ -136,7 +134,7 @@ class FindingStore:
         return self._db.read(lambda connection: connection.execute(query).scalar_one())
 
     def anomalous_since(self, moment: datetime, *, model: str | None = None) -> tuple[int, int]:
-        """Of the analyses stored after a moment and scored: how many are anomalous, and how many there are."""
+        """Of the scored analyses that were stored after a moment: how many are anomalous, and how many there are."""
         query = select(func.count(), func.count().filter(finding.c.anomalous)).where(
             and_(_STORED, analysis.c.has_behaviour, analysis.c.stored_at > utc_text(moment), *_of_model(model))
         )
@@ -148,17 +146,17 @@ def _of_model(model: str | None) -> list[ColumnElement[bool]]:
     return [] if model is None else [finding.c.model == model]
 
 
-def _row(one: FindingRecord, moment: str) -> dict[str, object]:
+def _row(record: FindingRecord, moment: str) -> dict[str, object]:
     return {
-        "analysis": one.analysis,
-        "model": storable(one.model, 100),
-        "cluster": None if one.cluster is None else storable(one.cluster, 100),
-        "probability": finite(one.probability),
-        "outlier_score": finite(one.outlier_score),
-        "anomaly_score": finite(one.anomaly_score),
-        "anomalous": bool(one.anomalous),
-        "section": storable(one.section, MAX_SECTION) if len(one.section) <= MAX_SECTION else "",
-        "scored_at": one.scored_at or moment,
+        "analysis": record.analysis,
+        "model": storable(record.model, 100),
+        "cluster": None if record.cluster is None else storable(record.cluster, 100),
+        "probability": finite(record.probability),
+        "outlier_score": finite(record.outlier_score),
+        "anomaly_score": finite(record.anomaly_score),
+        "anomalous": bool(record.anomalous),
+        "section": storable(record.section, MAX_SECTION) if len(record.section) <= MAX_SECTION else "",
+        "scored_at": record.scored_at or moment,
     }
 
 
@@ -176,6 +174,6 @@ def _finding(row: Row[Any]) -> FindingRecord:
     )
 
 
-def _found(row: Row[Any], labels: dict[str, str]) -> FoundAnalysis:
+def _listed(row: Row[Any], labels: dict[str, str]) -> ListedAnalysis:
     label = first_by_source(labels)
-    return FoundAnalysis(_finding(row), row.sha256, row.target, row.analysed_at, row.stored_at, label)
+    return ListedAnalysis(_finding(row), row.sha256, row.target, row.analysed_at, row.stored_at, label)

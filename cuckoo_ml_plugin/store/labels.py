@@ -1,4 +1,4 @@
-"""Family labels in the store: one for each analysis and source, the analyst's above all."""
+"""Family labels in the store: at most one for each analysis and source."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ class LabelStore:
     _db: Database
 
     def set_labels(self, families: Mapping[str, str | None], *, source: str = ANALYST) -> list[str]:
-        """Set the family of analyses, named by their id or by the SHA-256 of their file (all analyses of it).
+        """Set the family of analyses, named by id or by the SHA-256 of the file, which means all analyses of that file.
 
-        None or "" clears the label of that source. Returns the names that the store does not know, in their order.
-        Raises StoreError.
+        None or "" removes the label of that source. Returns the names that match no analysis, in their order. Raises
+        StoreError.
         """
         unknown: list[str] = []
-        for some in chunks(list(families)):
-            unknown += self._db.write(lambda c, some=some: self._set(c, {n: families[n] for n in some}, source))  # type: ignore[misc]
+        for batch in chunks(list(families)):
+            part = {name: families[name] for name in batch}
+            unknown += self._db.write(lambda connection, part=part: self._set(connection, part, source))  # type: ignore[misc]
         return unknown
 
     def _set(self, connection: Connection, families: Mapping[str, str | None], source: str) -> list[str]:
@@ -34,36 +35,36 @@ class LabelStore:
         ids = {key: clean_id(key) for key in families}
         by_id = _analyses_named(connection, list(ids.values()))
         named = {key: by_id[name] for key, name in ids.items() if name in by_id}
-        cleared = [name for key, family in families.items() if not family for name in named.get(key, ())]
+        without_label = [name for key, family in families.items() if not family for name in named.get(key, ())]
         rows = {
             name: {"analysis": name, "source": source, "family": family}
             for key, family in families.items()
             if family
             for name in named.get(key, ())
         }
-        for some in chunks(cleared):
-            connection.execute(delete(label).where(label.c.source == source, label.c.analysis.in_(some)))
+        for batch in chunks(without_label):
+            connection.execute(delete(label).where(label.c.source == source, label.c.analysis.in_(batch)))
         if rows:
             connection.execute(self._db.upsert(label, ["analysis", "source"]), list(rows.values()))
         return [key for key in families if key not in named]
 
     def labels_of(self, analyses: Iterable[str]) -> dict[str, dict[str, str]]:
-        """Of each analysis that has any: source -> family."""
+        """The labels of each analysis that has any: source -> family."""
         names = list(analyses)
         return self._db.read(lambda connection: labels_by_analysis(connection, names))
 
 
 def labels_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Of each analysis that has any: source -> family."""
-    found: dict[str, dict[str, str]] = {}
-    for some in chunks(names):
-        for row in connection.execute(select(label).where(label.c.analysis.in_(some))):
-            found.setdefault(row.analysis, {})[row.source] = row.family
-    return found
+    """The labels of each analysis that has any: source -> family."""
+    labels: dict[str, dict[str, str]] = {}
+    for batch in chunks(names):
+        for row in connection.execute(select(label).where(label.c.analysis.in_(batch))):
+            labels.setdefault(row.analysis, {})[row.source] = row.family
+    return labels
 
 
 def _analyses_named(connection: Connection, names: list[str]) -> dict[str, list[str]]:
-    """The analyses that each name means: an id, or else a SHA-256."""
+    """The analyses that each name stands for: the one with this id, or else all with this SHA-256."""
     named = {
         row.analysis: [row.analysis]
         for row in connection.execute(select(analysis.c.analysis).where(analysis.c.analysis.in_(names)))

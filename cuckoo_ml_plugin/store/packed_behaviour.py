@@ -1,8 +1,8 @@
-"""A behaviour as a few hundred bytes: what the store keeps of each analysis, and how to get it back.
+"""A behaviour packed into a few hundred bytes, as the store keeps it.
 
 A packed behaviour is one format byte and a zlib stream of ``counts as JSON \\n token \\n token ...``. Measured on RISS
-(1,524 analyses, 132 tokens each): zlib 6 leaves 1,430 bytes and decodes in 15 us; zstandard saves no bytes at that size
-and 9 us; front coding saves 3 % and makes packing five times slower. So the standard library does it.
+(1,524 analyses, 132 tokens each): zlib 6 leaves 1,430 bytes and decodes in 15 us. Zstandard saves no bytes at that size
+and 9 us; front coding saves 3 % and makes packing five times slower. Neither is worth a dependency.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from cuckoo_ml_plugin.plumbing.hashes import behaviour_digest, joined_tokens
 
 FORMAT = 1
-MAX_UNPACKED = 256 * 2**20  # bytes; no behaviour comes near, so a blob that says more is damaged or hostile
+MAX_UNPACKED = 256 * 2**20  # bytes; no behaviour comes near that, so a larger blob is damaged or hostile
 MAX_COUNTS = 200
 _LEVEL = 6
 
@@ -24,12 +24,12 @@ Counts = dict[str, "int | float"]
 
 
 class DamagedBlobError(ValueError):
-    """A packed behaviour that cannot be read; the store turns it into an error that names the analysis."""
+    """A packed behaviour cannot be read; the store raises an error that names the analysis instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A behaviour ready to be stored: ``digest`` is equal exactly when the tokens are (counts do not matter)."""
+    """A behaviour ready to be stored; two have the same ``digest`` exactly when they have the same tokens."""
 
     blob: bytes
     digest: str
@@ -37,7 +37,7 @@ class Packed:
 
 
 def pack(tokens: Iterable[str], counts: Mapping[str, int | float]) -> Packed:
-    """Pack tokens (sorted, unique, without line breaks: made so when they are not) and finite counts."""
+    """Pack tokens and the finite ones of the counts; the tokens become sorted, unique and free of line breaks."""
     body = joined_tokens(list(tokens))
     head = json.dumps(_finite(counts), separators=(",", ":"), sort_keys=True).encode()
     blob = bytes([FORMAT]) + zlib.compress(head + b"\n" + body, _LEVEL)
@@ -45,7 +45,7 @@ def pack(tokens: Iterable[str], counts: Mapping[str, int | float]) -> Packed:
 
 
 def _finite(counts: Mapping[str, int | float]) -> Counts:
-    """Numbers that JSON and float64 can hold; anything else is left out, as is what lies beyond ``MAX_COUNTS``."""
+    """At most ``MAX_COUNTS`` numbers, without any that JSON or float64 cannot hold."""
     kept: Counts = {}
     for name, value in list(counts.items())[:MAX_COUNTS]:
         try:
@@ -57,7 +57,7 @@ def _finite(counts: Mapping[str, int | float]) -> Counts:
 
 
 def unpack_joined(blob: bytes) -> tuple[bytes, Counts]:
-    """The tokens as UTF-8 with a line break between them, and the counts: the fast way in for a refit.
+    """The tokens as UTF-8 with line breaks between them, and the counts; a refit reads this faster than a list.
 
     Raises :class:`DamagedBlobError`.
     """
@@ -78,7 +78,7 @@ def unpack_joined(blob: bytes) -> tuple[bytes, Counts]:
 
 
 def _plain(counts: Counts) -> bool:
-    """Whether all values are finite numbers, as they nearly always are."""
+    """Whether all values are finite numbers, which is nearly always so."""
     try:
         return set(map(type, counts.values())) <= {int, float} and math.isfinite(sum(counts.values()))
     except OverflowError:

@@ -1,8 +1,7 @@
 """The tables of the store, their version, and how an older store becomes a current one.
 
-To change the schema: change the tables below *and* append to ``UPGRADES`` the function that takes a store of the
-version before to the new one. A new store is made from the tables, an older one walks the upgrades; the tests compare
-the two.
+To change the schema, change the tables below *and* append to ``UPGRADES`` a function that upgrades a store of the
+previous version. A new store is created from the tables, and an older one runs the upgrades; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.store.database import Database
 
 tables = MetaData()
-# Compared byte by byte in both databases, so that the order of analyses does not depend on a server's language.
+# Compared byte by byte in both databases: the order of analyses must not depend on the language of a server.
 Bytewise = Text().with_variant(Text(collation="C"), "postgresql")
-Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only for INTEGER
+Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite assigns numbers only to a column of type INTEGER
 
 meta = Table(
     "cuckooml_meta",
@@ -46,9 +45,9 @@ meta = Table(
 analysis = Table(
     "cuckooml_analysis",
     tables,
-    Column("number", Number, Identity(), primary_key=True),  # in the order of storing
+    Column("number", Number, Identity(), primary_key=True),  # in the order in which analyses were first stored
     Column("analysis", Bytewise, nullable=False, unique=True),
-    Column("order_key", Bytewise, nullable=False, unique=True),  # the order of a corpus, see records.order_key
+    Column("order_key", Bytewise, nullable=False, unique=True),  # the order of a corpus, see analysis_ids.order_key
     Column("host", Text, nullable=False),
     Column("host_version", Text, nullable=False),
     Column("sha256", Text, index=True),
@@ -57,15 +56,17 @@ analysis = Table(
     Column("machine", Text, nullable=False),
     Column("tags", Text, nullable=False),  # a JSON list
     Column("submitter", Text, nullable=False),
-    Column("source_key", Text, unique=True),  # SHA-256 of the path: a path may be too long for an index
+    Column("source_key", Text, unique=True),  # SHA-256 of the path, because a path may be too long for an index
     Column("source_path", Text),
     Column("source_size", BigInteger),
     Column("source_mtime_ns", BigInteger),
     Column("digest", Text, nullable=False, index=True),
     Column("token_count", Integer, nullable=False),
     Column("has_behaviour", Boolean, nullable=False),
-    Column("stored_at", Bytewise, nullable=False, index=True),  # UTC, fixed width: sorts as text
-    Column("behaviour", LargeBinary, nullable=False),  # last: SQLite need not walk over it to reach another column
+    Column("stored_at", Bytewise, nullable=False, index=True),  # UTC, of fixed width, so that it sorts as text
+    Column(
+        "behaviour", LargeBinary, nullable=False
+    ),  # last, so that SQLite reaches all other columns without reading it
 )
 
 label = Table(
@@ -107,30 +108,30 @@ reading = Table(
     "cuckooml_reading",
     tables,
     Column("source_key", Text, primary_key=True),
-    Column("extraction", Integer, nullable=False),  # the version that read the file
+    Column("extraction", Integer, nullable=False),  # the version of the extraction that read the file
 )
 
 Upgrade = Callable[[Connection], None]
 
 
 def _to_version_3(connection: Connection) -> None:
-    """What version read a file; and no analysis was made before 1970 or after 2099, whatever its report says."""
+    """Add the table of readings, and drop dates before 1970 or after 2099, which no report can mean."""
     reading.create(connection)
     made = analysis.c.analysed_at
     connection.execute(update(analysis).where((made < "1970") | (made >= "2100")).values(analysed_at=None))
 
 
-# UPGRADES[0] takes a store of version 1 to version 2, and so on
+# UPGRADES[0] upgrades a store from version 1 to version 2, and so on.
 UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3]
 
 
 def current_version() -> int:
-    """The version of the schema that this program writes."""
+    """The version of the schema that this package writes."""
     return 1 + len(UPGRADES)
 
 
 def stored_version(connection: Connection) -> int | None:
-    """The version of the store, None when there is none yet. Raises ValueError when it is no number."""
+    """The version of the store, None for a new one. Raises ValueError when the version is no number."""
     if not inspect(connection).has_table(meta.name):
         return None
     value = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
@@ -138,9 +139,9 @@ def stored_version(connection: Connection) -> int | None:
 
 
 def prepare(database: Database) -> None:
-    """Make the tables, or bring an older store up to date: once, however many processes open it at the same time.
+    """Create the tables or upgrade an older store, once, however many processes open it at the same time.
 
-    Raises StoreError for a store from a newer version or one that is not ours.
+    Raises StoreError for a store of a newer version and for another program's database.
     """
     try:
         if database.read(stored_version) != current_version():
@@ -148,7 +149,7 @@ def prepare(database: Database) -> None:
             database.write(lambda connection: _bring_up_to_date(connection, database.name))
     except ValueError as error:
         raise StoreError(
-            f"The store {database.name} does not say its version: it is damaged, or another program's."
+            f"The store {database.name} does not state its version: it is damaged or belongs to another program."
         ) from error
 
 

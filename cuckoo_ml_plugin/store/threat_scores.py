@@ -1,4 +1,4 @@
-"""Threat scores in the store: what each provider said of each indicator of each analysis."""
+"""Threat scores in the store: one for each provider and each indicator of an analysis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE = 2_000  # analyses whose scores are read at once
 
 @dataclass(frozen=True, slots=True)
 class ScoredAnalysis:
-    """An analysis that has threat scores, and by what it may be grouped."""
+    """An analysis with its threat scores and the fields by which it can be grouped."""
 
     analysis: str
     sha256: str | None
@@ -36,12 +36,12 @@ class ThreatScoreStore:
     _db: Database
 
     def threat_scores_of(self, analyses: Iterable[str]) -> dict[str, list[ThreatScore]]:
-        """The scores of those analyses that have some."""
+        """The scores of each of these analyses that has any. Raises StoreError."""
         names = list(analyses)
         return self._db.read(lambda connection: scores_by_analysis(connection, names))
 
     def all_threat_scores(self) -> Iterator[ScoredAnalysis]:
-        """Every analysis that has scores, in order of their ids as people count, whatever order they came in."""
+        """Every analysis that has scores, in the order of a corpus, in which 2 comes before 10. Raises StoreError."""
         last = ""
         columns = [analysis.c[name] for name in ("order_key", "analysis", "sha256", "machine", "tags", "submitter")]
         scored = exists().where(_T.analysis == analysis.c.analysis)
@@ -52,9 +52,9 @@ class ThreatScoreStore:
             scores = scores_by_analysis(connection, [row.analysis for row in rows])
             return [(row.order_key, _scored(row, scores.get(row.analysis, []))) for row in rows]
 
-        while found := self._db.read(page):
-            yield from (one for _, one in found)
-            last = found[-1][0]
+        while analyses := self._db.read(page):
+            yield from (scored_analysis for _, scored_analysis in analyses)
+            last = analyses[-1][0]
 
 
 def _scored(row: Row[Any], scores: list[ThreatScore]) -> ScoredAnalysis:
@@ -62,19 +62,20 @@ def _scored(row: Row[Any], scores: list[ThreatScore]) -> ScoredAnalysis:
 
 
 def scores_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str, list[ThreatScore]]:
-    """The scores of those analyses that have some, ordered by provider, kind and indicator."""
-    found: dict[str, list[ThreatScore]] = {}
-    for some in chunks(names):
-        for row in connection.execute(select(threat_score).where(_T.analysis.in_(some))):
-            if math.isfinite(row.score):  # others were put there by another program
-                found.setdefault(row.analysis, []).append(ThreatScore(row.provider, row.kind, row.indicator, row.score))
-    return {name: sorted(scores) for name, scores in found.items()}
+    """The scores of each analysis that has any, ordered by provider, kind and indicator."""
+    scores: dict[str, list[ThreatScore]] = {}
+    for batch in chunks(names):
+        for row in connection.execute(select(threat_score).where(_T.analysis.in_(batch))):
+            if math.isfinite(row.score):  # only another program can have stored other values
+                score = ThreatScore(row.provider, row.kind, row.indicator, row.score)
+                scores.setdefault(row.analysis, []).append(score)
+    return {name: sorted(unordered) for name, unordered in scores.items()}
 
 
 def replace_scores(connection: Connection, latest: Mapping[str, Sequence[ThreatScore]]) -> None:
-    """Keep these scores of these analyses, and no older ones. Of an indicator twice the highest counts."""
-    for some in chunks(list(latest)):
-        connection.execute(delete(threat_score).where(_T.analysis.in_(some)))
+    """Store the scores of these analyses instead of older ones; of an indicator listed twice, the highest counts."""
+    for batch in chunks(list(latest)):
+        connection.execute(delete(threat_score).where(_T.analysis.in_(batch)))
     best: dict[tuple[str, str, str, str], float] = {}
     for name, scores in latest.items():
         for provider, kind, indicator, score in scores:

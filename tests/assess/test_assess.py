@@ -23,8 +23,8 @@ from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import read_corpus
 from cuckoo_ml_plugin.report.labels import SOURCES
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
+from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.packed_behaviour import pack
-from cuckoo_ml_plugin.store.records import AnalysisRecord
 from cuckoo_ml_plugin.store.store import Store
 
 PARTITION = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(-1, 3)), min_size=1, max_size=30)
@@ -63,7 +63,7 @@ def test_what_is_newer_than_the_model_is_not_judged(own_demo: DemoHome) -> None:
 def test_without_labels_there_is_still_an_answer(own_demo: DemoHome) -> None:
     home = own_demo.home
     with Store.open(home / "store.db") as store:
-        names = [one.analysis for one in store.iter_analyses(behaviours=False)]
+        names = [one.analysis for one in store.analyses_in_order(behaviours=False)]
         for source in SOURCES:
             store.set_labels(dict.fromkeys(names), source=source)
     done = cuckoo_ml(home, "assess", "--resamples", 0, "--json")

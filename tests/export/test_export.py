@@ -1,4 +1,4 @@
-"""An analyst takes results elsewhere: CuckooML's tables, Parquet, and one cluster for MISP and STIX."""
+"""Exports: CuckooML's tables, Parquet files, and a cluster as MISP event and STIX bundle."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ NASTY = "g'\\\"]} OR [file:name = 'x<script>\u202e"
 @pytest.fixture(scope="module")
 def exported(demo: DemoHome, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "tables"
-    done = cuckoo_ml(demo.home, "export", folder, "--json")
-    assert done.code == 0, done.err
-    assert [Path(path).name for path in done.json] == [
+    result = cuckoo_ml(demo.home, "export", folder, "--json")
+    assert result.code == 0, result.err
+    assert [Path(path).name for path in result.json] == [
         *(f"{name}.csv" for name in SEED_FILES), "features.parquet", "findings.parquet",
     ]  # fmt: skip
     return folder
 
 
 @pytest.mark.parametrize("name", [name for name in SEED_FILES if name != "cluster_label_distribution"])
-def test_the_columns_are_the_seeds(exported: Path, shared_data: Path, name: str) -> None:
+def test_the_columns_are_those_of_the_seed(exported: Path, shared_data: Path, name: str) -> None:
     published = (shared_data / "gsoc199" / "published" / f"{name}.csv").read_text(encoding="utf-8").splitlines()
     ours = (exported / f"{name}.csv").read_text(encoding="utf-8").splitlines()
     if name == "test_samples":
@@ -62,12 +62,12 @@ def test_the_columns_are_the_seeds(exported: Path, shared_data: Path, name: str)
         assert {line.split(",")[0] for line in published} <= counts
 
 
-def test_pandas_reads_the_seeds_files_and_they_agree_with_the_commands(exported: Path, demo: DemoHome) -> None:
+def test_pandas_reads_the_files_and_they_agree_with_the_commands(exported: Path, demo: DemoHome) -> None:
     results = pd.read_csv(exported / "clustering_results.csv", index_col=0)
     clusters = cuckoo_ml(demo.home, "clusters", "--json").json
     sizes = Counter(results["label"])
     assert {f"c{int(label)}": count for label, count in sizes.items() if label >= 0} == {
-        one["id"]: one["size"] for one in clusters
+        cluster["id"]: cluster["size"] for cluster in clusters
     }
     assert results["probability"].between(0, 1).all()
     spread = pd.read_csv(exported / "cluster_label_distribution.csv", index_col="cluster_id")
@@ -81,17 +81,20 @@ def test_pandas_reads_the_seeds_files_and_they_agree_with_the_commands(exported:
     assert set(map(str, outliers)) <= set(map(str, results.index))
 
 
-def test_what_came_after_the_fit_is_a_test_sample_with_the_seeds_two_columns(
+def test_an_analysis_scored_after_the_fit_is_a_test_sample_as_in_the_seed(
     own_demo: DemoHome, tmp_path: Path, shared_data: Path
 ) -> None:
-    from cuckoo_ml_plugin.store.records import FindingRecord
+    from cuckoo_ml_plugin.store.finding_record import FindingRecord
 
     engine = Engine(Home(own_demo.home))
     published = (shared_data / "gsoc199" / "published" / "test_samples.csv").read_text(encoding="utf-8").splitlines()
-    for wanted, newcomer in enumerate(own_demo.corpus.new[:2], start=1):
+    for expected, newcomer in enumerate(own_demo.corpus.new[:2], start=1):
         cuckoo_ml(own_demo.home, "import", newcomer.path)
-        name = next(one.analysis for one in engine.store.iter_analyses(behaviours=False)
-                    if one.source_path == str(newcomer.path))  # fmt: skip
+        name = next(
+            stored.analysis
+            for stored in engine.store.analyses_in_order(behaviours=False)
+            if stored.source_path == str(newcomer.path)
+        )
         finding = engine.score_stored(name)
         assert finding is not None
         record = FindingRecord.of(name, finding.section())
@@ -99,7 +102,7 @@ def test_what_came_after_the_fit_is_a_test_sample_with_the_seeds_two_columns(
         engine.store.save_findings([record])
         assert cuckoo_ml(own_demo.home, "export", tmp_path).code == 0
         rows = list(csv.reader((tmp_path / "test_samples.csv").open(encoding="utf-8")))
-        if wanted == 1:
+        if expected == 1:
             assert [len(row) for row in rows] == [len(line.split(",")) for line in published]
             assert finding.cluster is None or rows[0] == ["label", f"{int(finding.cluster['id'][1:])}.0"]
         else:
@@ -119,93 +122,94 @@ def test_parquet_holds_features_and_findings_of_every_analysis(exported: Path, d
         assert cluster == f"c{int(row['label'])}" if row["label"] >= 0 else pd.isna(cluster)
 
 
-def test_an_analysis_that_behaves_otherwise_since_the_fit_counts_as_newer(demo: DemoHome, tmp_path: Path) -> None:
+def test_an_analysis_whose_behaviour_changed_after_the_fit_counts_as_newer(demo: DemoHome, tmp_path: Path) -> None:
     home, samples = tmp_path / "home", tmp_path / "samples"
     samples.mkdir()
-    shared = {one.family: one.path for one in demo.corpus.fitted if one.path.name.startswith("shared")}
-    one, other = list(shared.values())[:2]
+    shared = {a.family: a.path for a in demo.corpus.fitted if a.path.name.startswith("shared")}
+    first, second = list(shared.values())[:2]
     for number in range(12):
-        shutil.copy(one, samples / f"a{number}.json.gz")
-        shutil.copy(other, samples / f"b{number}.json.gz")
+        shutil.copy(first, samples / f"a{number}.json.gz")
+        shutil.copy(second, samples / f"b{number}.json.gz")
     assert cuckoo_ml(home, "import", samples).code == 0
     assert cuckoo_ml(home, "refit").code == 0
     assert sorted(Desk(home).clustering()["label"].value_counts()) == [12, 12]
-    shutil.copy(other, samples / "a3.json.gz")
+    shutil.copy(second, samples / "a3.json.gz")
     assert cuckoo_ml(home, "import", samples).code == 0
     desk = Desk(home)
     assert "a3" not in desk.clustering().index
     assert sorted(desk.label_distribution().sum(axis=1)) == [11, 12]
-    judged = cuckoo_ml(home, "assess", "--json", "--resamples", 0).json
-    assert (judged["analyses"], judged["newer"]) == (23, 1)
+    assessment = cuckoo_ml(home, "assess", "--json", "--resamples", 0).json
+    assert (assessment["analyses"], assessment["newer"]) == (23, 1)
     assert sorted(desk.clusters()["stored"]) == [11, 12]
 
 
-def test_an_id_goes_before_a_name(own_demo: DemoHome, tmp_path: Path) -> None:
-    listed = cuckoo_ml(own_demo.home, "clusters", "--json").json
-    impostor, meant = listed[0]["id"], listed[1]["id"]
-    members = cuckoo_ml(own_demo.home, "clusters", impostor, "--json").json["members"]
+def test_an_id_takes_precedence_over_a_name(own_demo: DemoHome, tmp_path: Path) -> None:
+    clusters = cuckoo_ml(own_demo.home, "clusters", "--json").json
+    renamed, other = clusters[0]["id"], clusters[1]["id"]
+    members = cuckoo_ml(own_demo.home, "clusters", renamed, "--json").json["members"]
     labels = tmp_path / "labels.tsv"
-    labels.write_text("".join(f"{one['analysis']}\t{meant}\n" for one in members), encoding="utf-8")
-    said = cuckoo_ml(own_demo.home, "import", "--labels", labels).out
-    assert "at the next cuckoo-ml refit" in said
+    labels.write_text("".join(f"{member['analysis']}\t{other}\n" for member in members), encoding="utf-8")
+    output = cuckoo_ml(own_demo.home, "import", "--labels", labels).out
+    assert "at the next cuckoo-ml refit" in output
     shutil.rmtree(own_demo.home / "models")
     assert cuckoo_ml(own_demo.home, "refit").code == 0
-    names = {one["id"]: one["name"] for one in cuckoo_ml(own_demo.home, "clusters", "--json").json}
-    assert f"family-{meant}" in names.values()
+    names = {cluster["id"]: cluster["name"] for cluster in cuckoo_ml(own_demo.home, "clusters", "--json").json}
+    assert f"family-{other}" in names.values()
     assert not set(names.values()) & (set(names) - {i for i, name in names.items() if i == name})
-    model = Engine(Home(own_demo.home)).need_model()
-    model.clusters[0] = replace(model.clusters[0], name=model.clusters[1].id)  # as a model from before may have it
+    model = Engine(Home(own_demo.home)).require_model()
+    model.clusters[0] = replace(model.clusters[0], name=model.clusters[1].id)  # as in a model of an earlier version
     assert cluster_number(model, model.clusters[1].id) == 1
 
 
-def test_a_cluster_leaves_as_misp_event_and_stix_bundle(demo: DemoHome, tmp_path: Path) -> None:
-    done = cuckoo_ml(demo.home, "export", tmp_path, "--cluster", "glacierlock", "--tlp", "green", "--json")
-    misp, stix = map(Path, done.json)
+def test_a_cluster_is_exported_as_misp_event_and_stix_bundle(demo: DemoHome, tmp_path: Path) -> None:
+    result = cuckoo_ml(demo.home, "export", tmp_path, "--cluster", "glacierlock", "--tlp", "green", "--json")
+    misp, stix = map(Path, result.json)
     cluster = cuckoo_ml(demo.home, "clusters", "glacierlock", "--json").json
-    hashes = {one["sha256"] for one in cluster["members"] if one["sha256"]}
+    hashes = {member["sha256"] for member in cluster["members"] if member["sha256"]}
     assert hashes
     event = pymisp.MISPEvent()
     event.load_file(str(misp))
     assert not event.published
     assert int(event.distribution) == 0
     assert [tag.name for tag in event.tags] == ["tlp:green"]
-    files = [one.get_attributes_by_relation("sha256")[0].value for one in event.objects]
+    files = [file.get_attributes_by_relation("sha256")[0].value for file in event.objects]
     assert sorted(files) == sorted(hashes)
-    detected = {(one.type, one.value) for one in event.attributes if one.to_ids}
+    detected = {(attribute.type, attribute.value) for attribute in event.attributes if attribute.to_ids}
     assert ("domain", "thaw.glacierlock.test") in detected
     assert all("%" not in value and "<" not in value for _, value in detected)
-    assert not [value for kind, value in detected if kind == "filename"], "a name alone is no alarm"
+    assert not [value for kind, value in detected if kind == "filename"], "a file name alone raises no alarm"
     bundle = stix2.parse(stix.read_text(encoding="utf-8"))
     by_type: dict[str, list[Any]] = {}
-    for one in bundle.objects:
-        by_type.setdefault(one.type, []).append(one)
-    assert {one.hashes["SHA-256"] for one in by_type["file"]} == hashes
+    for stix_object in bundle.objects:
+        by_type.setdefault(stix_object.type, []).append(stix_object)
+    assert {file.hashes["SHA-256"] for file in by_type["file"]} == hashes
     (family,) = by_type["malware"]
     assert family.is_family
-    assert set(family.sample_refs) == {one.id for one in by_type["file"]}
-    patterns = [one.pattern for one in by_type["indicator"]]
+    assert set(family.sample_refs) == {file.id for file in by_type["file"]}
+    patterns = [indicator.pattern for indicator in by_type["indicator"]]
     assert "[domain-name:value = 'thaw.glacierlock.test']" in patterns
     assert not any("file:name" in pattern for pattern in patterns)
-    assert "for an analyst to say" in family.description
+    assert "An analyst has to decide" in family.description
     assert len(patterns) == len(set(patterns))
-    assert {one.source_ref for one in by_type["relationship"]} == {one.id for one in by_type["indicator"]}
-    assert all(stix2.TLP_GREEN.id in one.object_marking_refs for one in by_type["indicator"])
+    sources = {relationship.source_ref for relationship in by_type["relationship"]}
+    assert sources == {indicator.id for indicator in by_type["indicator"]}
+    assert all(stix2.TLP_GREEN.id in indicator.object_marking_refs for indicator in by_type["indicator"])
 
 
-def test_what_was_written_to_the_registry_is_looked_for_as_key_and_as_value(demo: DemoHome, tmp_path: Path) -> None:
-    clusters = [one["id"] for one in cuckoo_ml(demo.home, "clusters", "--json").json]
-    arguments = [argument for one in clusters for argument in ("--cluster", one)]
+def test_a_pattern_for_a_registry_path_matches_it_as_key_and_as_value(demo: DemoHome, tmp_path: Path) -> None:
+    clusters = [cluster["id"] for cluster in cuckoo_ml(demo.home, "clusters", "--json").json]
+    arguments = [argument for cluster in clusters for argument in ("--cluster", cluster)]
     assert cuckoo_ml(demo.home, "export", tmp_path, *arguments).code == 0
     text = "".join(path.read_text(encoding="utf-8") for path in tmp_path.glob("*.stix.json"))
     patterns = set(re.findall(r'"pattern": "(\[windows-registry-key.*)",', text))
     assert patterns
-    for one in patterns:
-        found = re.fullmatch(
+    for pattern in patterns:
+        match = re.fullmatch(
             r"\[windows-registry-key:key = '(.+)' OR "
-            r"\(windows-registry-key:key = '(.+)' AND windows-registry-key:values\[\*\].name = '(.+)'\)\]", one,
+            r"\(windows-registry-key:key = '(.+)' AND windows-registry-key:values\[\*\].name = '(.+)'\)\]", pattern,
         )  # fmt: skip
-        assert found is not None, one
-        assert found[1] == f"{found[2]}\\\\\\\\{found[3]}"
+        assert match is not None, pattern
+        assert match[1] == f"{match[2]}\\\\\\\\{match[3]}"
 
 
 def test_exporting_again_gives_the_same_identifiers(demo: DemoHome, tmp_path: Path) -> None:
@@ -214,15 +218,15 @@ def test_exporting_again_gives_the_same_identifiers(demo: DemoHome, tmp_path: Pa
         assert cuckoo_ml(demo.home, "export", folder, "--cluster", "c1").code == 0
         event = json.loads((folder / "c1.misp.json").read_text())["Event"]
         texts.append((
-            event["uuid"], [one["uuid"] for one in event["Attribute"] + event["Object"]],
-            [one["id"] for one in json.loads((folder / "c1.stix.json").read_text())["objects"]],
+            event["uuid"], [part["uuid"] for part in event["Attribute"] + event["Object"]],
+            [part["id"] for part in json.loads((folder / "c1.stix.json").read_text())["objects"]],
         ))  # fmt: skip
     assert texts[0] == texts[1]
     assert len(set(texts[0][1])) == len(texts[0][1])
 
 
 def hostile_report(number: int, group: int) -> dict[str, Any]:
-    """A report whose names are made to break out of files."""
+    """A report whose names try to break out of the formats of exported files."""
     mutexes = [f"{NASTY} {group}", *(f"m{group}-{letter}" for letter in "abcdefgh"), f"own{number % 7}"]
     return {
         "info": {"id": number, "version": "2.0.7"},
@@ -249,23 +253,23 @@ def test_hostile_names_stay_text_in_every_file(tmp_path: Path) -> None:
                 assert not cell.startswith(("=", "+", "@", "\t", "\r"))
                 assert not cell.startswith("-") or float(cell)
                 assert ";=" not in cell, "a spreadsheet may split at semicolons"
-                assert not cell.startswith("\uff1d"), "a formula where one writes Japanese"
+                assert not cell.startswith("\uff1d"), "a full-width equals sign starts a formula in Japanese"
     features = pq.read_table(out / "features.parquet").to_pandas()
     assert (features["target"] == FORMULA).all()
     cluster = cuckoo_ml(home, "clusters", "--json").json[0]
     assert cuckoo_ml(home, "export", out, "--cluster", cluster["id"]).code == 0
     event = pymisp.MISPEvent()
     event.load_file(str(out / f"{cluster['id']}.misp.json"))
-    mutexes = {one.value for one in event.attributes if one.type == "mutex"}
-    assert any("file:name = 'x" in one for one in mutexes)
+    mutexes = {attribute.value for attribute in event.attributes if attribute.type == "mutex"}
+    assert any("file:name = 'x" in mutex for mutex in mutexes)
     bundle = stix2.parse((out / f"{cluster['id']}.stix.json").read_text(encoding="utf-8"))
-    patterns = [one.pattern for one in bundle.objects if one.type == "indicator"]
+    patterns = [part.pattern for part in bundle.objects if part.type == "indicator"]
     assert patterns
     assert all(pattern.startswith("[mutex:name = '") for pattern in patterns), "the name did not become a pattern"
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "wanted"),
+    ("kind", "value", "expected"),
     [
         ("file_written", "%temp%\\evil.exe", "evil.exe"),
         ("file_written", "%temp%\\<rand>.exe", None),
@@ -283,25 +287,25 @@ def test_hostile_names_stay_text_in_every_file(tmp_path: Path) -> None:
         ("api", "NtCreateFile", None),
     ],
 )
-def test_an_indicator_is_what_a_machine_meets(kind: str, value: str, wanted: str | None) -> None:
-    assert indicator_value(kind, value) == wanted
+def test_an_indicator_is_a_value_that_occurs_on_machines(kind: str, value: str, expected: str | None) -> None:
+    assert indicator_value(kind, value) == expected
 
 
 @pytest.mark.parametrize(
     ("package", "arguments"), [("pyarrow", ()), ("pymisp", ("--cluster", "c0")), ("stix2", ("--cluster", "c0"))]
 )
-def test_a_missing_package_is_named_with_what_to_install(
+def test_the_error_for_a_missing_package_names_what_to_install(
     demo: DemoHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    done = cuckoo_ml(demo.home, "export", tmp_path / "out", *arguments)
-    assert done.code == 1
-    assert package in done.err
-    assert "pip install 'cuckoo-ml-plugin[desk]'" in done.err
+    result = cuckoo_ml(demo.home, "export", tmp_path / "out", *arguments)
+    assert result.code == 1
+    assert package in result.err
+    assert "pip install 'cuckoo-ml-plugin[desk]'" in result.err
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_cluster_is_one_sentence(demo: DemoHome, tmp_path: Path) -> None:
-    done = cuckoo_ml(demo.home, "export", tmp_path, "--cluster", "nobody")
-    assert done.code == 1
-    assert "no such cluster" in done.err
+def test_the_error_for_an_unknown_cluster_is_a_sentence(demo: DemoHome, tmp_path: Path) -> None:
+    result = cuckoo_ml(demo.home, "export", tmp_path, "--cluster", "nobody")
+    assert result.code == 1
+    assert "no such cluster" in result.err

@@ -27,8 +27,9 @@ from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.model.providers import ProviderModels, joined_scores, threat_finding
 from cuckoo_ml_plugin.report.report import read_report, report_from_results
 from cuckoo_ml_plugin.report.threat_scores import MAX_SCORES, ThreatScore, threat_scores
+from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
+from cuckoo_ml_plugin.store.finding_record import FindingRecord
 from cuckoo_ml_plugin.store.packed_behaviour import pack
-from cuckoo_ml_plugin.store.records import AnalysisRecord, FindingRecord
 from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_samples import DemoCorpus
 from cuckoo_ml_samples.corpus import Analysis

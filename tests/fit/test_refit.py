@@ -149,7 +149,7 @@ def test_if_needed_says_why_or_why_not(own_demo: DemoHome) -> None:
 
 def test_if_needed_sees_drift(own_demo: DemoHome) -> None:
     """New analyses that are all unlike anything known call for a refit before enough have come."""
-    from cuckoo_ml_plugin.store.records import FindingRecord
+    from cuckoo_ml_plugin.store.finding_record import FindingRecord
     from cuckoo_ml_plugin.store.store import Store
 
     cuckoo_ml(own_demo.home, "import", *[one.path for one in own_demo.corpus.new])
@@ -262,7 +262,7 @@ def test_after_a_rollback_all_findings_are_those_of_the_model_in_force(own_demo:
     with Store.open(home / "store.db") as store:
         model = current_id(home / "models")
         assert model is not None
-        assert store.judged_by_others(model) == []
+        assert store.scored_by_other_models(model) == []
         assert store.findings_are_of(model)
 
 

@@ -33,7 +33,7 @@ def test_terminals_pages_and_plots_have_the_same_policy(character: str) -> None:
     name, expected = f"a{character}b", "a\ufffdb"
     assert printable(name) == expected
     assert display_text(name, 10) == expected
-    assert console.safe(name) == Text(expected)
+    assert console.safe_text(name) == Text(expected)
     assert web_format.shown(name) == expected
     assert style.name_of(name) == expected
 

@@ -18,8 +18,8 @@ from support.hostile_values import LONG, SCRIPTS, hostile_section
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.finding.section import read_section
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.packed_behaviour import pack
-from cuckoo_ml_plugin.store.records import AnalysisRecord
 from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_plugin.web import format as text
 from cuckoo_ml_plugin.web.render import CAPE, CUCKOO2
@@ -152,7 +152,7 @@ def test_the_panel_says_what_threat_exchanges_say_and_where_they_disagree(demo: 
     }
     for status in ("scored", "no_behaviour"):
         page = harmless(site.panel(section | {"status": status}))
-        for words in (text, "joint score 0.64", "the others predict 0.61", "http://panel.test/gate.php", "detections"):
+        for words in (text, "joint score 0.64", "other providers predict 0.61", "http://panel.test/gate.php", "detections"):
             assert words in page.text
         assert "http://panel.test/gate.php" not in page.targets
 

@@ -1,24 +1,19 @@
-"""What goes into the store and comes out of it, with every outside value made harmless at the door.
+"""One analysis on its way into the store, and as the store has it.
 
 Names and texts come from malware and from file systems: PostgreSQL refuses NUL characters, UTF-8 refuses lone
-surrogates, and nothing bounds a string's length but us.
+surrogates, and no format limits the length of a string. Each value is made harmless here, before it is stored.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from cuckoo_ml_plugin.errors import StoreError
-from cuckoo_ml_plugin.plumbing.analysis_ids import (
-    Source,
-    clean_id,
-)
+from cuckoo_ml_plugin.plumbing.analysis_ids import Source, clean_id
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.report.labels import first_by_source
@@ -26,27 +21,7 @@ from cuckoo_ml_plugin.report.threat_scores import ThreatScore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts, DamagedBlobError, Packed, pack, unpack, unpack_joined
 
 MAX_TAGS = 20
-MAX_SECTION = 256 * 1024
-
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def clean_score(one: ThreatScore) -> ThreatScore:
-    """A threat score whose names every database takes."""
-    return ThreatScore(storable(one.provider, 40), storable(one.kind, 10), storable(one.indicator), float(one.score))
-
-
-def seen_at(stored: StoredAnalysis) -> str:
-    """When an analysis was made (in UTC, where its host wrote no zone), or stored when its host did not say."""
-    try:
-        return utc_text(datetime.fromisoformat(stored.analysed_at)) if stored.analysed_at else stored.stored_at
-    except (ValueError, OverflowError):
-        return stored.stored_at
-
-
-def finite(value: float | None) -> float | None:
-    """The number, or None for one that no database and no JSON holds, or that is none."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 class BehaviourLike(Protocol):
@@ -65,14 +40,22 @@ class BehaviourLike(Protocol):
 class ReportLike(Protocol):
     """What the store needs of a report."""
 
-    host: str
-    host_version: str
-    sha256: str | None
-    target: str
-    analysed_at: str | None
-    machine: str
-    tags: list[str]
-    submitter: str
+    @property
+    def host(self) -> str: ...
+    @property
+    def host_version(self) -> str: ...
+    @property
+    def sha256(self) -> str | None: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def analysed_at(self) -> str | None: ...
+    @property
+    def machine(self) -> str: ...
+    @property
+    def tags(self) -> list[str]: ...
+    @property
+    def submitter(self) -> str: ...
 
 
 class LabelLike(Protocol):
@@ -86,7 +69,7 @@ class LabelLike(Protocol):
 
 @dataclass(slots=True)
 class AnalysisRecord:
-    """One analysis on its way into the store, its behaviour packed already (in the process that read it)."""
+    """One analysis on its way into the store. Its behaviour is packed by the process that read the report."""
 
     analysis: str
     packed: Packed
@@ -112,7 +95,7 @@ class AnalysisRecord:
         labels: Iterable[LabelLike] = (),
         source: Source | None = None,
     ) -> AnalysisRecord:
-        """Pack a behaviour with what its report says about the analysis; every text is cleaned and bounded."""
+        """Pack a behaviour with what its report says of the analysis; every text is made storable and bounded."""
         sha256 = (report.sha256 or "").lower()
         families: dict[str, str] = {}
         for label in labels:
@@ -130,16 +113,22 @@ class AnalysisRecord:
             tags=[storable(tag, 100) for tag in report.tags[:MAX_TAGS]],
             submitter=storable(report.submitter, 100),
             labels=families,
-            scores=[clean_score(one) for one in behaviour.scores],
+            scores=[_storable_score(score) for score in behaviour.scores],
             source=source,
         )
 
 
+def _storable_score(score: ThreatScore) -> ThreatScore:
+    """A threat score whose names every database takes."""
+    return ThreatScore(
+        storable(score.provider, 40), storable(score.kind, 10), storable(score.indicator), float(score.score)
+    )
+
+
 @dataclass(slots=True)
 class StoredAnalysis:
-    """One analysis as the store has it. ``labels``: source -> family. The behaviour is there only when asked for."""
+    """One analysis as the store has it. ``labels``: source -> family. ``blob`` is read only when it is asked for."""
 
-    number: int
     analysis: str
     host: str
     host_version: str
@@ -155,22 +144,22 @@ class StoredAnalysis:
     has_behaviour: bool
     stored_at: str
     labels: dict[str, str] = field(default_factory=dict)
-    blob: bytes | None = None
+    blob: bytes | None = None  # the packed behaviour
 
     @property
     def label(self) -> str | None:
-        """The family from the source that counts most: the analyst, then the host, then VirusTotal."""
+        """The family that the source of the highest precedence names: the analyst, the host or VirusTotal."""
         return first_by_source(self.labels)
 
     def unpack(self) -> tuple[list[str], Counts]:
-        """Tokens and counts. Raises StoreError that names the analysis when they are damaged."""
+        """Tokens and counts. Raises StoreError, which names the analysis, when they are damaged."""
         try:
             return unpack(self._packed())
         except DamagedBlobError as error:
             raise self._damaged(error) from error
 
     def unpack_joined(self) -> tuple[bytes, Counts]:
-        """Tokens as UTF-8 with line breaks between, and counts; faster. Raises StoreError as :meth:`unpack` does."""
+        """Tokens as UTF-8 with line breaks between them, and counts; faster than :meth:`unpack`. Raises StoreError."""
         try:
             return unpack_joined(self._packed())
         except DamagedBlobError as error:
@@ -178,7 +167,7 @@ class StoredAnalysis:
 
     def _packed(self) -> bytes:
         if self.blob is None:
-            raise ValueError("read without its behaviour")
+            raise ValueError("this analysis was read without its behaviour")
         return self.blob
 
     def _damaged(self, error: DamagedBlobError) -> StoreError:
@@ -187,45 +176,12 @@ class StoredAnalysis:
         )
 
 
-@dataclass(slots=True)
-class FindingRecord:
-    """The latest finding of one analysis. ``section``: the whole report section as JSON text, or ""."""
+def seen_at(stored: StoredAnalysis) -> str:
+    """When an analysis was made, in UTC; when it was stored, if its host did not say.
 
-    analysis: str
-    model: str
-    cluster: str | None
-    probability: float | None
-    outlier_score: float | None
-    anomaly_score: float | None
-    anomalous: bool
-    section: str = ""
-    scored_at: str = ""
-
-    @classmethod
-    def of(cls, analysis: str, section: Mapping[str, Any]) -> FindingRecord | None:
-        """The record of a report section; None for one that no model gave."""
-        model, cluster, anomaly = section["model"], section["cluster"], section["anomaly"]
-        if model is None:
-            return None
-        return cls(
-            analysis=analysis,
-            model=model["id"],
-            cluster=cluster["id"] if cluster else None,
-            probability=cluster["probability"] if cluster else None,
-            outlier_score=anomaly["outlier_score"] if anomaly else None,
-            anomaly_score=anomaly["score"] if anomaly else None,
-            anomalous=bool(anomaly and anomaly["anomalous"]),
-            section=json.dumps(section),
-        )
-
-
-@dataclass(slots=True)
-class FoundAnalysis:
-    """A finding with what a list shows of its analysis."""
-
-    finding: FindingRecord
-    sha256: str | None
-    target: str
-    analysed_at: str | None
-    stored_at: str
-    label: str | None
+    A time without a zone is taken as UTC.
+    """
+    try:
+        return utc_text(datetime.fromisoformat(stored.analysed_at)) if stored.analysed_at else stored.stored_at
+    except (ValueError, OverflowError):
+        return stored.stored_at
