@@ -30,7 +30,7 @@ _PLACEHOLDER = re.compile(r"<(?:guid|hex|n|rand|sid|suffix|word)>|%[a-z()0-9]+%"
 _HIVES = {
     "hkcu": "HKEY_CURRENT_USER", "hklm": "HKEY_LOCAL_MACHINE", "hkcr": "HKEY_CLASSES_ROOT", "hku": "HKEY_USERS",
 }  # fmt: skip
-_NO_VERDICT = "Whether they are malicious, and whether they are one family, is for an analyst to decide."
+_NO_VERDICT = "An analyst has to decide whether its samples are malicious, and whether they are one family."
 _PATHS = frozenset(("file_written", "file_created", "file_copied", "dropped_name"))
 _UNCHANGED = frozenset(("mutex", "service_created", "imphash", "user_agent", "domain"))
 

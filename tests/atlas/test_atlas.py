@@ -1,4 +1,4 @@
-"""The atlas in a real browser: what one clicks on, and that nothing on it is run or fetched."""
+"""The atlas in a real browser: what a click shows, and that the page neither runs nor fetches anything foreign."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from support.reports import CUCKOO_REPORT, written
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.frames.desk import Desk
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.landscape.alike import most_alike
+from cuckoo_ml_plugin.landscape.similar_behaviours import most_similar
 from cuckoo_ml_plugin.store.store import Store
 
-LOUD = "html[data-ready=yes]"
+READY = "html[data-ready=yes]"
 
 
 @pytest.fixture(scope="module")
 def page(demo: DemoHome, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("atlas") / "new" / "atlas.html"
-    done = cuckoo_ml(demo.home, "atlas", path)
-    assert done.code == 0, done.err
-    assert str(path) in done.out.replace("\n", "")
+    result = cuckoo_ml(demo.home, "atlas", path)
+    assert result.code == 0, result.err
+    assert str(path) in result.out.replace("\n", "")
     return path
 
 
 class Atlas(Reader):
-    """One who explores."""
+    """A reader of the atlas in a browser."""
 
     def __init__(self, browser: Any, page: Path, **size: int) -> None:
         super().__init__(browser, **size)
-        self.said: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
+        self.console: list[str] = []
+        self.page.on("console", lambda message: self.console.append(message.text))
         self.own = page.as_uri()
         self.open(self.own)
-        self.page.wait_for_selector(LOUD, state="attached", timeout=60_000)
+        self.page.wait_for_selector(READY, state="attached", timeout=60_000)
 
-    def well(self) -> bool:
-        """Nothing was said on the console, nothing asked for, nothing popped up."""
-        return not (self.said or self.errors or self.dialogs) and self.asked == {self.own}
+    def is_quiet(self) -> bool:
+        """Whether nothing was written to the console, fetched or popped up."""
+        return not (self.console or self.errors or self.dialogs) and self.asked == {self.own}
 
     def tab(self, name: str) -> str:
         self.page.click(f"#tabs button[data-tab={name}]")
@@ -56,18 +56,18 @@ class Atlas(Reader):
 
 def test_every_analysis_is_in_the_histogram_of_each_count_that_it_has(page: Path, demo: DemoHome) -> None:
     text = page.read_text(encoding="utf-8")
-    found = re.search(r'<script[^>]* type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
-    assert found is not None
+    script = re.search(r'<script[^>]* type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
+    assert script is not None
     numbers = Desk(demo.home).features("numerical").loc[Desk(demo.home).clustering().index]
-    for one in json.loads(found[1])["counts"]:
-        assert sum(one["bins"]) == numbers[one["name"].replace(" ", "_")].notna().sum(), one["name"]
+    for count in json.loads(script[1])["counts"]:
+        assert sum(count["bins"]) == numbers[count["name"].replace(" ", "_")].notna().sum(), count["name"]
 
 
 @pytest.fixture
 def atlas(browser: Any, page: Path) -> Iterator[Atlas]:
     atlas = Atlas(browser, page, width=1400, height=860)
     yield atlas
-    assert atlas.well(), (atlas.said, atlas.errors, atlas.dialogs, atlas.asked)
+    assert atlas.is_quiet(), (atlas.console, atlas.errors, atlas.dialogs, atlas.asked)
     atlas.close()
 
 
@@ -75,8 +75,8 @@ def clusters(demo: DemoHome) -> list[dict[str, Any]]:
     return list(cuckoo_ml(demo.home, "clusters", "--json").json)
 
 
-def drawn(atlas: Atlas) -> int:
-    """How many pixels of the map have been painted."""
+def painted_pixels(atlas: Atlas) -> int:
+    """The number of painted pixels on the map."""
     return int(
         atlas.page.evaluate(
             """() => { const c = document.getElementById('map');
@@ -86,17 +86,17 @@ def drawn(atlas: Atlas) -> int:
     )
 
 
-def test_a_click_on_a_cluster_shows_it_alone_with_what_ties_it_together(atlas: Atlas, demo: DemoHome) -> None:
-    assert drawn(atlas) > 500
-    listed = clusters(demo)
-    assert atlas.page.locator("tr[data-cluster]").count() == len(listed)
-    wanted = listed[1]
-    [detail] = [cuckoo_ml(demo.home, "clusters", wanted["id"], "--json").json]
+def test_a_click_on_a_cluster_shows_it_alone_with_its_shared_behaviour(atlas: Atlas, demo: DemoHome) -> None:
+    assert painted_pixels(atlas) > 500
+    rows = clusters(demo)
+    assert atlas.page.locator("tr[data-cluster]").count() == len(rows)
+    cluster = rows[1]
+    detail = cuckoo_ml(demo.home, "clusters", cluster["id"], "--json").json
     atlas.keep("atlas-clusters")
-    atlas.page.click(f"tr[data-cluster={wanted['id']}]")
+    atlas.page.click(f"tr[data-cluster={cluster['id']}]")
     panel = atlas.text("#panel")
-    assert wanted["name"] in panel
-    assert f"{wanted['size']} analyses" in panel
+    assert cluster["name"] in panel
+    assert f"{cluster['size']} analyses" in panel
     assert detail["evidence"][0]["value"] in panel
     atlas.page.wait_for_timeout(200)
     atlas.keep("atlas-cluster")
@@ -127,15 +127,15 @@ def test_a_click_on_a_point_shows_the_analysis(atlas: Atlas, demo: DemoHome) -> 
     assert str(stored.sha256) in panel
     assert stored.target in panel
     alike = cuckoo_ml(demo.home, "similar", "1022", "--json").json
-    shown = atlas.page.locator("#panel tr[data-point]").all_inner_texts()
-    assert shown[0].split()[0] == alike[0]["analysis"]
-    assert f"{alike[0]['similarity']:.0%}".replace("%", " %") in shown[0]
+    similar = atlas.page.locator("#panel tr[data-point]").all_inner_texts()
+    assert similar[0].split()[0] == alike[0]["analysis"]
+    assert f"{alike[0]['similarity']:.0%}".replace("%", " %") in similar[0]
     atlas.keep("atlas-analysis")
     atlas.page.click("#panel tr.row >> nth=0")
     assert str(stored.sha256) not in atlas.text("#panel")
 
 
-def test_anomalies_tree_and_counts_lead_to_what_they_show(atlas: Atlas, demo: DemoHome) -> None:
+def test_a_click_on_anomaly_tree_or_count_shows_its_analysis_or_cluster(atlas: Atlas, demo: DemoHome) -> None:
     worst = cuckoo_ml(demo.home, "anomalies", "--limit", "1", "--json").json[0]
     anomalies = atlas.tab("anomalies")
     assert worst["reasons"][0]["text"] in anomalies
@@ -145,7 +145,7 @@ def test_anomalies_tree_and_counts_lead_to_what_they_show(atlas: Atlas, demo: De
     atlas.tab("tree")
     atlas.keep("atlas-tree")
     atlas.page.locator("#tree rect[fill-opacity='0.9']").nth(3).click()
-    assert atlas.text("#panel h2").split()[-1] in {one["id"] for one in clusters(demo)}
+    assert atlas.text("#panel h2").split()[-1] in {cluster["id"] for cluster in clusters(demo)}
     assert "api calls" in atlas.tab("counts")
     atlas.keep("atlas-counts")
     atlas.page.click("#panel .count-card .link >> nth=0")
@@ -180,26 +180,30 @@ def test_the_map_is_coloured_four_ways_moved_and_zoomed(atlas: Atlas) -> None:
 
 
 def test_clusters_are_searched_and_sorted(atlas: Atlas, demo: DemoHome) -> None:
-    listed = clusters(demo)
+    rows_of_command = clusters(demo)
     atlas.page.fill("#search", "velmora")
     atlas.page.wait_for_timeout(400)
     rows = atlas.page.locator("tr[data-cluster]")
-    wanted = {one["id"] for one in listed if "velmora" in one["name"] or "velmora" in str(one["labels"])}
-    assert {rows.nth(i).get_attribute("data-cluster") for i in range(rows.count())} == wanted
+    matches = {
+        cluster["id"]
+        for cluster in rows_of_command
+        if "velmora" in cluster["name"] or "velmora" in str(cluster["labels"])
+    }
+    assert {rows.nth(i).get_attribute("data-cluster") for i in range(rows.count())} == matches
     atlas.page.click("th button >> text=Cluster")
     names = [rows.nth(i).locator("bdi").first.inner_text() for i in range(rows.count())]
     assert names == sorted(names, key=str.lower)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (480, 900)])
-def test_it_fits_any_window_and_the_dark(browser: Any, page: Path, width: int, height: int) -> None:
+def test_it_fits_any_window_and_the_dark_scheme(browser: Any, page: Path, width: int, height: int) -> None:
     atlas = Atlas(browser, page, width=width, height=height)
     atlas.page.emulate_media(color_scheme="dark")
     atlas.page.wait_for_timeout(200)
     assert atlas.page.evaluate("document.documentElement.scrollWidth") <= width
     assert not atlas.overflowing("header, aside, #legend")
     atlas.keep(f"atlas-dark-{width}")
-    assert atlas.well()
+    assert atlas.is_quiet()
     atlas.close()
 
 
@@ -217,12 +221,12 @@ def hostile_page(own_demo: DemoHome, tmp_path: Path) -> Path:
         written(tmp_path, report, f"{number}.json")
     assert cuckoo_ml(own_demo.home, "import", *tmp_path.glob("[0-9]*.json")).code == 0
     with Store.open(own_demo.home / "store.db") as store:
-        names = [one.analysis for one in store.analyses_in_order(behaviours=False)]
+        names = [stored.analysis for stored in store.analyses_in_order(behaviours=False)]
         store.set_labels({name: SCRIPTS[i % len(SCRIPTS)] for i, name in enumerate(names)})
     assert cuckoo_ml(own_demo.home, "refit").code == 0
     path = tmp_path / "atlas.html"
-    done = cuckoo_ml(own_demo.home, "atlas", path)
-    assert done.code == 0, done.err
+    result = cuckoo_ml(own_demo.home, "atlas", path)
+    assert result.code == 0, result.err
     return path
 
 
@@ -247,33 +251,33 @@ def test_hostile_reports_and_labels_are_text(browser: Any, hostile_page: Path, o
     assert not atlas.overflowing("aside")
     atlas.keep("atlas-hostile")
     assert atlas.page.locator("#panel img, #panel script, #panel iframe, #panel base, #legend img").count() == 0
-    assert atlas.well(), (atlas.said, atlas.errors, atlas.dialogs, atlas.asked)
+    assert atlas.is_quiet(), (atlas.console, atlas.errors, atlas.dialogs, atlas.asked)
     atlas.close()
 
-    # The legend counts analyses, also where those of one behaviour have several labels.
+    # The legend counts analyses, even if the analyses of a behaviour have several labels.
     atlas = Atlas(browser, hostile_page)
     atlas.page.select_option("#colour", "label")
-    listed = sorted(int(one.inner_text()) for one in atlas.page.locator("#legend .count").all())
+    counts = sorted(int(count.inner_text()) for count in atlas.page.locator("#legend .count").all())
     with Store.open(own_demo.home / "store.db") as store:
         labels = Counter(stored.label for stored, _, _ in store.iter_behaviours())
-    assert listed == sorted(labels.values())
-    assert atlas.well()
+    assert counts == sorted(labels.values())
+    assert atlas.is_quiet()
     atlas.close()
 
 
-def test_the_page_names_the_analyses_that_findings_name_as_similar(demo: DemoHome) -> None:
+def test_the_page_shows_the_similar_analyses_of_the_findings(demo: DemoHome) -> None:
     engine = Engine(Home(demo.home))
-    model = engine.need_model()
-    behaviours, similarities = most_alike(model, 5)
+    model = engine.require_model()
+    behaviours, similarities = most_similar(model, 5)
     point_of = {member.analysis: point for point, member in model.members.all()}
     for analysis, point in point_of.items():
         finding = engine.score_stored(analysis)
         assert finding is not None
-        named = {point_of[one["analysis"]]: one["similarity"] for one in finding.similar}
-        named.pop(point, None)
-        shown = dict(zip(behaviours[point].tolist(), similarities[point].round(4).tolist(), strict=True))
-        assert list(shown)[: len(named)] == list(named), analysis
-        assert list(shown.values())[: len(named)] == pytest.approx(list(named.values()), abs=1e-4)
+        similar = {point_of[neighbour["analysis"]]: neighbour["similarity"] for neighbour in finding.similar}
+        similar.pop(point, None)
+        drawn = dict(zip(behaviours[point].tolist(), similarities[point].round(4).tolist(), strict=True))
+        assert list(drawn)[: len(similar)] == list(similar), analysis
+        assert list(drawn.values())[: len(similar)] == pytest.approx(list(similar.values()), abs=1e-4)
 
 
 def test_the_same_model_gives_the_same_page(demo: DemoHome, page: Path, tmp_path: Path) -> None:
@@ -283,9 +287,9 @@ def test_the_same_model_gives_the_same_page(demo: DemoHome, page: Path, tmp_path
 
 
 def test_without_a_model_it_says_what_to_do(unfitted_home: Path, tmp_path: Path) -> None:
-    done = cuckoo_ml(unfitted_home, "atlas", tmp_path / "atlas.html")
-    assert done.code == 1
-    assert "cuckoo-ml refit" in done.err
+    result = cuckoo_ml(unfitted_home, "atlas", tmp_path / "atlas.html")
+    assert result.code == 1
+    assert "cuckoo-ml refit" in result.err
     assert not (tmp_path / "atlas.html").exists()
 
 
@@ -296,5 +300,5 @@ def test_a_clustering_by_dbscan_has_a_page_without_a_tree(browser: Any, own_demo
     assert cuckoo_ml(own_demo.home, "atlas", tmp_path / "atlas.html").code == 0
     atlas = Atlas(browser, tmp_path / "atlas.html")
     assert "There is no tree" in atlas.tab("tree")
-    assert atlas.well()
+    assert atlas.is_quiet()
     atlas.close()

@@ -150,7 +150,7 @@ def test_an_id_takes_precedence_over_a_name(own_demo: DemoHome, tmp_path: Path) 
     labels = tmp_path / "labels.tsv"
     labels.write_text("".join(f"{member['analysis']}\t{other}\n" for member in members), encoding="utf-8")
     output = cuckoo_ml(own_demo.home, "import", "--labels", labels).out
-    assert "at the next cuckoo-ml refit" in output
+    assert "The next cuckoo-ml refit" in output
     shutil.rmtree(own_demo.home / "models")
     assert cuckoo_ml(own_demo.home, "refit").code == 0
     names = {cluster["id"]: cluster["name"] for cluster in cuckoo_ml(own_demo.home, "clusters", "--json").json}

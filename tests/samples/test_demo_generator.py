@@ -134,7 +134,7 @@ def strings_of(value: Any) -> Iterator[str]:
         yield value
 
 
-RESERVED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "192.168.56.0/24")  # the last is the sandbox's own network
+RESERVED = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "192.168.56.0/24")  # last: the sandbox itself
 
 
 def test_all_names_and_addresses_are_reserved(corpus: DemoCorpus) -> None:
