@@ -1,4 +1,4 @@
-"""What is extracted from one analysis: its tokens and counts. Also the two halves of a token."""
+"""The behaviour of one analysis: its tokens and counts. A token is a kind and a value."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ class Behaviour:
 
     ``scores`` are what threat exchanges say about the analysis's indicators. They travel with the behaviour but are not
     part of it: no token is made from them.
+
+    >>> from cuckoo_ml_plugin import Desk
+    >>> behaviour = Desk("cuckoo-ml-demo").behaviour("1005")
+    >>> behaviour.tokens[:2], behaviour.counts["api_calls"]
+    (['api:CopyFileW', 'api:CreateDirectoryW'], 144)
     """
 
     tokens: Sequence[str]
@@ -45,7 +50,7 @@ class Behaviour:
 
     @property
     def has_behaviour(self) -> bool:
-        """Whether the sample was seen to do anything, as opposed to being only a file that was looked at."""
+        """Whether the sample did anything when it ran. If not, the tokens are about its file alone."""
         return any(kind_of(token) in DYNAMIC_KINDS or kind_of(token) in NETWORK_KINDS for token in self.tokens)
 
 

@@ -254,7 +254,7 @@ class Normaliser:
         return folder
 
     def _parts_in(self, folder: str) -> dict[str, str]:
-        """The dictionary that normalises a name in this folder: what may be particular to one run depends on where."""
+        """The dictionary that normalises a name in this folder: which part of a name varies depends on where it is."""
         if folder == "%systemdrive%\\users":
             return _USERS
         if folder == "hku":

@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id, order_key
 
 SUFFIXES = (".json", ".json.gz")
-_HOST_FILES = (
-    "task.json",
-    "analysis.log",
-    "analysis.conf",
-)  # of an analysis folder of either host, besides the reports
+# What an analysis folder of either host has besides reports.
+_HOST_FILES = ("task.json", "analysis.log", "analysis.conf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +44,10 @@ def find_reports(paths: Iterable[str | os.PathLike[str]]) -> list[ReportFile]:
     with its ``problem``.
     """
     files: dict[str, ReportFile] = {}
-    seen: set[str] = set()
+    visited: set[str] = set()
     for path in sorted({os.path.abspath(os.fspath(path)) for path in paths}):
         real = os.path.realpath(path)
-        reports = _in_folder(real, seen) if os.path.isdir(real) else [(report_at(path), os.path.islink(path))]
+        reports = _reports_below(real, visited) if os.path.isdir(real) else [(report_at(path), os.path.islink(path))]
         for report, is_link in reports:
             if report.path not in files or not is_link:  # the file's own name takes precedence over a link's
                 files[report.path] = report
@@ -83,18 +80,18 @@ def _problem(real: str) -> str | None:
     except FileNotFoundError:
         return "there is no such file"
     except OSError as error:
-        return (error.strerror or "cannot be looked at").lower()
+        return (error.strerror or "cannot be accessed").lower()
     return None if stat.S_ISREG(mode) else "not a regular file"
 
 
-def _in_folder(top: str, seen: set[str]) -> Iterator[tuple[ReportFile, bool]]:
-    """The reports below a folder (its real path), and whether each is a link. Folders in ``seen`` are not entered."""
+def _reports_below(top: str, visited: set[str]) -> Iterator[tuple[ReportFile, bool]]:
+    """The reports below a folder (its real path), and whether each is a link. Does not enter ``visited`` folders."""
     waiting = [top]
     while waiting:
         folder = waiting.pop()
-        if folder in seen:
+        if folder in visited:
             continue
-        seen.add(folder)
+        visited.add(folder)
         reports = _in_analysis_folder(folder)
         if reports is not None:
             yield from ((report_at(path), False) for path in reports)

@@ -32,7 +32,7 @@ __all__ = ["ImportResult", "ReportFile", "find_reports", "import_reports"]
 ImportProgress = Callable[[int, int, str], None]
 """Called after each file with the number of files done, the number of all files, and the path of the file."""
 
-_CHUNK_FILES = 16  # for one worker: with so many files or bytes, handing them over costs next to nothing
+_CHUNK_FILES = 16  # given to a worker at once: enough files, or bytes, that handing them over costs next to nothing
 _CHUNK_BYTES = 8 * 2**20
 _ALONE_BYTES = 8 * 2**20  # less than this in total is read here, because starting workers would take longer
 _WRITE_RECORDS = 256
@@ -182,7 +182,7 @@ def _plan(store: Store, files: Sequence[ReportFile], result: ImportResult, force
                 status = os.stat(file.path)
                 readable.append((file, Source(file.path, status.st_size, status.st_mtime_ns, EXTRACTION)))
             except OSError as error:
-                reason = (error.strerror or "cannot be looked at").lower()
+                reason = (error.strerror or "cannot be accessed").lower()
         if reason is not None:
             result.unreadable.append((file.path, reason))
     stored = store.sources(source.key for _, source in readable)

@@ -57,7 +57,7 @@ def _read_line(labels: LabelFile, number: int, line: str) -> None:
             (number, "no tab between analysis and label" if not tab else "no analysis before the tab")
         )
     elif labels.families.setdefault(name, family) != family:
-        labels.bad_lines.append((number, f"{name} has another label above, which counts"))
+        labels.bad_lines.append((number, f"{name} has a different label on an earlier line, which is used"))
 
 
 def apply_labels(store: Store, labels: LabelFile) -> list[str]:

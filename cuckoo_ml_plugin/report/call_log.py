@@ -75,9 +75,8 @@ class CallLog:
         size = len(self.names)
         pairs = self.codes[:-1] * size + self.codes[1:]
         ends = np.cumsum(self.lengths)[:-1] - 1
-        pairs[ends[(ends >= 0) & (ends < len(pairs))]] = (
-            0  # the last call of one process and the first of the next are no pair
-        )
+        # The last call of a process and the first of the next are no pair.
+        pairs[ends[(ends >= 0) & (ends < len(pairs))]] = 0
         if size < _FEW_NAMES:
             occurs = np.zeros(size * size, dtype=np.bool_)
             occurs[pairs] = True

@@ -60,7 +60,7 @@ def _read(path: Path) -> bytes | bytearray:
         with path.open("rb", buffering=0) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ReportError(f"{path} is no regular file: give the report as a file.")
+                raise ReportError(f"{path} is not a regular file: give the path of a report file.")
             if status.st_size > MAX_UNPACKED:
                 raise _too_large(path, status.st_size)
             packed = file.read(2) == _GZIP_MAGIC
@@ -91,7 +91,7 @@ def _unpack(file: io.FileIO, path: Path) -> bytearray:
                 if stream.eof:
                     members += 1
                     if members > _MAX_MEMBERS:
-                        raise ReportError(f"{path} is made of more gzip streams than any report: leave it out.")
+                        raise ReportError(f"{path} has more gzip streams than any report: leave it out.")
                     chunk, stream = stream.unused_data.lstrip(b"\0"), zlib.decompressobj(wbits=31)
                     at_end = not chunk
                 else:
@@ -105,7 +105,7 @@ def _unpack(file: io.FileIO, path: Path) -> bytearray:
 
 def _too_large(path: Path, size: int) -> ReportError:
     return ReportError(
-        f"{path} unpacks to more than {MAX_UNPACKED // 2**20:,} MB, the most that is read of a report "
+        f"{path} unpacks to more than {MAX_UNPACKED // 2**20:,} MB, the limit for a report "
         f"({size // 2**20:,} MB seen): leave it out, or let the sandbox log fewer calls."
     )
 
@@ -144,14 +144,14 @@ def _decode_tolerantly(data: bytes | bytearray, path: Path) -> Any:
     """JSON with NaN, lone surrogates or broken UTF-8, decoded by the standard library."""
     if len(data) > MAX_TOLERANT:
         raise ReportError(
-            f"{path} is no valid JSON, and with {len(data) // 2**20:,} MB too large to be repaired: write it again."
+            f"{path} is not valid JSON and, with {len(data) // 2**20:,} MB, too large to be repaired: create it again."
         )
     try:
         return json.loads(data.decode("utf-8-sig", "replace"), parse_constant=lambda _: None, parse_int=_integer)
     except RecursionError as error:
-        raise ReportError(f"{path} is nested too deep to be a report: leave it out.") from error
+        raise ReportError(f"{path} is nested too deeply to be a report: leave it out.") from error
     except ValueError as error:
-        raise ReportError(f"{path} is no valid JSON ({error}): copy the file again, it may be cut short.") from error
+        raise ReportError(f"{path} is not valid JSON ({error}): copy the file again, it may be cut short.") from error
 
 
 def _integer(digits: str) -> int | None:
@@ -160,8 +160,8 @@ def _integer(digits: str) -> int | None:
 
 def _not_a_report(path: Path) -> str:
     return (
-        f"{path} is JSON but no report of Cuckoo or CAPE (no info, target or behavior in it): give a report.json of "
-        "one of them."
+        f"{path} is JSON but not a report of Cuckoo or CAPE (it has no info, target or behavior): give a report.json "
+        "of either host."
     )
 
 

@@ -19,9 +19,8 @@ MAX_SCORES: Final = 200  # of an analysis; the highest ones are kept
 MAX_ENTRIES: Final = 5_000  # that are used of one list in a report
 _MAX_NAME: Final = 300
 _PROVIDER: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_PASSED_ON: Final = frozenset(
-    ("virustotal", "threatintelligence")
-)  # sources of CAPE's detections that are providers themselves
+# Sources of CAPE's detections that are providers themselves.
+_PASSED_ON: Final = frozenset(("virustotal", "threatintelligence"))
 NOTHING: Final = "nothing"  # the kind of indicator for a provider that was asked and had no answer
 
 

@@ -35,14 +35,16 @@ def write_section(path: Path, section: dict[str, Any], seed: dict[str, Any]) -> 
         numbers = _Numbers()
         report = json.loads(raw.decode("utf-8", "surrogateescape"), parse_float=numbers.read)
     except (OSError, EOFError, ValueError, RecursionError) as error:
-        raise ReportError(f"{path}: cannot be read to write the section into it ({error}).") from error
+        raise ReportError(f"{path}: no section was written, because the file cannot be read ({error}).") from error
     if not isinstance(report, dict):
-        raise ReportError(f"{path}: is no report (its JSON is not an object), so no section was written.")
+        raise ReportError(
+            f"{path}: no section was written, because the file is not a report (its JSON is not an object)."
+        )
     put_section(report, section, seed)
     try:
         written = numbers.put_back(_dump(report, raw))
     except RecursionError as error:
-        raise ReportError(f"{path}: is nested too deeply to write the section into it.") from error
+        raise ReportError(f"{path}: no section was written, because the file is nested too deeply.") from error
     _replace(path, gzip.compress(written, mtime=0) if zipped else written)
 
 
@@ -112,4 +114,4 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         replace_file(path, content)
     except OSError as error:
-        raise ReportError(f"{path}: cannot be written ({error.strerror}); the file is as it was.") from error
+        raise ReportError(f"{path}: cannot be written ({error.strerror}); the file is unchanged.") from error

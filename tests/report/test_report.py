@@ -126,10 +126,10 @@ def test_errors_name_the_file_and_say_what_to_do(tmp_path: Path) -> None:
         "missing.json": (None, "cannot be read"),
         "empty.json": (b"", "is empty"),
         "cut.json": (json.dumps(CAPE_REPORT).encode()[:200], "cut short"),
-        "other.json": (b'{"hello": 1}', "no report of Cuckoo or CAPE"),
-        "list.json": (b"[1, 2]", "no report of Cuckoo or CAPE"),
+        "other.json": (b'{"hello": 1}', "not a report of Cuckoo or CAPE"),
+        "list.json": (b"[1, 2]", "not a report of Cuckoo or CAPE"),
         "half.json.gz": (gzip.compress(json.dumps(CAPE_REPORT).encode())[:-20], "copy the file again"),
-        "program.exe": (b"MZ\x90\x00" * 20, "no valid JSON"),
+        "program.exe": (b"MZ\x90\x00" * 20, "not valid JSON"),
     }
     for name, (content, reason) in cases.items():
         path = tmp_path / name
@@ -142,5 +142,5 @@ def test_errors_name_the_file_and_say_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_report(tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match=r"directory|no regular file"):
+    with pytest.raises(ReportError, match=r"directory|not a regular file"):
         read_report(tmp_path)
