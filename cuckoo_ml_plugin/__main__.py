@@ -1,4 +1,4 @@
-"""``python -m cuckoo_ml_plugin``: the same as ``cuckoo-ml``."""
+"""``python -m cuckoo_ml_plugin`` runs the command line, as ``cuckoo-ml`` does."""
 
 from cuckoo_ml_plugin.cli import main
 

@@ -1,10 +1,4 @@
-"""The plugin from Python and notebooks: one :class:`Desk` over a home, answers as pandas frames (docs/api.md).
-
-desk = Desk("HOME")
-desk.load(["reports"])
-desk.fit()
-desk.analyses().query("anomalous")
-"""
+"""The public API from Python, by its older address; ``from cuckoo_ml_plugin import Desk`` gives the same class."""
 
 from cuckoo_ml_plugin.frames.desk import Desk
 

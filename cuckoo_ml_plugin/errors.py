@@ -7,6 +7,13 @@ class CuckooMLError(Exception):
     """The base of every error that this package raises on purpose.
 
     The command line prints the message alone and exits with 1; the modules in the hosts write it into the section.
+
+    >>> from cuckoo_ml_plugin import CuckooMLError, Desk
+    >>> try:
+    ...     Desk("cuckoo-ml-demo").score("no-such-analysis")
+    ... except CuckooMLError as error:
+    ...     print(error)
+    no-such-analysis: there is no such analysis in the store and no such file; check the id.
     """
 
 

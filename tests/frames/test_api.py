@@ -14,8 +14,7 @@ from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 from support.paths import REPOSITORY
 
-from cuckoo_ml_plugin.errors import CuckooMLError, SettingsError
-from cuckoo_ml_plugin.frames.desk import Desk
+from cuckoo_ml_plugin import CuckooMLError, Desk, SettingsError
 
 PAGE = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^\| `([^|]+?) \| `(.+)` \| (\w+) \|$", PAGE, re.MULTILINE)
@@ -63,8 +62,11 @@ def test_every_method_of_the_seed_has_its_line(owner: str) -> None:
 
 def test_the_page_names_every_method_of_the_desk() -> None:
     table = PAGE.partition("## CuckooML")[0]
+    older = {"cluster", "clusters", "clustering"}
     methods = {name for name in vars(Desk) if not name.startswith("_")} | {"engine"}
-    assert methods == set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.+?) \|", table, re.MULTILINE))))
+    rows = "".join(re.findall(r"^\| (`.+?) \|", table, re.MULTILINE))
+    assert methods - older == set(re.findall(r"`(\w+)`", rows))
+    assert all(f"`{name}()`" in table for name in older)
 
 
 @pytest.fixture(scope="module")
@@ -74,21 +76,21 @@ def desk(demo: DemoHome) -> Desk:
 
 def test_frames_say_what_the_commands_say(desk: Desk, demo: DemoHome) -> None:
     clusters = cuckoo_ml(demo.home, "clusters", "--json").json
-    assert list(desk.clusters().index) == [one["id"] for one in clusters]
-    assert desk.clusters()["size"].tolist() == [one["size"] for one in clusters]
+    assert list(desk.cluster_table().index) == [one["id"] for one in clusters]
+    assert desk.cluster_table()["size"].tolist() == [one["size"] for one in clusters]
     anomalies = cuckoo_ml(demo.home, "anomalies", "--limit", 1000, "--json").json
     assert list(desk.anomalies().index) == [one["analysis"] for one in anomalies]
     assert desk.anomalies(limit=1)["reasons"].str.len().min() > 10
     assert set(desk.anomalies().index) == set(desk.analyses().query("anomalous").index)
     judged = cuckoo_ml(demo.home, "assess", "--resamples", 0, "--json").json
-    measures = desk.measures(desk.clustering())
+    measures = desk.measures(desk.cluster_memberships())
     for column, name in (("clustering", "clustered"), ("clustering+noise", "with_noise")):
         assert measures.loc["ari", column] == pytest.approx(judged["with_labels"][name]["ari"])
     assert desk.assess(resamples=0).clusters == judged["clusters"]
 
 
 def test_clustering_again_with_the_settings_in_force_finds_the_same(desk: Desk) -> None:
-    ours, again = desk.clustering(), desk.cluster()
+    ours, again = desk.cluster_memberships(), desk.try_clustering()
     assert (ours.index == again.index).all()
     pairs = set(zip(ours["label"], again["label"], strict=True))
     assert len(pairs) == ours["label"].nunique() == again["label"].nunique()
@@ -139,26 +141,26 @@ def test_pictures_are_figures_and_files(desk: Desk, tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_one_sentence(desk: Desk, tmp_path: Path) -> None:
     for ask in (
-        lambda: desk.features("colours"), lambda: desk.cluster("colours"), lambda: desk.score("nobody"),
-        lambda: desk.behaviour("nobody"), lambda: Desk(tmp_path).clusters(),
+        lambda: desk.features("colours"), lambda: desk.try_clustering("colours"), lambda: desk.score("nobody"),
+        lambda: desk.behaviour("nobody"), lambda: Desk(tmp_path).cluster_table(),
         lambda: desk.plot("sunset"), lambda: desk.plots(tmp_path, "exe"), lambda: desk.score("a" * 5000),
-        lambda: desk.export_cluster("c0", tmp_path, "purple"), lambda: desk.cluster(algorithm="kmeans"),
-        lambda: desk.cluster(desk.features("simple"), algorithm="kmeans"),
-        lambda: desk.cluster(desk.features("simple"), min_cluster_size=1),
-        lambda: desk.cluster(desk.features("simple"), algorithm="dbscan", eps=-1.0),
-        lambda: desk.cluster(desk.features("simple").iloc[:1]),
+        lambda: desk.export_cluster("c0", tmp_path, "purple"), lambda: desk.try_clustering(algorithm="kmeans"),
+        lambda: desk.try_clustering(desk.features("simple"), algorithm="kmeans"),
+        lambda: desk.try_clustering(desk.features("simple"), min_cluster_size=1),
+        lambda: desk.try_clustering(desk.features("simple"), algorithm="dbscan", eps=-1.0),
+        lambda: desk.try_clustering(desk.features("simple").iloc[:1]),
     ):  # fmt: skip
         with pytest.raises(CuckooMLError):
             ask()
     with pytest.raises(SettingsError, match="no key 'colour'"):
-        desk.cluster("simple", colour=3)
+        desk.try_clustering("simple", colour=3)
     for wrong in (1, "many", 2.5):
         with pytest.raises(SettingsError, match="min_cluster_size"):
-            desk.cluster(min_cluster_size=wrong)
+            desk.try_clustering(min_cluster_size=wrong)
 
 
 def test_a_family_may_be_called_what_it_likes(own_demo: DemoHome) -> None:
     desk = Desk(own_demo.home)
     some = [one.name for one in own_demo.corpus.fitted[:9]]
     desk.set_labels(dict.fromkeys(some, "cluster_id"))
-    assert desk.label_distribution()["cluster_id"].sum() == desk.clustering().index.isin(some).sum()
+    assert desk.label_distribution()["cluster_id"].sum() == desk.cluster_memberships().index.isin(some).sum()

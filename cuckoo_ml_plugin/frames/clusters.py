@@ -1,0 +1,46 @@
+"""Frames of the clustering in force: its clusters, the membership and vector of each analysis, and its labels."""
+
+from __future__ import annotations
+
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.queries import cluster_brief
+from cuckoo_ml_plugin.export.clustering_results import ClusteringResults
+from cuckoo_ml_plugin.export.seed_files import label_distribution
+from cuckoo_ml_plugin.frames.pandas_import import pd
+
+_BRIEF = ("id", "name", "size", "stored", "labels", "first_seen", "last_seen")
+
+
+def cluster_frame(engine: Engine) -> pd.DataFrame:
+    """A row for each cluster: name, sizes, first and last day, commonest label. Raises ModelError, StoreError."""
+    model, counts = engine.require_model(), engine.store.cluster_counts()
+    rows = [cluster_brief(facts, counts.get(facts.id, 0)) for facts in model.clusters]
+    frame = pd.DataFrame(rows, columns=list(_BRIEF))
+    frame["label"] = [labels[0]["label"] if labels else None for labels in frame.pop("labels")]
+    return frame.set_index("id")
+
+
+def membership_frame(results: ClusteringResults) -> pd.DataFrame:
+    """A row for each fitted analysis: ``label`` (the cluster's number, -1 for noise) and CuckooML's other columns."""
+    columns = {
+        "label": results.cluster_ids(),
+        "probability": results.probabilities,
+        "outlier_score": results.outlier_scores,
+    }
+    return pd.DataFrame(columns, index=_analyses(results))
+
+
+def vector_frame(results: ClusteringResults) -> pd.DataFrame:
+    """A row for each fitted analysis: its unit vector."""
+    return pd.DataFrame(results.vectors, index=_analyses(results))
+
+
+def label_frame(results: ClusteringResults) -> pd.DataFrame:
+    """A row for each cluster number (-1 for noise), a column for each label: how many analyses have both."""
+    columns, rows = label_distribution(results)
+    index = pd.Index([row[0] for row in rows], name="cluster_id").astype(int)
+    return pd.DataFrame([row[1:] for row in rows], index=index, columns=columns[1:])
+
+
+def _analyses(results: ClusteringResults) -> pd.Index[str]:
+    return pd.Index(results.corpus.analyses, name="analysis")
