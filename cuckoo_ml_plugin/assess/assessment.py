@@ -1,6 +1,6 @@
 """The judgement of the model in force, whole and cluster by cluster.
 
-assessment = assess_model(engine.need_model(), read_corpus(engine.store), engine.settings)
+assessment = assess_model(engine.require_model(), read_corpus(engine.store), engine.settings)
 assessment.with_labels.clustered.ami
 """
 
@@ -18,7 +18,7 @@ from cuckoo_ml_plugin.assess.resampling import Stability, resampled
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette, silhouettes
 from cuckoo_ml_plugin.errors import NotEnoughError
 from cuckoo_ml_plugin.fit.corpus import Corpus
-from cuckoo_ml_plugin.fit.still_fitted import fitted_rows
+from cuckoo_ml_plugin.fit.fitted_rows import fitted_rows
 from cuckoo_ml_plugin.model.clustering import NOISE
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import ClusteringSettings, FeatureSettings, Settings, VectorSettings
@@ -87,7 +87,13 @@ class LabelJudgement:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """All that is said of a clustering; ``newer`` analyses are stored and not fitted, and not judged."""
+    """All that is said of a clustering; ``newer`` analyses are stored and not fitted, and not judged.
+
+    >>> from cuckoo_ml_plugin import Desk
+    >>> assessment = Desk("cuckoo-ml-demo").assess(resamples=0)
+    >>> assessment.clusters, round(assessment.clustered, 3), assessment.stability
+    (38, 0.975, None)
+    """
 
     model: str
     analyses: int

@@ -1,13 +1,13 @@
-"""Finding the clusters: HDBSCAN (Campello, Moulavi & Sander 2013; McInnes & Healy 2017), or DBSCAN (Ester et al. 1996).
+"""Finds the clusters, by HDBSCAN (Campello, Moulavi & Sander 2013; McInnes & Healy 2017) or DBSCAN (Ester et al. 1996).
 
-The minimum spanning tree under mutual reachability is what costs time. It comes from
+The minimum spanning tree under mutual reachability takes most of the time. It comes from
 
-* the ``hdbscan`` library where analyses are few (nothing to compile, and it is the reference),
-* ``fast_hdbscan``'s parallel Boruvka up to ``EXACT`` points (the same tree, ties aside),
-* a neighbour graph beyond (``neighbour_graph.py``): of many dimensions no space tree keeps its promise.
+* the ``hdbscan`` library up to ``SMALL`` points (it compiles nothing, and it is the reference),
+* the parallel Boruvka of ``fast_hdbscan`` up to ``EXACT`` points (the same tree, ties aside),
+* a neighbour graph beyond (:mod:`~cuckoo_ml_plugin.fit.neighbour_graph`): space trees are slow in many dimensions.
 
-Everything after the tree is hdbscan's own code. Identical behaviours are one point with a multiplicity; they count in
-the tree as often as they occur, which beyond ``min_samples + 1`` copies changes nothing but sizes.
+Everything after the tree is hdbscan's own code. Identical behaviours are one point with a multiplicity. Such a point
+enters the tree as often as it occurs; more than ``min_samples + 1`` copies change nothing but sizes.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.fit.spanning_tree import nearest_of_all, neighbour_graph_tree
+from cuckoo_ml_plugin.fit.hdbscan_adapter import boruvka_tree, linkage, outlier_scores, reference_tree, select_clusters
+from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all, neighbour_graph_tree
 from cuckoo_ml_plugin.model.clustering import CANDIDATES, NOISE, SAME, Clustering, assign
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.settings import SEED, ClusteringSettings
 
 SMALL = 4_000
-"""Analyses up to which hdbscan's own tree is taken."""
+"""The most points for which hdbscan computes the tree."""
 EXACT = 8_000
-"""Points up to which the tree is exact."""
+"""The most points for which the tree is exact."""
 
 Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Density:
-    """What the density algorithm says of n points: the arrays of ``Clustering``, before the dial."""
+    """The result of HDBSCAN or DBSCAN for n points: the arrays of ``Clustering``, before the certainty threshold."""
 
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
@@ -57,19 +58,22 @@ def fit_clustering(
     """Cluster n distinct behaviours.
 
     Args:
-        vectors: (n, d) unit rows; a zero row (nothing is known of it) belongs to no cluster.
+        vectors: (n, d) unit rows; a zero row (none of its tokens is known) belongs to no cluster.
         multiplicities: (n,) at least 1 each.
-        settings: algorithm and its parameters, and the dial.
-        tree: "hdbscan", "fast_hdbscan" or "graph" where one is to be compared with another.
-        same: distance below which behaviours are in the same place; 0 to compare with hdbscan.
+        settings: the algorithm, its parameters and the certainty threshold.
+        tree: "hdbscan", "fast_hdbscan" or "graph", to compare one tree with another.
+        same: distance below which behaviours count as identical; 0 to compare with hdbscan.
+
+    Raises:
+        CuckooMLError: the installed hdbscan or fast-hdbscan is not as tested.
     """
     counts = np.asarray(multiplicities, np.int64)
-    known = np.flatnonzero(vectors.any(axis=1))
+    placed = np.flatnonzero(vectors.any(axis=1))
     if settings.algorithm == "dbscan":
-        density = _dbscan(vectors[known], counts[known], settings)
+        density = _dbscan(vectors[placed], counts[placed], settings)
     else:
-        density = _hdbscan(vectors[known], counts[known], settings, tree, same)
-    density = _over_all(density, known, len(vectors))
+        density = _hdbscan(vectors[placed], counts[placed], settings, tree, same)
+    density = _spread(density, placed, len(vectors))
     labels = _by_size(density.labels, counts)
     renamed = np.full(density.labels.max(initial=NOISE) + 2, NOISE)
     renamed[density.labels] = labels
@@ -95,11 +99,11 @@ def fit_clustering(
         certainty=settings.certainty,
         same=same,
     )
-    return _without_the_small(_dialled(fitted, vectors))
+    return _without_dissolved(_with_certainties(fitted, vectors))
 
 
-def _dialled(fitted: Clustering, vectors: NDArray[np.float32]) -> Clustering:
-    """Apply the dial to every fitted point, as if it (one of its analyses) were new; and find the core distances."""
+def _with_certainties(fitted: Clustering, vectors: NDArray[np.float32]) -> Clustering:
+    """Assign one analysis of every fitted point as if it were new, and compute the core distances."""
     numbers, distances = nearest_of_all(vectors, max(CANDIDATES, 2 * fitted.min_samples) + 1)
     labels = np.full(len(vectors), NOISE)
     certainties = np.zeros(len(vectors))
@@ -129,8 +133,8 @@ def _dialled(fitted: Clustering, vectors: NDArray[np.float32]) -> Clustering:
     )  # fmt: skip
 
 
-def _without_the_small(fitted: Clustering) -> Clustering:
-    """Of what the dial left one analysis or none is no cluster; the others are numbered by what they have left."""
+def _without_dissolved(fitted: Clustering) -> Clustering:
+    """Dissolve each cluster that the certainty threshold left with fewer than two analyses; renumber the others."""
     labels = _by_size(fitted.labels, fitted.multiplicities, fitted.clusters, least=2)
     renamed = np.full(fitted.clusters + 1, NOISE)
     renamed[fitted.labels] = labels
@@ -146,7 +150,7 @@ def _without_the_small(fitted: Clustering) -> Clustering:
 
 
 def _core_distance(fitted: Clustering, point: int, near: NDArray[np.int64], away: Floats) -> float:
-    """Distance to the ``min_samples``-th nearest analysis, itself among them, as hdbscan's prediction data has it."""
+    """The distance to the ``min_samples``-th nearest analysis, itself included, as in hdbscan's prediction data."""
     counted = np.concatenate([[fitted.multiplicities[point]], fitted.multiplicities[near]]).cumsum()
     reached = int(np.searchsorted(counted, fitted.min_samples))
     return float(np.concatenate([[0.0], away])[min(reached, len(away))])
@@ -159,13 +163,9 @@ def _hdbscan(
     tree: str,
     same: float,
 ) -> _Density:
-    from hdbscan._hdbscan_linkage import label as linkage_of
-    from hdbscan._hdbscan_tree import outlier_scores
-    from hdbscan.hdbscan_ import _tree_to_labels
-
     analyses = int(multiplicities.sum())
     if analyses <= max(settings.min_cluster_size, settings.min_samples + 1):
-        return _nothing(len(vectors))
+        return _unclustered(len(vectors))
     if _in_one_place(vectors, same):
         return _one_cluster(len(vectors))
     points = np.repeat(np.arange(len(vectors)), np.minimum(multiplicities, settings.min_samples + 1))
@@ -175,61 +175,32 @@ def _hdbscan(
     edges, points = _with_all_copies(edges, points, multiplicities)
     edges[:, 2] = np.maximum(edges[:, 2], same)
     edges = edges[np.lexsort((edges[:, 1], edges[:, 0], edges[:, 2]))]
-    labels, probabilities, _, condensed, _ = _tree_to_labels(
-        vectors[points],
-        linkage_of(edges),
-        min_cluster_size=settings.min_cluster_size,
-        cluster_selection_epsilon=settings.selection_epsilon,
+    labels, probabilities, condensed = select_clusters(
+        vectors[points], linkage(edges), settings.min_cluster_size, settings.selection_epsilon
     )
     scores = np.clip(np.nan_to_num(outlier_scores(condensed), nan=0.0), 0.0, 1.0)
-    first = np.unique(points, return_index=True)[1]  # copies of one behaviour share a place; the first stands for all
-    labels = np.asarray(labels, np.int64)
+    first = np.unique(points, return_index=True)[1]  # the first copy stands for all
     return replace(
         _condensed_tree(condensed, labels, first, len(points)),
         labels=labels[first],
-        probabilities=np.nan_to_num(np.asarray(probabilities, np.float64)[first], nan=1.0),
+        probabilities=np.nan_to_num(probabilities[first], nan=1.0),
         outlier_scores=scores[first],
     )
 
 
-def _reference_tree(points: NDArray[np.float32], min_samples: int) -> Floats:
-    import hdbscan
-
-    fitted = hdbscan.HDBSCAN(
-        min_cluster_size=2,
-        min_samples=min_samples,
-        gen_min_span_tree=True,
-        approx_min_span_tree=False,
-        core_dist_n_jobs=1,
-    ).fit(points.astype(np.float64))
-    return np.asarray(fitted.minimum_spanning_tree_.to_numpy(), np.float64)
-
-
-def _boruvka_tree(points: NDArray[np.float32], min_samples: int) -> Floats:
-    # Its estimator sends more than 30 dimensions to an approximation, and its weights mix distances with squared ones
-    # (0.3.4), so the tree is asked for directly.
-    import numba
-    from fast_hdbscan.boruvka import parallel_boruvka
-    from fast_hdbscan.numba_kdtree import build_kdtree
-
-    tree = build_kdtree(np.ascontiguousarray(points, np.float32))
-    unweighted = np.zeros(1, np.float32)
-    return np.asarray(parallel_boruvka(tree, numba.get_num_threads(), min_samples, unweighted, True)[0], np.float64)
-
-
-_TREES = {"hdbscan": _reference_tree, "fast_hdbscan": _boruvka_tree, "graph": neighbour_graph_tree}
+_TREES = {"hdbscan": reference_tree, "fast_hdbscan": boruvka_tree, "graph": neighbour_graph_tree}
 
 
 def _with_all_copies(
     edges: Floats, points: NDArray[np.int64], multiplicities: NDArray[np.int64]
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """Hang the copies that were left out of the tree on the first copy of their behaviour, at distance 0."""
+    """Add the copies that are not in the tree as leaves of the first copy of their behaviour, at distance 0."""
     first = np.unique(points, return_index=True)[1]
     missing = multiplicities - np.bincount(points, minlength=len(multiplicities))
     extra = np.repeat(np.arange(len(multiplicities)), missing)
     numbers = len(points) + np.arange(len(extra))
-    hung = np.stack([first[extra], numbers, np.zeros(len(extra))], axis=1)
-    return np.concatenate([edges, hung]), np.concatenate([points, extra])
+    leaves = np.stack([first[extra], numbers, np.zeros(len(extra))], axis=1)
+    return np.concatenate([edges, leaves]), np.concatenate([points, extra])
 
 
 def _condensed_tree(
@@ -252,9 +223,9 @@ def _condensed_tree(
     for node in range(nodes - 1, 0, -1):  # children have higher numbers than their parents
         depths[node_parents[node]] = max(depths[node_parents[node]], depths[node])
     clusters, densest = _clusters_of_nodes(node_parents, own_depths, point_parents, labels)
-    nothing = np.zeros(0)
+    unset = np.zeros(0)
     return _Density(
-        labels=labels, probabilities=nothing, outlier_scores=nothing, parents=point_parents[first],
+        labels=labels, probabilities=unset, outlier_scores=unset, parents=point_parents[first],
         lambdas=point_lambdas[first], node_parents=node_parents, node_lambdas=node_lambdas, node_clusters=clusters,
         node_max_lambdas=densest, node_depths=depths,
     )  # fmt: skip
@@ -263,11 +234,14 @@ def _condensed_tree(
 def _clusters_of_nodes(
     node_parents: NDArray[np.int64], own_depths: Floats, point_parents: NDArray[np.int64], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The cluster of each node, and its greatest density: a cluster is the highest node that holds all its members."""
+    """The cluster of each node, and the cluster's greatest density.
+
+    A cluster is the deepest node that holds all its members, with everything below it.
+    """
     tops = np.full(labels.max(initial=NOISE) + 1, -1)
     for cluster in range(len(tops)):
         holders = set(point_parents[labels == cluster].tolist())
-        while len(holders) > 1:  # the deepest climbs; node numbers grow downwards
+        while len(holders) > 1:  # replace the deepest node by its parent; node numbers grow downwards
             deepest = max(holders)
             holders.remove(deepest)
             holders.add(int(node_parents[deepest]))
@@ -285,16 +259,16 @@ def _clusters_of_nodes(
 def _dbscan(vectors: NDArray[np.float32], multiplicities: NDArray[np.int64], settings: ClusteringSettings) -> _Density:
     from sklearn.cluster import DBSCAN
 
-    nothing = _nothing(len(vectors))
+    unclustered = _unclustered(len(vectors))
     if not len(vectors):
-        return nothing
+        return unclustered
     fitted = DBSCAN(eps=settings.eps, min_samples=settings.min_cluster_size)
     labels = fitted.fit(vectors.astype(np.float64), sample_weight=multiplicities).labels_
-    return replace(nothing, labels=np.asarray(labels, np.int64), probabilities=(labels >= 0).astype(np.float64))
+    return replace(unclustered, labels=np.asarray(labels, np.int64), probabilities=(labels >= 0).astype(np.float64))
 
 
-def _nothing(points: int) -> _Density:
-    """Points of which none is in a cluster, and no tree."""
+def _unclustered(points: int) -> _Density:
+    """Points outside all clusters, without a tree."""
     no_nodes, no_densities = np.zeros(0, np.int64), np.zeros(0)
     return _Density(
         labels=np.full(points, NOISE), probabilities=np.zeros(points), outlier_scores=np.ones(points),
@@ -304,24 +278,28 @@ def _nothing(points: int) -> _Density:
 
 
 def _in_one_place(vectors: NDArray[np.float32], same: float) -> bool:
-    """Whether no two of the points are further apart than what counts as the same place."""
+    """Whether all points lie so close together that they count as identical."""
     away = vectors.astype(np.float64) - vectors[:1]
     return bool(2 * np.sqrt((away * away).sum(axis=1)).max(initial=0.0) <= same)
 
 
 def _one_cluster(points: int) -> _Density:
-    """Points in one place: HDBSCAN looks for what is denser than its surroundings, and here are none."""
-    every = np.zeros(points, np.int64), np.ones(points), np.zeros(points)
-    return replace(_nothing(points), labels=every[0], probabilities=every[1], outlier_scores=every[2])
+    """Identical points as one cluster. HDBSCAN would find none: nothing is denser than its surroundings."""
+    return replace(
+        _unclustered(points),
+        labels=np.zeros(points, np.int64),
+        probabilities=np.ones(points),
+        outlier_scores=np.zeros(points),
+    )
 
 
-def _over_all(density: _Density, known: NDArray[np.int64], points: int) -> _Density:
-    """The verdict on the known points, spread over all."""
-    if len(known) == points:
+def _spread(density: _Density, placed: NDArray[np.int64], points: int) -> _Density:
+    """The result for the placed points as a result for all; the others are in no cluster."""
+    if len(placed) == points:
         return density
-    spread = _nothing(points)
+    spread = _unclustered(points)
     for name in ("labels", "probabilities", "outlier_scores", "parents", "lambdas"):
-        getattr(spread, name)[known] = getattr(density, name)
+        getattr(spread, name)[placed] = getattr(density, name)
     return replace(
         density, labels=spread.labels, probabilities=spread.probabilities, outlier_scores=spread.outlier_scores,
         parents=spread.parents, lambdas=spread.lambdas,
@@ -331,7 +309,7 @@ def _over_all(density: _Density, known: NDArray[np.int64], points: int) -> _Dens
 def _by_size(
     labels: NDArray[np.int64], multiplicities: NDArray[np.int64], count: int | None = None, least: int = 1
 ) -> NDArray[np.int64]:
-    """Clusters numbered by size, the largest first, ties by their first member; those below ``least`` get no number."""
+    """Labels with clusters renumbered: largest first, ties by first member; those below ``least`` become noise."""
     count = int(labels.max(initial=NOISE)) + 1 if count is None else count
     sizes = np.bincount(labels[labels >= 0], multiplicities[labels >= 0], minlength=count)
     firsts = np.full(count, len(labels))

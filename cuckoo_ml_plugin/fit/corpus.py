@@ -1,4 +1,4 @@
-"""What a fit reads from the store: every analysis with behaviour, identical behaviours as one, tokens as a matrix."""
+"""The corpus that a fit reads from the store: all analyses with behaviour, their distinct behaviours as a matrix."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
 from cuckoo_ml_plugin.store.analysis_record import seen_at
 from cuckoo_ml_plugin.store.store import OrderRange, Store
 
-_PARALLEL_FROM = 5_000  # analyses; below it, starting processes costs more than they save
+_PARALLEL_FROM = 5_000  # analyses; for fewer, starting processes costs more time than they save
 _UNKNOWN_KIND = len(KINDS)
 
 Progress = Callable[[int, int], None]
+"""Called with how many are done, and how many there are."""
 
 
 @dataclass(slots=True)
 class Corpus:
-    """N analyses that show n distinct behaviours over v tokens, in the store's order.
+    """N analyses with n distinct behaviours over v tokens, in the store's order.
 
     Attributes:
         analyses, sha256, labels, stored_at: one for each analysis.
-        seen_at: when each analysis was made, or stored where its host did not say.
+        seen_at: when each analysis was made, or when it was stored if its host gave no date.
         point_of: (N,) the distinct behaviour of each analysis.
         tokens: (n, v) binary, columns in the order of ``hashes``.
         hashes: (v,) 64-bit hashes of the tokens, ascending.
         kinds: (v,) index in ``behaviour.kinds.KINDS``; ``len(KINDS)`` for a kind of another version.
-        counts: (N, c) count features, NaN where an analysis has none; ``count_names`` names the columns.
+        counts: (N, c) count features, NaN where an analysis lacks one; ``count_names`` names the columns.
         damaged: ids of analyses whose stored behaviour cannot be read.
     """
 
@@ -52,11 +53,11 @@ class Corpus:
 
     @property
     def multiplicities(self) -> NDArray[np.int64]:
-        """(n,) how many analyses show each behaviour."""
+        """(n,) how many analyses have each behaviour."""
         return np.bincount(self.point_of, minlength=self.tokens.shape[0]).astype(np.int64)
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Corpus:
-        """The corpus of some analyses (k,), by their numbers here, in that order."""
+        """The corpus of the analyses in these rows (k,), in this order."""
         points, point_of = np.unique(self.point_of[rows], return_inverse=True)
         return replace(
             self,
@@ -73,7 +74,7 @@ class Corpus:
 
 @dataclass(slots=True)
 class _Part:
-    """One range of the store, as a worker process hands it over."""
+    """One range of the store, as a worker process returns it."""
 
     rows: list[tuple[str, str | None, str | None, str, str, str]] = field(default_factory=list)
     counts: list[dict[str, int | float]] = field(default_factory=list)
@@ -85,7 +86,7 @@ class _Part:
 
 
 def read_corpus(store: Store, progress: Progress | None = None) -> Corpus:
-    """Read all analyses with behaviour. Raises StoreError; a damaged one is named in ``damaged`` and left out."""
+    """Read all analyses with behaviour; those with a damaged record are left out. Raises StoreError."""
     total = store.count(with_behaviour=True)
     if total < _PARALLEL_FROM:
         parts = [_read(store, OrderRange(), progress, total)]
@@ -95,34 +96,34 @@ def read_corpus(store: Store, progress: Progress | None = None) -> Corpus:
         ranges = store.split(max(2, total // _PARALLEL_FROM))
         parts = []
         with workers_ignore_interrupts():
-            read = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(store, one) for one in ranges)
-        for part in read:
+            read_parts = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(store, part) for part in ranges)
+        for part in read_parts:
             parts.append(part)
             if progress:
                 progress(sum(len(p.rows) for p in parts), total)
     return _assemble(parts)
 
 
-def _read(store: Store, part: OrderRange, progress: Progress | None = None, total: int = 0) -> _Part:
-    read = _Part()
-    seen: set[str] = set()
+def _read(store: Store, limits: OrderRange, progress: Progress | None = None, total: int = 0) -> _Part:
+    part = _Part()
+    digests: set[str] = set()
     kind_ids = {kind.encode(): index for index, kind in enumerate(KINDS)}
-    behaviours = store.iter_behaviours(part, on_damaged=lambda stored, _: read.damaged.append(stored.analysis))
+    behaviours = store.iter_behaviours(limits, on_damaged=lambda stored, _: part.damaged.append(stored.analysis))
     for stored, joined, counts in behaviours:
         row = stored.analysis, stored.sha256, stored.label, stored.stored_at, seen_at(stored), stored.digest
-        read.rows.append(row)
-        read.counts.append(counts)
-        if stored.digest not in seen:
-            seen.add(stored.digest)
+        part.rows.append(row)
+        part.counts.append(counts)
+        if stored.digest not in digests:
+            digests.add(stored.digest)
             tokens = joined.split(b"\n") if joined else []
-            read.digests.append(stored.digest)
-            read.lengths.append(len(tokens))
+            part.digests.append(stored.digest)
+            part.lengths.append(len(tokens))
             kinds = (kind_ids.get(token.partition(b":")[0], _UNKNOWN_KIND) for token in tokens)
-            read.hashes.append(token_hashes(tokens))
-            read.kinds.append(np.fromiter(kinds, np.uint8, len(tokens)))
-        if progress and len(read.rows) % 200 == 0:
-            progress(len(read.rows), total)
-    return read
+            part.hashes.append(token_hashes(tokens))
+            part.kinds.append(np.fromiter(kinds, np.uint8, len(tokens)))
+        if progress and len(part.rows) % 200 == 0:
+            progress(len(part.rows), total)
+    return part
 
 
 def _assemble(parts: list[_Part]) -> Corpus:
@@ -135,16 +136,16 @@ def _assemble(parts: list[_Part]) -> Corpus:
                 lengths.append(length)
                 kept_hashes.append(hashes)
                 kept_kinds.append(kinds)
-    every = np.concatenate(kept_hashes) if kept_hashes else np.zeros(0, np.uint64)
-    vocabulary, first, columns = np.unique(every, return_index=True, return_inverse=True)
+    occurrences = np.concatenate(kept_hashes) if kept_hashes else np.zeros(0, np.uint64)
+    vocabulary, first, columns = np.unique(occurrences, return_index=True, return_inverse=True)
     kinds_of_all = np.concatenate(kept_kinds) if kept_kinds else np.zeros(0, np.uint8)
     starts = np.concatenate([[0], np.cumsum(np.array(lengths, np.int64))]).astype(np.int64)
     tokens = csr_matrix(
-        (np.ones(len(every), np.float32), columns.astype(np.int32), starts), shape=(len(lengths), len(vocabulary))
+        (np.ones(len(occurrences), np.float32), columns.astype(np.int32), starts), shape=(len(lengths), len(vocabulary))
     )
     tokens.sort_indices()
     rows = [row for part in parts for row in part.rows]
-    counts, names = _count_matrix([one for part in parts for one in part.counts])
+    counts, names = _count_matrix([counts for part in parts for counts in part.counts])
     return Corpus(
         analyses=[row[0] for row in rows],
         sha256=[row[1] for row in rows],
@@ -162,8 +163,9 @@ def _assemble(parts: list[_Part]) -> Corpus:
 
 
 def _count_matrix(counts: list[dict[str, Any]]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    names = tuple(sorted({name for one in counts for name in one}))
+    """Counts (N, c) and the names of the columns."""
+    names = tuple(sorted({name for analysis_counts in counts for name in analysis_counts}))
     matrix = np.full((len(counts), len(names)), np.nan)
     for column, name in enumerate(names):
-        matrix[:, column] = [one.get(name, np.nan) for one in counts]
+        matrix[:, column] = [analysis_counts.get(name, np.nan) for analysis_counts in counts]
     return matrix, names

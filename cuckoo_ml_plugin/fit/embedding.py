@@ -1,4 +1,4 @@
-"""Fitting the embedding: which tokens count how much, and the strongest directions of a corpus."""
+"""Fits the embedding: the weight of each token, and the strongest directions of a corpus."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cuckoo_ml_plugin.model.embedding import Embedding, Recipe, balance
 from cuckoo_ml_plugin.settings import SEED, VectorSettings
 
 VOCABULARY = 250_000
-"""Tokens that a model knows at most, the commonest first: it bounds the model at d times a megabyte."""
+"""The most tokens that a model knows, the commonest: a model of d dimensions takes about d megabytes."""
 SVD_ROWS = 20_000
-"""Behaviours that the directions are found from; of a larger corpus a seeded sample."""
+"""The most behaviours from which the directions are computed; a larger corpus is sampled with a seed."""
 FEW = 64
-"""Behaviours up to which the decomposition is exact: a randomised one needs more of them than it is asked for."""
+"""The most behaviours for which the decomposition is exact: a randomised one needs more of them than directions."""
 
 
 def fit_embedding(
@@ -34,11 +34,11 @@ def fit_embedding(
     Args:
         tokens: (n, v) binary.
         hashes: (v,) ascending.
-        kinds: (v,) index in ``behaviour.KINDS``.
-        multiplicities: (n,) how many analyses show each behaviour.
-        recipe: of the steps.
+        kinds: (v,) index in ``behaviour.kinds.KINDS``.
+        multiplicities: (n,) how many analyses have each behaviour.
+        recipe: how the steps are done.
         settings: dimensions, and the least document frequency (counted in analyses).
-        leave_out: (v,) True for tokens that are not to count.
+        leave_out: (v,) True for tokens that are left out.
 
     Returns:
         The embedding, and the behaviours over the tokens that it knows, (n, known tokens).
@@ -68,21 +68,21 @@ def fit_embedding(
 def embed_all(
     embedding: Embedding, known: csr_matrix, tokens: NDArray[np.integer[Any]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Vectors (n, d) and explained shares (n,), as ``Embedding.embed`` gives them.
+    """Vectors (n, d) and explained shares (n,), as ``Embedding.embed`` returns them.
 
     Args:
         known: (n, known tokens) binary.
-        tokens: (n,) how many each behaviour has, known or not.
+        tokens: (n,) the number of tokens of each behaviour, known or not.
     """
     weighted = _weighted(known, embedding.weights, embedding.kinds, float(embedding.balance[0]))
     projected = np.asarray(weighted @ embedding.components.astype(np.float64))
     explained = np.minimum(np.sqrt((projected**2).sum(axis=1)), 1.0)
     projected *= embedding.scales
     norms = np.sqrt((projected**2).sum(axis=1))
-    nothing = norms < 1e-9
-    projected[~nothing] /= norms[~nothing, None]
-    projected[nothing] = 0.0
-    explained[nothing] = 0.0
+    unknown_rows = norms < 1e-9
+    projected[~unknown_rows] /= norms[~unknown_rows, None]
+    projected[unknown_rows] = 0.0
+    explained[unknown_rows] = 0.0
     squares = known @ embedding.weights.astype(np.float64) ** 2
     unknown = np.maximum(tokens - np.diff(known.indptr), 0)
     explained *= np.sqrt(np.divide(squares, squares + unknown, out=np.zeros_like(squares), where=squares > 0))
@@ -90,7 +90,7 @@ def embed_all(
 
 
 def _weighted(known: csr_matrix, weights: NDArray[np.float32], kinds: NDArray[np.uint8], exponent: float) -> csr_matrix:
-    """(n, v) rows of unit length: token weights, kinds balanced."""
+    """(n, v) rows of unit length: tokens weighted, kinds balanced."""
     weighted = known.astype(np.float64) @ diags(weights.astype(np.float64))
     weighted = weighted.tocsr()
     for kind in np.unique(kinds):

@@ -1,4 +1,4 @@
-"""To be described."""
+"""Fits a model on a corpus: embeddings, clusters with ids and names, anomaly scores, and the facts shown of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from scipy.sparse import csr_matrix
 
 from cuckoo_ml_plugin.behaviour.kinds import KINDS
 from cuckoo_ml_plugin.errors import NotEnoughError, SettingsError
-from cuckoo_ml_plugin.finding.evidence import Evidence, cluster_evidence
+from cuckoo_ml_plugin.finding.evidence import cluster_evidence
+from cuckoo_ml_plugin.finding.section import Evidence
 from cuckoo_ml_plugin.fit.anomaly import score_fitted
 from cuckoo_ml_plugin.fit.calibration import held_back_unusualness
 from cuckoo_ml_plugin.fit.clustering import fit_clustering
@@ -36,30 +37,37 @@ from cuckoo_ml_plugin.plumbing.hashes import token_hash
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.store.store import Store
 
-Report = Callable[[str, str], None]
-"""Called with the name of a stage and what it found."""
-
-
+StageProgress = Callable[[str, str], None]
+"""Called after each stage of a refit with its name and its outcome."""
 NOVELTY_DIMENSIONS = 64
-
-
 _EXAMPLES_PER_CLUSTER = 5
+_CANDIDATE_TOKENS, _EVIDENCE_PER_CLUSTER = 40, 15
 
 
-def enough(analyses: int, settings: Settings) -> None:
-    """Raises NotEnoughError when a first fit has too little to go by."""
+def require_enough(analyses: int, settings: Settings) -> None:
+    """Raises NotEnoughError when there are too few analyses for a fit."""
     needed = settings.refit.min_analyses
     if analyses < needed:
         raise NotEnoughError(
-            f"{analyses} analyses with behaviour are stored, a model needs {needed}; run cuckoo-ml import with more "
-            "reports, or lower [refit] min_analyses."
+            f"{analyses} analyses with behaviour are stored, a model needs {needed}; import more reports with "
+            "cuckoo-ml import, or lower [refit] min_analyses."
         )
 
 
 def fit_model(
-    corpus: Corpus, store: Store | None, settings: Settings, before: Model | None, say: Report
+    corpus: Corpus, store: Store | None, settings: Settings, before: Model | None, progress: StageProgress
 ) -> tuple[Model, Lineage]:
-    """Fit on a corpus; ``store`` gives evidence its words (without it, clusters have none)."""
+    """Fit a model on a corpus.
+
+    Args:
+        store: gives the evidence of clusters its words, and the threat scores; without it, there are neither.
+        before: the model in force, whose clusters pass on their ids and names.
+
+    Raises:
+        SettingsError: ``[features] leave_out`` names an unknown kind.
+        StoreError: the store cannot be read.
+        CuckooMLError: the installed hdbscan or fast-hdbscan is not as tested.
+    """
     multiplicities = corpus.multiplicities
     token_counts = np.diff(corpus.tokens.indptr)
     left_out = left_out_tokens(corpus.kinds, settings.features.leave_out)
@@ -67,11 +75,15 @@ def fit_model(
         corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_CLUSTERS, settings.vectors, left_out
     )
     vectors, explained = embed_all(embedding, known, token_counts)
-    say("vectors", f"{len(embedding.hashes):,} kinds of behaviour in {embedding.dimensions} dimensions, which explain "
-        f"{float(np.average(explained, weights=multiplicities)):.0%}")  # fmt: skip
+    explained_share = float(np.average(explained, weights=multiplicities))
+    progress(
+        "vectors",
+        f"{len(embedding.hashes):,} tokens in {embedding.dimensions} dimensions, which explain {explained_share:.0%}",
+    )
     clustering = fit_clustering(vectors, multiplicities, settings.clustering)
     labels = clustering.labels[corpus.point_of]
-    say("clusters", f"{clustering.clusters:,} clusters hold {float((labels >= 0).mean()):.0%} of the analyses")
+    clustered_share = float((labels >= 0).mean())
+    progress("clusters", f"{clustering.clusters:,} clusters hold {clustered_share:.0%} of the analyses")
     novelty_settings = replace(settings.vectors, dimensions=NOVELTY_DIMENSIONS)
     novelty, novelty_known = fit_embedding(
         corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out
@@ -81,13 +93,13 @@ def fit_model(
         corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out
     )
     detector = AnomalyDetector(multiplicities, novelty_explained, reference)
-    say("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
-    providers = _providers(store, say)
-    lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), _old(before))
+    progress("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
+    providers = _providers(store, progress)
+    lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), _old_clusters(before))
     frequencies = _frequencies(corpus, embedding, known, clustering)
     fitted_at = datetime.now(timezone.utc)
     rows = TokenRows(known.indptr.astype(np.int64), known.indices.astype(np.int32))
-    members = [Member(*one) for one in zip(corpus.analyses, corpus.sha256, corpus.labels, strict=True)]
+    members = [Member(*member) for member in zip(corpus.analyses, corpus.sha256, corpus.labels, strict=True)]
     model = Model(
         facts={
             "id": "",
@@ -124,16 +136,16 @@ def fit_model(
     return model.with_facts(id=_model_id(model, fitted_at)), lineage
 
 
-def _providers(store: Store | None, say: Report) -> ProviderModels:
+def _providers(store: Store | None, progress: StageProgress) -> ProviderModels:
     if store is None:
         return ProviderModels.none()
     fit = fit_providers(store)
-    say("threat scores", fit.found)
+    progress("threat scores", fit.summary)
     return fit.models
 
 
 def left_out_tokens(kinds: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray[np.bool_] | None:
-    """(v,) True for tokens, known by their kinds (v,), that ``[features] leave_out`` names. Raises SettingsError."""
+    """(v,) True for tokens whose kind (v,) is among the names in ``[features] leave_out``. Raises SettingsError."""
     unknown = sorted(set(names) - set(KINDS))
     if unknown:
         raise SettingsError(f"[features] leave_out: there is no kind {unknown[0]!r}; docs/features.md lists them.")
@@ -146,14 +158,14 @@ def _majorities(corpus: Corpus, labels: NDArray[np.int64], clusters: int) -> lis
     for cluster, label in zip(labels.tolist(), corpus.labels, strict=True):
         if cluster != NOISE and label:
             counts[cluster][label] += 1
-    found: list[str | None] = []
+    majorities: list[str | None] = []
     for count in counts:
         label, most = max(count.items(), key=lambda pair: (pair[1], pair[0]), default=(None, 0))
-        found.append(label if label is not None and most * 2 > sum(count.values()) else None)
-    return found
+        majorities.append(label if label is not None and most * 2 > sum(count.values()) else None)
+    return majorities
 
 
-def _old(before: Model | None) -> OldClusters | None:
+def _old_clusters(before: Model | None) -> OldClusters | None:
     if before is None:
         return None
     labels = before.clustering.labels
@@ -161,30 +173,32 @@ def _old(before: Model | None) -> OldClusters | None:
         member.analysis: before.clusters[labels[point]].id if labels[point] != NOISE else None
         for point, member in before.members.all()
     }
-    return OldClusters(of_analysis, {one.id: one.name for one in before.clusters}, int(before.facts["next_cluster"]))
+    return OldClusters(
+        of_analysis, {cluster.id: cluster.name for cluster in before.clusters}, int(before.facts["next_cluster"])
+    )
 
 
 def _frequencies(corpus: Corpus, embedding: Embedding, known: csr_matrix, clustering: Clustering) -> Frequencies:
     multiplicities = corpus.multiplicities
-    every = np.asarray(corpus.tokens.T @ multiplicities.astype(np.float64)).ravel().astype(np.int64)
+    analyses_with = np.asarray(corpus.tokens.T @ multiplicities.astype(np.float64)).ravel().astype(np.int64)
     in_vocabulary = np.isin(corpus.hashes, embedding.hashes, assume_unique=True)
     members = np.flatnonzero(clustering.labels != NOISE)
-    analyses = csr_matrix(  # (c, n): the analyses of each cluster that show each behaviour
+    analyses = csr_matrix(  # (c, n): how many analyses of each cluster have each behaviour
         (multiplicities[members].astype(np.float64), (clustering.labels[members], members)),
         shape=(clustering.clusters, len(multiplicities)),
     )
-    shown = (analyses @ known).tocsr()
-    shown.sort_indices()
+    counts = (analyses @ known).tocsr()
+    counts.sort_indices()
     rare = (analyses @ corpus.tokens[:, np.flatnonzero(~in_vocabulary)]).tocoo()
     pairs = rare.col.astype(np.int64) * clustering.clusters + rare.row
     order = np.argsort(pairs)
     return Frequencies(
-        corpus=every[in_vocabulary],
-        starts=shown.indptr.astype(np.int64),
-        columns=shown.indices.astype(np.int32),
-        counts=shown.data.astype(np.int32),
+        corpus=analyses_with[in_vocabulary],
+        starts=counts.indptr.astype(np.int64),
+        columns=counts.indices.astype(np.int32),
+        counts=counts.data.astype(np.int32),
         rare_hashes=corpus.hashes[~in_vocabulary],
-        rare_counts=every[~in_vocabulary].astype(np.int32),
+        rare_counts=analyses_with[~in_vocabulary].astype(np.int32),
         rare_pairs=pairs[order],
         rare_pair_counts=rare.data[order].astype(np.int32),
     )
@@ -199,26 +213,26 @@ def _cluster_facts(
     for cluster, (cluster_id, name) in enumerate(zip(lineage.ids, lineage.names, strict=True)):
         members = order[bounds[cluster] : bounds[cluster + 1]]
         counts = Counter(label for i in members if (label := corpus.labels[i]))
-        seen = sorted(corpus.seen_at[i] for i in members)
+        dates = sorted(corpus.seen_at[i] for i in members)
         facts.append(
             ClusterFacts(
                 id=cluster_id,
                 name=name,
                 size=len(members),
                 labels=dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))),
-                evidence=_cluster_words(corpus, model, cluster, members, store) if store else [],
-                first_seen=seen[0] if seen else "",
-                last_seen=seen[-1] if seen else "",
+                evidence=_evidence_of_cluster(corpus, model, cluster, members, store) if store else [],
+                first_seen=dates[0] if dates else "",
+                last_seen=dates[-1] if dates else "",
                 first_stored=min((corpus.stored_at[i] for i in members), default=""),
             )
         )
     return facts
 
 
-def _cluster_words(
+def _evidence_of_cluster(
     corpus: Corpus, model: Model, cluster: int, members: NDArray[np.int64], store: Store
 ) -> list[Evidence]:
-    """The strongest tokens of a cluster in words, which its surest members lend."""
+    """The strongest tokens of a cluster. Their text comes from its surest members, as a model knows only hashes."""
     certainties = model.clustering.certainties[corpus.point_of[members]]
     surest = members[np.argsort(-certainties, kind="stable")[:_EXAMPLES_PER_CLUSTER]]
     words: dict[int, str] = {}
@@ -226,13 +240,17 @@ def _cluster_words(
         stored = store.get(corpus.analyses[i])
         if stored is not None:
             words.update({token_hash(token): token for token in stored.unpack()[0]})
-    wanted = model.frequencies.strongest(cluster, len(members), len(corpus.analyses), model.embedding.kinds, 40)
-    columns = np.array([c for c in wanted if int(model.embedding.hashes[c]) in words], np.int64)
+    strongest = model.frequencies.strongest(
+        cluster, len(members), len(corpus.analyses), model.embedding.kinds, _CANDIDATE_TOKENS
+    )
+    columns = np.array([c for c in strongest if int(model.embedding.hashes[c]) in words], np.int64)
     tokens = [words[int(model.embedding.hashes[c])] for c in columns]
     in_cluster = model.frequencies.in_cluster(cluster, columns) / max(len(members), 1)
     in_corpus = model.frequencies.corpus[columns] / len(corpus.analyses)
     places = np.arange(len(tokens))
-    return cluster_evidence(tokens, places, model.embedding.kinds[columns], in_cluster, in_corpus, 15)
+    return cluster_evidence(
+        tokens, places, model.embedding.kinds[columns], in_cluster, in_corpus, _EVIDENCE_PER_CLUSTER
+    )
 
 
 def _model_id(model: Model, fitted_at: datetime) -> str:

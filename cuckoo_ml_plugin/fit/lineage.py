@@ -1,4 +1,4 @@
-"""Clusters from one refit to the next: which survive with their id and name, and what happened to the others."""
+"""The lineage of clusters from one model to the next: which keep their id and name, and what became of the others."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from cuckoo_ml_plugin.model.changes import Change
 
 _LIKE_AN_ID = re.compile(r"c\d+", re.ASCII)
 SURVIVES = 0.2
-"""Share of the analyses that both fits know, of either cluster, that a survivor must have kept (Jaccard index)."""
+"""The least Jaccard similarity of an old and a new cluster, over the analyses in both fits, to be the same cluster."""
 
 
 @dataclass(slots=True)
 class Lineage:
-    """The new clusters' ids and names, and the story.
+    """The ids and names of the new clusters, and how they came about.
 
     Attributes:
         ids, names: one for each new cluster.
-        next_number: the first number that was never a cluster's.
+        next_number: the first number that no cluster has ever had.
         survived: how many clusters kept their id.
-        moved: analyses known to both fits whose cluster (or having none) changed.
-        compared: analyses known to both fits.
+        moved: how many of the compared analyses are in another cluster than before, or in one where they were in none.
+        compared: how many analyses both fits know.
     """
 
     ids: list[str]
@@ -58,8 +58,8 @@ def follow(
 
     Args:
         analyses: N ids; labels: (N,) the new cluster of each, -1 for none.
-        majority: the label that most labelled members of each new cluster have, if any has most.
-        old: the model before, None for a first fit.
+        majority: for each new cluster, the label of more than half of its labelled members, or None.
+        old: the clusters of the model before; None for a first fit.
     """
     count = len(majority)
     sizes = np.bincount(labels[labels >= 0], minlength=count)
@@ -83,27 +83,27 @@ def follow(
             ids.append(f"c{number}")
             number += 1
     names = _names(ids, majority, old.names)
-    same = sum(n for (new, before), n in pairs.items() if (ids[new] if new >= 0 else None) == before)
+    unmoved = sum(n for (new, before), n in pairs.items() if (ids[new] if new >= 0 else None) == before)
     compared = sum(pairs.values())
     changes = _changes(pairs, heirs, ids, names, sizes, old.names)
-    return Lineage(ids, names, number, len(heirs), compared - same, compared, changes)
+    return Lineage(ids, names, number, len(heirs), compared - unmoved, compared, changes)
 
 
 def _heirs(pairs: Counter[tuple[int, str | None]]) -> dict[int, str]:
-    """New cluster -> the old id it keeps: the pairs with most in common first."""
+    """The old id that each surviving cluster keeps; the pairs with most analyses in common choose first."""
     new_sizes: Counter[int] = Counter()
     old_sizes: Counter[str | None] = Counter()
     for (new, before), n in pairs.items():
         new_sizes[new] += n
         old_sizes[before] += n
     heirs: dict[int, str] = {}
-    taken: set[str] = set()
+    inherited: set[str] = set()
     for (new, before), n in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0][0], str(pair[0][1]))):
-        if new < 0 or before is None or new in heirs or before in taken:
+        if new < 0 or before is None or new in heirs or before in inherited:
             continue
         if n / (new_sizes[new] + old_sizes[before] - n) >= SURVIVES:
             heirs[new] = before
-            taken.add(before)
+            inherited.add(before)
     return heirs
 
 
@@ -119,21 +119,21 @@ def _changes(
     for cluster, cluster_id in enumerate(ids):
         if cluster in heirs:
             continue
-        origin = _most({before: n for (new, before), n in pairs.items() if new == cluster})
+        origin = _majority_cluster({before: n for (new, before), n in pairs.items() if new == cluster})
         kind = "split" if origin is not None else "born"
         changes.append(Change(kind, cluster_id, names[cluster], int(sizes[cluster]), origin or ""))
     for before, name in old_names.items():
         if before in heirs.values():
             continue
         parts = {new: n for (new, old), n in pairs.items() if old == before}
-        goal = _most({ids[new] if new >= 0 else None: n for new, n in parts.items()})
+        goal = _majority_cluster({ids[new] if new >= 0 else None: n for new, n in parts.items()})
         kind = "merged" if goal is not None else "died"
         changes.append(Change(kind, before, name, sum(parts.values()), goal or ""))
     return changes
 
 
-def _most(parts: Mapping[str | None, int]) -> str | None:
-    """The one that more than half of them are in, if it is a cluster."""
+def _majority_cluster(parts: Mapping[str | None, int]) -> str | None:
+    """The cluster with more than half of the analyses, which ``parts`` counts by cluster; None if there is none."""
     if not parts:
         return None
     best = max(parts, key=lambda key: (parts[key], str(key)))
@@ -141,17 +141,17 @@ def _most(parts: Mapping[str | None, int]) -> str | None:
 
 
 def _names(ids: Sequence[str], majority: Sequence[str | None], old: Mapping[str, str]) -> list[str]:
-    """Survivors keep their name (one that was only its id may get better); new ones get their majority label, once."""
+    """Survivors keep their name, unless it is only their id; the others get their majority label, made unique."""
     kept = {i: old[i] for i in ids if old.get(i, i) != i}
     used = set(kept.values())
     names = []
     for cluster_id, label in zip(ids, majority, strict=True):
         name = kept.get(cluster_id)
         if name is None:
-            first = cluster_id if not label else f"family-{label}" if _LIKE_AN_ID.fullmatch(label) else label
-            name, number = first, 2
+            stem = cluster_id if not label else f"family-{label}" if _LIKE_AN_ID.fullmatch(label) else label
+            name, number = stem, 2
             while name in used:
-                name, number = f"{first}-{number}", number + 1
+                name, number = f"{stem}-{number}", number + 1
             used.add(name)
         names.append(name)
     return names

@@ -1,4 +1,4 @@
-"""The refit: from the store to a published model, one at a time, in stages that say what they found."""
+"""The refit, from the store to a published model, and the rollback to an older one; one at a time for each home."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cuckoo_ml_plugin.engine.engine import Engine, readable_model
 from cuckoo_ml_plugin.errors import BusyError, ModelError, StoreError
 from cuckoo_ml_plugin.fit.corpus import Progress, read_corpus
 from cuckoo_ml_plugin.fit.fit_model import (
-    Report,
+    StageProgress,
     fit_model,
     require_enough,
 )
@@ -31,43 +31,49 @@ from cuckoo_ml_plugin.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RefitResult:
-    """A refit's outcome: the model in force, its lineage, and analyses left out because their record is damaged."""
+    """The model in force, its lineage, and the ids of analyses that were left out because their record is damaged."""
 
     model: Model
     lineage: Lineage
     damaged: list[str]
 
 
-def refit(home: Home, store: Store, settings: Settings, report: Report | None = None) -> RefitResult:
-    """Fit a model on everything stored, publish it, and bring the store's findings up to date.
+def refit(home: Home, store: Store, settings: Settings, progress: StageProgress | None = None) -> RefitResult:
+    """Fit a model on all stored analyses, publish it, and bring the findings in the store up to date.
 
     Raises:
         BusyError: another refit is running.
         NotEnoughError: too few analyses are stored.
-        StoreError, ModelError: see there; the model before stays in force.
+        StoreError, ModelError, CuckooMLError: see :func:`~cuckoo_ml_plugin.fit.fit_model.fit_model`. The model before
+            stays in force.
     """
-    say = report or (lambda stage, found: None)
+    tell_stage = progress or _ignore_stage
     with _alone(home):
         read_at = datetime.now(timezone.utc)
         corpus = read_corpus(store)
-        say("read", f"{len(corpus.analyses):,} analyses, {corpus.tokens.shape[0]:,} distinct behaviours")
+        tell_stage("read", f"{len(corpus.analyses):,} analyses, {corpus.tokens.shape[0]:,} distinct behaviours")
         require_enough(len(corpus.analyses), settings)
-        model, lineage = fit_model(corpus, store, settings, readable_model(home), say)
+        model, lineage = fit_model(corpus, store, settings, readable_model(home), tell_stage)
         model = model.with_facts(read_at=read_at.isoformat())
         write_model(home.models, model.id, _facts_on_disk(model), model.arrays())
-        _put_in_force(home, store, model, settings, say)
+        _put_in_force(home, store, model, settings, tell_stage)
         prune(home.models, settings.refit.keep_models)
         return RefitResult(model, lineage, corpus.damaged)
 
 
 def _put_in_force(
-    home: Home, store: Store, model: Model, settings: Settings, say: Report, progress: Progress | None = None
+    home: Home,
+    store: Store,
+    model: Model,
+    settings: Settings,
+    tell_stage: StageProgress,
+    progress: Progress | None = None,
 ) -> None:
-    """Publish a model and bring the store's findings up to date; :func:`finish_findings` does what a kill left."""
+    """Publish a model and bring the findings up to date; :func:`finish_findings` completes it after a kill."""
     store.note_model_of_findings("")
     publish(home.models, model.id)
-    say("publish", f"model {model.id} is in force")
-    say("findings", f"{_update_findings(home, store, model, settings, progress):,} findings brought up to date")
+    tell_stage("publish", f"model {model.id} is in force")
+    tell_stage("findings", f"{_update_findings(home, store, model, settings, progress):,} findings brought up to date")
 
 
 def _update_findings(
@@ -80,12 +86,12 @@ def _update_findings(
 
 
 def _scored_again(home: Home, store: Store, model: Model, progress: Progress | None) -> Iterator[FindingRecord]:
-    """Findings of what the model was not fitted on and another one judged: newer than an old model, or than the fit."""
+    """Findings of analyses outside the fit whose stored finding another model gave, by the model in force."""
     others = store.scored_by_other_models(model.id)
     engine = Engine(home)
     for done, analysis in enumerate(others, 1):
         finding = None
-        with suppress(StoreError):  # a damaged record keeps what it has
+        with suppress(StoreError):  # an analysis with a damaged record keeps its finding
             finding = engine.score_stored(analysis)
         if finding is not None and (record := FindingRecord.of(analysis, finding.section())) is not None:
             yield record
@@ -94,7 +100,7 @@ def _scored_again(home: Home, store: Store, model: Model, progress: Progress | N
 
 
 def finish_findings(home: Home, store: Store, settings: Settings) -> int:
-    """Do what a killed refit or rollback left; returns how many findings were brought up to date.
+    """Complete a refit or rollback that was killed; return how many findings were brought up to date.
 
     Raises BusyError, ModelError, StoreError.
     """
@@ -105,12 +111,16 @@ def finish_findings(home: Home, store: Store, settings: Settings) -> int:
         return _update_findings(home, store, Model.load(home.models / CURRENT), settings)
 
 
+def _ignore_stage(stage: str, outcome: str) -> None:
+    """The progress of a refit that nobody follows."""
+
+
 @contextmanager
 def _alone(home: Home) -> Iterator[None]:
     home.models.mkdir(parents=True, exist_ok=True)
     with (home.models / ".refit.lock").open("a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when a process dies
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases it when a process dies
         except OSError as error:
             raise BusyError(f"{home.path}: another refit is running; wait for it to end.") from error
         yield
@@ -122,7 +132,7 @@ def _facts_on_disk(model: Model) -> dict[str, Any]:
 
 
 def save_findings(store: Store, model: Model, settings: Settings) -> int:
-    """Bring the store's findings of all fitted analyses up to date with a model."""
+    """Save the findings of all analyses that a model was fitted on."""
     scores = model.fitted_scores
     threshold = settings.anomaly.threshold
     clustering = model.clustering
@@ -144,15 +154,15 @@ def save_findings(store: Store, model: Model, settings: Settings) -> int:
 
 
 def rollback(home: Home, store: Store, settings: Settings, model_id: str, progress: Progress | None = None) -> Model:
-    """Put an older model in force again, and its findings; what it was not fitted on is scored by it.
+    """Put an older model in force again, and bring the findings in the store up to date with it.
 
     Raises:
         ModelError: there is no such model, or it cannot be read.
         BusyError: a refit is running.
     """
     if model_id not in {facts["folder"] for facts in list_models(home.models)}:
-        raise ModelError(f"{home.models}: there is no model {model_id}; cuckoo-ml models list shows those there are.")
+        raise ModelError(f"{home.models}: there is no model {model_id}; cuckoo-ml models list shows all.")
     with _alone(home):
         model = Model.load(home.models / model_id)
-        _put_in_force(home, store, model, settings, lambda stage, found: None, progress)
+        _put_in_force(home, store, model, settings, _ignore_stage, progress)
     return model

@@ -81,7 +81,7 @@ def landscape(engine: Engine, tell: Tell | None = None, *, with_map: bool = True
         StoreError: the store cannot be read.
         CuckooMLError: openTSNE is not installed.
     """
-    model = engine.need_model()
+    model = engine.require_model()
     fitted = model.clustering
     vectors = fitted.index.in_order()
     members = list(model.members.all())

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.fit.spanning_tree import nearest_of_all
+from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.landscape.islands import gathered
 from cuckoo_ml_plugin.plumbing.extras import desk_package
 from cuckoo_ml_plugin.settings import SEED

@@ -14,7 +14,7 @@ from cuckoo_ml_plugin.report.threat_scores import NOTHING
 from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_plugin.store.threat_scores import ScoredAnalysis
 from cuckoo_ml_plugin.threat_study.levels import levels_of
-from cuckoo_ml_plugin.threat_study.reading.table import ScoreTable
+from cuckoo_ml_plugin.threat_study.reading.score_table import ScoreTable
 
 By = Literal["machine", "tag", "submitter"]
 _NONE = "(none)"

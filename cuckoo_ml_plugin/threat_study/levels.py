@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.threat_study.noisy_or import noisy_or, noisy_or_by
-from cuckoo_ml_plugin.threat_study.reading.table import ScoreTable
+from cuckoo_ml_plugin.threat_study.reading.score_table import ScoreTable
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

@@ -14,7 +14,7 @@ from cuckoo_ml_plugin.threat_study.boosting import Boosted, fit_boosted
 from cuckoo_ml_plugin.threat_study.correlations import Pair, correlations
 from cuckoo_ml_plugin.threat_study.cubic import Cubic, fit_cubic
 from cuckoo_ml_plugin.threat_study.levels import Level, Levels, levels_of
-from cuckoo_ml_plugin.threat_study.reading.table import ReadingOptions, ScoreTable, provider_of, read_table
+from cuckoo_ml_plugin.threat_study.reading.score_table import ReadingOptions, ScoreTable, provider_of, read_score_table
 
 Floats = NDArray[np.float64]
 THRESHOLD = 0.05
@@ -70,10 +70,10 @@ def study_file(
         threshold: from where on a difference of score and prediction is a disagreement.
 
     Raises:
-        TableError: see :func:`~cuckoo_ml_plugin.threat_study.reading.table.read_table`; or there is no such provider.
+        TableError: see :func:`~cuckoo_ml_plugin.threat_study.reading.score_table.read_score_table`; or there is no such provider.
         OSError: the file cannot be read.
     """
-    return study_table(read_table(path, reading), path.name, target, predictor, threshold)
+    return study_table(read_score_table(path, reading), path.name, target, predictor, threshold)
 
 
 def study_table(

@@ -287,7 +287,7 @@ def test_numpy_predicts_what_scikit_learn_does() -> None:
 def test_where_there_is_not_enough_nothing_is_predicted_and_that_is_said(rows: list[dict[str, float]]) -> None:
     fit = fit_rows(rows)
     assert fit.models.names == ()
-    assert f"{ENOUGH} files" in fit.found
+    assert f"{ENOUGH} files" in fit.summary
     assert fit.models.expect("virustotal", {"virustotal": 0.5, "threatfox": 0.1}) is None
 
 

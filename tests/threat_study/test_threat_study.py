@@ -22,9 +22,9 @@ from support.command import Done, cuckoo_ml
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.threat_study.cubic import predict_cubic
 from cuckoo_ml_plugin.threat_study.noisy_or import noisy_or
-from cuckoo_ml_plugin.threat_study.page import render_page
+from cuckoo_ml_plugin.threat_study.result_tables import result_tables
 from cuckoo_ml_plugin.threat_study.study import Study, study_file, study_json
-from cuckoo_ml_plugin.threat_study.tables import tables_of
+from cuckoo_ml_plugin.threat_study.study_files import render_page
 
 # The device table as the study printed it: device, apility, facebook, vt, score, and its prediction of vt.
 PRINTED = """
@@ -440,7 +440,7 @@ def test_any_table_gives_a_study_or_one_sentence(header: list[str], rows: list[l
     if not found:
         return
     json.dumps(study_json(found), allow_nan=False)
-    assert "<script" not in render_page(found, tables_of(found), [])
+    assert "<script" not in render_page(found, result_tables(found), [])
     for level in found.all_levels:
         assert len(level.names) == len(level.joined) <= len(rows)
         assert ((level.joint >= 0) & (level.joint <= 1)).all()

@@ -1,8 +1,8 @@
-"""The spanning tree of many points: exact nearest neighbours, their graph, and bridges between what it leaves apart.
+"""Exact nearest neighbours of all points, and from their graph a spanning tree of many points.
 
-Within the graph of each point's ``NEIGHBOURS`` nearest the minimum spanning tree under mutual reachability is exact;
-groups that the graph leaves apart are joined by Boruvka rounds over ``REPRESENTATIVES`` members each. What may differ
-from the true tree are the distances at which whole groups meet.
+The graph joins each point to its ``NEIGHBOURS`` nearest. Within each connected group of the graph the minimum spanning
+tree under mutual reachability is exact. Boruvka rounds over ``REPRESENTATIVES`` members of each group then join the
+groups, so only the distances at which whole groups meet may differ from the true tree.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Floats = NDArray[np.floating[Any]]
 
 
 def nearest_of_all(vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Numbers and distances (n, min(k, n)) of each point's nearest points, itself among them, nearest first."""
+    """Numbers and distances (n, min(k, n)) of each point's nearest points, nearest first, itself included."""
     k = min(k, len(vectors))
     if k == 0:
         return np.zeros((0, 0), np.int64), np.zeros((0, 0))
-    found = NearestNeighbors(n_neighbors=k, algorithm="brute", n_jobs=1).fit(vectors)
-    distances, numbers = found.kneighbors(vectors)
-    # float32 products cannot tell 1e-4 from 0: the distances of those found are worked out again
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute", n_jobs=1).fit(vectors)
+    distances, numbers = search.kneighbors(vectors)
+    # Products in float32 cannot tell 1e-4 from 0, so the distances to these neighbours are computed again.
     for start in range(0, len(vectors), 4096):
         part = slice(start, start + 4096)
         away = vectors[numbers[part]].astype(np.float64) - vectors[part, None, :].astype(np.float64)
@@ -63,13 +63,13 @@ def neighbour_graph_tree(points: NDArray[np.float32], min_samples: int) -> Float
 
 
 def _one_way(graph: csr_matrix) -> csr_matrix:
-    """The edges that only one of their ends lists (the element-wise minimum with the transpose reads them as 0)."""
+    """The edges that only one of their ends lists; the minimum with the transpose reads these as 0."""
     mutual = graph.minimum(graph.T)
     return (graph - mutual).maximum(0)
 
 
 def _bridges(points: NDArray[np.float32], core: Floats, group: NDArray[Any], components: int) -> Floats:
-    """For each group its shortest edge to another, by representatives; a forest over the groups."""
+    """The shortest edge of each group to another group, over representatives, as a forest over the groups."""
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(components + 1))
     chosen = np.concatenate(
@@ -91,6 +91,6 @@ def _bridges(points: NDArray[np.float32], core: Floats, group: NDArray[Any], com
     joined = csr_matrix((reach[first] + _NO_ZERO, (own[first], own[best[first]])), shape=(components, components))
     tree = minimum_spanning_tree(joined.maximum(joined.T)).tocoo()
     ends = {(int(a), int(b)): i for i, a, b in zip(first, own[first], own[best[first]], strict=True)}
-    picked = [ends.get((int(a), int(b)), ends.get((int(b), int(a)))) for a, b in zip(tree.row, tree.col, strict=True)]
-    index = np.array(picked, np.int64)
+    bridges = [ends.get((int(a), int(b)), ends.get((int(b), int(a)))) for a, b in zip(tree.row, tree.col, strict=True)]
+    index = np.array(bridges, np.int64)
     return np.stack([chosen[index], chosen[best[index]], reach[index]], axis=1)

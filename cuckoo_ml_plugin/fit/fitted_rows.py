@@ -1,4 +1,4 @@
-"""Which stored analyses are still what a model was fitted on."""
+"""The rows of a corpus that a model was fitted on and that have not changed since."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from cuckoo_ml_plugin.model.model import Model
 
 
 def fitted_rows(model: Model, corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the corpus, and the model's behaviour of each, shape (k,) both.
+    """Rows of the corpus, and the model's point of each, both (k,).
 
-    An analysis that was replaced since and behaves otherwise now, as far as the model can tell, is not one of them.
+    An analysis that was stored again with another behaviour is left out, as far as the model's tokens show it.
     """
     point_of = {member.analysis: point for point, member in model.members.all()}
-    there = [(row, point_of[name]) for row, name in enumerate(corpus.analyses) if name in point_of]
-    behaves: dict[tuple[int, int], bool] = {}
+    pairs = [(row, point_of[name]) for row, name in enumerate(corpus.analyses) if name in point_of]
+    unchanged: dict[tuple[int, int], bool] = {}
     known = _known_tokens(model, corpus)
     kept = []
-    for row, point in there:
+    for row, point in pairs:
         pair = int(corpus.point_of[row]), point
-        if pair not in behaves:
-            behaves[pair] = np.array_equal(known[pair[0]], model.rows.columns_of(point))
-        if behaves[pair]:
+        if pair not in unchanged:
+            unchanged[pair] = np.array_equal(known[pair[0]], model.rows.columns_of(point))
+        if unchanged[pair]:
             kept.append((row, point))
     rows, points = np.array(kept, np.int64).reshape(-1, 2).T
     return rows, points
 
 
 def _known_tokens(model: Model, corpus: Corpus) -> list[NDArray[np.int64]]:
-    """For each behaviour of the corpus its tokens that the model knows: columns of the vocabulary, ascending."""
+    """The tokens of each behaviour of the corpus that the model knows, as ascending columns of its vocabulary."""
     hashes = model.embedding.hashes
     columns = np.minimum(np.searchsorted(hashes, corpus.hashes), max(len(hashes) - 1, 0))
     known = hashes[columns] == corpus.hashes if len(hashes) else np.zeros(len(columns), bool)

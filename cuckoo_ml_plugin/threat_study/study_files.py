@@ -13,8 +13,8 @@ from cuckoo_ml_plugin.plumbing.extras import desk_package
 from cuckoo_ml_plugin.plumbing.files import replace_file
 from cuckoo_ml_plugin.plumbing.text import display_text
 from cuckoo_ml_plugin.threat_study.plots import Plot, plots_of
+from cuckoo_ml_plugin.threat_study.result_tables import ResultTable, result_tables
 from cuckoo_ml_plugin.threat_study.study import Study, study_json
-from cuckoo_ml_plugin.threat_study.tables import Table, tables_of
 from cuckoo_ml_plugin.version import __version__
 
 PAGE = "threat-scores.html"
@@ -32,7 +32,7 @@ def write_study(study: Study, folder: Path) -> Path:
         CuckooMLError: a package of the extra ``desk`` is not installed.
         OSError: the folder cannot be written.
     """
-    plots, tables = plots_of(study), tables_of(study)
+    plots, tables = plots_of(study), result_tables(study)
     page = render_page(study, tables, plots)
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
@@ -45,7 +45,7 @@ def write_study(study: Study, folder: Path) -> Path:
     return path
 
 
-def render_page(study: Study, tables: list[Table], plots: list[Plot]) -> str:
+def render_page(study: Study, tables: list[ResultTable], plots: list[Plot]) -> str:
     """The HTML page: no script, nothing from elsewhere, every value escaped. Raises CuckooMLError without jinja2."""
     jinja2 = desk_package("jinja2", "Pages")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.fit.spanning_tree import nearest_of_all
+from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.model.clustering import CANDIDATES
 from cuckoo_ml_plugin.model.model import Model
 
 
-def most_alike(model: Model, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def most_similar(model: Model, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Numbers (n, k) of the other behaviours most alike each, the most first, and how alike they are, in (0, 1].
 
     Candidates and measure are those of a finding's ``similar`` (:mod:`~cuckoo_ml_plugin.model.token_rows`).

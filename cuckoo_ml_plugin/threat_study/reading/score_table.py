@@ -50,7 +50,7 @@ def provider_of(column: str) -> str:
     return column.partition(".")[0]
 
 
-def read_table(path: Path, options: ReadingOptions | None = None) -> ScoreTable:
+def read_score_table(path: Path, options: ReadingOptions | None = None) -> ScoreTable:
     """Read a CSV or Parquet file.
 
     Columns with a dot, such as ``vt.urls``, hold scores of the provider before the dot. Where there is none, every

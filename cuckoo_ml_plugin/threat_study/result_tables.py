@@ -14,7 +14,7 @@ from cuckoo_ml_plugin.threat_study.study import Study, predictions
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ResultTable:
     """Rows under columns; ``name`` is that of its file."""
 
     name: str
@@ -23,7 +23,7 @@ class Table:
     rows: list[list[Cell]]
 
 
-def tables_of(study: Study) -> list[Table]:
+def result_tables(study: Study) -> list[ResultTable]:
     """All tables that have rows, in the order in which a reader wants them."""
     levels = study.all_levels
     found = [
@@ -37,7 +37,7 @@ def tables_of(study: Study) -> list[Table]:
     return [table for table in found if table.rows]
 
 
-def _level(level: Level) -> Table:
+def _level(level: Level) -> ResultTable:
     """The study's layout: name, a column a provider, and the sum; the highest first."""
     extra = {level.parts_what: level.parts, "count": level.counts}
     known = {name: values for name, values in extra.items() if values is not None}
@@ -53,51 +53,51 @@ def _level(level: Level) -> Table:
         for i in np.argsort(-score, kind="stable")
     ]
     columns = [level.what, *level.providers, "score", "joint", *known]
-    return Table(f"{level.what}s", f"Scores per {level.what}", columns, rows)
+    return ResultTable(f"{level.what}s", f"Scores per {level.what}", columns, rows)
 
 
-def _correlations(study: Study, level: Level) -> Table:
+def _correlations(study: Study, level: Level) -> ResultTable:
     columns = ["provider", "provider ", "rows", "Pearson", "low", "high", "Spearman", "low ", "high ", "why not"]
     rows: list[list[Cell]] = [
         [pair.first, pair.second, pair.rows, *_interval(pair.pearson), *_interval(pair.spearman), pair.why]
         for pair in study.correlations[level.what]
     ]
     title = f"Correlations of providers over {level.what}s, with 95 % intervals"
-    return Table(f"correlations_{level.what}s", title, columns, rows)
+    return ResultTable(f"correlations_{level.what}s", title, columns, rows)
 
 
 def _interval(one: Correlation | None) -> list[Cell]:
     return [one.value, one.low, one.high] if one else [None, None, None]
 
 
-def _cubics(study: Study) -> Table:
+def _cubics(study: Study) -> ResultTable:
     columns = ["level", "from", "to", "x^3", "x^2", "x", "1", "rows", "RMSE", "RMSE, row left out"]
     rows: list[list[Cell]] = [
         [what, one.predictor, one.target, *one.coefficients, one.rows, one.rmse, one.rmse_left_out]
         for what, cubics in study.cubics.items()
         for one in cubics
     ]
-    return Table("cubics", f"Cubic regression of {study.target}", columns, rows)
+    return ResultTable("cubics", f"Cubic regression of {study.target}", columns, rows)
 
 
-def _boosted(study: Study) -> Iterator[Table]:
+def _boosted(study: Study) -> Iterator[ResultTable]:
     boosted = study.boosted
     if not boosted:
         return
-    yield Table(
+    yield ResultTable(
         "errors",
         f"Errors in predicting {study.target}, {boosted.trees} trees, beside plain least squares and the mean",
         ["model", "part", "rows", "RMSE", "mean absolute", "greatest"],
         [[one.model, one.part, one.rows, one.rmse, one.mean_absolute, one.greatest] for one in boosted.errors],
     )
-    yield Table(
+    yield ResultTable(
         "importance",
         "Importance: rise of the RMSE on test rows when a column is shuffled",
         ["column", "rise", "deviation"],
         [[one.column, one.rise, one.deviation] for one in boosted.importance],
     )
     curve = zip(boosted.training_curve, boosted.validation_curve, strict=True)
-    yield Table(
+    yield ResultTable(
         "validation_curve",
         "RMSE by number of trees",
         ["trees", "training", "validation"],
@@ -105,7 +105,7 @@ def _boosted(study: Study) -> Iterator[Table]:
     )
 
 
-def _predictions(study: Study, level: Level) -> Table:
+def _predictions(study: Study, level: Level) -> ResultTable:
     """Every thing with its score, what each model predicts, and how far it is off."""
     models = [(model, values) for one, model, values in predictions(study) if one is level]
     y = level.joined[:, level.providers.index(study.target)]
@@ -118,10 +118,10 @@ def _predictions(study: Study, level: Level) -> Table:
             row += [_number(values[i]), _number(values[i] - y[i])]
         rows.append([*row, parts[i]] if parts else row)
     title = f"Predictions of {study.target} per {level.what}"
-    return Table(f"predictions_{level.what}s", title, [*columns, "part"] if parts else columns, rows)
+    return ResultTable(f"predictions_{level.what}s", title, [*columns, "part"] if parts else columns, rows)
 
 
-def _disagreements(study: Study) -> Table:
+def _disagreements(study: Study) -> ResultTable:
     columns = ["level", "name", "model", study.target, "prediction", "off", "joint of all", "count"]
     rows: list[list[Cell]] = [
         [
@@ -137,7 +137,7 @@ def _disagreements(study: Study) -> Table:
         for one in study.disagreements
     ]
     title = f"Disagreements: {study.target} and its prediction more than {study.threshold:g} apart"
-    return Table("disagreements", title, columns, rows)
+    return ResultTable("disagreements", title, columns, rows)
 
 
 def _number(value: float) -> float | None:
