@@ -1,8 +1,8 @@
-"""The worker: answers requests from a host of another Python, one after the other, for as long as the host lives.
+"""The worker: answers the requests of a host on another Python, one after another, as long as the host runs.
 
-A request is a line of JSON, ``{"id": 1, "op": "enrich", "bytes": 1234, ...}``, and that many bytes of JSON behind it:
-the sections of a report. The answer is a line of JSON, ``{"id": 1, "result": ...}`` or ``{"id": 1, "error": "..."}``.
-All of it may hold whatever Python 2's json writes, NaN and lone surrogates too.
+A request is a line of JSON, ``{"id": 1, "op": "enrich", "bytes": 1234, ...}``, followed by as many bytes of JSON as
+``bytes`` says: the sections of a report. The answer is a line of JSON, ``{"id": 1, "result": ...}`` or
+``{"id": 1, "error": "..."}``. Requests may hold whatever Python 2's json writes, NaN and lone surrogates included.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from cuckoo_ml_plugin import __version__
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 from cuckoo_ml_plugin.report.decode import MAX_UNPACKED, decode_sections
 from cuckoo_ml_plugin.report.values import mapping
+from cuckoo_ml_plugin.version import __version__
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.web.site import Site
 
-MAX_HEADER: Final = 256 * 2**20  # bytes of the line: five million calls are twenty
+MAX_HEADER: Final = 256 * 2**20  # bytes of the line; five million calls take 20 MB
 _WATCH_SECONDS: Final = 1.0
 
 Header = Mapping[str, Any]
 
 
-class Workplace:
-    """What the operations work with, each opened when it is first needed."""
+class Resources:
+    """The enricher and the sites that the operations use, each made when it is first needed."""
 
     def __init__(self, home: Path) -> None:
         self.enricher = Enricher(home)
@@ -53,45 +53,45 @@ class Workplace:
         return self._sites[key]
 
 
-Operation = Callable[[Workplace, Header, bytes], Any]
+Operation = Callable[[Resources, Header, bytes], Any]
 
 _LOG = logging.getLogger(__name__)
 
 
-def _ping(_place: Workplace, _header: Header, _body: bytes) -> dict[str, Any]:
+def _ping(_resources: Resources, _header: Header, _body: bytes) -> dict[str, Any]:
     return {"version": __version__, "pid": os.getpid()}
 
 
-def _counts(place: Workplace, _header: Header, body: bytes) -> dict[str, Any]:
-    return place.enricher.counts(_results({}, body))
+def _counts(resources: Resources, _header: Header, body: bytes) -> dict[str, Any]:
+    return resources.enricher.counts(_results({}, body))
 
 
-def _enrich(place: Workplace, header: Header, body: bytes) -> dict[str, Any]:
+def _enrich(resources: Resources, header: Header, body: bytes) -> dict[str, Any]:
     report_path = header.get("report_path")
-    section = place.enricher.enrich(
+    section = resources.enricher.enrich(
         _results(header, body),
         str(header.get("analysis", "")),
         report_path if isinstance(report_path, str) and report_path else None,
     )
-    return {"section": section, "seed": place.enricher.seed(section)}
+    return {"section": section, "seed": resources.enricher.seed(section)}
 
 
-def _html_report(_place: Workplace, header: Header, body: bytes) -> bool:
+def _html_report(_resources: Resources, header: Header, body: bytes) -> bool:
     from cuckoo_ml_plugin.web.static_report import put_into
 
     return put_into(Path(str(header["path"])), body)
 
 
-def _panel(place: Workplace, header: Header, body: bytes) -> str:
-    return place.site(header).panel(body)
+def _panel(resources: Resources, header: Header, body: bytes) -> str:
+    return resources.site(header).panel(body)
 
 
-def _page(place: Workplace, header: Header, _body: bytes) -> dict[str, Any]:
+def _page(resources: Resources, header: Header, _body: bytes) -> dict[str, Any]:
     query = {str(key): str(value) for key, value in mapping(header.get("query")).items()}
-    return asdict(place.site(header).page(str(header.get("path", "")), query))
+    return asdict(resources.site(header).page(str(header.get("path", "")), query))
 
 
-def _style(_place: Workplace, _header: Header, _body: bytes) -> str:
+def _style(_resources: Resources, _header: Header, _body: bytes) -> str:
     from cuckoo_ml_plugin.web.render import style
 
     return style()
@@ -109,42 +109,42 @@ OPERATIONS: Final[dict[str, Operation]] = {
 
 
 def serve(home: Path, requests: BinaryIO, answers: BinaryIO, operations: Mapping[str, Operation] = OPERATIONS) -> None:
-    """Answer until the requests end, or cannot be told apart any more."""
-    place = Workplace(home)
+    """Answer until the requests end, or until a line shows that their boundaries are lost."""
+    resources = Resources(home)
     while line := requests.readline(MAX_HEADER):
         header = _header(line)
         size = header.get("bytes", 0)
         if not isinstance(size, int) or not 0 <= size <= MAX_UNPACKED:
-            _LOG.error("A request could not be understood; the worker ends.")
+            _LOG.error("A request could not be read, so the worker ends.")
             return
         body = requests.read(size)
         if len(body) < size:
             return
-        answer = {"id": header.get("id"), **_answer(place, header, body, operations)}
+        answer = {"id": header.get("id"), **_answer(resources, header, body, operations)}
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
 
 
 def run(home: Path, parent: int | None) -> None:
-    """Serve standard input and output. ``parent``: the process that this one is not to outlive."""
+    """Serve standard input and output; end with the process ``parent``."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # what a library prints must not mix with the answers
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         serve(home, sys.stdin.buffer, answers)
-    except BrokenPipeError:  # the host has gone
+    except BrokenPipeError:  # the host has ended
         os._exit(0)
 
 
-def _answer(place: Workplace, header: Header, body: bytes, operations: Mapping[str, Operation]) -> dict[str, Any]:
+def _answer(resources: Resources, header: Header, body: bytes, operations: Mapping[str, Operation]) -> dict[str, Any]:
     operation = operations.get(str(header.get("op")))
     if operation is None:
         return {"error": f"there is no operation {str(header.get('op'))[:40]!r}"}
     try:
-        return {"result": operation(place, header, body)}
-    except Exception as error:  # one request may fail, the worker goes on
+        return {"result": operation(resources, header, body)}
+    except Exception as error:  # a request that fails must not end the worker
         _LOG.exception("Operation %s failed", header.get("op"))
         return {"error": f"{type(error).__name__}: {str(error)[:300]}"}
 
@@ -158,7 +158,7 @@ def _header(line: bytes) -> Header:
 
 
 def _results(header: Header, body: bytes) -> dict[str, Any]:
-    """The sections as they would be read from the report's file, and the calls put into the processes."""
+    """The sections as they would be read from the report's file, with the calls of the header in the processes."""
     results = dict(decode_sections(body, Path("the request")))
     logs = header.get("calls")
     behavior = mapping(results.get("behavior"))
@@ -171,13 +171,14 @@ def _results(header: Header, body: bytes) -> dict[str, Any]:
 
 
 def _calls(log: Any) -> list[dict[str, str]]:
-    """The tables that a report would have, one for each function."""
+    """The calls as a report has them; all calls of one function share a dictionary."""
     names, codes = log
-    tables = [{"api": name} for name in names]
-    return [tables[code] for code in codes]
+    calls = [{"api": name} for name in names]
+    return [calls[code] for code in codes]
 
 
 def _end_with(parent: int) -> None:
+    """End this process when ``parent`` is no longer its parent."""
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Values as pages show them: one line, bounded, and nothing in them that could not be seen."""
+"""Values as pages show them: one line, bounded, and printable (by the policy of ``plumbing/text.py``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARKS = re.compile(r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20
 
 
 class Shown(str):
-    """A text that is presentable already; it is not safe HTML."""
+    """A text that is already presentable; it is not safe HTML."""
 
     __slots__ = ()
 
@@ -29,7 +29,7 @@ def shown(value: object, limit: int = MAX_SHOWN) -> Shown:
 
 
 def _finite(value: float) -> bool:
-    """Whether a number is one that can be shown; Python's whole numbers may be too large to be a float."""
+    """Whether a number is finite; an integer that is too large for a float is not."""
     try:
         return math.isfinite(value)
     except OverflowError:
@@ -37,7 +37,7 @@ def _finite(value: float) -> bool:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """0.987 as ``99 %``; 100 % is said of nothing less, and 0 % of nothing more."""
+    """0.987 as ``99 %``; only 1 is shown as 100 %, and only 0 as 0 %."""
     if not _finite(share):
         return "?"
     least = 10.0**-digits
@@ -48,7 +48,7 @@ def percent(share: float, digits: int = 0) -> str:
 
 
 def at_least(share: float) -> str:
-    """0.9968 as ``99.6 %``: cut, not rounded, as the reasons say it."""
+    """0.9968 as ``99.6 %``: cut, not rounded, as in the reasons."""
     return f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %" if _finite(share) else "?"
 
 
@@ -64,10 +64,10 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
-def age(moment: str, now: datetime | None = None) -> str:
-    """How long ago a UTC moment in ISO 8601 was: ``3 days ago``; empty for what is no moment."""
+def age(time: str, now: datetime | None = None) -> str:
+    """How long ago a time in UTC (ISO 8601) was: ``3 days ago``; empty where the text is no time."""
     try:
-        then = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+        then = datetime.fromisoformat(time.replace("Z", "+00:00"))
     except ValueError:
         return ""
     then = then if then.tzinfo else then.replace(tzinfo=timezone.utc)
@@ -79,9 +79,9 @@ def age(moment: str, now: datetime | None = None) -> str:
     return "just now"
 
 
-def day(moment: str) -> str:
-    """The day of a moment in ISO 8601."""
-    return moment[:10]
+def day(time: str) -> str:
+    """The day of a time in ISO 8601."""
+    return time[:10]
 
 
 def kind_name(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Our own pages: all clusters, one cluster, anomalies, the model, one analysis."""
+"""Our own pages: all clusters, one cluster, the anomalies, the model, one analysis."""
 
 from __future__ import annotations
 
@@ -7,59 +7,58 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import unquote
 
-from cuckoo_ml_plugin.engine import queries as answers
-from cuckoo_ml_plugin.engine.refit_due import need_for_refit
+from cuckoo_ml_plugin.engine import queries
+from cuckoo_ml_plugin.engine.refit_due import refit_decision
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.model.folder import list_models
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.store.activity import Activity
 from cuckoo_ml_plugin.web.panel import PanelView
-from cuckoo_ml_plugin.web.request import PAGE_SIZE, Answer, NotFoundError, Paging, Request
+from cuckoo_ml_plugin.web.request import PAGE_SIZE, NotFoundError, PageResponse, Paging, Request
 from cuckoo_ml_plugin.web.timeline import timeline
 
 NEW_DAYS = 7
 _SORTS = ("size", "new", "first", "last", "name")
 _PERIODS = {"7": "7 days", "1": "a day", "30": "30 days", "365": "a year", "all": "all time"}
 _MOST_CHANGES = 200
-_ANOMALIES = 20  # on a page: each is scored again for its reasons, where the refit found it
+_ANOMALIES = 20  # on a page; few, because those that the refit found are scored again for their reasons
 
-Page = Callable[[Request], Answer]
+Page = Callable[[Request], PageResponse]
 
 
-def find(path: str) -> Page:
-    """The page at a path behind our base. Raises NotFoundError."""
+def find_page(path: str) -> Page:
+    """The function that draws the page at a path relative to our base. Raises NotFoundError."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     if len(parts) == 2 and parts[0] == "clusters":
-        return lambda request: cluster(request, parts[1])
+        return lambda request: cluster_page(request, parts[1])
     page = _PAGES.get("/".join(parts))
     if page is None:
         raise NotFoundError("There is no such page.")
     return page
 
 
-def clusters(request: Request) -> Answer:
+def clusters_page(request: Request) -> PageResponse:
     """All clusters: searchable, sortable, paged."""
-    model = request.engine.need_model()
+    model = request.engine.require_model()
     since = datetime.now(timezone.utc) - timedelta(days=NEW_DAYS)
     store = request.engine.store
     activity = request.memory.recall("activity", lambda: store.cluster_activity(since))
-    sort, wanted = request.choice("sort", _SORTS), request.text("q").strip().lower()
+    sort, search = request.choice("sort", _SORTS), request.text("q").strip().lower()
     rows = [
-        answers.cluster_brief(facts, 0) | {"activity": activity.get(facts.id, Activity(0, 0, "", ""))}
+        queries.cluster_brief(facts, 0) | {"activity": activity.get(facts.id, Activity(0, 0, "", ""))}
         for facts in model.clusters
-        if not wanted or any(wanted in name.lower() for name in (facts.id, facts.name, *facts.labels))
+        if not search or any(search in name.lower() for name in (facts.id, facts.name, *facts.labels))
     ]
     rows.sort(key=_SORT_KEYS[sort])
-    page = rows[request.offset : request.offset + PAGE_SIZE]
-    return request.answer(
+    return request.respond(
         "Clusters",
         "clusters.html",
-        rows=page,
+        rows=rows[request.offset : request.offset + PAGE_SIZE],
         sort=sort,
-        wanted=request.text("q"),
+        search=request.text("q"),
         new_days=NEW_DAYS,
         model=model.brief(),
-        without=activity.get(None, Activity(0, 0, "", "")),
+        outside=activity.get(None, Activity(0, 0, "", "")),
         paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(rows), len(rows)),
     )
 
@@ -74,19 +73,19 @@ _SORT_KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 def _backwards(text: str) -> list[int]:
-    return [-ord(one) for one in text]
+    return [-ord(character) for character in text]
 
 
-def cluster(request: Request, wanted: str) -> Answer:
-    """One cluster: labels, evidence, members, nearest clusters, timeline."""
-    model = request.engine.need_model()
-    number = answers.cluster_number(model, wanted)
+def cluster_page(request: Request, cluster_id: str) -> PageResponse:
+    """One cluster: its labels, evidence, members, nearest clusters and timeline."""
+    model = request.engine.require_model()
+    number = queries.cluster_number(model, cluster_id)
     if number is None:
-        raise NotFoundError(_what_became_of(model, wanted))
-    detail = answers.cluster_detail(request.engine, model, number, PAGE_SIZE + 1, request.offset)
+        raise NotFoundError(_fate(model, cluster_id))
+    detail = queries.cluster_detail(request.engine, model, number, PAGE_SIZE + 1, request.offset)
     members = detail["members"]
-    request.links.look_up(request.engine, [one["analysis"] for one in members])
-    return request.answer(
+    request.links.look_up(request.engine, [member["analysis"] for member in members])
+    return request.respond(
         f"Cluster {detail['name']}",
         "cluster.html",
         cluster=detail,
@@ -96,54 +95,55 @@ def cluster(request: Request, wanted: str) -> Answer:
     )
 
 
-def _what_became_of(model: Model, wanted: str) -> str:
+def _fate(model: Model, cluster_id: str) -> str:
+    """What the last refit did to a cluster that the model does not have."""
     for change in model.facts["changes"]:
-        if change["cluster"] == wanted and change["kind"] == "merged":
-            return f"Cluster {wanted} has merged into {change['other']}."
-        if change["cluster"] == wanted and change["kind"] == "died":
-            return f"Cluster {wanted} is no more: its analyses belong to no cluster now, or to several."
-    return "There is no such cluster in the model in force."
+        if change["cluster"] == cluster_id and change["kind"] == "merged":
+            return f"Cluster {cluster_id} was merged into {change['other']}."
+        if change["cluster"] == cluster_id and change["kind"] == "died":
+            return f"Cluster {cluster_id} was dissolved: its analyses now belong to no cluster or to several."
+    return "The model in force has no such cluster."
 
 
-def anomalies(request: Request) -> Answer:
-    """The anomalous analyses of the last days, with reasons."""
-    request.engine.need_model()
+def anomalies_page(request: Request) -> PageResponse:
+    """The anomalous analyses of a period, with reasons."""
+    request.engine.require_model()
     period = request.choice("days", tuple(_PERIODS))
     order = request.choice("order", ("date", "score"))
     since = None if period == "all" else datetime.now(timezone.utc) - timedelta(days=int(period))
     by = "score" if order == "score" else "date"
     offset = (request.page_number - 1) * _ANOMALIES
-    rows = list(answers.anomalies(request.engine, _ANOMALIES + 1, by, since, offset))  # type: ignore[arg-type]
+    rows = list(queries.anomalies(request.engine, _ANOMALIES + 1, by, since, offset))  # type: ignore[arg-type]
     request.links.look_up(request.engine, [row["analysis"] for row in rows])
-    return request.answer(
+    return request.respond(
         "Anomalies",
         "anomalies.html",
         rows=rows[:_ANOMALIES],
         period=period,
         periods=_PERIODS,
         order=order,
-        names=_names(request.engine.need_model()),
+        names=_names(request.engine.require_model()),
         paging=Paging(request.page_number, len(rows) > _ANOMALIES),
     )
 
 
-def model(request: Request) -> Answer:
-    """The model: what it is, whether it is out of date, what the last refit changed, and those before it."""
+def model_page(request: Request) -> PageResponse:
+    """The model in force: its facts, whether it is out of date, what the last refit changed, and older models."""
     engine = request.engine
-    current = engine.need_model()
+    current = engine.require_model()
     try:
-        need = need_for_refit(engine.home, engine.store, engine.settings)
+        decision = refit_decision(engine.home, engine.store, engine.settings)
     except CuckooMLError as error:
-        need_text, needed = str(error), True
+        refit_reason, refit_due = str(error), True
     else:
-        need_text, needed = need.why, need.needed
-    return request.answer(
+        refit_reason, refit_due = decision.reason, decision.due
+    return request.respond(
         "Model",
         "model.html",
         facts=current.facts,
         brief=current.brief(),
-        need=need_text,
-        needed=needed,
+        refit_reason=refit_reason,
+        refit_due=refit_due,
         changes=current.facts["changes"][:_MOST_CHANGES],
         more_changes=max(len(current.facts["changes"]) - _MOST_CHANGES, 0),
         history=list(reversed(list_models(engine.home.models))),
@@ -156,16 +156,16 @@ def model(request: Request) -> Answer:
     )
 
 
-def analysis(request: Request) -> Answer:
-    """One stored analysis, also one that the host does not have."""
-    wanted = request.query.get("id", "")[:1000]
-    stored = request.engine.store.get(wanted)
-    finding = request.engine.score_stored(wanted)
+def analysis_page(request: Request) -> PageResponse:
+    """One stored analysis, even one that the host does not have."""
+    name = request.query.get("id", "")[:1000]
+    stored = request.engine.store.get(name)
+    finding = request.engine.score_stored(name)
     if stored is None or finding is None:
-        raise NotFoundError("There is no such analysis in the store.")
+        raise NotFoundError("The store has no such analysis.")
     request.links.look_up(request.engine, [stored.analysis])
     panel = PanelView.of(finding.section(), request.links, request.engine)
-    return request.answer(
+    return request.respond(
         f"Analysis {stored.analysis[:40]}",
         "analysis.html",
         stored=stored,
@@ -175,7 +175,12 @@ def analysis(request: Request) -> Answer:
 
 
 def _names(model: Model) -> dict[str, str]:
-    return {one.id: one.name for one in model.clusters}
+    return {cluster.id: cluster.name for cluster in model.clusters}
 
 
-_PAGES: dict[str, Page] = {"": clusters, "anomalies": anomalies, "model": model, "analysis": analysis}
+_PAGES: dict[str, Page] = {
+    "": clusters_page,
+    "anomalies": anomalies_page,
+    "model": model_page,
+    "analysis": analysis_page,
+}

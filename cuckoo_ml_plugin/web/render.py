@@ -1,4 +1,4 @@
-"""Templates to HTML. Every value that a template prints is made presentable first, then escaped."""
+"""Rendering of templates: every value that a template prints is made presentable first, then escaped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLOURS = 10
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The host's own names of styles, and whether it is dark."""
+    """The host's own names of CSS classes, and whether its pages are dark."""
 
     name: str
     frame: str
@@ -38,7 +38,7 @@ LOOKS = {look.name: look for look in (CUCKOO2, CAPE, PLAIN)}
 
 
 def render(template: str, look: Look, **values: Any) -> str:
-    """The HTML of a template of this package; it can be written as UTF-8 whatever was in the values."""
+    """The HTML of a template of this package; it can be encoded as UTF-8 whatever the values hold."""
     return _environment().get_template(template).render(look=look, **values)
 
 
@@ -50,7 +50,7 @@ def style() -> str:
 
 @cache
 def style_version() -> str:
-    """Changes with the style sheet, so that browsers fetch a new one."""
+    """A hash of the style sheet, for its address: browsers fetch it again when it changes."""
     return sha256(style().encode()).hexdigest()[:12]
 
 
@@ -84,13 +84,13 @@ def _presentable(value: object) -> object:
 
 
 def _whole(address: str) -> Markup:
-    """An address of ours, which is not cut; quoted where it is made."""
+    """One of our addresses: escaped, but never cut; it was quoted when it was made."""
     return escape(address)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a bar: where it begins and how wide it is, both in percent, and the number of its colour."""
+    """A part of a bar: its start and width in percent, and the number of its colour."""
 
     name: str
     count: int
@@ -100,12 +100,12 @@ class Part:
 
 
 def mix(counts: Sequence[tuple[str, int]], size: int) -> list[Part]:
-    """The parts of a bar that shows ``counts`` of ``size``; what is beyond ten parts, or in none, stays empty."""
+    """The parts of a bar that shows ``counts`` of ``size``: at most ten; the remainder of the bar stays empty."""
     parts: list[Part] = []
     start = 0.0
-    whole = max(size, sum(max(count, 0) for _, count in counts), 1)
+    total = max(size, sum(max(count, 0) for _, count in counts), 1)
     for colour, (name, count) in enumerate(counts[:_COLOURS]):
-        width = 100 * max(count, 0) / whole
+        width = 100 * max(count, 0) / total
         parts.append(Part(name, count, round(start, 3), round(width, 3), colour))
         start += width
     return parts

@@ -1,4 +1,4 @@
-"""What every page is made from, and what it is made to."""
+"""A request for one of our pages, and the response."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ T = TypeVar("T")
 
 
 class NotFoundError(CuckooMLError):
-    """There is no such page, cluster or analysis; the message is for the reader."""
+    """There is no such page, cluster or analysis; the message is shown to the reader."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """HTTP status, title, and the HTML that the host puts into its own page."""
+class PageResponse:
+    """The HTTP status, the title, and the HTML that the host puts into its own page."""
 
     status: int
     title: str
@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which page of a list this is; ``more``: whether there is another."""
+    """The place in a list that is shown page by page; ``more``: whether another page follows."""
 
     number: int
     more: bool
@@ -41,7 +41,7 @@ class Paging:
 
 
 class Memory:
-    """What takes long to count at 100,000 analyses, for a minute."""
+    """A cache, for a minute, of counts that are slow over 100,000 analyses."""
 
     SECONDS = 60.0
 
@@ -49,17 +49,17 @@ class Memory:
         self._kept: dict[str, tuple[float, Any]] = {}
 
     def recall(self, name: str, count: Callable[[], T]) -> T:
-        """What ``count`` gave within the last minute, or gives now."""
-        moment = time.monotonic()
-        if name not in self._kept or moment - self._kept[name][0] > self.SECONDS:
-            self._kept[name] = (moment, count())
-        found: T = self._kept[name][1]
-        return found
+        """The result of ``count``, at most a minute old."""
+        now = time.monotonic()
+        if name not in self._kept or now - self._kept[name][0] > self.SECONDS:
+            self._kept[name] = (now, count())
+        value: T = self._kept[name][1]
+        return value
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One page that is asked for; ``query`` is the reader's, and may hold anything."""
+    """A request for a page; ``query`` comes from the reader and may hold anything."""
 
     engine: Engine
     links: Links
@@ -68,17 +68,17 @@ class Request:
     memory: Memory
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """A value that must be one of ``choices``; else the first of them."""
+        """The value of a parameter if it is one of ``choices``, else the first of them."""
         value = self.query.get(name, "")
         return value if value in choices else choices[0]
 
     def text(self, name: str) -> str:
-        """A value as it was typed, bounded."""
+        """The value of a parameter as it was typed, bounded."""
         return self.query.get(name, "")[:200]
 
     @property
     def page_number(self) -> int:
-        """From 1."""
+        """The number of the page in a list, from 1."""
         value = self.query.get("page", "")
         if not (value.isascii() and value.isdecimal()):
             return 1
@@ -88,7 +88,7 @@ class Request:
     def offset(self) -> int:
         return (self.page_number - 1) * PAGE_SIZE
 
-    def answer(self, title: str, template: str, **values: Any) -> Answer:
+    def respond(self, title: str, template: str, **values: Any) -> PageResponse:
         """Render a template of ours."""
         html = render(template, self.look, links=self.links, request=self, **values)
-        return Answer(200, title, html)
+        return PageResponse(200, title, html)

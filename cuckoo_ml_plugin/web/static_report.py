@@ -1,6 +1,6 @@
-"""The panel in the HTML report that a host writes: put in after it is written, as the hosts' templates are theirs.
+"""The panel in a host's HTML report, put in after the host has written it, because the templates are the host's.
 
-A report whose shape is not known gets it at its end; one that has it already gets the new one in its place.
+The panel goes behind a tag that is known; without one it goes to the end. It replaces a panel that is there already.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from cuckoo_ml_plugin.web.site import static_panel
 BEGIN: Final = "<!-- cuckoo-ml: begin -->"
 END: Final = "<!-- cuckoo-ml: end -->"
 MAX_SIZE: Final = 256 * 2**20  # bytes; a larger report is left as it is
-# Behind which of the hosts' own tags it goes, the first that is there: CAPE's first tab, Cuckoo's header.
+# The panel goes behind the first of these tags that the report has: CAPE's first tab, Cuckoo's header.
 _PLACES: Final = (re.compile(r'<div[^<>]*\bid="info"[^<>]*>'), re.compile(r"</header>"))
 _OURS: Final = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
 
 
 def put_into(path: Path, section: object) -> bool:
-    """Put the panel of a section into an HTML report, in one rename; False where there is none, or no panel.
+    """Put the panel of a section into an HTML report, in one rename; False where there is no report or no panel.
 
     Raises OSError when the report cannot be read or written.
     """
@@ -41,7 +41,7 @@ def _with_panel(html: str, panel: str) -> str:
         return _OURS.sub(lambda _: ours, html, count=1)
     body = max(html.find("<body"), 0)
     for place in _PLACES:
-        if found := place.search(html, body):
-            return html[: found.end()] + ours + html[found.end() :]
+        if tag := place.search(html, body):
+            return html[: tag.end()] + ours + html[tag.end() :]
     end = html.rfind("</body>")
     return html[:end] + ours + html[end:] if end >= 0 else html + ours

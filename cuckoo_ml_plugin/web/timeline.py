@@ -1,4 +1,4 @@
-"""Days as bars: by day, week or month, whichever leaves few enough to look at."""
+"""Analyses over time as bars, by the shortest of day, week, month and year that gives at most 60 bars."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 MOST_BARS = 60
-_FIRST, _LAST = 1970, 2099  # the years that a report may say
+_FIRST, _LAST = 1970, 2099  # years that are plausible in a report
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: its name and count, and its height as a share of the highest."""
+    """A bar: its name, its count, and its height as a share of the highest."""
 
     name: str
     count: int
@@ -23,7 +23,7 @@ class Bar:
 class Timeline:
     """Bars in order, from the first to the last that is not empty; ``unit`` is day, week, month or year.
 
-    Of more than 60 years the last 60.
+    Of more than 60 years only the last 60 are shown.
     """
 
     unit: str
@@ -31,45 +31,44 @@ class Timeline:
 
 
 def timeline(days: Iterable[tuple[str, int]]) -> Timeline:
-    """``days``: (``2026-11-23``, analyses), in any order; what is no day, or one of other centuries, is left out."""
+    """The bars of ``days``: (``2026-11-23``, analyses) in any order; texts that are no plausible day are left out."""
     counts: dict[date, int] = {}
     for text, count in days:
         try:
-            one = date.fromisoformat(text)
+            day = date.fromisoformat(text)
         except ValueError:
             continue
-        if not _FIRST <= one.year <= _LAST:
-            continue
-        counts[one] = counts.get(one, 0) + count
+        if _FIRST <= day.year <= _LAST:
+            counts[day] = counts.get(day, 0) + count
     if not counts:
         return Timeline("day", [])
     first, last = min(counts), max(counts)
-    unit = next((u for u in _STARTS if len(_span(u, first, last)) <= MOST_BARS), "year")
+    unit = next((name for name in _STARTS if len(_span(name, first, last)) <= MOST_BARS), "year")
     totals = dict.fromkeys(_span(unit, first, last)[-MOST_BARS:], 0)
-    for one, count in counts.items():
-        start = _STARTS[unit](one)
+    for day, count in counts.items():
+        start = _STARTS[unit](day)
         if start in totals:
             totals[start] += count
     highest = max(totals.values())
-    return Timeline(unit, [Bar(_name(unit, start), n, n / max(highest, 1)) for start, n in totals.items()])
+    return Timeline(unit, [Bar(_name(unit, start), count, count / max(highest, 1)) for start, count in totals.items()])
 
 
 _STARTS: dict[str, Callable[[date], date]] = {
-    "day": lambda one: one,
-    "week": lambda one: one - timedelta(days=one.weekday()),
-    "month": lambda one: one.replace(day=1),
-    "year": lambda one: one.replace(month=1, day=1),
+    "day": lambda day: day,
+    "week": lambda day: day - timedelta(days=day.weekday()),
+    "month": lambda day: day.replace(day=1),
+    "year": lambda day: day.replace(month=1, day=1),
 }
 
 
 def _span(unit: str, first: date, last: date) -> list[date]:
-    """The starts of all units from the first to the last; at most a few thousand."""
+    """The first days of all units between two days; at most a few thousand."""
     start, end = _STARTS[unit](first), _STARTS[unit](last)
-    found: list[date] = []
-    while start <= end and len(found) <= 3_000:
-        found.append(start)
+    starts: list[date] = []
+    while start <= end and len(starts) <= 3_000:
+        starts.append(start)
         start = _next(unit, start)
-    return found
+    return starts
 
 
 def _next(unit: str, start: date) -> date:

@@ -88,7 +88,7 @@ def test_without_a_model_it_says_how_many_are_stored_and_needed(demo: DemoHome, 
     section = Enricher(tmp_path / "new").enrich(results_of(a_report(demo)), "1")
     assert section["status"] == "no_model"
     assert "1 analyses" in section["message"]
-    assert "needed" in section["message"]
+    assert "needs 20" in section["message"]
     assert section["counts"]
 
 

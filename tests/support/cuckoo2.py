@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cuckoo_ml_plugin.hosts.cuckoo2 import files_for
+from cuckoo_ml_plugin.hosts.installation.cuckoo2 import own_files
 from support.command import cuckoo_ml
 from support.needs import skip_or_fail
 from support.paths import REPOSITORY
@@ -128,8 +128,8 @@ class Cuckoo:
     def remove_leftovers(self) -> None:
         """What an earlier run, cut off, left in the environment that is kept."""
         [package] = self.environment.glob("lib/python2.7/site-packages/cuckoo")
-        for _, target in files_for(package):
-            for path in (target, target.with_suffix(".pyc")):
+        for file in own_files(package):
+            for path in (file, file.with_suffix(".pyc")):
                 path.unlink(missing_ok=True)
 
 

@@ -1,7 +1,7 @@
 # Part of cuckoo-ml-plugin, installed as cuckoo/common/cuckooml.py into Cuckoo 2.0.7. Python 2.7, standard library only.
-"""The way from Cuckoo's Python 2.7 to cuckoo-ml's Python 3: one long-lived `cuckoo-ml worker` for each process.
+"""The client of cuckoo-ml: starts one long-lived `cuckoo-ml worker` (Python 3) in each of Cuckoo's processes.
 
-Nothing in here costs Cuckoo an analysis: what goes wrong becomes a section with status "failed" and a line in the log.
+Nothing here costs Cuckoo an analysis: an error becomes a section with status "failed" and a line in Cuckoo's log.
 """
 
 import atexit
@@ -21,41 +21,49 @@ import time
 log = logging.getLogger(__name__)
 
 TIMEOUT = 10  # seconds for both stages of one analysis together
-COUNTS_SHARE = 0.5  # of that, the most that the processing stage may take
+COUNTS_SHARE = 0.5  # the share of TIMEOUT that the processing stage may take
 MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
-MAX_ANSWER = 64 * 1024 * 1024
+MAX_ANSWER = 64 * 1024 * 1024  # bytes
 
-VERDICT = ("positives", "total", "error", "detected_urls")
-# What is read of a report, section by section; None: all of it. The rest stays here. A key may have keys of its own.
+# What is sent of a report: for each section None (all of it) or the keys that are kept, each of which may have keys of
+# its own; of a list, the keys are those of its items. All else stays here. Wherever keys are named they are those that
+# cuckoo_ml_plugin/report/schema.py reads; a test compares the two. The call logs are sent in the header (_request).
 SECTIONS = {
-    "info": ("version", "id", "started", "machine", "owner", "user_id", "tags", "category"),
+    "info": ("version", "id", "started", "machine", "owner", "user_id", "tags"),
     "target": None,
     "static": None,
+    "behavior": (
+        "summary", "apistats", "enhanced", ("generic", ("summary",)),
+        ("processes", ("process_name", "process_path", "module_path", "command_line", "track", "environ")),
+    ),
     "network": ("hosts", "domains", "dns", "tcp", "udp", "http", "http_ex", "https_ex", "dead_hosts"),
     "suricata": ("tls", "http"),
-    "dropped": ("name", "type", "filepath", "guest_paths", "sha256", ("virustotal", VERDICT)),
+    "dropped": (
+        "name", "type", "filepath", "guest_paths", "sha256", ("virustotal", ("positives", "total", "error")),
+    ),
     "signatures": ("name",),
     "strings": None,
-    "virustotal": ("scans", "results") + VERDICT,
+    "virustotal": None,
+    "url": None,
+    "threatintelligence": None,
+    "reversinglabs": None,
     "detections": None,
     "malfamily": None,
     "malfamily_tag": None,
     "CAPE": None,
 }
-BEHAVIOR = ("summary", "apistats", "enhanced")
-PROCESS = ("process_name", "process_path", "module_path", "command_line", "track", "environ")
 
 
 class WorkerError(Exception):
-    """The worker gave no answer; says why."""
+    """The worker gave no usable answer; the message says why."""
 
 
 class WorkerDied(WorkerError):
-    """It ended, or could not be written to, before it had answered: another may do better."""
+    """The worker ended before it answered; another one may succeed."""
 
 
 def register():
-    """Make Cuckoo's configuration know our sections. Called at import of the modules."""
+    """Add the sections [cuckooml] to Cuckoo's configuration schema. The modules call this when they are imported."""
     from cuckoo.common.config import Boolean, Config, Int, String
 
     Config.configuration["processing"].setdefault("cuckooml", {"enabled": Boolean(True)})
@@ -68,16 +76,16 @@ def register():
 
 
 def count(results, task_id):
-    """The section for the processing stage: the counts, not scored yet."""
+    """The section as the processing stage leaves it: the counts, not scored yet."""
     try:
         header, body = _request("counts", results, calls=False)
         return _ask(header, body, task_id, COUNTS_SHARE)
     except Exception as error:
-        return _failed("The counts could not be taken", error, task_id)
+        return _failed("The behaviour could not be counted", error, task_id)
 
 
 def enrich(results, task_id, report_path):
-    """Put the finding into the results, in the reporting stage."""
+    """Put the section into the results, in the reporting stage."""
     seed = None
     try:
         header, body = _request("enrich", results, calls=True)
@@ -98,7 +106,7 @@ def enrich(results, task_id, report_path):
 
 
 def complete_html(results, task_id, path):
-    """Put the panel into the HTML report that Cuckoo wrote, if it did."""
+    """Put the panel into the HTML report, if Cuckoo wrote one."""
     try:
         if os.path.isfile(path) and isinstance(results.get("cuckooml"), dict):
             body = json.dumps(results["cuckooml"], default=_plain, encoding="latin-1", skipkeys=True)
@@ -110,12 +118,13 @@ def complete_html(results, task_id, path):
 
 
 def ask(op, fields, body, seconds):
-    """What the worker answers to a request that belongs to no analysis. Raises WorkerError."""
+    """The worker's answer to a request that belongs to no analysis. Raises WorkerError."""
     command, home, _, log_path = _settings()
     return _ask_within(dict(fields, op=op), body, seconds, (command, home, log_path))
 
 
 def _failed(what, error, task_id):
+    """The section of an analysis that got no finding; the error is logged."""
     message = "%s: %s" % (what, error.args[0] if isinstance(error, WorkerError) else "unexpected %r" % error)
     log.error("Task #%s: cuckoo-ml: %s", task_id, message)
     return {
@@ -130,39 +139,38 @@ def _failed(what, error, task_id):
 
 
 def _request(op, results, calls):
-    """Header and body: the call logs, as names and numbers, stand in the header, all else in the body."""
-    body = {}
-    for name, keys in SECTIONS.items():
-        if name in results:
-            body[name] = _only(results[name], keys)
-    behavior = results.get("behavior")
+    """Header and body of a request: the call logs, as names and numbers, go into the header, all else into the body."""
+    body = dict((name, _only(results[name], keys)) for name, keys in SECTIONS.items() if name in results)
     header = {"op": op}
-    if isinstance(behavior, dict):
-        found = _only(behavior, BEHAVIOR)
-        if not found.get("summary"):
-            found["generic"] = _only(behavior.get("generic"), ("summary",))
+    behavior = results.get("behavior")
+    if not isinstance(behavior, dict):
+        body.pop("behavior", None)
+    else:
+        if body["behavior"].get("summary"):
+            body["behavior"].pop("generic", None)  # read only where there is no summary
         processes = behavior.get("processes")
-        found["processes"] = _only(processes, PROCESS)
-        body["behavior"] = found
         if calls and isinstance(processes, (list, tuple)):
-            header["calls"] = [_calls(one.get("calls") if isinstance(one, dict) else None) for one in processes]
-    # As Cuckoo's JsonDump writes it, so that the worker reads what is read from report.json.
+            header["calls"] = [
+                _calls(process.get("calls") if isinstance(process, dict) else None) for process in processes
+            ]
+    # Encoded as Cuckoo's JsonDump does, so that the worker reads what it would read from report.json.
     return header, json.dumps(body, default=_plain, encoding="latin-1", skipkeys=True)
 
 
 def _only(value, keys):
+    """The part of a value that SECTIONS names."""
     if keys is None:
         return value
     if isinstance(value, dict):
         pairs = (key if isinstance(key, tuple) else (key, None) for key in keys)
         return dict((key, _only(value[key], below)) for key, below in pairs if key in value)
     if isinstance(value, (list, tuple)):
-        return [_only(one, keys) for one in value]
+        return [_only(item, keys) for item in value]
     return value
 
 
 def _calls(log_):
-    """The names in a process's log and their order, in one pass: Cuckoo parses the log again for each."""
+    """The names in a process's call log and their order, in one pass: each pass makes Cuckoo parse the log again."""
     names, numbers, codes = [], {}, []
     if isinstance(log_, (list, tuple)):
         try:
@@ -176,12 +184,13 @@ def _calls(log_):
                 codes.append(numbers[api])
                 if len(codes) >= MAX_CALLS:
                     break
-        except Exception as error:  # the log breaks off: what was read of it counts
-            log.warning("cuckoo-ml: a log of calls breaks off after %d: %s", len(codes), error)
+        except Exception as error:  # a damaged log counts up to the damage
+            log.warning("cuckoo-ml: a call log cannot be read beyond call %d: %s", len(codes), error)
     return [names, codes]
 
 
 def _plain(value):
+    """A value that JSON has no type for: times as seconds since 1970, all else as null."""
     if isinstance(value, datetime.datetime):
         if value.utcoffset() is not None:
             value = value - value.utcoffset()
@@ -189,7 +198,7 @@ def _plain(value):
     return None
 
 
-# -- who answers -------------------------------------------------------------------------------------------------------
+# -- the worker --------------------------------------------------------------------------------------------------------
 
 _budgets = {}  # task id -> seconds left for its requests
 _current = None  # the worker of this process
@@ -198,7 +207,7 @@ _lock = threading.Lock()
 
 
 def _now():
-    return os.times()[4]  # seconds that no change of the clock touches
+    return os.times()[4]  # in seconds; a change of the system's clock does not move it
 
 
 def _settings():
@@ -214,21 +223,21 @@ def _settings():
 
 
 def _ask(header, body, task_id, share):
-    """The worker's answer within what is left of the analysis's time. Raises WorkerError."""
+    """The worker's answer, within the time that the analysis has left. Raises WorkerError."""
     command, home, timeout, log_path = _settings()
-    if len(_budgets) > 1000:  # analyses that were never reported
+    if len(_budgets) > 1000:  # of analyses that were never reported
         _budgets.clear()
-    left = min(_budgets.get(task_id, timeout), share * timeout)
+    seconds = min(_budgets.get(task_id, timeout), share * timeout)
     began = _now()
     try:
-        return _ask_within(header, body, left, (command, home, log_path))
+        return _ask_within(header, body, seconds, (command, home, log_path))
     finally:
         _budgets[task_id] = max(_budgets.get(task_id, timeout) - (_now() - began), 0)
 
 
 def _ask_within(header, body, seconds, start):
     global _current, _owner, _lock
-    if _owner != os.getpid():  # forked: the worker is our parent's
+    if _owner != os.getpid():  # this process was forked; the worker belongs to its parent
         if _current is not None:
             _current.forget()
         _current, _owner, _lock = None, os.getpid(), threading.Lock()
@@ -259,10 +268,10 @@ def _ask_twice(header, body, deadline, start):
 
 
 class Worker(object):
-    """A `cuckoo-ml worker` and the pipes to it."""
+    """A running `cuckoo-ml worker` and the pipes to it."""
 
     def __init__(self, command, home, log_path):
-        # Python 2's settings are not for Python 3; one thread is quickest for a single analysis.
+        # Settings of Python 2 would mislead Python 3; one thread is fastest for a single analysis.
         env = dict((key, value) for key, value in os.environ.items() if not key.startswith("PYTHON"))
         env.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         self.requests = 0
@@ -272,10 +281,10 @@ class Worker(object):
                 self.process = subprocess.Popen(
                     [command, "--home", home, "worker", "--parent", "%d" % os.getpid()],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log_file, close_fds=True, env=env,
-                    preexec_fn=os.setsid,  # a group of its own: killed with whatever it started
+                    preexec_fn=os.setsid,  # a group of its own, so that kill() reaches its children as well
                 )
         except EnvironmentError as error:
-            raise WorkerError("%s cannot be started (%s); see command in [cuckooml] of reporting.conf" % (
+            raise WorkerError("%s cannot be started (%s); check command in [cuckooml] of reporting.conf" % (
                 command, error.strerror or error
             ))
         self.name = "the worker (pid %d; see %s)" % (self.process.pid, log_path)
@@ -285,18 +294,18 @@ class Worker(object):
             fcntl.fcntl(pipe, fcntl.F_SETFD, fcntl.fcntl(pipe, fcntl.F_GETFD) | fcntl.FD_CLOEXEC)
 
     def ask(self, header, body, deadline):
-        """Send a request and wait for its answer. Raises WorkerError; the worker is of no use after that."""
+        """Send a request and wait for its answer. Raises WorkerError; the worker cannot be used after that."""
         self.requests += 1
         header = dict(header, id=self.requests, bytes=len(body))
         self._send(json.dumps(header, encoding="latin-1") + "\n" + body, deadline)
         try:
             answer = json.loads(self._line(deadline))
         except ValueError as error:
-            raise WorkerError("%s answered with something else than JSON (%s)" % (self.name, error))
+            raise WorkerError("%s gave an answer that is not JSON (%s)" % (self.name, error))
         if not isinstance(answer, dict) or answer.get("id") != self.requests:
             raise WorkerError("%s answered another request" % self.name)
         if "error" in answer:
-            raise WorkerError("%s says: %s" % (self.name, answer["error"]))
+            raise WorkerError("%s reports an error: %s" % (self.name, answer["error"]))
         return answer.get("result")
 
     def _send(self, data, deadline):
@@ -321,30 +330,30 @@ class Worker(object):
                 raise WorkerDied("%s ended" % self.name)
             if not chunk:
                 raise WorkerDied("%s ended before it answered" % self.name)
-            line, found, self.rest = chunk.partition(b"\n")
+            line, end, self.rest = chunk.partition(b"\n")
             parts.append(line)
             size += len(line)
-            if found:
+            if end:
                 return b"".join(parts)
             if size > MAX_ANSWER:
-                raise WorkerError("%s answers without end" % self.name)
+                raise WorkerError("%s gave an answer that is too long" % self.name)
 
     def _wait(self, pipe, event, deadline):
         poll = select.poll()
         poll.register(pipe, event)
         while True:
-            left = deadline - _now()
-            if left <= 0:
-                raise WorkerError("%s did not answer in time; it was stopped" % self.name)
+            seconds = deadline - _now()
+            if seconds <= 0:
+                raise WorkerError("%s did not answer in time and was stopped" % self.name)
             try:
-                if poll.poll(left * 1000):
+                if poll.poll(seconds * 1000):
                     return
             except select.error as error:
                 if error.args[0] != errno.EINTR:
                     raise
 
     def forget(self):
-        """Close our ends, and leave the worker to the process that it belongs to."""
+        """Close our ends of the pipes; the worker stays with the process that started it."""
         for pipe in (self.process.stdin, self.process.stdout):
             try:
                 pipe.close()
@@ -352,13 +361,13 @@ class Worker(object):
                 pass
 
     def kill(self):
-        """End it at once."""
+        """End the worker at once."""
         self.forget()
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except OSError:
             pass
-        for _ in range(100):  # a killed process may take a moment to go, but Cuckoo does not wait for it
+        for _ in range(100):  # one second for the killed process to go; Cuckoo does not wait longer
             if self.process.poll() is not None:
                 return
             time.sleep(0.01)
@@ -367,4 +376,4 @@ class Worker(object):
 @atexit.register
 def _leave():
     if _current is not None and _owner == os.getpid():
-        _current.forget()  # at the end of its input a worker ends by itself
+        _current.forget()  # a worker ends at the end of its input

@@ -1,5 +1,5 @@
 # Part of cuckoo-ml-plugin, installed as cuckoo/processing/cuckooml.py into Cuckoo 2.0.7. Python 2.7.
-"""The processing module: leaves the counts of the behaviour under `cuckooml`."""
+"""The processing module: leaves the behaviour counts under `cuckooml`."""
 
 import logging
 
@@ -11,13 +11,13 @@ try:
     from cuckoo.common import cuckooml as client
 
     client.register()
-except Exception:  # Cuckoo does not start if a module cannot be imported
-    log.exception("cuckoo-ml-plugin cannot be used; install it again")
+except Exception:  # an error at import would stop Cuckoo from starting
+    log.exception("cuckoo-ml-plugin cannot be used; run cuckoo-ml install again")
 else:
     class CuckooML(Processing):
         """Behaviour counts, before signatures and scoring."""
 
-        order = 100  # behind all that it reads
+        order = 100  # after the modules whose results are counted
 
         def run(self):
             self.key = "cuckooml"

@@ -1,5 +1,5 @@
 # Part of cuckoo-ml-plugin, installed as cuckoo/reporting/cuckooml.py into Cuckoo 2.0.7. Python 2.7.
-"""The reporting module: stores and scores the analysis before the other reporting modules write it."""
+"""The reporting modules: one stores and scores the analysis, the other completes the HTML report."""
 
 import logging
 import os
@@ -12,21 +12,21 @@ try:
     from cuckoo.common import cuckooml as client
 
     client.register()
-except Exception:  # Cuckoo does not start if a module cannot be imported
-    log.exception("cuckoo-ml-plugin cannot be used; install it again")
+except Exception:  # an error at import would stop Cuckoo from starting
+    log.exception("cuckoo-ml-plugin cannot be used; run cuckoo-ml install again")
 else:
     class CuckooML(Report):
-        """Cluster, anomaly score and similar analyses."""
+        """Puts the finding into the results."""
 
-        order = 0  # JsonDump is 1, MongoDB 2
+        order = 0  # before JsonDump (1) and MongoDB (2)
 
         def run(self, results):
             client.enrich(results, self.task["id"], os.path.join(self.reports_path, "report.json"))
 
     class CuckooMLHtml(Report):
-        """The panel in the HTML report."""
+        """Puts the panel into the HTML report."""
 
-        order = 5  # SingleFile is 1
+        order = 5  # after SingleFile (1)
 
         def run(self, results):
             client.complete_html(results, self.task["id"], os.path.join(self.reports_path, "report.html"))

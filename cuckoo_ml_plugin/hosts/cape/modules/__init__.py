@@ -1,1 +1,1 @@
-"""The two files that are put into CAPE's folders; they are not imported from here."""
+"""The files that ``cuckoo-ml install`` copies into CAPE's folders. They import CAPE, so nothing here imports them."""

@@ -1,8 +1,8 @@
-"""Makes CAPE's analysis view fetch the section cuckooml from the database. Put here by cuckoo-ml install."""
+"""Makes CAPE's analysis page fetch the section cuckooml from the database. Written by cuckoo-ml install."""
 
 CUSTOM_SERVICES = ["cuckooml"]
 
 
 def handle_custom_service(service, task_id, sha256):
-    """Nothing of ours is made on demand."""
+    """Decline every request: this service makes nothing on demand."""
     return False, service

@@ -1,4 +1,4 @@
-"""Clusters, similar analyses and anomaly scores (cuckoo-ml-plugin): the counts. Put here by cuckoo-ml install."""
+"""The behaviour counts of an analysis under ``cuckooml`` (cuckoo-ml-plugin). Written by cuckoo-ml install."""
 
 import logging
 
@@ -9,9 +9,9 @@ log = logging.getLogger(__name__)
 
 
 class CuckooML(Processing):
-    """Leaves the counts under ``cuckooml``; the reporting module completes them."""
+    """Leaves the counts under ``cuckooml``; the reporting module scores the analysis."""
 
-    order = 100  # after all that is counted
+    order = 100  # after the modules whose results are counted
 
     def run(self):
         self.key = "cuckooml"
@@ -20,5 +20,22 @@ class CuckooML(Processing):
 
             return cape.counts(self.results, CUCKOO_ROOT, None)
         except Exception as error:
-            log.error("cuckooml: %s: %s (is cuckoo-ml-plugin installed beside CAPE?)", type(error).__name__, error)
-            return {"schema": 1, "status": "failed", "message": f"cuckoo-ml-plugin: {error}"}
+            return failed_section(error)
+
+
+def failed_section(error):
+    """The section of an analysis for which cuckoo-ml-plugin cannot be imported or fails; the error is logged."""
+    message = f"cuckoo-ml-plugin failed ({type(error).__name__}: {error}); check that it is installed beside CAPE."
+    log.error("cuckooml: %s", message)
+    return {
+        "schema": 1,
+        "status": "failed",
+        "message": message[:1000],
+        "model": None,
+        "cluster": None,
+        "anomaly": None,
+        "similar": [],
+        "evidence": [],
+        "threat_scores": None,
+        "counts": {},
+    }

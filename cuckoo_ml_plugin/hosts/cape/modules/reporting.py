@@ -1,4 +1,4 @@
-"""Clusters, similar analyses and anomaly scores (cuckoo-ml-plugin): the section. Put here by cuckoo-ml install."""
+"""The finding on an analysis under ``cuckooml`` (cuckoo-ml-plugin). Written by cuckoo-ml install."""
 
 import logging
 import os
@@ -21,8 +21,9 @@ class CuckooML(Report):
             report = os.path.join(self.reports_path, "report.json")
             cape.enrich(results, self.task["id"], CUCKOO_ROOT, self.options.get("home"), report)
         except Exception as error:
-            log.error("cuckooml: %s: %s (is cuckoo-ml-plugin installed beside CAPE?)", type(error).__name__, error)
-            results["cuckooml"] = {"schema": 1, "status": "failed", "message": f"cuckoo-ml-plugin: {error}"}
+            from modules.processing.cuckooml import failed_section
+
+            results["cuckooml"] = failed_section(error)
 
 
 class CuckooMLHtml(Report):
@@ -36,4 +37,4 @@ class CuckooMLHtml(Report):
 
             cape.complete_html(results, self.reports_path)
         except Exception as error:
-            log.error("cuckooml: the HTML reports have no panel: %s: %s", type(error).__name__, error)
+            log.error("cuckooml: the HTML reports have no panel (%s: %s)", type(error).__name__, error)

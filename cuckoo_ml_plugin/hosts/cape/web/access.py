@@ -1,4 +1,4 @@
-"""What a user of CAPE may see, where it serves several tenants. In doubt: nothing."""
+"""What a user may see where CAPE serves several tenants; in doubt nothing."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ def sees_everything(user: object) -> bool:
 
 
 def visible_section(section: Any, user: object) -> Any:
-    """A section without the similar analyses that a user may not see; as it is where there is one tenant."""
+    """A section without the similar analyses that a user may not see; unchanged where there is one tenant."""
     tenancy = _tenancy()
     if tenancy is None or not isinstance(section, dict):
         return section
     from lib.cuckoo.core.database import Database
 
-    def visible(one: Any) -> bool:
+    def visible(similar: Any) -> bool:
         try:
-            task = Database().view_task(int(one["analysis"]))
+            task = Database().view_task(int(similar["analysis"]))
         except (TypeError, ValueError, KeyError):
-            return False  # imported from elsewhere: nobody knows whose it is
+            return False  # it was imported, so its tenant is unknown
         return task is not None and bool(tenancy.can_view_task(user, task))
 
-    return {**section, "similar": [one for one in section.get("similar") or [] if visible(one)]}
+    return {**section, "similar": [similar for similar in section.get("similar") or [] if visible(similar)]}
 
 
 def _tenancy() -> Any:
-    """CAPE's rules; None where there is one tenant, or in a CAPE that knows no others."""
+    """CAPE's module of tenancy rules; None where there is one tenant or CAPE has no such module."""
     try:
         from web import tenancy_optional
     except ImportError:

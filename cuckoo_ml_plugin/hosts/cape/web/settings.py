@@ -1,4 +1,4 @@
-"""What the lines in CAPE's ``web/web/local_settings.py`` call."""
+"""The function that the lines in CAPE's ``web/web/local_settings.py`` call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def install(settings: dict[str, Any]) -> None:
-    """Add our templates, template tags and addresses to Django's settings."""
+    """Add our templates, app and URLs to Django's settings."""
     folders = settings["TEMPLATES"][0]["DIRS"]
     if str(TEMPLATES) not in folders:
         folders.insert(0, str(TEMPLATES))

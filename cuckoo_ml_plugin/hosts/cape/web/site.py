@@ -1,4 +1,4 @@
-"""The pages of this CAPE's home."""
+"""The site of this CAPE: its home, look and addresses."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lib.cuckoo.common.config import Config
 from lib.cuckoo.common.constants import CUCKOO_ROOT
 
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.hosts import cape
+from cuckoo_ml_plugin.hosts.cape.analysis import HOME
 from cuckoo_ml_plugin.web.render import CAPE
 from cuckoo_ml_plugin.web.site import Addresses, Site
 
 
 @cache
 def site() -> Site:
-    """One for each process: store and model stay open."""
-    home = Config("reporting").get("cuckooml").get("home") or Path(CUCKOO_ROOT) / cape.HOME
+    """The site; each process keeps one, with its open store and model."""
+    home = Config("reporting").get("cuckooml").get("home") or Path(CUCKOO_ROOT) / HOME
     addresses = Addresses(reverse("cuckooml", args=[""]), reverse("report", args=[0]).replace("/0/", "/{}/"))
     return Site(Home(Path(home)), CAPE, addresses, Path(CUCKOO_ROOT) / "storage" / "analyses")

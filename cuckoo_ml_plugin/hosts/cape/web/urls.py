@@ -1,14 +1,14 @@
-"""CAPE's addresses, and ours behind them."""
+"""CAPE's URLs, and ours after them."""
 
 from __future__ import annotations
 
 import logging
 
 from django.urls import re_path
-from web.urls import *  # noqa: F403 -- its handlers of errors, too
-from web.urls import urlpatterns as host
+from web.urls import *  # noqa: F403 -- its error handlers too
+from web.urls import urlpatterns as cape_urlpatterns
 
-urlpatterns = list(host)
+urlpatterns = list(cape_urlpatterns)
 
 try:
     from cuckoo_ml_plugin.hosts.cape.web import views
@@ -17,5 +17,5 @@ try:
         re_path(r"^cuckooml/style\.css$", views.style, name="cuckooml_style"),
         re_path(r"^cuckooml/(?P<path>.*)$", views.page, name="cuckooml"),
     ]
-except Exception:  # the web interface is CAPE's: it starts without us
-    logging.getLogger(__name__).exception("cuckoo-ml-plugin has no pages")
+except Exception:  # CAPE's web interface starts without our pages
+    logging.getLogger(__name__).exception("The pages of cuckoo-ml-plugin could not be added")

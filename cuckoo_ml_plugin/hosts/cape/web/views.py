@@ -1,4 +1,4 @@
-"""Our pages in CAPE, for whom CAPE lets in."""
+"""The views of our pages, for the users that CAPE lets in."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MAX_PARAMETERS = 10
 @require_safe
 @conditional_login_required(login_required, settings.WEB_AUTHENTICATION)
 def page(request: HttpRequest, path: str) -> HttpResponse:
-    """One of our pages, in CAPE's own frame. They speak of all analyses: with several tenants, for admins only."""
+    """One of our pages in CAPE's own frame; with several tenants only for admins, because it covers all analyses."""
     if not sees_everything(request.user):
-        raise PermissionDenied("These pages speak of every tenant's analyses.")
+        raise PermissionDenied("These pages cover the analyses of every tenant.")
     query = {key[:50]: value[:1000] for key, value in list(request.GET.items())[:MAX_PARAMETERS]}
-    answer = site().page(path[:MAX_PATH], query)
-    values = {"title": answer.title, "html": mark_safe(answer.html), "settings": settings}
-    return render(request, "cuckooml/page.html", values, status=answer.status)
+    response = site().page(path[:MAX_PATH], query)
+    values = {"title": response.title, "html": mark_safe(response.html), "settings": settings}
+    return render(request, "cuckooml/page.html", values, status=response.status)
 
 
 @require_safe

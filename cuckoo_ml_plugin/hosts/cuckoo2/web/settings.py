@@ -1,14 +1,14 @@
 # Part of cuckoo-ml-plugin, installed as cuckoo/web/cuckooml/settings.py into Cuckoo 2.0.7. Python 2.7.
-"""What the lines in $CWD/web/local_settings.py call."""
+"""The function that the lines in $CWD/web/local_settings.py call."""
 
 import os
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-HOST = os.path.dirname(FOLDER)  # cuckoo/web: its templates are found as templates/..., also those that ours stand for
+HOST = os.path.dirname(FOLDER)  # cuckoo/web; through it our templates include those of Cuckoo that they replace
 
 
 def install(settings):
-    """Add our templates, template tag and addresses to Django's settings."""
+    """Add our templates, app and URLs to Django's settings."""
     ours = os.path.join(FOLDER, "templates")
     templates = settings["TEMPLATES"][0]
     if ours not in templates["DIRS"]:

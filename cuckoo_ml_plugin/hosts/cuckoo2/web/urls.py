@@ -1,5 +1,5 @@
 # Part of cuckoo-ml-plugin, installed as cuckoo/web/cuckooml/urls.py into Cuckoo 2.0.7. Python 2.7.
-"""Cuckoo's addresses, and ours behind them."""
+"""Cuckoo's URLs, and ours after them."""
 
 import logging
 
@@ -16,4 +16,4 @@ try:
         url(r"^cuckooml/(?P<path>.*)$", views.page, name="cuckooml"),
     ]
 except Exception:
-    logging.getLogger(__name__).exception("cuckoo-ml-plugin has no pages; install it again")
+    logging.getLogger(__name__).exception("cuckoo-ml-plugin has no pages; run cuckoo-ml install again")

@@ -1,6 +1,6 @@
-"""``{% cuckooml_report %}``: CAPE's analysis page with the panel and the tab; ``{% cuckooml_similar %}``: the table.
+"""``{% cuckooml_report %}``: CAPE's analysis page with panel and tab; ``{% cuckooml_similar %}``: the table in the tab.
 
-Whatever is wrong with us or has changed in CAPE's page, the page is shown: without panel or tab if need be.
+CAPE's page is always shown, without panel or tab where something is wrong with ours or its own page has changed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 @register.tag
 def cuckooml_report(parser: Any, _token: Any) -> template.Node:
-    """Takes CAPE's own page between it and its end."""
+    """The tag; CAPE's own page stands between it and its end tag."""
     inner = parser.parse(("endcuckooml_report",))
     parser.delete_first_token()
     return _ReportNode(inner)
@@ -45,17 +45,17 @@ class _ReportNode(template.Node):
                 page = _with_panel(page, _site().panel(section))
                 page = _with_tab(page, _site().similar(section))
         except Exception:
-            _LOG.exception("cuckoo-ml: no panel")
+            _LOG.exception("cuckoo-ml: the panel could not be drawn")
         return mark_safe(page)
 
 
 @register.simple_tag(takes_context=True)
 def cuckooml_similar(context: Any) -> SafeString:
-    """The table of similar analyses, where CAPE has its own place for it."""
+    """The table of similar analyses, for CAPE's own tab."""
     try:
         return mark_safe(_site().similar(_section(context)))
     except Exception:
-        _LOG.exception("cuckoo-ml: no table of similar analyses")
+        _LOG.exception("cuckoo-ml: the table of similar analyses could not be drawn")
         return mark_safe("")
 
 
@@ -66,7 +66,7 @@ def _site() -> Any:
 
 
 def _section(context: Any) -> Any:
-    """The section in the report, or None; only what the reader may see."""
+    """The section of the report, without what the reader may not see; None where there is none."""
     from cuckoo_ml_plugin.hosts.cape.web.access import visible_section
 
     analysis = context.get("analysis")
@@ -76,13 +76,13 @@ def _section(context: Any) -> Any:
 
 
 def _with_panel(page: str, panel: str) -> str:
-    """In front of all else in the first tab; above the page where there is no such tab."""
-    found = _OVERVIEW.search(page)
-    return page[: found.end()] + panel + page[found.end() :] if found else panel + page
+    """The page with the panel at the head of its first tab, or above everything where there is no such tab."""
+    tab = _OVERVIEW.search(page)
+    return page[: tab.end()] + panel + page[tab.end() :] if tab else panel + page
 
 
 def _with_tab(page: str, similar: str) -> str:
-    """The tab, and its pane unless CAPE has one; nothing where the page has no tabs that we know."""
+    """The page with the tab, and with its pane unless CAPE has one; unchanged where it has no tabs that we know."""
     tabs, panes = _TABS.search(page), _PANES.search(page)
     end = page.find("</ul>", tabs.end()) if tabs else -1
     if panes is None or end < 0 or end > panes.start() or 'id="similar-tab"' in page:

@@ -1,5 +1,5 @@
 # Part of cuckoo-ml-plugin, installed as cuckoo/web/cuckooml/templatetags/cuckooml.py into Cuckoo 2.0.7. Python 2.7.
-"""{% cuckooml_panel %}: the panel of the report in the context; nothing where there is none."""
+"""{% cuckooml_panel %}: the panel of the report in the context; nothing where there is no report."""
 
 import logging
 
@@ -16,6 +16,6 @@ def cuckooml_panel(context):
         from cuckoo.web.cuckooml.views import panel
 
         return mark_safe(panel(context["report"]["analysis"]))
-    except Exception:  # the page is the host's: it is shown whatever is wrong with us
-        log.exception("cuckoo-ml: no panel")
+    except Exception:  # Cuckoo's page is shown without the panel
+        log.exception("cuckoo-ml: the panel could not be drawn")
         return ""

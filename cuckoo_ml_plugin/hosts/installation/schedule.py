@@ -1,17 +1,17 @@
-"""The refit that runs by itself: a systemd timer and service, or a line for cron."""
+"""The schedule of refits: a systemd timer and service, or a line for cron."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from cuckoo_ml_plugin.hosts.layout import OwnFile
+from cuckoo_ml_plugin.hosts.installation.pieces import OwnFile
 
 UNIT_FOLDER = Path("/etc/systemd/system")
 _SERVICE = """\
-# Put here by cuckoo-ml install.
+# Written by cuckoo-ml install.
 [Unit]
-Description=Refit of the cuckoo-ml model, if it is needed
+Description=Refit the cuckoo-ml model if needed
 
 [Service]
 Type=oneshot
@@ -21,9 +21,9 @@ Nice=10
 IOSchedulingClass=idle
 """
 _TIMER = """\
-# Put here by cuckoo-ml install.
+# Written by cuckoo-ml install.
 [Unit]
-Description=Every hour: does the cuckoo-ml model need a refit?
+Description=Check every hour whether the cuckoo-ml model needs a refit
 
 [Timer]
 OnCalendar=hourly
@@ -36,18 +36,18 @@ WantedBy=timers.target
 
 
 def command() -> str:
-    """The ``cuckoo-ml`` of this Python."""
+    """The path of the ``cuckoo-ml`` that belongs to this Python."""
     return f"{Path(sys.executable).parent / 'cuckoo-ml'}"
 
 
 def units(home: Path, user: str, folder: Path = UNIT_FOLDER) -> list[OwnFile]:
-    """The service and the timer."""
+    """The service and the timer, for the user that owns the home."""
     service = _SERVICE.format(user=user, command=command(), home=_quoted(home))
     return [OwnFile(folder / "cuckoo-ml-refit.service", service), OwnFile(folder / "cuckoo-ml-refit.timer", _TIMER)]
 
 
 def cron_line(home: Path) -> str:
-    """A line for ``crontab -e`` of the host's user, for where there is no systemd."""
+    """The line for the crontab of the host's user, where systemd does not run."""
     return f"17 * * * *  {command()} --home {_quoted(home)} refit --if-needed >/dev/null"
 
 

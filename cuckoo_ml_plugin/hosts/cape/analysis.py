@@ -1,0 +1,53 @@
+"""One analysis inside CAPE: counts in the processing stage, everything else in the reporting stage.
+
+In the processing stage the call logs are lazy, and each pass over a log parses it again, so only the counts that cost
+next to nothing are taken there. In the reporting stage the logs are plain lists, and the signatures are known.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from cuckoo_ml_plugin.hosts.enrich import Enricher
+
+HOME: Final = Path("storage") / "cuckooml"
+"""The home, from CAPE's folder."""
+_HTML_REPORTS: Final = ("report.html", "summary-report.html")
+
+_enrichers: dict[Path, Enricher] = {}
+
+
+def counts(results: Any, root: str, home: str | None) -> dict[str, Any]:
+    """The section as the processing module returns it: the counts, not scored yet."""
+    return _enricher(root, home).counts(results)
+
+
+def enrich(results: Any, task_id: object, root: str, home: str | None, report_path: str | None = None) -> None:
+    """Put the section into the results; never raises."""
+    from cuckoo_ml_plugin.hosts.enrich import put_section
+
+    enricher = _enricher(root, home)
+    section = enricher.enrich(results, str(task_id), report_path)
+    put_section(results, section, enricher.seed(section))
+
+
+def complete_html(results: Any, reports: str) -> None:
+    """Put the panel into each HTML report in the folder ``reports``. Raises OSError."""
+    names = [name for name in _HTML_REPORTS if (Path(reports) / name).is_file()]
+    if names and isinstance(results.get("cuckooml"), dict):
+        from cuckoo_ml_plugin.web.static_report import put_into
+
+        for name in names:
+            put_into(Path(reports) / name, results["cuckooml"])
+
+
+def _enricher(root: str, home: str | None) -> Enricher:
+    """The enricher of a home; each process keeps it, with its open store and model, for the next analysis."""
+    from cuckoo_ml_plugin.hosts.enrich import Enricher
+
+    folder = Path(home) if home else Path(root) / HOME
+    if folder not in _enrichers:
+        _enrichers[folder] = Enricher(folder)
+    return _enrichers[folder]

@@ -1,0 +1,231 @@
+"""The examination of an installation, through the host's own loader, its own configuration and its own Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.hosts import error_log
+from cuckoo_ml_plugin.hosts.installation import cape, cuckoo2
+from cuckoo_ml_plugin.hosts.installation.installer import changed_pieces
+from cuckoo_ml_plugin.model.folder import current_id
+from cuckoo_ml_plugin.store.store import Store
+
+OLD_DAYS = 30
+_PATIENCE = 60  # seconds that a host may take to load its modules
+
+# Programs that run in a host's Python; each prints one line of JSON: whether the host's loader finds the modules, and
+# whether its configuration enables them.
+_ASK_CAPE = """
+import json, os, sys
+root = sys.argv[1]
+os.chdir(root); sys.path.insert(0, root)
+from lib.cuckoo.core import plugins
+from lib.cuckoo.common.config import Config
+for kind in ("processing", "reporting"):
+    plugins.import_plugin("modules.%s.cuckooml" % kind)
+classes = {kind: [cls.__name__ for cls in plugins.list_plugins(kind)] for kind in ("processing", "reporting")}
+enabled = {kind: bool(Config(kind).get("cuckooml").enabled) for kind in ("processing", "reporting")}
+from cuckoo_ml_plugin.hosts import cape
+print(json.dumps({"loaded": all("CuckooML" in names for names in classes.values()), "enabled": all(enabled.values())}))
+"""
+_ASK_CUCKOO2 = """
+import json, sys
+from cuckoo.misc import set_cwd
+set_cwd(sys.argv[1])
+import cuckoo.processing, cuckoo.reporting
+from cuckoo.common.config import config2
+kinds = (cuckoo.processing, cuckoo.reporting)
+loaded = all(any(module.__module__.endswith(".cuckooml") for module in kind.plugins) for kind in kinds)
+enabled = all(config2(kind, "cuckooml").enabled for kind in ("processing", "reporting"))
+print(json.dumps({"loaded": loaded, "enabled": bool(enabled), "command": config2("reporting", "cuckooml").command}))
+"""
+
+# Places in the hosts' own templates that the panel and pages need, and what is lost without each.
+CAPE_MARKS = {
+    "base.html": {"{% block content %}": "our pages are empty"},
+    "analysis/report.html": {
+        "{% block content %}": "no panel is shown",
+        'id="overview"': "the panel is shown above the page instead of in its first tab",
+        'id="reportTabs"': "the tab Similar Analyses is missing",
+        '<div class="tab-content">': "the tab Similar Analyses is missing",
+    },
+}
+CUCKOO2_MARKS = {
+    "base.html": {"{% block content %}": "our pages are empty"},
+    "analysis/pages/summary/index.html": {
+        f"analysis/pages/summary/{name}.html": "no panel is shown" for name in ("_file", "_url", "_archive")
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part of an installation; ``message``: its state where it is ok, else what is wrong and what to do."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+def examine(host: str, root: Path, home: Home, python: Path) -> Iterator[Check]:
+    """Check every part of an installation, one after another. Never raises."""
+    yield _checked("files", lambda: _files(root, home))
+    host_state: dict[str, object] = {}
+
+    def loader() -> str:
+        host_state.update(_state_of_host(host, root, python))
+        if not host_state["loaded"]:
+            raise CuckooMLError(f"{root}: the host's loader does not find the modules; run cuckoo-ml install.")
+        return "loaded by the host's own loader"
+
+    yield _checked("modules", loader)
+    yield _checked("configuration", lambda: _configuration(host_state, home))
+    yield _checked("store", lambda: _store(home))
+    yield _checked("model", lambda: _model(home))
+    if host == "cuckoo2":
+        yield _checked("worker", lambda: _worker(str(host_state.get("command") or "cuckoo-ml"), home))
+    yield _checked("web", lambda: _web(host, root, python))
+    yield _checked("findings", lambda: _findings(home))
+    yield _checked("errors", lambda: _errors(home))
+
+
+def _checked(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, check())
+    except CuckooMLError as error:
+        return Check(name, False, str(error))
+    except Exception as error:
+        return Check(name, False, f"unexpected {type(error).__name__}: {error}")
+
+
+def _files(root: Path, home: Home) -> str:
+    changed = changed_pieces(root, home.path)
+    if changed:
+        raise CuckooMLError("; ".join(f"{path}: {state}" for path, state in changed) + "; run cuckoo-ml install again.")
+    return "all in place and unchanged"
+
+
+def _state_of_host(host: str, root: Path, python: Path) -> dict[str, object]:
+    program = _ASK_CAPE if host == "cape" else _ASK_CUCKOO2
+    command = [str(python), "-W", "ignore", "-c", program, str(root)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CuckooMLError(f"{python}: cannot be run ({error}); name the host's Python with --python.") from error
+    except (ValueError, IndexError) as error:
+        last = (done.stderr.strip().splitlines() or ["it printed no error"])[-1]
+        raise CuckooMLError(f"{python}: the host's modules cannot be loaded ({last[:300]}).") from error
+
+
+def _configuration(host_state: dict[str, object], home: Home) -> str:
+    home.settings()
+    if not host_state:
+        raise CuckooMLError("could not be read, because the modules could not be loaded; see modules.")
+    if not host_state["enabled"]:
+        raise CuckooMLError(
+            "[cuckooml] is not enabled in the host's processing.conf and reporting.conf; set enabled = yes in both."
+        )
+    return f"enabled; settings are read from {home.settings_file}"
+
+
+def _store(home: Home) -> str:
+    engine = Engine(home)
+    with Store(home.store_url(engine.settings), patience=10) as store:
+        store.save_findings([])
+        forgotten = store.forget(["cuckoo-ml doctor"])  # a write that changes nothing
+        stored, with_behaviour = store.count(), store.count(with_behaviour=True)
+    assert not forgotten
+    return f"writable; {stored:,} analyses, {with_behaviour:,} with behaviour"
+
+
+def _model(home: Home) -> str:
+    if current_id(home.models) is None:
+        engine = Engine(home)
+        stored, needed = engine.store.count(with_behaviour=True), engine.settings.refit.min_analyses
+        raise CuckooMLError(
+            f"there is none yet: {stored:,} of the {needed:,} analyses it needs are stored;"
+            " run cuckoo-ml import, then cuckoo-ml refit."
+        )
+    model = Engine(home).require_model()
+    brief = model.brief()
+    fitted = datetime.fromisoformat(brief["fitted_at"].replace("Z", "+00:00"))
+    days = (datetime.now(timezone.utc) - fitted).days
+    summary = f"{brief['id']}, {days} days old, {brief['clusters']:,} clusters of {brief['analyses']:,} analyses"
+    if days > OLD_DAYS:
+        raise CuckooMLError(f"{summary}; check that the timer for cuckoo-ml refit --if-needed runs.")
+    return summary
+
+
+def _worker(command: str, home: Home) -> str:
+    process = subprocess.Popen(
+        [command, "--home", str(home.path), "worker"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        out, errors = process.communicate(b'{"id": 1, "op": "ping", "bytes": 0}\n', timeout=_PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        raise CuckooMLError(
+            f"{command}: does not answer within {_PATIENCE} seconds; run it by hand to see why."
+        ) from error
+    if not out:
+        last = (errors.decode(errors="replace").strip().splitlines() or ["it printed no error"])[-1]
+        raise CuckooMLError(f"{command}: does not answer ({last[:300]}); check command in reporting.conf.")
+    return f"{command} answers"
+
+
+def _web(host: str, root: Path, python: Path) -> str:
+    """Whether the host's own pages still have the places where ours go."""
+    if host == "cape":
+        settings, pages, marks = root / cape.WEB_SETTINGS_FILE, root / "web" / "templates", CAPE_MARKS
+    else:
+        settings, marks = root / cuckoo2.WEB_SETTINGS_FILE, CUCKOO2_MARKS
+        pages = cuckoo2.package_of(python) / "web" / "templates"
+    if not settings.is_file():
+        raise CuckooMLError(
+            f"{settings}: is missing, so no panel is shown; create it, then run cuckoo-ml install again."
+        )
+    for name, texts in marks.items():
+        try:
+            page = (pages / name).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise CuckooMLError(f"{pages / name}: cannot be read ({error.strerror}), so no panel is shown.") from error
+        for text, loss in texts.items():
+            if text not in page:
+                raise CuckooMLError(f"{pages / name}: has no {text} in this version of the host, so {loss}.")
+    return "the analysis page has a place for the panel (restart the web interface after an installation)"
+
+
+def _findings(home: Home) -> str:
+    """How many stored findings come from the model in force, and whether the host's user can write them."""
+    engine = Engine(home)
+    model = current_id(home.models)
+    counts = engine.store.cluster_counts(model=model) if model else {}
+    owner = home.path.stat().st_uid
+    if os.geteuid() == 0 and owner != 0 and engine.settings.store.url == "" and home.store_file.stat().st_uid != owner:
+        raise CuckooMLError(
+            f"{home.store_file}: does not belong to the owner of the home; chown it to the host's user."
+        )
+    return f"{sum(counts.values()):,} from the model in force, {counts.get(None, 0):,} of them in no cluster"
+
+
+def _errors(home: Home) -> str:
+    """The latest error in a host; for a day the check fails on it."""
+    latest = error_log.latest(home.path)
+    if latest is None:
+        return "none"
+    time, message = latest
+    error = f"{time:%Y-%m-%d %H:%M} UTC, {message}"
+    if datetime.now(timezone.utc) - time < timedelta(days=1):
+        raise CuckooMLError(f"latest: {error} (all of them: {home.path / error_log.FILE})")
+    return f"none in the last day; latest: {error}"
