@@ -1,4 +1,4 @@
-"""A home at work: its settings, store and model, and the finding for a report. What commands and hosts share."""
+"""The engine: the settings, the store and the model of a home, opened when needed, and the finding for a report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.errors import ModelError
-from cuckoo_ml_plugin.finding.finding import Finding, SimilarAnalysis, seed_section
+from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis
+from cuckoo_ml_plugin.finding.seed import seed_section
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
@@ -23,7 +24,7 @@ from cuckoo_ml_plugin.store.store import Store
 
 
 class Engine:
-    """Opens what it needs when it is first needed, and takes up a newly published model by itself."""
+    """Opens store and model when they are first needed, and loads a newly published model by itself."""
 
     def __init__(self, home: Home, *, patience: float = PATIENCE) -> None:
         """``patience``: seconds to wait for other writers of the store. Raises SettingsError."""
@@ -50,7 +51,7 @@ class Engine:
             self._model = Model.load(self.home.models / CURRENT)
         return self._model
 
-    def need_model(self) -> Model:
+    def require_model(self) -> Model:
         """The model in force. Raises ModelError, also when there is none."""
         model = self.model()
         if model is None:
@@ -63,12 +64,12 @@ class Engine:
         return self.score_report(report, analysis)
 
     def score_report(self, report: Report, analysis: str) -> Finding:
-        """The finding for a report that was read. Raises ModelError, StoreError."""
+        """The finding for a report that has been read. Raises ModelError, StoreError."""
         analysis = clean_id(analysis)
         return self.score(extract(report), analysis, self.label(labels_of(report), analysis))
 
     def label(self, labels: Iterable[Label], analysis: str) -> str | None:
-        """The family that counts: of a report's labels and the analyst's for this analysis. Raises StoreError."""
+        """The family of an analysis: the best of its report's labels and the analyst's. Raises StoreError."""
         best = best_label([*labels, *self._analyst_label(analysis)])
         return best.family if best else None
 
@@ -82,13 +83,17 @@ class Engine:
         return finding
 
     def score_without_store(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
-        """The same, but for what is too new for the model. Raises ModelError, also when there is no model."""
-        return self.need_model().score(
+        """The finding from the model alone, without repeats that are too new for it.
+
+        Raises:
+            ModelError: also when there is no model.
+        """
+        return self.require_model().score(
             behaviour, analysis=analysis, label=label, scoring=self.settings.scoring, anomaly=self.settings.anomaly
         )
 
     def seed(self, section: Mapping[str, Any]) -> dict[str, Any]:
-        """What goes into ``info.clustering.hdbscan`` with a section. Raises ModelError."""
+        """The section ``info.clustering.hdbscan`` that belongs to a section. Raises ModelError."""
         model = self.model()
         fitted = model.facts["settings"]["clustering"] if model else {}
         current = self.settings.clustering
@@ -99,7 +104,7 @@ class Engine:
         )
 
     def score_stored(self, analysis: str) -> Finding | None:
-        """The finding for a stored analysis, None when there is no such one. Raises ModelError, StoreError."""
+        """The finding for a stored analysis, None when it is not stored. Raises ModelError, StoreError."""
         stored = self.store.get(analysis)
         if stored is None:
             return None
@@ -113,17 +118,17 @@ class Engine:
 
     def _analyst_label(self, analysis: str) -> Iterable[Label]:
         if not self._has_store:
-            return []  # and none is made by asking
+            return []  # opening the store would create it
         labels = self.store.labels_of([analysis]).get(analysis, {})
         return [Label(family, source) for source, family in labels.items() if source == ANALYST]
 
     def _no_model(self, behaviour: Behaviour) -> Finding:
         stored = self.store.count(with_behaviour=True) if self._has_store else 0
         needed = self.settings.refit.min_analyses
-        message = f"There is no model yet: {stored:,} analyses with behaviour are stored, {needed:,} are needed for one"
         return Finding(
-            "no_model",
-            f"{message}; cuckoo-ml refit makes it.",
+            status="no_model",
+            message=f"There is no model yet: {stored:,} analyses with behaviour are stored, and cuckoo-ml refit needs"
+            f" {needed:,} to fit one.",
             threat_scores=threat_finding(behaviour.scores, None),
             counts=behaviour.counts,
         )
@@ -131,26 +136,26 @@ class Engine:
     def _with_unfitted_repeats(
         self, similar: list[SimilarAnalysis], behaviour: Behaviour, analysis: str
     ) -> list[SimilarAnalysis]:
-        """Stored analyses with exactly this behaviour that are too new for the model go first."""
+        """The similar analyses with those added that show the same behaviour, but are too new for the model."""
         digest = behaviour_digest(joined_tokens(behaviour.tokens))
-        listed = {one["analysis"] for one in similar} | {analysis}
+        listed = {neighbour.analysis for neighbour in similar} | {analysis}
         limit = self.settings.scoring.similar
         repeats = [
             SimilarAnalysis(
-                analysis=one.analysis, sha256=one.sha256, similarity=1.0, cluster=None, label=one.label
+                analysis=repeat.analysis, sha256=repeat.sha256, similarity=1.0, label=repeat.label
             )
-            for one in self.store.identical(digest)[: limit + 1]
-            if one.analysis not in listed
+            for repeat in self.store.identical(digest)[: limit + 1]
+            if repeat.analysis not in listed
         ]  # fmt: skip
-        findings = self.store.findings_of([one["analysis"] for one in repeats])
-        for one in repeats:
-            known = findings.get(one["analysis"])
-            one["cluster"] = known.cluster if known else None
-        return sorted([*similar, *repeats], key=lambda one: -one["similarity"])[:limit]
+        findings = self.store.findings_of([repeat.analysis for repeat in repeats])
+        for repeat in repeats:
+            finding = findings.get(repeat.analysis)
+            repeat.cluster = finding.cluster if finding else None
+        return sorted([*similar, *repeats], key=lambda neighbour: -neighbour.similarity)[:limit]
 
 
 def readable_model(home: Home) -> Model | None:
-    """The model in force, as far as it can be read: a damaged one must not stop a refit."""
+    """The model in force, None when there is none or it cannot be read: a damaged model must not stop a refit."""
     try:
         return Model.load(home.models / CURRENT) if current_id(home.models) else None
     except ModelError:

@@ -1,4 +1,4 @@
-"""Is a refit called for? Enough new analyses, drift, or changed settings; and the sentence that says so."""
+"""Whether a refit is due: enough new analyses, drift, or changed settings; and the sentence that gives the reason."""
 
 from __future__ import annotations
 
@@ -7,64 +7,84 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from cuckoo_ml_plugin.engine.engine import readable_model
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import Settings
 from cuckoo_ml_plugin.store.store import Store
 
-_OF_THE_FIT = ("features", "vectors", "clustering")  # sections of the settings that a fit depends on
+_FIT_SECTIONS = ("features", "vectors", "clustering")  # sections of the settings that a fit depends on
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """Whether a refit is called for, and the sentence that says why or why not."""
+class RefitDecision:
+    """Whether a refit is due, and the sentence that gives the reason."""
 
-    needed: bool
-    why: str
+    due: bool
+    reason: str
 
 
-def need_for_refit(home: Home, store: Store, settings: Settings) -> Need:
+def refit_decision(home: Home, store: Store, settings: Settings) -> RefitDecision:
     """Compare what is stored with what the model in force was fitted on. Raises StoreError."""
     model = readable_model(home)
     if model is None:
         stored, least = store.count(with_behaviour=True), settings.refit.min_analyses
         if stored >= least:
-            return Need(True, f"There is no model that can be read, and {stored:,} analyses with behaviour are stored.")
-        return Need(False, f"There is no model yet: {stored:,} analyses with behaviour are stored, {least:,} needed.")
-    if _fitted_with(model.facts["settings"]) != _fitted_with(asdict(settings)):
-        return Need(True, "The settings of the fit have changed.")
+            return RefitDecision(
+                True, f"There is no readable model, and {stored:,} analyses with behaviour are stored."
+            )
+        return RefitDecision(
+            False, f"There is no model yet: {stored:,} analyses with behaviour are stored, {least:,} are needed."
+        )
+    if _fit_settings(model.facts["settings"]) != _fit_settings(asdict(settings)):
+        return RefitDecision(True, "The settings that a fit depends on have changed.")
     return _new_or_drifted(model, store, settings)
 
 
-def _new_or_drifted(model: Model, store: Store, settings: Settings) -> Need:
-    known = int(model.facts["analyses"])
+def _new_or_drifted(model: Model, store: Store, settings: Settings) -> RefitDecision:
+    fitted = int(model.facts["analyses"])
     since = datetime.fromisoformat(model.facts["read_at"])
     new = store.count(since=since, with_behaviour=True)
-    wanted = max(settings.refit.new_analyses, math.ceil(settings.refit.new_share * known))
-    if new >= wanted:
-        return Need(True, f"{new:,} analyses have come since the last fit on {known:,}; {wanted:,} are enough.")
+    enough = max(settings.refit.new_analyses, math.ceil(settings.refit.new_share * fitted))
+    growth = f"{new:,} new analyses since the last fit on {fitted:,}"
+    if new >= enough:
+        return RefitDecision(True, f"{growth}; {enough:,} are enough.")
     anomalous, scored = store.anomalous_since(since)
-    chance = _at_least(anomalous, scored, 1 - settings.anomaly.threshold)
-    odds = f"{anomalous:,} of the {scored:,} new analyses that were scored are anomalous"
+    chance = chance_of_at_least(anomalous, scored, 1 - settings.anomaly.threshold)
+    share = f"{anomalous:,} of the {scored:,} new analyses that were scored are anomalous"
     if chance < settings.refit.drift_significance:
-        often = f"once in {1 / max(chance, 1e-12):,.0f}"
-        return Need(True, f"Drift: {odds}, and chance explains that less often than {often}.")
-    why = f"{new:,} analyses have come since the last fit on {known:,}; {wanted:,} are needed. No drift: {odds}."
-    return Need(False, why)
+        odds = f"1 in {1 / max(chance, 1e-12):,.0f}"
+        return RefitDecision(True, f"Drift: {share}; the probability that this is chance is below {odds}.")
+    return RefitDecision(False, f"{growth}; {enough:,} are needed. No drift: {share}.")
 
 
-def _fitted_with(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that matter, as JSON gives them back."""
+def _fit_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a fit depends on, with lists for tuples as JSON has them."""
     return {
-        f"{part}.{key}": list(value) if isinstance(value, tuple) else value
-        for part in _OF_THE_FIT
-        for key, value in settings.get(part, {}).items()
+        f"{section}.{key}": list(value) if isinstance(value, tuple) else value
+        for section in _FIT_SECTIONS
+        for key, value in settings.get(section, {}).items()
     }
 
 
-def _at_least(successes: int, trials: int, share: float) -> float:
-    """Chance of at least so many successes (binomial)."""
-    from scipy.stats import binom
+def chance_of_at_least(successes: int, trials: int, probability: float) -> float:
+    """The probability of at least so many successes in independent trials: the upper tail of a binomial distribution.
 
-    return float(binom.sf(successes - 1, trials, share)) if trials else 1.0
+    Each term is computed from its neighbour as a multiple of the greatest, so that none overflows, and their sum is 1.
+
+    Args:
+        probability: of each success, in [0, 1].
+    """
+    if successes <= 0 or (probability >= 1 and successes <= trials):
+        return 1.0
+    if successes > trials or probability <= 0:
+        return 0.0
+    mode = min(int((trials + 1) * probability), trials)
+    k = np.arange(trials + 1, dtype=np.float64)
+    odds = probability / (1 - probability)
+    above = np.cumprod((trials - k[mode:-1]) / (k[mode:-1] + 1) * odds)
+    below = np.cumprod(k[mode:0:-1] / (trials - k[mode:0:-1] + 1) / odds)
+    terms = np.concatenate([below[::-1], [1.0], above])
+    return float(terms[successes:].sum() / terms.sum())

@@ -1,22 +1,23 @@
-"""Which behaviour says so: what ties an analysis to its cluster and is rare elsewhere, or what is rarest of all."""
+"""The evidence of a finding: the behaviour that ties an analysis to its cluster, or that is rarest in the corpus."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.behaviour.behaviour import KINDS
+from cuckoo_ml_plugin.behaviour.kinds import KINDS
+from cuckoo_ml_plugin.finding.section import Evidence
 
 MIN_SHARE = 0.25
-"""Behaviour that fewer of a cluster's analyses show does not tie anything to it."""
-MOST_OF_A_KIND = 3
+"""The least share of a cluster's analyses that must show a behaviour for it to tie an analysis to the cluster."""
+MAX_OF_A_KIND = 3
 """Pieces of evidence of one kind, as long as there are others."""
-_LOOKED_AT = 128
+_BATCH = 128
 
-# What an analyst reads first. Sequences of calls and loose strings say little to a person: they come last.
+# An analyst reads the highest first. Sequences of calls and loose strings mean little to a person and come last.
 _READABLE = {
     "signature": 1.5, "mutex": 1.4, "command": 1.3, "domain": 1.3, "http": 1.3, "host": 1.2, "service_created": 1.3,
     "file_written": 1.2, "file_created": 1.2, "file_deleted": 1.2, "reg_written": 1.2, "dropped_name": 1.1,
@@ -25,23 +26,16 @@ _READABLE = {
 _READABILITY = np.array([_READABLE.get(kind, 1.0) for kind in KINDS] + [0.1] * (256 - len(KINDS)))
 
 
-class Evidence(TypedDict):
-    """One piece of evidence as the report section holds it; the shares are in [0, 1]."""
+def strength(in_cluster: NDArray[Any], in_corpus: NDArray[Any], kinds: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How strongly each token (t,) ties an analysis to a cluster; 0 where less than ``MIN_SHARE`` of it show the token.
 
-    kind: str
-    value: str
-    in_cluster: float
-    in_corpus: float
-
-
-def _strength(in_cluster: NDArray[Any], in_corpus: NDArray[Any], kinds: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Each token's part in the divergence of the cluster from the corpus (Kullback & Leibler), by readability.
-
-    0 for what fewer than ``MIN_SHARE`` of the cluster show.
+    It is the token's part in the divergence of the cluster from the corpus (Kullback & Leibler 1951), weighted by how
+    readable its kind is.
     """
-    many = np.where(in_cluster >= MIN_SHARE, in_cluster, 1.0)
-    lift = np.where(in_cluster >= MIN_SHARE, many * np.log(many / np.maximum(in_corpus, 1e-12)), 0.0)
-    return np.asarray(np.maximum(lift, 0.0) * _READABILITY[kinds])
+    frequent = in_cluster >= MIN_SHARE
+    shares = np.where(frequent, in_cluster, 1.0)
+    divergence = np.where(frequent, shares * np.log(shares / np.maximum(in_corpus, 1e-12)), 0.0)
+    return np.asarray(np.maximum(divergence, 0.0) * _READABILITY[kinds])
 
 
 def cluster_evidence(
@@ -52,15 +46,17 @@ def cluster_evidence(
     in_corpus: NDArray[np.float64],
     k: int,
 ) -> list[Evidence]:
-    """The (at most k) tokens of an analysis that tie it to its cluster most, strongest first.
+    """The (at most k) tokens of an analysis that tie it most strongly to its cluster, strongest first.
 
     Args:
-        tokens: all its tokens; places: (t,) where the known ones stand among them; kinds: (t,) their kinds.
-        in_cluster, in_corpus: (t,) the share of analyses that show each.
+        tokens: all tokens of the analysis.
+        places: (t,) positions of the known ones among them.
+        kinds: (t,) kinds of the known ones.
+        in_cluster, in_corpus: (t,) share of the analyses that show each.
     """
-    strength = _strength(in_cluster, in_corpus, kinds)
-    best = [i for i in _varied(np.argsort(-strength, kind="stable"), kinds, k) if strength[i] > 0]
-    return [_piece(tokens[places[i]], in_cluster[i], in_corpus[i]) for i in best]
+    strengths = strength(in_cluster, in_corpus, kinds)
+    strongest = [i for i in _varied(np.argsort(-strengths, kind="stable"), kinds, k) if strengths[i] > 0]
+    return [_piece(tokens[places[i]], in_cluster[i], in_corpus[i]) for i in strongest]
 
 
 def rarest_evidence(
@@ -73,30 +69,32 @@ def rarest_evidence(
     """The (at most k) tokens of an analysis that are rarest in the corpus, rarest and most readable first.
 
     Args:
-        tokens: all its tokens; kinds: (t,) their kinds.
-        in_cluster, in_corpus: (t,) the share of analyses that show each, 0 for one never seen.
+        tokens: all tokens of the analysis.
+        kinds: (t,) their kinds.
+        in_cluster, in_corpus: (t,) share of the analyses that show each; 0 for a token that was never seen.
     """
     surprise = np.log(1 / np.maximum(in_corpus, 1e-6)) * _READABILITY[kinds]
-    best = _varied(np.argsort(-surprise, kind="stable"), kinds, k)
-    return [_piece(tokens[i], in_cluster[i], in_corpus[i]) for i in best]
+    rarest = _varied(np.argsort(-surprise, kind="stable"), kinds, k)
+    return [_piece(tokens[i], in_cluster[i], in_corpus[i]) for i in rarest]
 
 
 def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int) -> list[int]:
-    """The first k of an order, ``MOST_OF_A_KIND`` of each kind before all others: a tenth file written says little."""
+    """The first k of an order, at most ``MAX_OF_A_KIND`` of each kind before the rest: a tenth file says little more."""
     first: list[int] = []
-    others: list[int] = []
-    taken: dict[int, int] = {}
-    for start in range(0, len(order), _LOOKED_AT):  # the first few kinds give enough, nearly always
-        some = order[start : start + _LOOKED_AT]
-        for i, kind in zip(some.tolist(), kinds[some].tolist(), strict=True):
+    surplus: list[int] = []
+    occurrences: dict[int, int] = {}
+    for start in range(0, len(order), _BATCH):  # the first batch gives enough, nearly always
+        batch = order[start : start + _BATCH]
+        for i, kind in zip(batch.tolist(), kinds[batch].tolist(), strict=True):
             if len(first) >= k:
                 return first
-            taken[kind] = taken.get(kind, 0) + 1
-            (first if taken[kind] <= MOST_OF_A_KIND else others).append(i)
-    return [*first, *others][:k]
+            occurrences[kind] = occurrences.get(kind, 0) + 1
+            (first if occurrences[kind] <= MAX_OF_A_KIND else surplus).append(i)
+    return [*first, *surplus][:k]
 
 
 def _piece(token: str, in_cluster: float, in_corpus: float) -> Evidence:
     kind, _, value = token.partition(":")
-    shares = round(float(in_cluster), 4), round(float(in_corpus), 4)
-    return Evidence(kind=kind, value=value, in_cluster=shares[0], in_corpus=shares[1])
+    return Evidence(
+        kind=kind, value=value, in_cluster=round(float(in_cluster), 4), in_corpus=round(float(in_corpus), 4)
+    )

@@ -1,112 +1,230 @@
-"""The report section as the panel reads it back from a report or a database: the right types, or an error."""
+"""The report section ``cuckooml``: its one definition, which writes it, reads it and generates its JSON schema.
+
+docs/section.md explains each field. After a change of a field, write the published schema anew::
+
+    python -m cuckoo_ml_plugin.finding.section > cuckoo_ml_plugin/finding/section.schema.json
+
+The schema is stricter than :func:`read_section`. The plugin writes every field, within the ranges that the schema
+names. A report may come from an older or a newer version, so reading fills in a field that is missing, ignores one that
+it does not know, and checks types but not ranges.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta, Struct
 
 from cuckoo_ml_plugin.errors import ReportError
 
-_MOST = 100  # of any list
+SCHEMA = 1
+MAX_MESSAGE = 1000
+MAX_LABELS = 20
+MAX_INDICATORS = 5
+_MAX_ITEMS_READ = 100  # of each list of the section
+
+# Constraints that only the schema holds: ``extra_json_schema`` does not concern reading.
+_Version = Annotated[int, Meta(extra_json_schema={"const": SCHEMA})]
+_Status = Annotated[str, Meta(extra_json_schema={"enum": ["scored", "no_model", "no_behaviour", "failed"]})]
+_Message = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_MESSAGE})]
+_Share = Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
+_Count = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
+_PositiveCount = Annotated[int, Meta(extra_json_schema={"minimum": 1})]
+_ClusterId = Annotated[str, Meta(extra_json_schema={"pattern": "^c[0-9]+$"})]
+_Sha256 = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{64}$"})]
+_IndicatorKind = Annotated[str, Meta(extra_json_schema={"enum": ["file", "url", "domain", "ip"]})]
+_CountName = Annotated[str, Meta(extra_json_schema={"pattern": "^[^.$]*$"})]  # MongoDB refuses such keys
 
 
-class ModelPart(msgspec.Struct):
+class _Part(Struct):
+    """A part of the section; it can also be read as a mapping, as notebooks do: ``finding.cluster["name"]``."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.__struct_fields__:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__struct_fields__)
+
+    def __len__(self) -> int:
+        return len(self.__struct_fields__)
+
+    def keys(self) -> tuple[str, ...]:
+        return self.__struct_fields__
+
+
+Mapping.register(_Part)  # pandas makes frames of mappings
+
+
+class ModelFacts(_Part, kw_only=True):
+    """The model that scored the analysis."""
+
     id: str = ""
     fitted_at: str = ""
-    analyses: int = 0
-    clusters: int = 0
+    analyses: _Count = 0
+    clusters: _Count = 0
 
 
-class LabelPart(msgspec.Struct):
+class LabelCount(_Part, kw_only=True):
+    """A label and how many analyses of the cluster carry it."""
+
     label: str
-    count: int
+    count: _PositiveCount
 
 
-class ClusterPart(msgspec.Struct):
-    id: str
+class ClusterFinding(_Part, kw_only=True):
+    """The cluster of the analysis and the probability of its membership."""
+
+    id: _ClusterId
     name: str
-    size: int
-    probability: float
-    labels: list[LabelPart] = []
+    size: _PositiveCount
+    probability: _Share
+    labels: Annotated[list[LabelCount], Meta(extra_json_schema={"maxItems": MAX_LABELS})] = []
 
 
-class ReasonPart(msgspec.Struct):
+class Reason(_Part, kw_only=True):
+    """Why the analysis is called unusual: a sentence and the value that it rests on."""
+
     kind: str
     text: str
-    value: float | int | None = None
+    value: float = 0.0
 
 
-class AnomalyPart(msgspec.Struct):
-    score: float
-    outlier_score: float
+class AnomalyFinding(_Part, kw_only=True):
+    """How unusual the analysis is, and why."""
+
+    score: _Share
+    outlier_score: _Share
     anomalous: bool
-    reasons: list[ReasonPart] = []
+    reasons: list[Reason] = []
 
 
-class SimilarPart(msgspec.Struct):
+class SimilarAnalysis(_Part, kw_only=True):
+    """A past analysis that behaved alike."""
+
     analysis: str
-    similarity: float
-    sha256: str | None = None
+    sha256: _Sha256 | None = None
+    similarity: _Share
     cluster: str | None = None
     label: str | None = None
 
 
-class EvidencePart(msgspec.Struct):
+class Evidence(_Part, kw_only=True):
+    """One piece of behaviour, with the shares of the cluster and of the fitted corpus that show it."""
+
     kind: str
     value: str
-    in_cluster: float
-    in_corpus: float
+    in_cluster: _Share
+    in_corpus: _Share
 
 
-class IndicatorPart(msgspec.Struct):
-    kind: str
+class IndicatorFinding(_Part, kw_only=True):
+    """A provider's score of one indicator."""
+
+    kind: _IndicatorKind
     indicator: str
-    score: float
+    score: _Share
 
 
-class ProviderPart(msgspec.Struct):
+class ProviderFinding(_Part, kw_only=True):
+    """A provider's joined score, and what the scores of the others predict for it; null without a prediction."""
+
     provider: str
-    score: float
-    indicators: int = 0
-    highest: list[IndicatorPart] = []
-    prediction: float | None = None
-    threshold: float | None = None
+    score: _Share
+    indicators: _Count = 0
+    highest: Annotated[list[IndicatorFinding], Meta(extra_json_schema={"maxItems": MAX_INDICATORS})] = []
+    prediction: _Share | None = None
+    threshold: _Share | None = None
 
 
-class DisagreementPart(msgspec.Struct):
+class Disagreement(_Part, kw_only=True):
+    """A provider whose score is further from its prediction than the calibrated threshold."""
+
     provider: str
+    score: _Share = 0.0
+    prediction: _Share = 0.0
+    threshold: _Share = 0.0
     text: str
 
 
-class ThreatPart(msgspec.Struct):
-    joint: float
-    providers: list[ProviderPart] = []
-    disagreements: list[DisagreementPart] = []
+class ThreatFinding(_Part, kw_only=True):
+    """The threat scores of the analysis."""
+
+    providers: list[ProviderFinding] = []
+    joint: _Share
+    disagreements: list[Disagreement] = []
 
 
-class Section(msgspec.Struct):
-    """The section ``cuckooml`` (docs/section.md); what an older version did not write has its default."""
+class Finding(Struct, kw_only=True):
+    """What cuckoo-ml-plugin says of one analysis; docs/section.md explains each field.
 
-    status: str
-    message: str = ""
-    model: ModelPart | None = None
-    cluster: ClusterPart | None = None
-    anomaly: AnomalyPart | None = None
-    similar: list[SimilarPart] = []
-    evidence: list[EvidencePart] = []
-    threat_scores: ThreatPart | None = None
-    counts: dict[str, float | int] = {}
+    >>> Finding(status="no_behaviour").section()["cluster"] is None
+    True
+    """
+
+    schema: _Version = SCHEMA
+    status: _Status
+    message: _Message = ""
+    model: ModelFacts | None = None
+    cluster: ClusterFinding | None = None
+    anomaly: AnomalyFinding | None = None
+    similar: list[SimilarAnalysis] = []
+    evidence: list[Evidence] = []
+    threat_scores: ThreatFinding | None = None
+    counts: dict[_CountName, int | float] = {}
+
+    def section(self) -> dict[str, Any]:
+        """The report section: JSON-ready, with finite numbers and without ``.`` and ``$`` in keys."""
+        section: dict[str, Any] = msgspec.to_builtins(self)
+        section["message"] = self.message[:MAX_MESSAGE]
+        section["counts"] = {
+            key: value for key, value in self.counts.items() if not set(".$") & set(key) and math.isfinite(value)
+        }
+        return section
 
 
-def read_section(raw: object) -> Section:
-    """The section out of JSON text, a dict, or what a database gives for one. Raises ReportError."""
+def failed_section(message: str) -> dict[str, Any]:
+    """The whole section of an analysis that could not be scored, with the reason."""
+    return Finding(status="failed", message=message).section()
+
+
+def read_section(raw: object) -> Finding:
+    """The finding in a section, given as JSON text, as a dict or as a database returns it. Raises ReportError."""
     try:
         if not isinstance(raw, (str, bytes)):
-            raw = json.dumps(raw, default=str)  # a database's own types
-        found = json.loads(raw)
-        if isinstance(found, dict):
-            found = {key: value[:_MOST] if isinstance(value, list) else value for key, value in found.items()}
-        return msgspec.convert(found, Section)
+            raw = json.dumps(raw, default=str)  # a database has types of its own
+        section = json.loads(raw)
+        if isinstance(section, dict):
+            section = {
+                key: value[:_MAX_ITEMS_READ] if isinstance(value, list) else value for key, value in section.items()
+            }
+        return msgspec.convert(section, Finding)
     except (msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
         raise ReportError(f"The section cuckooml of this report cannot be read ({str(error)[:200]}).") from error
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the section: every field is required, and no other is allowed."""
+    _, components = msgspec.json.schema_components([Finding], ref_template="#/$defs/{name}")
+    for component in components.values():
+        component["required"] = list(component["properties"])
+        component["additionalProperties"] = False
+        for value in component["properties"].values():
+            value.pop("default", None)  # reading has defaults; writing leaves no field out
+    section = components.pop("Finding")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **section,
+        "title": "The report section cuckooml",
+        "description": Finding.__doc__.partition("\n")[0] if Finding.__doc__ else "",
+        "$defs": components,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2))

@@ -13,12 +13,13 @@ answers for every reference analysis as if it had not been there, so that a new 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -33,7 +34,6 @@ UNEXPLAINED = 0.5
 """Weight of the length that no direction explains, beside the logarithm of the distances."""
 DECIMALS = 6
 """Answers are compared rounded: equal behaviours must tie, whatever the order of a sum was."""
-_ARRAYS = ("multiplicities", "explained", "reference")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class AnomalyScore:
 
 
 @dataclass(frozen=True, slots=True)
-class AnomalyDetector:
+class AnomalyDetector(ModelPart):
     """What fitting leaves behind for n fitted points (identical behaviours are one point).
 
     Attributes:
@@ -59,27 +59,9 @@ class AnomalyDetector:
         reference: unusualness of analyses held back from an embedding, ascending; empty for a corpus too small.
     """
 
-    multiplicities: NDArray[np.int64]
-    explained: NDArray[np.float32]
-    reference: NDArray[np.float64]
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> AnomalyDetector:
-        """The detector that ``arrays`` was taken from (memory-mapped arrays stay mapped).
-
-        Raises:
-            KeyError: an array is missing.
-            ValueError: the arrays do not belong together.
-        """
-        fields = {name: arrays[name] for name in _ARRAYS}
-        lengths = {len(fields["multiplicities"]), len(fields["explained"])}
-        if any(array.ndim != 1 for array in fields.values()) or len(lengths) > 1:
-            raise ValueError("The anomaly arrays of the model do not belong together; run cuckoo-ml refit.")
-        return cls(**fields)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything that ``from_arrays`` needs, by name."""
-        return {name: getattr(self, name) for name in _ARRAYS}
+    multiplicities: Annotated[NDArray[np.int64], Shape("n")]
+    explained: Annotated[NDArray[np.float32], Shape("n")]
+    reference: Annotated[NDArray[np.float64], Shape("r")]
 
     def score(
         self,

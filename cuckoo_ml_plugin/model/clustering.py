@@ -2,7 +2,7 @@
 
 A new vector is placed as ``hdbscan.approximate_predict`` and ``approximate_predict_scores`` place it (McInnes et al.,
 hdbscan, JOSS 2017): its nearest neighbour by mutual reachability says from which cluster of the condensed tree it
-departs, and at which density. Two differences are meant (``benchmarks/agreement.py`` counts them): where the selection
+departs, and at which density. Two differences are meant (``benchmarks/quality/agreement.py`` counts them): where the selection
 epsilon joined two branches to one cluster, hdbscan (0.8) calls newcomers of all branches but one noise, though its own
 fit does not; and GLOSH scores below 0, of newcomers in a place denser than any, are 0.
 
@@ -15,13 +15,13 @@ and where a cluster holds repeats of one behaviour (half of a real corpus) that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.model.arrays import ModelPart, Prefix, Shape
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 
 CANDIDATES = 64
@@ -55,7 +55,7 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class Clustering:
+class Clustering(ModelPart):
     """What a fit leaves behind: n points (distinct behaviours), c clusters, t nodes of the condensed tree.
 
     Attributes:
@@ -75,42 +75,25 @@ class Clustering:
         same: distance below which behaviours are in the same place.
     """
 
-    index: NeighbourIndex
-    multiplicities: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    outlier_scores: NDArray[np.float64]
-    certainties: NDArray[np.float64]
-    density_labels: NDArray[np.int64]
-    centroids: NDArray[np.float32]
-    core_distances: NDArray[np.float64]
-    parents: NDArray[np.int64]
-    lambdas: NDArray[np.float64]
-    node_parents: NDArray[np.int64]
-    node_lambdas: NDArray[np.float64]
-    node_clusters: NDArray[np.int64]
-    node_max_lambdas: NDArray[np.float64]
-    node_depths: NDArray[np.float64]
+    index: Annotated[NeighbourIndex, Prefix("index_")]
+    multiplicities: Annotated[NDArray[np.int64], Shape("n")]
+    labels: Annotated[NDArray[np.int64], Shape("n")]
+    probabilities: Annotated[NDArray[np.float64], Shape("n")]
+    outlier_scores: Annotated[NDArray[np.float64], Shape("n")]
+    certainties: Annotated[NDArray[np.float64], Shape("n")]
+    density_labels: Annotated[NDArray[np.int64], Shape("n")]
+    centroids: Annotated[NDArray[np.float32], Shape("c", "d")]
+    core_distances: Annotated[NDArray[np.float64], Shape("n")]
+    parents: Annotated[NDArray[np.int64], Shape("n")]
+    lambdas: Annotated[NDArray[np.float64], Shape("n")]
+    node_parents: Annotated[NDArray[np.int64], Shape("t")]
+    node_lambdas: Annotated[NDArray[np.float64], Shape("t")]
+    node_clusters: Annotated[NDArray[np.int64], Shape("t")]
+    node_max_lambdas: Annotated[NDArray[np.float64], Shape("t")]
+    node_depths: Annotated[NDArray[np.float64], Shape("t")]
     min_samples: int
     certainty: float
     same: float = SAME
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], min_samples: int, certainty: float) -> Clustering:
-        """The clustering that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
-        index = NeighbourIndex.from_arrays(
-            {name.removeprefix("index_"): array for name, array in arrays.items() if name.startswith("index_")}
-        )
-        fields: dict[str, Any] = {name: arrays[name] for name in _ARRAYS}
-        n = len(index.vectors)
-        if any(len(fields[name]) != n for name in _PER_POINT) or len({len(fields[name]) for name in _PER_NODE}) != 1:
-            raise ValueError("The clustering's arrays do not belong together.")
-        return cls(index=index, min_samples=min_samples, certainty=certainty, **fields)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything that :meth:`from_arrays` needs, by name."""
-        found = {name: getattr(self, name) for name in _ARRAYS}
-        return found | {f"index_{name}": array for name, array in self.index.arrays().items()}
 
     @property
     def clusters(self) -> int:
@@ -207,11 +190,3 @@ def certainty_of(nearest_distance: float, centroid_similarity: float) -> float:
     """Similarity (cosine) to the nearest member, given by its distance, times that to the centroid; in [0, 1]."""
     nearest = max(1.0 - nearest_distance * nearest_distance / 2, 0.0)
     return min(nearest * max(centroid_similarity, 0.0), 1.0)
-
-
-_PER_POINT = (
-    "multiplicities", "labels", "probabilities", "outlier_scores", "certainties", "density_labels", "core_distances",
-    "parents", "lambdas",
-)  # fmt: skip
-_PER_NODE = ("node_parents", "node_lambdas", "node_clusters", "node_max_lambdas", "node_depths")
-_ARRAYS = (*_PER_POINT, "centroids", *_PER_NODE)

@@ -20,12 +20,13 @@ common; what is new shows best under full inverse document frequency: a model ho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,46 +63,24 @@ class EmbeddedBehaviour:
 
 
 @dataclass(frozen=True, slots=True)
-class Embedding:
+class Embedding(ModelPart):
     """What a fit leaves behind: v known tokens in d dimensions.
 
     Attributes:
         hashes: (v,) 64-bit hashes of the known tokens, ascending.
-        kinds: (v,) index of each token's kind in ``behaviour.KINDS``.
+        kinds: (v,) index of each token's kind in ``behaviour.kinds.KINDS``.
         weights: (v,) weight of each token.
         components: (v, d) projection of each token, the whitening not in it.
         scales: (d,) what the whitening multiplies each dimension by.
         balance: exponent of step 2, shape (1,).
     """
 
-    hashes: NDArray[np.uint64]
-    kinds: NDArray[np.uint8]
-    weights: NDArray[np.float32]
-    components: NDArray[np.float32]
-    scales: NDArray[np.float32]
-    balance: NDArray[np.float64]
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Embedding:
-        """The embedding that :meth:`arrays` was taken from (memory-mapped arrays stay mapped).
-
-        Raises:
-            KeyError: an array is missing.
-            ValueError: the arrays do not belong together.
-        """
-        fields = {name: arrays[name] for name in cls.__slots__}
-        known, dimensions = len(fields["hashes"]), len(fields["scales"])
-        if not (
-            len(fields["kinds"]) == len(fields["weights"]) == known
-            and fields["components"].shape == (known, dimensions)
-            and fields["balance"].shape == (1,)
-        ):
-            raise ValueError("The embedding's arrays do not belong together.")
-        return cls(**fields)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything that :meth:`from_arrays` needs, by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    hashes: Annotated[NDArray[np.uint64], Shape("v")]
+    kinds: Annotated[NDArray[np.uint8], Shape("v")]
+    weights: Annotated[NDArray[np.float32], Shape("v")]
+    components: Annotated[NDArray[np.float32], Shape("v", "d")]
+    scales: Annotated[NDArray[np.float32], Shape("d")]
+    balance: Annotated[NDArray[np.float64], Shape(1)]
 
     @property
     def dimensions(self) -> int:

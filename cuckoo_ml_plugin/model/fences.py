@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.finding.reasons import Reason, _count_text
+from cuckoo_ml_plugin.finding.reasons import count_text
+from cuckoo_ml_plugin.finding.section import Reason
 
 ENOUGH = 20
 """Analyses that must have a count before anything is said about what is usual for it."""
@@ -48,7 +49,7 @@ class CountFences:
         every other value abnormal. There suspect means outside the middle 98 %, outlier outside all that was seen.
         """
         return [
-            Reason(kind=f"abnormal_count_{verdict}", text=_count_text(name, counts[name], row), value=counts[name])
+            Reason(kind=f"abnormal_count_{verdict}", text=count_text(name, counts[name], row), value=counts[name])
             for _, name, verdict, row in sorted(self._outside(counts))[:limit]
         ]
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.finding.evidence import _strength
+from cuckoo_ml_plugin.finding.evidence import strength
+from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Frequencies:
+class Frequencies(ModelPart):
     """How many analyses show each of v known tokens, in the corpus and in each of c clusters.
 
     Attributes:
@@ -26,34 +26,14 @@ class Frequencies:
             cluster (ascending), and how many of its analyses do.
     """
 
-    corpus: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    columns: NDArray[np.int32]
-    counts: NDArray[np.int32]
-    rare_hashes: NDArray[np.uint64]
-    rare_counts: NDArray[np.int32]
-    rare_pairs: NDArray[np.int64]
-    rare_pair_counts: NDArray[np.int32]
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Frequencies:
-        """The frequencies that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
-        # models from before 0.2.0 do not have these
-        every: dict[str, NDArray[Any]] = {"rare_pairs": np.zeros(0, np.int64)}
-        every |= {"rare_pair_counts": np.zeros(0, np.int32), **arrays}
-        found = cls(**{name: every[name] for name in cls.__slots__})
-        pairs = (
-            (found.columns, found.counts),
-            (found.rare_hashes, found.rare_counts),
-            (found.rare_pairs, found.rare_pair_counts),
-        )
-        if int(found.starts[-1]) != len(found.columns) or any(len(one) != len(other) for one, other in pairs):
-            raise ValueError("The frequencies' arrays do not belong together.")
-        return found
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything that :meth:`from_arrays` needs, by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    corpus: Annotated[NDArray[np.int64], Shape("v")]
+    starts: Annotated[NDArray[np.int64], Shape("c + 1", delimits="e")]
+    columns: Annotated[NDArray[np.int32], Shape("e")]
+    counts: Annotated[NDArray[np.int32], Shape("e")]
+    rare_hashes: Annotated[NDArray[np.uint64], Shape("r")]
+    rare_counts: Annotated[NDArray[np.int32], Shape("r")]
+    rare_pairs: Annotated[NDArray[np.int64], Shape("p", since="0.2.0")]
+    rare_pair_counts: Annotated[NDArray[np.int32], Shape("p", since="0.2.0")]
 
     def of_rare(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """How many fitted analyses show each of the tokens (t,) that the model does not know."""
@@ -77,9 +57,9 @@ class Frequencies:
         first, last = int(self.starts[cluster]), int(self.starts[cluster + 1])
         columns = self.columns[first:last].astype(np.int64)
         in_corpus = self.corpus[columns] / max(analyses, 1)
-        strength = _strength(self.counts[first:last] / max(size, 1), in_corpus, kinds[columns])
-        columns, strength = columns[strength > 0], strength[strength > 0]
-        return columns[np.argsort(-strength, kind="stable")[:k]]
+        strengths = strength(self.counts[first:last] / max(size, 1), in_corpus, kinds[columns])
+        columns, strengths = columns[strengths > 0], strengths[strengths > 0]
+        return columns[np.argsort(-strengths, kind="stable")[:k]]
 
 
 def _looked_up(keys: NDArray[Any], values: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:

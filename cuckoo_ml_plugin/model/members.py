@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 
 
 class Member(NamedTuple):
@@ -20,7 +22,7 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
+class Members(ModelPart):
     """N fitted analyses, those of one behaviour (of n) next to each other.
 
     Attributes:
@@ -29,9 +31,9 @@ class Members:
         text: UTF-8 of one JSON list an analysis.
     """
 
-    starts: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    text: NDArray[np.uint8]
+    starts: Annotated[NDArray[np.int64], Shape("n + 1", delimits="a")]
+    offsets: Annotated[NDArray[np.int64], Shape("a + 1", delimits="b")]
+    text: Annotated[NDArray[np.uint8], Shape("b")]
 
     @classmethod
     def build(cls, members: Sequence[Member], point_of: NDArray[np.int64], points: int) -> Members:
@@ -42,25 +44,13 @@ class Members:
         offsets = np.concatenate([[0], np.cumsum([len(line) for line in lines])]).astype(np.int64)
         return cls(starts, offsets, np.frombuffer(b"".join(lines), np.uint8))
 
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Members:
-        """The members that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
-        members = cls(arrays["starts"], arrays["offsets"], arrays["text"])
-        if int(members.starts[-1]) != len(members.offsets) - 1 or int(members.offsets[-1]) != len(members.text):
-            raise ValueError("The members' arrays do not belong together.")
-        return members
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything that :meth:`from_arrays` needs, by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def of_point(self, point: int, limit: int | None = None) -> list[Member]:
         """The analyses (at most ``limit``) that show a behaviour."""
         first, last = int(self.starts[point]), int(self.starts[point + 1])
-        return list(self._read(range(first, last if limit is None else min(last, first + limit))))
+        return list(self._decoded(range(first, last if limit is None else min(last, first + limit))))
 
     def all(self) -> Iterator[tuple[int, Member]]:
         """Every analysis with its behaviour's number."""
@@ -68,6 +58,6 @@ class Members:
             for member in self.of_point(point):
                 yield point, member
 
-    def _read(self, numbers: Iterable[int]) -> Iterator[Member]:
+    def _decoded(self, numbers: Iterable[int]) -> Iterator[Member]:
         for number in numbers:
             yield Member(*json.loads(bytes(self.text[self.offsets[number] : self.offsets[number + 1]])))

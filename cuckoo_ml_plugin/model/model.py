@@ -1,4 +1,4 @@
-"""The model: what a fit leaves on disk, and ``score``: from a behaviour to a finding. NumPy only, in a millisecond.
+"""The model: it is read from its folder and scores a behaviour, with NumPy alone and in a millisecond::
 
 model = Model.load(home.models / "current")
 finding = model.score(extract(read_report(path)))
@@ -18,17 +18,21 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.errors import ModelError
-from cuckoo_ml_plugin.finding.evidence import Evidence, cluster_evidence, rarest_evidence
-from cuckoo_ml_plugin.finding.finding import (
+from cuckoo_ml_plugin.finding.evidence import cluster_evidence, rarest_evidence
+from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons
+from cuckoo_ml_plugin.finding.section import (
+    MAX_LABELS,
     AnomalyFinding,
     ClusterFinding,
+    Evidence,
     Finding,
     LabelCount,
     ModelFacts,
+    Reason,
     SimilarAnalysis,
+    ThreatFinding,
 )
-from cuckoo_ml_plugin.finding.reasons import Reason, cluster_reasons, label_reasons, novelty_reasons
-from cuckoo_ml_plugin.finding.threat import ThreatFinding, threat_reasons
+from cuckoo_ml_plugin.finding.threat import threat_reasons
 from cuckoo_ml_plugin.model.anomaly import CANDIDATES as NOVELTY_CANDIDATES
 from cuckoo_ml_plugin.model.anomaly import AnomalyDetector, AnomalyScore
 from cuckoo_ml_plugin.model.changes import Change
@@ -45,14 +49,21 @@ from cuckoo_ml_plugin.settings import AnomalySettings, ScoringSettings, Settings
 
 DEFAULTS = Settings()
 _SAME_EXPLAINED = 1e-5
-_COUNT_REASONS = 6  # the counts furthest from what is usual; more would drown the other reasons
+_COUNT_REASONS = 6  # the counts furthest outside the fences; more would drown the other reasons
+_PARTS = (
+    "embedding", "clustering", "novelty", "novelty_index", "detector", "rows", "frequencies", "members", "providers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """What is known of one cluster: labels and their counts, most frequent first; ``evidence`` as tokens.
+    """What model.json holds of one cluster.
 
-    ``first_seen`` and ``last_seen`` are when its analyses were made, ``first_stored`` is when the first was stored.
+    Attributes:
+        labels: each label and how many of the cluster's analyses carry it, most frequent first.
+        evidence: the behaviour that is most typical of the cluster.
+        first_seen, last_seen: when the first and the last of its analyses ran.
+        first_stored: when the first of them was stored; "" in models from before 0.2.0.
     """
 
     id: str
@@ -62,11 +73,11 @@ class ClusterFacts:
     evidence: list[Evidence]
     first_seen: str
     last_seen: str
-    first_stored: str = ""  # in models from before 0.2.0
+    first_stored: str = ""
 
 
 class _Facts(msgspec.Struct):
-    """What model.json must say; each is used somewhere as what it is here."""
+    """The entries that model.json must have, with the types that the rest of the code relies on."""
 
     id: str
     fitted_at: str
@@ -89,12 +100,16 @@ class Model:
     """A fitted model; every array may be memory-mapped.
 
     Attributes:
-        facts: id, time and size of the fit, settings, lineage: what model.json holds beside the clusters.
+        facts: what model.json holds beside the clusters: id, time and size of the fit, settings, lineage.
         clusters: in the order of the clustering's numbers.
-        embedding, clustering: where groups are found; novelty, novelty_index, detector: where new behaviour is.
-        rows: known tokens of each fitted behaviour; frequencies: of tokens; members: analyses of each behaviour.
+        embedding, clustering: the space in which clusters are found, and the clusters.
+        novelty, novelty_index, novelty_vectors, detector: the space in which anomaly scores are computed, its fitted
+            vectors (n, d), and what turns distances into scores.
+        rows: known tokens of each fitted behaviour.
+        frequencies: how many analyses show each token.
+        members: the analyses of each fitted behaviour.
         fences: usual values of the count features.
-        fitted_scores: (n,) anomaly score of each fitted behaviour, as if it had not been there.
+        fitted_scores: (n,) anomaly score of each fitted behaviour, computed as if it had not been fitted.
         providers: what each provider of threat scores is expected to say, given the others.
     """
 
@@ -115,7 +130,7 @@ class Model:
 
     @classmethod
     def load(cls, folder: Path) -> Model:
-        """Open a model's folder. Raises ModelError when it is incomplete, damaged or not one of ours."""
+        """Open a model's folder. Raises ModelError when it is incomplete, damaged or not a model."""
         facts, arrays = read_model(folder)
         try:
             return cls._from(facts, arrays)
@@ -124,39 +139,37 @@ class Model:
 
     @classmethod
     def _from(cls, facts: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Model:
-        rooms: dict[str, dict[str, NDArray[Any]]] = {}
+        parts: dict[str, dict[str, NDArray[Any]]] = {}
         for name, array in arrays.items():
-            room, _, rest = name.partition(".")
-            rooms.setdefault(room, {})[rest] = array
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = array
         checked = msgspec.convert(facts, _Facts)
-        for moment in (checked.fitted_at, checked.read_at):
-            datetime.fromisoformat(moment.replace("Z", "+00:00"))
+        for timestamp in (checked.fitted_at, checked.read_at):
+            datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
         fitted = facts["settings"]["clustering"]
         return cls(
             facts=facts,
             clusters=checked.clusters,
-            embedding=Embedding.from_arrays(rooms["embedding"]),
-            clustering=Clustering.from_arrays(rooms["clustering"], fitted["min_samples"], fitted["certainty"]),
-            novelty=Embedding.from_arrays(rooms["novelty"]),
-            novelty_index=NeighbourIndex.from_arrays(rooms["novelty_index"]),
-            detector=AnomalyDetector.from_arrays(rooms["detector"]),
-            rows=TokenRows.from_arrays(rooms["rows"]),
-            frequencies=Frequencies.from_arrays(rooms["frequencies"]),
-            members=Members.from_arrays(rooms["members"]),
-            fences=CountFences(tuple(facts["count_names"]), np.array(rooms["fences"]["quantiles"])),
-            novelty_vectors=rooms["novelty_vectors"]["all"],
-            fitted_scores=rooms["fitted_scores"]["all"],
-            providers=ProviderModels.from_arrays(rooms.get("providers", {}), facts.get("providers")),
+            embedding=Embedding.from_arrays(parts["embedding"]),
+            clustering=Clustering.from_arrays(
+                parts["clustering"], min_samples=fitted["min_samples"], certainty=fitted["certainty"]
+            ),
+            novelty=Embedding.from_arrays(parts["novelty"]),
+            novelty_index=NeighbourIndex.from_arrays(parts["novelty_index"]),
+            detector=AnomalyDetector.from_arrays(parts["detector"]),
+            rows=TokenRows.from_arrays(parts["rows"]),
+            frequencies=Frequencies.from_arrays(parts["frequencies"]),
+            members=Members.from_arrays(parts["members"]),
+            fences=CountFences(tuple(facts["count_names"]), np.array(parts["fences"]["quantiles"])),
+            novelty_vectors=parts["novelty_vectors"]["all"],
+            fitted_scores=parts["fitted_scores"]["all"],
+            providers=ProviderModels.from_model(parts.get("providers", {}), facts.get("providers")),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All arrays by room and name, as :func:`model_files.write_model` takes them."""
-        rooms = (
-            "embedding", "clustering", "novelty", "novelty_index", "detector", "rows", "frequencies", "members",
-            "providers",
-        )  # fmt: skip
-        found = {f"{room}.{name}": array for room in rooms for name, array in getattr(self, room).arrays().items()}
-        return found | {
+        """All arrays by part and name, as :func:`~cuckoo_ml_plugin.model.folder.write_model` takes them."""
+        arrays = {f"{part}.{name}": array for part in _PARTS for name, array in getattr(self, part).arrays().items()}
+        return arrays | {
             "fences.quantiles": self.fences.quantiles,
             "novelty_vectors.all": self.novelty_vectors,
             "fitted_scores.all": self.fitted_scores,
@@ -167,7 +180,7 @@ class Model:
         return str(self.facts["id"])
 
     def brief(self) -> ModelFacts:
-        """Which model this is, as a finding says it."""
+        """What a finding says of this model."""
         facts = self.facts
         return ModelFacts(
             id=self.id, fitted_at=facts["fitted_at"], analyses=facts["analyses"], clusters=len(self.clusters)
@@ -185,8 +198,8 @@ class Model:
         """The finding for one behaviour; neither the model nor the store is touched.
 
         Args:
-            analysis: its id, so that it is not listed as similar to itself.
-            label: its family, if any is known, to compare with its cluster's.
+            analysis: its id; the analysis is not listed as similar to itself.
+            label: its family, None when unknown; compared with the labels of its cluster.
 
         Raises:
             ModelError: the model's parts contradict each other.
@@ -194,9 +207,13 @@ class Model:
         try:
             threat = threat_finding(behaviour.scores, self.providers)
             if not behaviour.has_behaviour:
-                message = "Nothing was seen of the sample when it ran: there is no behaviour to compare."
-                counts = behaviour.counts
-                return Finding("no_behaviour", message, model=self.brief(), threat_scores=threat, counts=counts)
+                return Finding(
+                    status="no_behaviour",
+                    message="The sample showed no behaviour when it ran: there is nothing to compare.",
+                    model=self.brief(),
+                    threat_scores=threat,
+                    counts=behaviour.counts,
+                )
             return self._score(behaviour, analysis, label, scoring, anomaly, threat)
         except (IndexError, ValueError, TypeError, OverflowError) as error:
             raise ModelError(
@@ -216,30 +233,30 @@ class Model:
         columns, places = self._known(hashes)
         vector = self.embedding.embed(columns, len(hashes)).vector
         placement = self.clustering.place(vector)
-        shown = np.zeros(len(hashes), np.int64)  # how many fitted analyses show each token
-        shown[places] = self.frequencies.corpus[columns]
-        strange = np.flatnonzero(shown == 0)
-        shown[strange] = self.frequencies.of_rare(hashes[strange])
-        unusual = self._unusual(columns, len(hashes), int(np.count_nonzero(shown)), analysis)
+        occurrences = np.zeros(len(hashes), np.int64)  # how many fitted analyses show each token
+        occurrences[places] = self.frequencies.corpus[columns]
+        unknown = np.flatnonzero(occurrences == 0)
+        occurrences[unknown] = self.frequencies.of_rare(hashes[unknown])
+        novelty = self._anomaly_score(columns, len(hashes), int(np.count_nonzero(occurrences)), analysis)
         similar = self._similar(columns, placement, analysis, max(scoring.similar, 1))
-        most_alike = similar[0]["similarity"] if similar else 0.0
-        reasons = [*self._reasons(placement, unusual, most_alike, behaviour, label, anomaly), *threat_reasons(threat)]
-        if not np.isfinite((placement.probability, placement.outlier_score, unusual.score)).all():
-            raise ValueError("an array holds what is no number")
-        anomalous = bool(unusual.score >= anomaly.threshold)
+        similarity = similar[0].similarity if similar else 0.0
+        reasons = [*self._reasons(placement, novelty, similarity, behaviour, label, anomaly), *threat_reasons(threat)]
+        if not np.isfinite((placement.probability, placement.outlier_score, novelty.score)).all():
+            raise ValueError("an array holds a value that is not a number")
+        anomalous = bool(novelty.score >= anomaly.threshold)
         return Finding(
-            "scored",
+            status="scored",
             model=self.brief(),
             cluster=self._cluster(placement),
             anomaly=AnomalyFinding(
-                score=round(float(unusual.score), 4),
+                score=round(float(novelty.score), 4),
                 outlier_score=round(float(placement.outlier_score), 4),
                 anomalous=anomalous,
                 reasons=reasons,
             ),
             similar=similar[: scoring.similar],
             evidence=self._evidence(
-                behaviour, hashes, columns, places, shown, placement.cluster, anomalous, scoring.evidence
+                behaviour, hashes, columns, places, occurrences, placement.cluster, anomalous, scoring.evidence
             ),
             threat_scores=threat,
             counts=behaviour.counts,
@@ -251,34 +268,39 @@ class Model:
         if not len(vocabulary) or not len(hashes):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
         places = np.argsort(hashes)
-        ascending = hashes[places]  # neighbours in the search need the same parts of the vocabulary
+        ascending = hashes[places]  # consecutive searches then read the same pages of the vocabulary
         columns = np.minimum(np.searchsorted(vocabulary, ascending), len(vocabulary) - 1)
         known = vocabulary[columns] == ascending
         return columns[known], places[known]
 
-    def _unusual(self, columns: NDArray[np.int64], tokens: int, seen: int, analysis: str | None) -> AnomalyScore:
-        """The anomaly score; what was fitted itself is scored as if it had not been there.
+    def _anomaly_score(self, columns: NDArray[np.int64], tokens: int, seen: int, analysis: str | None) -> AnomalyScore:
+        """The anomaly score; a fitted analysis is scored as if it had not been fitted.
 
-        A behaviour that one other analysis showed is a repeat of that, and not as new as it was.
+        A behaviour that one other analysis showed is a repeat, and less new than that analysis was.
         """
         embedded = self.novelty.embed(columns, tokens)
         neighbours, distances = self.novelty_index.nearest(embedded.vector, NOVELTY_CANDIDATES + 1)
         fitted = self._fitted(neighbours[distances == 0], embedded.explained, analysis)
         vectors = self.novelty_vectors[neighbours]
-        found = self.detector.score(embedded.vector, embedded.explained, seen, tokens, neighbours, vectors)
-        return found if fitted is None else replace(found, score=float(self.fitted_scores[fitted]))
+        novelty = self.detector.score(embedded.vector, embedded.explained, seen, tokens, neighbours, vectors)
+        return novelty if fitted is None else replace(novelty, score=float(self.fitted_scores[fitted]))
 
     def _fitted(self, points: NDArray[np.int64], explained: float, analysis: str | None) -> int | None:
-        """Which of the fitted behaviours in one place an analysis is, or repeats; None: it is the second one there.
+        """The fitted behaviour whose score an analysis takes, as it is or repeats it.
 
-        Behaviours that differ only in what the model does not know are in one place, and have one score.
+        None for the second analysis of a behaviour that was fitted once. Behaviours that differ only in what the model
+        does not know have the same vector and the same score.
+
+        Args:
+            points: the fitted behaviours that have the analysis' vector.
+            explained: share of the analysis' behaviour that the embedding explains.
         """
         same = points[np.abs(self.detector.explained[points] - explained) <= _SAME_EXPLAINED]
-        often = self.detector.multiplicities[same]
-        for point in same[often == 1].tolist():
-            if analysis is None or any(one.analysis == analysis for one in self.members.of_point(point)):
+        multiplicities = self.detector.multiplicities[same]
+        for point in same[multiplicities == 1].tolist():
+            if analysis is None or any(member.analysis == analysis for member in self.members.of_point(point)):
                 return int(point)
-        return int(same[0]) if often.sum() > 1 else None
+        return int(same[0]) if multiplicities.sum() > 1 else None
 
     def _cluster(self, placement: Placement) -> ClusterFinding | None:
         if placement.cluster == NOISE:
@@ -289,14 +311,14 @@ class Model:
             name=facts.name,
             size=facts.size,
             probability=round(float(placement.probability), 4),
-            labels=[LabelCount(label=label, count=count) for label, count in facts.labels.items()][:20],
+            labels=[LabelCount(label=label, count=count) for label, count in facts.labels.items()][:MAX_LABELS],
         )
 
     def _reasons(
         self,
         placement: Placement,
-        unusual: AnomalyScore,
-        most_alike: float,
+        novelty: AnomalyScore,
+        highest_similarity: float,
         behaviour: Behaviour,
         label: str | None,
         anomaly: AnomalySettings,
@@ -304,7 +326,7 @@ class Model:
         facts = self.clusters[placement.cluster] if placement.cluster != NOISE else None
         name = f"{facts.name} ({facts.id})" if facts and facts.name != facts.id else facts.id if facts else None
         return [
-            *novelty_reasons(unusual, most_alike, anomaly.threshold),
+            *novelty_reasons(novelty.score, novelty.unseen, highest_similarity, anomaly.threshold),
             *cluster_reasons(
                 cluster=name,
                 probability=placement.probability,
@@ -320,27 +342,27 @@ class Model:
         self, columns: NDArray[np.int64], placement: Placement, analysis: str | None, k: int
     ) -> list[SimilarAnalysis]:
         points = placement.neighbours
-        alike = self.rows.similarities(columns, points, len(self.embedding.hashes))
-        found: list[SimilarAnalysis] = []
-        for i in np.lexsort((placement.distances, -np.round(alike, 6))):
-            if len(found) >= k:
+        similarities = self.rows.similarities(columns, points, len(self.embedding.hashes))
+        similar: list[SimilarAnalysis] = []
+        for i in np.lexsort((placement.distances, -np.round(similarities, 6))):
+            if len(similar) >= k:
                 break
-            if alike[i] <= 0:
+            if similarities[i] <= 0:
                 continue
             point = int(points[i])
             cluster = int(self.clustering.labels[point])
             for member in self.members.of_point(point, k + 1):
                 if member.analysis != analysis:
-                    found.append(
+                    similar.append(
                         SimilarAnalysis(
                             analysis=member.analysis,
                             sha256=member.sha256,
-                            similarity=round(float(alike[i]), 4),
+                            similarity=round(float(similarities[i]), 4),
                             cluster=self.clusters[cluster].id if cluster != NOISE else None,
                             label=member.label,
                         )
                     )
-        return found[:k]
+        return similar[:k]
 
     def _evidence(
         self,
@@ -348,30 +370,30 @@ class Model:
         hashes: NDArray[np.uint64],
         columns: NDArray[np.int64],
         places: NDArray[np.int64],
-        shown: NDArray[np.int64],
+        occurrences: NDArray[np.int64],
         cluster: int,
         anomalous: bool,
         k: int,
     ) -> list[Evidence]:
         analyses = max(int(self.facts["analyses"]), 1)
-        in_corpus = shown / analyses
+        in_corpus = occurrences / analyses
         in_cluster = np.zeros(len(columns))
         if cluster != NOISE:
             in_cluster = self.frequencies.in_cluster(cluster, columns) / max(self.clusters[cluster].size, 1)
-        tied: list[Evidence] = []
+        shared: list[Evidence] = []
         if cluster != NOISE:
             kinds = self.embedding.kinds[columns]
-            some = k if not anomalous else (k + 1) // 2
-            tied = cluster_evidence(behaviour.tokens, places, kinds, in_cluster, in_corpus[places], some)
+            limit = k if not anomalous else (k + 1) // 2
+            shared = cluster_evidence(behaviour.tokens, places, kinds, in_cluster, in_corpus[places], limit)
         if cluster != NOISE and not anomalous:
-            return tied
-        within = np.zeros(len(behaviour.tokens))
+            return shared
+        all_in_cluster = np.zeros(len(behaviour.tokens))
         if cluster != NOISE:
-            within = self.frequencies.rare_in_cluster(cluster, hashes) / max(self.clusters[cluster].size, 1)
-        within[places] = in_cluster
-        rare = rarest_evidence(behaviour.tokens, behaviour.kind_ids(), within, in_corpus, k)
-        return [*tied, *(piece for piece in rare if piece not in tied)][:k]
+            all_in_cluster = self.frequencies.rare_in_cluster(cluster, hashes) / max(self.clusters[cluster].size, 1)
+        all_in_cluster[places] = in_cluster
+        rare = rarest_evidence(behaviour.tokens, behaviour.kind_ids(), all_in_cluster, in_corpus, k)
+        return [*shared, *(piece for piece in rare if piece not in shared)][:k]
 
     def with_facts(self, **facts: Any) -> Model:
-        """The same model with other facts."""
+        """A copy of the model in which these facts are replaced."""
         return replace(self, facts={**self.facts, **facts})

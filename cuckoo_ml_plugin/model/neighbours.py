@@ -7,13 +7,14 @@ looked into (Burkhard & Keller, CACM 1973; in malware corpora, where groups are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 
 _FIRST_CELLS = 4
 _ENOUGH_TO_PRUNE = 4_000  # below it, looking at every point is quicker than choosing
@@ -21,7 +22,7 @@ _SLACK = 1e-5  # of squared distances in float32: a bound must never cut off a t
 
 
 @dataclass(frozen=True, slots=True)
-class NeighbourIndex:
+class NeighbourIndex(ModelPart):
     """n points in p cells.
 
     Attributes:
@@ -32,11 +33,11 @@ class NeighbourIndex:
         starts: (p + 1,) where each cell begins in ``vectors``.
     """
 
-    vectors: NDArray[np.float32]
-    numbers: NDArray[np.int64]
-    pivots: NDArray[np.float32]
-    radii: NDArray[np.float32]
-    starts: NDArray[np.int64]
+    vectors: Annotated[NDArray[np.float32], Shape("n", "d")]
+    numbers: Annotated[NDArray[np.int64], Shape("n")]
+    pivots: Annotated[NDArray[np.float32], Shape("p", "d")]
+    radii: Annotated[NDArray[np.float32], Shape("p")]
+    starts: Annotated[NDArray[np.int64], Shape("p + 1", delimits="n")]
 
     @classmethod
     def build(cls, vectors: NDArray[np.float32], seed: int) -> NeighbourIndex:
@@ -55,19 +56,6 @@ class NeighbourIndex:
         distances = np.sqrt(((sorted_vectors - pivots[cell_of[order]]) ** 2).sum(axis=1)) if n else np.zeros(0)
         radii = np.array([distances[a:b].max(initial=0.0) for a, b in pairwise(starts)])
         return cls(sorted_vectors, order.astype(np.int64), pivots, radii.astype(np.float32), starts)
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> NeighbourIndex:
-        """The index that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
-        fields = {name: arrays[name] for name in cls.__slots__}
-        n, cells = len(fields["vectors"]), len(fields["pivots"])
-        if len(fields["numbers"]) != n or len(fields["starts"]) != cells + 1 or int(fields["starts"][-1]) != n:
-            raise ValueError("The neighbour index's arrays do not belong together.")
-        return cls(**fields)
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything that :meth:`from_arrays` needs, by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
     def in_order(self) -> NDArray[np.float32]:
         """The vectors (n, d) by their numbers, as :meth:`build` took them."""

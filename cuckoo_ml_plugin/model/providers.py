@@ -1,88 +1,100 @@
-"""To be described."""
+"""Threat scores: what a model expects each provider to say, given the others, and what a finding says of them.
+
+A provider's prediction is a sum of small regression trees over the other providers' joined scores (gradient boosting,
+Friedman 2001), kept as plain arrays. ``fit/providers.py`` fits them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.finding.threat import Expectation, IndicatorFinding, ProviderFinding, ThreatFinding, _disagreement
+from cuckoo_ml_plugin.finding.section import (
+    MAX_INDICATORS,
+    Disagreement,
+    IndicatorFinding,
+    ProviderFinding,
+    ThreatFinding,
+)
+from cuckoo_ml_plugin.finding.threat import Expectation, disagreement_with
+from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 from cuckoo_ml_plugin.report.threat_scores import NOTHING, ThreatScore
 
-UNSAID: Final = -1.0  # stands for a provider that says nothing; scores are never below 0
-
-
+UNSAID: Final = -1.0
+"""Stands for a provider that has no score; scores are never below 0."""
 LEAST_THRESHOLD: Final = 0.05
-"""As in the study: what is closer is no disagreement, however well the providers agree otherwise."""
-
-
+"""A smaller difference is no disagreement, however well the providers agree otherwise; the value is the study's."""
 LEAST_OFF: Final = 0.02
-"""Nobody's scores are taken to be closer to their prediction than this on average."""
-
-
-_DEEPEST = 16  # a model's file cannot keep a worker busy
-
-
-_SHOWN = 5  # indicators of a provider that a finding lists
+"""Least average difference that is assumed between a provider's scores and their predictions."""
+_MAX_DEPTH = 16  # a model's file cannot keep a worker busy
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderModels:
-    """For p providers two sums of t trees with m nodes each: the score, and how far it is usually off.
+class ProviderModels(ModelPart):
+    """For each of p providers two sums of t trees with m nodes: of its score, and of how far that is usually off.
 
     Attributes:
-        names: p providers.
-        features: (p, 2, t, m) the provider that a node asks; splits: likewise, up to which score it goes left.
+        names: the providers.
+        features: (p, 2, t, m) the provider whose score decides at each node.
+        splits: (p, 2, t, m) the highest score that goes to the left.
         children: (p, 2, t, m, 2) the nodes on the left and on the right; a leaf is its own child.
-        values: (p, 2, t, m) what a leaf adds; base: (p, 2) what it is added to, NaN for a provider without a model.
+        values: (p, 2, t, m) what a leaf adds.
+        base: (p, 2) what the leaves add to; NaN for a provider without a model.
         allowed: (p,) how many times further off than usual a score may be.
         depth: steps from the root to the deepest leaf.
     """
 
     names: tuple[str, ...]
-    features: NDArray[np.int64]
-    splits: NDArray[np.float32]
-    children: NDArray[np.int64]
-    values: NDArray[np.float64]
-    base: NDArray[np.float64]
-    allowed: NDArray[np.float64]
+    features: Annotated[NDArray[np.int64], Shape("p", 2, "t", "m")]
+    splits: Annotated[NDArray[np.float32], Shape("p", 2, "t", "m")]
+    children: Annotated[NDArray[np.int64], Shape("p", 2, "t", "m", 2)]
+    values: Annotated[NDArray[np.float64], Shape("p", 2, "t", "m")]
+    base: Annotated[NDArray[np.float64], Shape("p", 2)]
+    allowed: Annotated[NDArray[np.float64], Shape("p")]
     depth: int
 
     @classmethod
     def none(cls) -> ProviderModels:
-        """No provider can be predicted."""
+        """The models of a corpus that predicts no provider."""
         p = (0, 2, 0, 0)
         return cls((), np.zeros(p, np.int64), np.zeros(p, np.float32), np.zeros((*p, 2), np.int64), np.zeros(p),
                    np.zeros((0, 2)), np.zeros(0), 0)  # fmt: skip
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any] | None) -> ProviderModels:
-        """From a model's room; a model from before there was one has none. Raises ValueError, TypeError, KeyError."""
+    def from_model(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any] | None) -> ProviderModels:
+        """The models from their arrays and their facts in model.json; :meth:`none` for a model that lacks them.
+
+        Raises:
+            ValueError, TypeError, KeyError: they do not belong together.
+        """
         if not facts or not arrays:
             return cls.none()
         names = tuple(str(name) for name in facts["providers"])
-        made = cls(names, depth=int(facts["depth"]), **{name: np.asarray(array) for name, array in arrays.items()})
-        if len(made.features) != len(names) or len(made.allowed) != len(names) or not 0 < made.depth <= _DEEPEST:
+        models = cls.from_arrays(arrays, names=names, depth=int(facts["depth"]))
+        if len(models.features) != len(names) or not 0 < models.depth <= _MAX_DEPTH:
             raise ValueError("the providers and their models do not belong together")
-        return made
+        return models
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What :meth:`from_arrays` takes; nothing where there is no model."""
-        names = ("features", "splits", "children", "values", "base", "allowed") if self.names else ()
-        return {name: getattr(self, name) for name in names}
+        """All arrays by name; none where no provider is predicted."""
+        return ModelPart.arrays(self) if self.names else {}
 
     def facts(self) -> dict[str, Any]:
-        """What goes into model.json."""
+        """The entry in model.json."""
         return {"providers": list(self.names), "depth": self.depth}
 
     def expect(self, provider: str, joined: Mapping[str, float]) -> Expectation | None:
-        """What the others' scores predict for a provider, and from where on it is a disagreement.
+        """What the other providers' scores predict for one, and how far its own may lie from that.
 
-        None for a provider without a model, and where no other provider that was fitted says anything.
+        None for a provider without a model, and where no other fitted provider has a score.
+
+        Args:
+            joined: each provider's joined score, see :func:`joined_scores`.
         """
         if provider not in self.names:
             return None
@@ -96,7 +108,7 @@ class ProviderModels:
         return Expectation(min(max(score, 0.0), 1.0), min(max(allowed, LEAST_THRESHOLD), 1.0))
 
     def _sums(self, number: int, x: NDArray[np.float32]) -> tuple[float, float]:
-        """Both sums of a provider's trees for (p,) joined scores."""
+        """Both sums of a provider's trees for the joined scores (p,)."""
         features, splits = self.features[number], self.splits[number]
         which, tree = np.ogrid[: features.shape[0], : features.shape[1]]
         node = np.zeros(features.shape[:2], np.int64)
@@ -109,40 +121,42 @@ class ProviderModels:
 
 def joined_scores(scores: Sequence[ThreatScore]) -> dict[str, float]:
     """Each provider's scores of all indicators, joined by noisy-or."""
-    remaining: dict[str, float] = {}
-    for one in scores:
-        remaining[one.provider] = remaining.get(one.provider, 1.0) * (1.0 - one.score)
-    return {provider: 1.0 - left for provider, left in remaining.items()}
+    doubts: dict[str, float] = {}
+    for score in scores:
+        doubts[score.provider] = doubts.get(score.provider, 1.0) * (1.0 - score.score)
+    return {provider: 1.0 - doubt for provider, doubt in doubts.items()}
 
 
 def threat_finding(scores: Sequence[ThreatScore], models: ProviderModels | None) -> ThreatFinding | None:
-    """All of it for one analysis; None where no provider says anything."""
+    """The threat scores of one analysis as a finding has them; None where no provider has a score."""
     if not scores:
         return None
     joined = joined_scores(scores)
-    providers, disagreements = [], []
+    providers: list[ProviderFinding] = []
+    disagreements: list[Disagreement] = []
     for provider, score in joined.items():
-        expected = models.expect(provider, joined) if models else None
-        if expected and abs(expected.prediction - score) > expected.threshold:
-            disagreements.append(_disagreement(provider, score, expected))
-        providers.append(_provider(provider, score, scores, expected))
-    disagreements.sort(key=lambda one: -abs(one["prediction"] - one["score"]))
+        expectation = models.expect(provider, joined) if models else None
+        if expectation and abs(expectation.prediction - score) > expectation.threshold:
+            disagreements.append(disagreement_with(expectation, provider, score))
+        providers.append(_provider(provider, score, scores, expectation))
+    disagreements.sort(key=lambda disagreement: -abs(disagreement.prediction - disagreement.score))
     joint = 1.0 - math.prod(1.0 - score for score in joined.values())
     return ThreatFinding(providers=providers, joint=round(joint, 4), disagreements=disagreements)
 
 
 def _provider(
-    provider: str, score: float, scores: Sequence[ThreatScore], expected: Expectation | None
+    provider: str, joined: float, scores: Sequence[ThreatScore], expectation: Expectation | None
 ) -> ProviderFinding:
-    own = [one for one in scores if one.provider == provider and one.kind != NOTHING]
-    highest = sorted((one for one in own if one.score > 0), key=lambda one: -one.score)[:_SHOWN]
+    own = [score for score in scores if score.provider == provider and score.kind != NOTHING]
+    highest = sorted((score for score in own if score.score > 0), key=lambda score: -score.score)[:MAX_INDICATORS]
     return ProviderFinding(
         provider=provider,
-        score=round(score, 4),
+        score=round(joined, 4),
         indicators=len(own),
         highest=[
-            IndicatorFinding(kind=one.kind, indicator=one.indicator, score=round(one.score, 4)) for one in highest
+            IndicatorFinding(kind=score.kind, indicator=score.indicator, score=round(score.score, 4))
+            for score in highest
         ],
-        prediction=round(expected.prediction, 4) if expected else None,
-        threshold=round(expected.threshold, 4) if expected else None,
+        prediction=round(expectation.prediction, 4) if expectation else None,
+        threshold=round(expectation.threshold, 4) if expectation else None,
     )

@@ -6,16 +6,17 @@ that the model knows, decides the order. 1 is the same known behaviour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
+
 
 @dataclass(frozen=True, slots=True)
-class TokenRows:
+class TokenRows(ModelPart):
     """The known tokens of n fitted behaviours.
 
     Attributes:
@@ -23,20 +24,8 @@ class TokenRows:
         columns: columns of its tokens in the embedding's vocabulary, ascending in each behaviour.
     """
 
-    starts: NDArray[np.int64]
-    columns: NDArray[np.int32]
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> TokenRows:
-        """The rows that :meth:`arrays` was taken from. Raises KeyError or ValueError when arrays do not fit."""
-        rows = cls(arrays["starts"], arrays["columns"])
-        if not len(rows.starts) or int(rows.starts[-1]) != len(rows.columns):
-            raise ValueError("The token rows' arrays do not belong together.")
-        return rows
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything that :meth:`from_arrays` needs, by name."""
-        return {"starts": self.starts, "columns": self.columns}
+    starts: Annotated[NDArray[np.int64], Shape("n + 1", delimits="t")]
+    columns: Annotated[NDArray[np.int32], Shape("t")]
 
     def columns_of(self, point: int) -> NDArray[np.int32]:
         """The known tokens of one behaviour, ascending."""
