@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 from support.hostile_values import LONG, SCRIPTS, hostile_section
 from support.paths import REPOSITORY
-from support.web_server import end, free_port, wait_for
+from support.time_limits import HANG
+from support.web_server import end, free_port, wait_for, wait_for_port
 
 ROOT = os.environ.get("CAPE_ROOT")
 PYTHON = os.environ.get("CAPE_PYTHON", "")
@@ -101,8 +101,9 @@ def web(request: pytest.FixtureRequest, demo: DemoHome, tmp_path_factory: pytest
             return process
 
         try:
-            start(str(MONGODB), "--db", "memory", "--host", "127.0.0.1", "-p", mongodb, "--threaded")
-            wait_for_port(mongodb)
+            own_files = ("--pid-file", folder / "nx-27017.pid", "--log-file", folder / "nx-27017.log")
+            served = ("--db", "memory", "--host", "127.0.0.1", "-p", mongodb, "--threaded")
+            wait_for_port(mongodb, start(str(MONGODB), *served, *own_files), folder / "web.log")
             paths = reports(written, folder)
             subprocess.run([PYTHON, "-c", INSERT, str(mongodb), *map(str, paths)], check=True, capture_output=True)
             add_task = [PYTHON, "-c", ADD_TASK, str(SCORED)]
@@ -139,17 +140,6 @@ def reports(written: dict[str, Any], folder: Path) -> list[Path]:
         paths.append(folder / f"report-{task}.json")
         paths[-1].write_text(json.dumps(report), encoding="utf-8")
     return paths
-
-
-def wait_for_port(port: int) -> None:
-    import time
-
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    pytest.fail("MongoDB's stand-in does not start")
 
 
 @pytest.fixture
@@ -198,7 +188,7 @@ def test_a_hostile_report_is_text_and_nothing_else(web: Web, browser: Any, width
     reader = Reader(browser, width=width)
     assert reader.open(f"{web.address}/analysis/{HOSTILE}/") == 200
     reader.page.click("#overview .cml summary")
-    reader.page.wait_for_timeout(500)
+    reader.settle()
     text = reader.text("#overview > .cml")
     assert SCRIPTS[0] in text
     assert f"({len(LONG):,} characters)" in text
@@ -240,7 +230,7 @@ def test_the_html_report_carries_the_panel(web: Web, reader: Reader) -> None:
 
 
 def test_the_rest_api_returns_the_section(web: Web) -> None:
-    with urlopen(f"{web.address}/apiv2/tasks/get/report/{SCORED}/json/", timeout=60) as answer:
+    with urlopen(f"{web.address}/apiv2/tasks/get/report/{SCORED}/json/", timeout=HANG) as answer:
         assert json.load(answer)["cuckooml"] == web.section
 
 

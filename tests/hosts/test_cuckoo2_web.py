@@ -8,12 +8,10 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -22,7 +20,8 @@ from support.command import cuckoo_ml
 from support.cuckoo2 import RECORDED, Cuckoo, fresh_cuckoo, our_command
 from support.demo_home import DemoHome
 from support.hostile_values import LONG, SCRIPTS, hostile_section
-from support.web_server import end, free_port, wait_for
+from support.time_limits import HANG
+from support.web_server import end, free_port, wait_for, wait_for_port
 
 from cuckoo_ml_plugin.store.store import Store
 
@@ -105,6 +104,7 @@ def web(fresh_cuckoo: Cuckoo, demo: DemoHome, tmp_path_factory: pytest.TempPathF
     conf = cuckoo.folder / "conf" / "reporting.conf"
     set_options(conf, "singlefile", enabled="yes", html="yes")
     cuckoo.process()
+    wait_long_for_pages(cuckoo)
     listening = accept_connections()
     set_options(conf, "mongodb", enabled="yes", port=listening.getsockname()[1])
     (folder / "site").mkdir()
@@ -126,6 +126,17 @@ def web(fresh_cuckoo: Cuckoo, demo: DemoHome, tmp_path_factory: pytest.TempPathF
         end(process)
         listening.close()
         cuckoo.uninstall()
+
+
+def wait_long_for_pages(cuckoo: Cuckoo) -> None:
+    """Let a page take as long as a busy machine needs, in the place of the few seconds that a reader would wait."""
+    patch = (
+        "from cuckoo.common import cuckooml as client\n"
+        "ask = client.ask\n"
+        f"client.ask = lambda op, fields, body, seconds: ask(op, fields, body, {HANG})\n"
+    )
+    with (cuckoo.folder / "web" / "local_settings.py").open("a", encoding="utf-8") as settings:
+        settings.write(patch)
 
 
 def hostile_labels(home: Path) -> None:
@@ -232,7 +243,7 @@ def test_a_hostile_report_is_text_and_nothing_else(web: Web, browser: Any, width
     reader = Reader(browser, width=width)
     assert reader.open(summary(web, HOSTILE)) == 200
     reader.page.click(".cml summary")
-    reader.page.wait_for_timeout(500)
+    reader.settle()
     assert SCRIPTS[0] in reader.text(".cml")
     assert f"({len(LONG):,} characters)" in reader.text(".cml")
     assert reader.page.locator(".cml script, .cml img, .cml iframe, .cml base").count() == 0
@@ -300,16 +311,15 @@ def test_cuckoos_html_report_carries_the_panel(web: Web, reader: Reader) -> None
     found = section(web)
     assert found["model"]["id"] in reader.text(".cml")
     assert not reader.overflowing(".cml")
-    assert not [url for url in reader.asked if not url.startswith("file:")]
+    assert not [url for url in reader.requested if not url.startswith("file:")]
     reader.keep("cuckoo-html-report")
 
 
-def test_cuckoos_rest_api_returns_the_section(web: Web) -> None:
-    port = free_port()
+def test_cuckoos_rest_api_returns_the_section(web: Web, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "api.log"
     command = [web.cuckoo.environment / "bin" / "cuckoo", "--cwd", web.cuckoo.folder, "api", "-p", port]
-    api = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    with log.open("wb") as output:
+        api = subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, start_new_session=True)
     try:
         token = next(
             line.partition("=")[2].strip()
@@ -317,16 +327,9 @@ def test_cuckoos_rest_api_returns_the_section(web: Web) -> None:
             if line.startswith("api_token")
         )
         headers = {"Authorization": f"Bearer {token}"}
-        asked = Request(f"http://127.0.0.1:{port}/tasks/report/{RECORDED}/json", headers=headers)
-        for _ in range(300):
-            try:
-                with urlopen(asked, timeout=20) as answer:
-                    assert json.load(answer)["cuckooml"] == section(web)
-                return
-            except HTTPError:
-                raise
-            except URLError:
-                time.sleep(0.1)
-        pytest.fail("the API does not answer")
+        request = Request(f"http://127.0.0.1:{port}/tasks/report/{RECORDED}/json", headers=headers)
+        wait_for_port(port, api, log)
+        with urlopen(request, timeout=HANG) as response:
+            assert json.load(response)["cuckooml"] == section(web)
     finally:
         end(api)

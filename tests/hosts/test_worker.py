@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from support.demo_home import DemoHome
 from support.paths import REPOSITORY
+from support.time_limits import HANG
 
 from cuckoo_ml_plugin.hosts.worker import OPERATIONS, serve
 
@@ -95,12 +96,12 @@ def test_what_a_library_prints_is_no_answer_and_the_worker_ends_with_its_input(t
         "def noisy(*a):\n    print('stray', flush=True); os.write(1, b'stray'); return 1\n"
         "w.OPERATIONS['noisy'] = noisy"
     )
-    out, _ = start(tmp_path, before=prints).communicate(request(1, "noisy") + request(2, "ping"), timeout=60)
+    out, _ = start(tmp_path, before=prints).communicate(request(1, "noisy") + request(2, "ping"), timeout=HANG)
     assert [json.loads(line)["id"] for line in out.splitlines()] == [1, 2]
 
 
 def test_a_worker_does_not_outlive_its_parent(tmp_path: Path) -> None:
     worker = start(tmp_path, "--parent", str(os.getpid() + 1))  # some process that is not its parent
     assert worker.stdin is not None
-    assert worker.wait(timeout=60) == 0  # though its input is still open
+    assert worker.wait(timeout=HANG) == 0  # though its input is still open
     worker.stdin.close()

@@ -11,9 +11,10 @@ import pytest
 
 from support.needs import skip_or_fail
 from support.paths import REPOSITORY
+from support.time_limits import HANG
 
 CHROMIUM = "/usr/bin/chromium"
-SCREENSHOTS = REPOSITORY / "ci-output" / "screenshots"  # what CI leaves to look at
+SCREENSHOTS = REPOSITORY / "ci-output" / "screenshots"  # kept with CI's output
 
 
 @pytest.fixture(scope="session")
@@ -32,52 +33,60 @@ def browser() -> Iterator[Any]:
 
 
 class Reader:
-    """One who reads pages, and notes what a page must not do."""
+    """Reads pages as a person does, and notes what a page must not do."""
 
     def __init__(self, browser: Any, *, width: int = 1280, height: int = 900) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": height})
+        self.page.set_default_timeout(HANG * 1000)
         self.dialogs: list[str] = []
         self.errors: list[str] = []
-        self.asked: set[str] = set()
+        self.requested: set[str] = set()
         self.page.on("dialog", self._note_dialog)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self.asked.add(request.url))
+        self.page.on("request", lambda request: self.requested.add(request.url))
 
     def open(self, address: str) -> int:
-        """Go there; returns the status."""
-        answer = self.page.goto(address, timeout=60_000)
-        return 0 if answer is None else int(answer.status)
+        """Go to an address; returns the status."""
+        response = self.page.goto(address)
+        return 0 if response is None else int(response.status)
+
+    def settle(self) -> None:
+        """Wait until nothing is loading and every script that is due has run."""
+        self.page.wait_for_load_state("networkidle")
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
 
     def follow(self, selector: str) -> None:
-        """Click on what leads to another page, and wait until it is there."""
+        """Click on a link or button, and wait for the page that it leads to."""
         with self.page.expect_navigation():
             self.page.click(selector)
 
     def elsewhere(self, home: str) -> list[str]:
-        """The addresses that were asked for beyond a server."""
-        ours = urlsplit(home).netloc
+        """The addresses on other servers that were requested."""
+        own = urlsplit(home).netloc
         return sorted(
-            url for url in self.asked if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).netloc != ours
+            url
+            for url in self.requested
+            if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).netloc != own
         )
 
     def text(self, selector: str) -> str:
         return str(self.page.inner_text(selector))
 
     def overflowing(self, selector: str) -> list[str]:
-        """What sticks out at the right of the elements or of the window."""
+        """What sticks out on the right of the elements or of the window."""
         return list(
             self.page.eval_on_selector_all(
                 selector,
-                """all => all.flatMap(one => {
-                     const right = Math.min(one.getBoundingClientRect().right, window.innerWidth) + 1;
-                     return [one, ...one.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > right)
+                """all => all.flatMap(box => {
+                     const right = Math.min(box.getBoundingClientRect().right, window.innerWidth) + 1;
+                     return [box, ...box.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > right)
                        .map(e => `${e.tagName} ${e.getAttribute('class')}: ${(e.textContent || '').slice(0, 60)}`)
                    })""",
             )
         )
 
     def keep(self, name: str, *, whole: bool = False) -> None:
-        """A screenshot for whoever looks at CI's output."""
+        """Keep a screenshot with CI's output."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)
 

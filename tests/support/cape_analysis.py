@@ -12,23 +12,24 @@ from typing import Any
 from support.cape_loader import DRIVER
 from support.demo_home import DemoHome
 from support.paths import REPOSITORY
+from support.time_limits import HANG
 
 MODULES = ("modules.processing.cuckooml", "modules.reporting.cuckooml", "modules.reporting.jsondump")
 
 
 def analyse(root: Path, report: Path, task: int = 7, modules: tuple[str, ...] = MODULES) -> tuple[dict[str, Any], Any]:
-    """Run the modules on a report's results; the report.json that comes out, and what the driver saw."""
+    """Run the modules on a report's results; the report.json that comes out, and what the driver printed."""
     python = os.environ.get("CAPE_PYTHON", sys.executable)
     command = [python, "-c", DRIVER, str(root), str(report), str(task), *modules]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=HANG)
     assert done.returncode == 0, done.stderr
     written = root / "storage" / "analyses" / str(task) / "reports" / "report.json"
     return json.loads(written.read_bytes()), json.loads(done.stdout.splitlines()[-1])
 
 
 def cape_sample(demo: DemoHome, role: str = "new") -> Path:
-    return next(one.path for one in demo.corpus.new if one.role == role and "2." in cape_version(one.path))
+    return next(sample.path for sample in demo.corpus.new if sample.role == role and "2." in cape_version(sample.path))
 
 
 def cape_version(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""A folder that loads modules as CAPE does, as far as a module can tell. Its contract, each point seen in CAPE 2.5:
+"""A folder that loads modules as CAPE does, as far as a module can tell. Each point was seen in CAPE 2.5:
 
 * ``lib.cuckoo.common.abstracts`` has ``Processing`` (made with the results so far; ``key``, ``order``, ``run()``
   returns the section) and ``Report`` (``order``, ``run(results)``), which are given ``task``, ``options`` (a dictionary
@@ -100,6 +100,11 @@ class JsonDump(Report):
 
 DRIVER = """
 import json, os, sys
+try:
+    from cuckoo_ml_plugin.hosts.enrich import Enricher
+    Enricher.__init__.__kwdefaults__["patience"] = 300  # a busy machine may keep the store busy for longer than 5 s
+except ImportError:
+    pass
 root, report, task = sys.argv[1:4]
 sys.path.insert(0, root)
 os.chdir(root)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +20,21 @@ from cuckoo_ml_plugin.hosts.installation.cuckoo2 import own_files
 from support.command import cuckoo_ml
 from support.needs import skip_or_fail
 from support.paths import REPOSITORY
+from support.time_limits import HANG
 
 VERSION = "2.0.7"
 MONGOMOCK = "mongomock==3.23.0"  # the last one for Python 2.7
 ENVIRONMENTS = REPOSITORY / ".venv-cuckoo2"  # made once, a minute; not in git
 RECORDED = "210"
-LIMIT = 10  # seconds that we may take of an analysis, as installed
 
 
 def python2() -> str:
     """A Python 2.7 that runs; skips where there is none."""
-    found = [shutil.which("python2.7"), *map(str, (Path.home() / ".pyenv" / "versions").glob("2.7*/bin/python2.7"))]
-    for python in filter(None, found):
+    candidates = [
+        shutil.which("python2.7"),
+        *map(str, (Path.home() / ".pyenv" / "versions").glob("2.7*/bin/python2.7")),
+    ]
+    for python in filter(None, candidates):
         if subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0:
             return str(python)
     skip_or_fail("there is no Python 2.7 (python2.7 on PATH, or one of pyenv's) for Cuckoo 2.0.7")
@@ -49,8 +54,10 @@ def environment() -> Path:
         [python, "-m", "virtualenv", "--quiet", folder],
         [folder / "bin" / "pip", "install", "--quiet", f"cuckoo=={VERSION}", MONGOMOCK],
     ):
-        ours = {**os.environ, "PYTHONPATH": str(tool)} if "virtualenv" in map(str, command[2:3]) else dict(os.environ)
-        made = subprocess.run(list(map(str, command)), env=ours, capture_output=True, text=True, check=False)
+        environ = (
+            {**os.environ, "PYTHONPATH": str(tool)} if "virtualenv" in map(str, command[2:3]) else dict(os.environ)
+        )
+        made = subprocess.run(list(map(str, command)), env=environ, capture_output=True, text=True, check=False)
         assert made.returncode == 0, made.stderr[-3000:]
     done.touch()
     return folder
@@ -65,9 +72,9 @@ class Processed:
 
     @property
     def section(self) -> dict[str, Any]:
-        found = self.report["cuckooml"]
-        assert isinstance(found, dict)
-        return found
+        section = self.report["cuckooml"]
+        assert isinstance(section, dict)
+        return section
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ class Cuckoo:
         )  # fmt: skip
 
     def finish(self, running: subprocess.Popen[str], task: str = RECORDED) -> Processed:
-        log = running.communicate(timeout=120)[1]
+        log = running.communicate(timeout=HANG)[1]
         assert running.returncode == 0, log
         return Processed(json.loads(self.report(task).read_text(encoding="utf-8")), log)
 
@@ -107,14 +114,14 @@ class Cuckoo:
     def report(self, task: str = RECORDED) -> Path:
         return self.folder / "storage" / "analyses" / task / "reports" / "report.json"
 
-    def configure(self, command: Path, timeout: int = LIMIT) -> None:
-        """What an admin may set among our lines in its configuration."""
+    def configure(self, command: Path, timeout: int = HANG) -> None:
+        """Set two of the keys that an admin may set among our lines."""
         file = self.folder / "conf" / "reporting.conf"
         text = re.sub(r"^command = .*$", f"command = {command}", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
         file.write_text(re.sub(r"^timeout = \d+$", f"timeout = {timeout}", text, flags=re.MULTILINE), encoding="utf-8")
 
     def install(self, command: Path) -> None:
-        """By our own command, but for the ``cuckoo-ml`` that is started."""
+        """Install with our own command; ``command`` is the ``cuckoo-ml`` that the modules start."""
         self._ours("install", "--python", self.environment, "--refit", "none")
         self.configure(command)
 
@@ -126,7 +133,7 @@ class Cuckoo:
         assert done.code == 0, done.err
 
     def remove_leftovers(self) -> None:
-        """What an earlier run, cut off, left in the environment that is kept."""
+        """Remove what an earlier run that was cut off left in the environment, which is kept."""
         [package] = self.environment.glob("lib/python2.7/site-packages/cuckoo")
         for file in own_files(package):
             for path in (file, file.with_suffix(".pyc")):
@@ -155,8 +162,11 @@ def our_command(folder: Path, before: str = "") -> Path:
 
 
 @pytest.fixture(scope="session")
-def fresh_cuckoo(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Cuckoo:
-    """A working directory with the recorded analysis; stories copy it."""
-    cuckoo = make_cuckoo(tmp_path_factory.mktemp("cuckoo") / "cwd")
-    cuckoo.add(shared_data / "cuckoo2" / RECORDED)
-    return cuckoo
+def fresh_cuckoo(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterator[Cuckoo]:
+    """A working directory with the recorded analysis, which tests copy; one run of the tests at a time has it."""
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    with (ENVIRONMENTS / "lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # all runs install into the same environment
+        cuckoo = make_cuckoo(tmp_path_factory.mktemp("cuckoo") / "cwd")
+        cuckoo.add(shared_data / "cuckoo2" / RECORDED)
+        yield cuckoo

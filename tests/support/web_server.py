@@ -7,12 +7,13 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+
+from support.time_limits import HANG, wait_until
 
 
 def free_port() -> int:
@@ -28,13 +29,33 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
+    """Wait until a web interface answers; fail with its log if it answers with an error, ends or never answers."""
+
+    def answers() -> bool:
         try:
-            urlopen(address, timeout=20).close()
-            return
+            urlopen(address, timeout=HANG).close()
+            return True
         except HTTPError as error:
-            pytest.fail(f"{error}: {log.read_text(errors='replace')[-3000:]}")
-        except URLError:
-            assert process.poll() is None, log.read_text(errors="replace")[-3000:]
-            time.sleep(0.1)
-    pytest.fail(log.read_text(errors="replace")[-3000:])
+            pytest.fail(f"{error}: {_tail(log)}")
+        except OSError:
+            assert process.poll() is None, _tail(log)
+            return False
+
+    if not wait_until(answers):
+        pytest.fail(f"{address} does not answer: {_tail(log)}")
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a process listens on a port."""
+
+    def listens() -> bool:
+        assert process.poll() is None, _tail(log)
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    if not wait_until(listens):
+        pytest.fail(f"nothing listens on port {port}: {_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-3000:]

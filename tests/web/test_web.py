@@ -152,7 +152,13 @@ def test_the_panel_says_what_threat_exchanges_say_and_where_they_disagree(demo: 
     }
     for status in ("scored", "no_behaviour"):
         page = harmless(site.panel(section | {"status": status}))
-        for words in (text, "joint score 0.64", "other providers predict 0.61", "http://panel.test/gate.php", "detections"):
+        for words in (
+            text,
+            "joint score 0.64",
+            "other providers predict 0.61",
+            "http://panel.test/gate.php",
+            "detections",
+        ):
             assert words in page.text
         assert "http://panel.test/gate.php" not in page.targets
 

@@ -31,7 +31,7 @@ def visible_section(section: Any, user: object) -> Any:
 def _tenancy() -> Any:
     """CAPE's module of tenancy rules; None where there is one tenant or CAPE has no such module."""
     try:
-        from web import tenancy_optional
+        from web import tenancy_optional  # type: ignore[attr-defined]
     except ImportError:
         return None
     return tenancy_optional if tenancy_optional.multitenancy_config().enabled else None
