@@ -1,4 +1,4 @@
-"""An operator edits cuckooml.conf: every key is documented as it is, and no mistake in it goes unnoticed."""
+"""The settings file: every key is documented with its default, and every mistake in it is named with its line."""
 
 from __future__ import annotations
 
@@ -227,12 +227,12 @@ def test_the_documented_file_is_found_in_the_checkout() -> None:
 
 def test_the_documented_file_is_found_when_installed(tmp_path: Path) -> None:
     program = "import sys, cuckoo_ml_plugin.settings as s; print(s.__file__); sys.stdout.write(s.documented_settings())"
-    # -I leaves the checkout off the path: what is found is what is installed.
+    # -I keeps the checkout off the path, so that the installed package is imported.
     done = subprocess.run(
         [sys.executable, "-I", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    where, _, text = done.stdout.partition("\n")
-    if "No module named 'cuckoo_ml_plugin'" in done.stderr or Path(where).parents[1] == REPOSITORY:
+    module, _, text = done.stdout.partition("\n")
+    if "No module named 'cuckoo_ml_plugin'" in done.stderr or Path(module).parents[1] == REPOSITORY:
         skip_or_fail("the package is not installed in this Python (python3 dev.py test installs it)")
     assert done.returncode == 0, done.stderr
     assert text == CONF.read_text(encoding="utf-8")

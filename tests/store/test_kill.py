@@ -1,4 +1,4 @@
-"""A power cut, an impatient admin, a full disk: whatever ends an import or a refit, nothing that was stored is lost."""
+"""A kill, Ctrl-C or a full disk ends an import or a refit: nothing that was stored is lost."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def fitted(corpus: DemoCorpus, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def start(home: Path, *arguments: object, limit_files_to: int | None = None) -> subprocess.Popen[str]:
     """A ``cuckoo-ml`` process in a group of its own, its workers in it."""
-    program = (  # where the tests themselves run in the background, a shell has told them to ignore Ctrl-C
+    program = (  # a shell makes tests in the background ignore Ctrl-C, and their children with them
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from cuckoo_ml_plugin.cli import main; main()"
     )
-    if limit_files_to is not None:  # bytes of any file: the nearest thing to a full disk that needs no disk
+    if limit_files_to is not None:  # bytes of any file: acts like a full disk
         program = (
             f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
             f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_files_to}, {limit_files_to})); {program}"
@@ -73,7 +73,7 @@ def kill_after(process: subprocess.Popen[str], seconds: float) -> None:
 
 def stored_ids(home: Path) -> set[str]:
     with Store.open(home / "store.db") as store:
-        return {one.analysis for one in store.analyses_in_order() if one.unpack()}
+        return {stored.analysis for stored in store.analyses_in_order() if stored.unpack()}
 
 
 def test_an_import_killed_at_any_moment_is_resumed_by_repeating_it(corpus: DemoCorpus, tmp_path: Path) -> None:
@@ -81,16 +81,16 @@ def test_an_import_killed_at_any_moment_is_resumed_by_repeating_it(corpus: DemoC
     moments = random.Random(SEED)
     for number in range(KILLS):
         home = tmp_path / str(number)
-        known: set[str] = set()
+        stored: set[str] = set()
         for share in (moments.uniform(0.2, 0.6), moments.uniform(0.5, 1.0)):
             kill_after(start(home, "import", *corpus.import_paths), whole * share)
             now = stored_ids(home)
-            assert known <= now, "what was stored is lost"
-            known = now
+            assert stored <= now, "what was stored is lost"
+            stored = now
         done = cuckoo_ml(home, "import", *corpus.import_paths, "--json")
         assert done.code == 0
-        assert done.json["skipped"] == len(known)
-        assert stored_ids(home) == {one.name for one in corpus.fitted}
+        assert done.json["skipped"] == len(stored)
+        assert stored_ids(home) == {analysis.name for analysis in corpus.fitted}
 
 
 def test_a_refit_killed_at_any_moment_leaves_the_old_model_in_force(
@@ -108,14 +108,14 @@ def test_a_refit_killed_at_any_moment_leaves_the_old_model_in_force(
         assert Model.load(home / "models" / "current").id == in_force
         assert stored_ids(home) == ids
     assert before is not None
-    assert (home / "models" / before).is_dir(), "a model that may be gone back to is gone"
+    assert (home / "models" / before).is_dir(), "a model for rollback is gone"
     done = cuckoo_ml(home, "refit", "--json")
     assert done.code == 0, done.err
     assert current_id(home / "models") == done.json["model"]["id"]
     cuckoo_ml(home, "models", "prune")
-    left = {path.name for path in (home / "models").iterdir()}
-    listed = {one["id"] for one in cuckoo_ml(home, "models", "list", "--json").json}
-    assert left - listed <= {"current", ".refit.lock"}, "what a killed refit left lies around"
+    names = {path.name for path in (home / "models").iterdir()}
+    listed = {model["id"] for model in cuckoo_ml(home, "models", "list", "--json").json}
+    assert names - listed <= {"current", ".refit.lock"}, "a killed refit left files behind"
 
 
 @pytest.mark.parametrize("size", [20_000, 200_000])
@@ -126,27 +126,28 @@ def test_a_refit_on_a_full_disk_says_so_and_leaves_the_old_model(fitted: Path, t
     process = start(home, "refit", limit_files_to=size)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 1, errors
-    said = [line for line in errors.splitlines() if line.startswith("Error: ")]
-    assert len(said) == 1
-    assert "None" not in said[0]
+    sentences = [line for line in errors.splitlines() if line.startswith("Error: ")]
+    assert len(sentences) == 1
+    assert "None" not in sentences[0]
     assert "Traceback" not in errors
     assert current_id(home / "models") == before
     assert Model.load(home / "models" / "current").id == before
     assert cuckoo_ml(home, "refit").code == 0
 
 
-def test_ctrl_c_ends_an_import_with_a_word_and_without_a_traceback(corpus: DemoCorpus, tmp_path: Path) -> None:
+def test_ctrl_c_ends_an_import_with_a_message_and_without_a_traceback(corpus: DemoCorpus, tmp_path: Path) -> None:
     reports = tmp_path / "reports"
     reports.mkdir()
     for number in range(12):  # so many that it cannot be done before it is interrupted
-        for one in corpus.fitted:
-            os.link(one.path, reports / f"{one.name}-{number}.{'.'.join(one.path.name.split('.')[1:])}")
+        for analysis in corpus.fitted:
+            suffix = ".".join(analysis.path.name.split(".")[1:])
+            os.link(analysis.path, reports / f"{analysis.name}-{number}.{suffix}")
     process = start(tmp_path / "home", "import", reports)
     deadline = time.monotonic() + 120
-    while not first_ids(tmp_path / "home") and time.monotonic() < deadline:
+    while not stored_count(tmp_path / "home") and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    os.killpg(process.pid, signal.SIGINT)  # to the whole group, as a terminal does
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Interrupted" in errors
@@ -174,8 +175,8 @@ def test_ctrl_c_while_python_still_imports_gives_no_traceback(fitted: Path, afte
     assert "Traceback" not in errors
 
 
-def first_ids(home: Path) -> int:
-    """How many analyses are stored, asked without getting in the way."""
+def stored_count(home: Path) -> int:
+    """How many analyses are stored, read without taking a lock."""
     try:
         with contextlib.closing(sqlite3.connect(f"file:{home / 'store.db'}?mode=ro", uri=True)) as connection:
             return int(connection.execute("SELECT count(*) FROM cuckooml_analysis").fetchone()[0])

@@ -1,4 +1,4 @@
-"""What an admin relies on: whatever happens around the store, what was stored is there. On SQLite and PostgreSQL."""
+"""The store keeps what was stored, whatever happens around it, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ COUNTS = {"api_calls": 7, "highest_section_entropy": 6.5}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The place of an empty store."""
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The location of an empty store."""
     return str(request.getfixturevalue("postgresql_url") if request.param == "postgresql" else tmp_path / "store.db")
 
 
@@ -38,7 +38,7 @@ def record(name: str, tokens: tuple[str, ...] = TOKENS, path: str = "", **fields
     return AnalysisRecord(name, pack(tokens, COUNTS), True, source=source, **fields)  # type: ignore[arg-type]
 
 
-def test_who_may_only_read_the_store_can_ask_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_who_may_only_read_the_store_can_query_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "host's user" / "store #1?.db"
     Store.open(file).put([record("17")])
     before = file.read_bytes(), list(file.parent.iterdir())
@@ -53,32 +53,32 @@ def test_who_may_only_read_the_store_can_ask_it(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
         assert store.count() == 1
         monkeypatch.undo()
-        store.put([record("18")])  # whoever runs on is not held to how it was
-    with contextlib.closing(sqlite3.connect(file)) as host:  # while it is open, its last words are beside the file
+        store.put([record("18")])  # permissions are looked at again for each connection
+    with contextlib.closing(sqlite3.connect(file)) as host:  # its latest writes lie in the WAL while it is open
         host.execute("UPDATE cuckooml_analysis SET target = 'new.exe'")
         host.commit()
         monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
         with Store.open(file) as store:
-            found = store.get("17")
-            assert found is not None
-            assert found.target == "new.exe"
+            stored = store.get("17")
+            assert stored is not None
+            assert stored.target == "new.exe"
 
 
-def test_what_is_put_in_comes_out(where: str) -> None:
-    with Store.open(where) as store:
+def test_an_analysis_comes_out_as_it_was_put_in(location: str) -> None:
+    with Store.open(location) as store:
         kept = record("17", host="cape", sha256="ab" * 32, tags=["x64"], labels={"host": "zbot"}, target="a.exe")
         assert store.put([kept]) == ["17"]
-    with Store.open(where) as store:
+    with Store.open(location) as store:
         stored = store.get("17")
         assert stored is not None
         assert stored.unpack() == (list(TOKENS), COUNTS)
         assert (stored.host, stored.sha256, stored.tags, stored.label) == ("cape", "ab" * 32, ["x64"], "zbot")
         assert store.get("18") is None
-        assert [one.analysis for one in store.identical(stored.digest)] == ["17"]
+        assert [stored.analysis for stored in store.identical(stored.digest)] == ["17"]
 
 
-def test_an_analysis_processed_again_replaces_its_record(where: str) -> None:
-    with Store.open(where) as store:
+def test_an_analysis_processed_again_replaces_its_record(location: str) -> None:
+    with Store.open(location) as store:
         store.put([record("17", labels={"host": "zbot"})])
         store.set_labels({"17": "kovter"})
         store.put([record("17", ("api:NtClose",), labels={"virustotal": "upatre"})])
@@ -92,25 +92,25 @@ def test_an_analysis_processed_again_replaces_its_record(where: str) -> None:
         assert store.labels_of(["17"]) == {"17": {"virustotal": "upatre"}}
 
 
-def test_two_sources_that_ask_for_one_id_both_stay(where: str) -> None:
-    with Store.open(where) as store:
+def test_two_sources_with_the_same_id_are_both_kept(location: str) -> None:
+    with Store.open(location) as store:
         assert store.put([record("report", path="/a/one/report.json")]) == ["report"]
         assert store.put([record("report", path="/a/two/report.json")]) == ["two/report"]
         assert store.put([record("report", path="/a/one/report.json")]) == ["report"], "the same file keeps its id"
         assert store.count() == 2
 
 
-def test_a_label_file_may_name_a_sample_by_its_hash(where: str) -> None:
-    with Store.open(where) as store:
+def test_a_label_file_may_name_a_sample_by_its_hash(location: str) -> None:
+    with Store.open(location) as store:
         store.put([record("1", sha256="ab" * 32), record("2", sha256="ab" * 32), record("3")])
         assert store.set_labels({"AB" * 32: "zbot", "nobody": "zbot"}) == ["nobody"]
-        assert {name: one.label for name, one in store.get_many(["1", "2", "3"]).items()} == {
+        assert {name: stored.label for name, stored in store.get_many(["1", "2", "3"]).items()} == {
             "1": "zbot", "2": "zbot", "3": None,
         }  # fmt: skip
 
 
-def test_a_label_of_nothing_but_control_characters_hides_no_other(where: str) -> None:
-    with Store.open(where) as store:
+def test_a_label_of_nothing_but_control_characters_hides_no_other(location: str) -> None:
+    with Store.open(location) as store:
         store.put([record("17", labels={"host": "zbot"})])
         assert store.set_labels({"17": "\x00", "n\x00body": "zbot", "\ud800": "zbot", "1\x007": "upatre"}) == [
             "n\x00body", "\ud800",
@@ -131,21 +131,21 @@ def test_a_store_that_was_cut_off_is_named(tmp_path: Path) -> None:
         list(store.analyses_in_order())
 
 
-def test_the_corpus_is_read_in_the_order_people_count_whatever_the_database_sorts_by(where: str) -> None:
+def test_the_corpus_is_read_in_the_order_people_count_whatever_the_database_sorts_by(location: str) -> None:
     names = ["10", "9", "b/x", "B", "a-10", "a-9", "ä", "Z", "1", "_"]
-    with Store.open(where) as store:
+    with Store.open(location) as store:
         store.put([record(name) for name in names])
         expected = sorted(names, key=order_key)
-        assert [one.analysis for one in store.analyses_in_order(batch=3)] == expected
+        assert [stored.analysis for stored in store.analyses_in_order(batch=3)] == expected
         assert expected.index("9") < expected.index("10")
         for parts in (1, 2, 3, 20):
             ranges = store.split(parts)
-            assert [one.analysis for part in ranges for one in store.analyses_in_order(part)] == expected
+            assert [stored.analysis for part in ranges for stored in store.analyses_in_order(part)] == expected
 
 
-def test_findings_are_kept_listed_and_counted(where: str) -> None:
+def test_findings_are_kept_listed_and_counted(location: str) -> None:
     before = datetime.now(timezone.utc) - timedelta(seconds=1)
-    with Store.open(where) as store:
+    with Store.open(location) as store:
         store.put([record(str(number), labels={"host": "zbot"}) for number in range(6)])
         findings = [
             FindingRecord(str(n), "m1", "c1" if n < 4 else None, 0.5 + n / 10, 0.1, n / 5, anomalous=n > 3)
@@ -157,9 +157,9 @@ def test_findings_are_kept_listed_and_counted(where: str) -> None:
         store.put([silent])
         store.save_findings([FindingRecord("6", "m1", None, None, None, None, False)])
         assert store.cluster_counts() == {"c1": 4, None: 2}, "without the one that shows no behaviour"
-        assert [one.finding.analysis for one in store.cluster_members("c1", limit=2)] == ["3", "2"]
-        assert [one.finding.analysis for one in store.cluster_members("c1", limit=2, offset=2)] == ["1", "0"]
-        assert [one.finding.analysis for one in store.anomalies()] == ["5", "4"]
+        assert [listed.finding.analysis for listed in store.cluster_members("c1", limit=2)] == ["3", "2"]
+        assert [listed.finding.analysis for listed in store.cluster_members("c1", limit=2, offset=2)] == ["1", "0"]
+        assert [listed.finding.analysis for listed in store.anomalies()] == ["5", "4"]
         assert store.anomalous_since(before) == (2, 6)
         store.put([record("5", ("api:NtClose",))])
         assert "5" not in store.findings_of(["5"]), "a finding of another behaviour is outdated"
@@ -167,19 +167,19 @@ def test_findings_are_kept_listed_and_counted(where: str) -> None:
         assert store.anomalies() == []
 
 
-def test_threat_scores_are_kept_replaced_and_read_in_the_order_of_a_corpus(where: str) -> None:
+def test_threat_scores_are_kept_replaced_and_read_in_the_order_of_a_corpus(location: str) -> None:
     score = ThreatScore("virustotal", "file", "ab" * 32, 0.5)
-    with Store.open(where) as store:
+    with Store.open(location) as store:
         store.put([record(name, scores=[score], machine=f"m{name}", tags=["x"]) for name in ("10", "9", "b")])
         store.put([record("9", scores=[score._replace(score=0.25)]), record("c")])
-        found = list(store.all_threat_scores())
-        assert [one.analysis for one in found] == ["9", "10", "b"], "whatever order they came in"
-        assert [one.scores[0].score for one in found] == [0.25, 0.5, 0.5]
-        assert (found[1].machine, found[1].tags) == ("m10", ["x"])
+        scored = list(store.all_threat_scores())
+        assert [analysis.analysis for analysis in scored] == ["9", "10", "b"], "whatever order they came in"
+        assert [analysis.scores[0].score for analysis in scored] == [0.25, 0.5, 0.5]
+        assert (scored[1].machine, scored[1].tags) == ("m10", ["x"])
 
 
-def test_numbers_that_no_json_holds_are_kept_as_none(where: str) -> None:
-    with Store.open(where) as store:
+def test_numbers_that_no_json_holds_are_kept_as_none(location: str) -> None:
+    with Store.open(location) as store:
         store.put([record("1")])
         store.save_findings([FindingRecord("1", "m", None, float("nan"), float("inf"), 1e308, True, section="x" * 10)])
         kept = store.findings_of(["1"])["1"]
@@ -193,9 +193,11 @@ def test_any_text_can_be_stored(kind: str, text: str, request: pytest.FixtureReq
     place = request.getfixturevalue("postgresql_url") if kind == "postgresql" else tmp_path / "store.db"
     with Store.open(place) as store:
         hostile = record(text, target=text, tags=[text], machine=text, path=f"/reports/{text}")
-        made = AnalysisRecord.of(text, _Report(text), _Behaviour(text), [_Label(text)], hostile.source)
-        (name,) = store.put([made])
-        assert [one.score for one in store.threat_scores_of([name])[name]] == [0.75], "one name, however it was written"
+        analysis = AnalysisRecord.of(text, _Report(text), _Behaviour(text), [_Label(text)], hostile.source)
+        (name,) = store.put([analysis])
+        assert [score.score for score in store.threat_scores_of([name])[name]] == [0.75], (
+            "one name, however it was written"
+        )
         stored = store.get(name)
         assert stored is not None
         assert stored.unpack()[0] == list(TOKENS)
@@ -223,24 +225,24 @@ class _Report:
 
 
 # -- several processes -------------------------------------------------------------------------------------------------
-def _write_many(where: str, first: int, size: int) -> None:
-    with Store.open(where) as store:
+def _write_many(location: str, first: int, size: int) -> None:
+    with Store.open(location) as store:
         for number in range(first, first + size):
             store.put([record(str(number), (f"api:{number}",))])
             store.save_findings([FindingRecord(str(number), "m", None, None, None, 0.5, False)])
 
 
-def test_several_processes_write_at_once_and_nothing_is_lost(where: str) -> None:
+def test_several_processes_write_at_once_and_nothing_is_lost(location: str) -> None:
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_write_many, args=(where, 100 * number, 30)) for number in range(4)]
+    writers = [context.Process(target=_write_many, args=(location, 100 * number, 30)) for number in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(120)
     assert [writer.exitcode for writer in writers] == [0] * 4
-    with Store.open(where) as store:
+    with Store.open(location) as store:
         assert store.count() == 120
-        assert {one.unpack()[0][0] for one in store.analyses_in_order()} == {
+        assert {stored.unpack()[0][0] for stored in store.analyses_in_order()} == {
             f"api:{100 * writer + number}" for writer in range(4) for number in range(30)
         }
         assert store.anomalous_since(datetime(2000, 1, 1)) == (0, 120)
@@ -262,19 +264,19 @@ def test_a_store_from_a_newer_version_is_left_as_it_is(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_an_older_store_is_brought_up_to_date_once(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_store_is_brought_up_to_date_once(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
     version = schema.current_version()
     upgraded: list[object] = []
-    with Store.open(where) as store:
+    with Store.open(location) as store:
         store.put([record("1")])
     monkeypatch.setattr(schema, "UPGRADES", [*schema.UPGRADES, upgraded.append])
     for _ in range(2):
-        with Store.open(where) as store:
+        with Store.open(location) as store:
             assert store.count() == 1
     assert len(upgraded) == 1
     monkeypatch.setattr(schema, "UPGRADES", schema.UPGRADES[:-1])
     with pytest.raises(StoreError, match=rf"schema {version + 1}, this one knows {version}"):
-        Store.open(where)
+        Store.open(location)
 
 
 def test_a_file_that_is_no_store_is_named_and_left_alone(tmp_path: Path) -> None:
@@ -295,8 +297,8 @@ def test_a_damaged_behaviour_is_named_and_the_others_are_read(tmp_path: Path) ->
             connection.execute("UPDATE cuckooml_analysis SET behaviour = x'00ff00ff' WHERE analysis = '3'")
         connection.close()
         damaged: list[str] = []
-        found = store.iter_behaviours(on_damaged=lambda one, _: damaged.append(one.analysis))
-        assert [one.analysis for one, _, _ in found] == ["0", "1", "2", "4"]
+        readable = store.iter_behaviours(on_damaged=lambda stored, _: damaged.append(stored.analysis))
+        assert [stored.analysis for stored, _, _ in readable] == ["0", "1", "2", "4"]
         assert damaged == ["3"]
         with pytest.raises(StoreError, match="analysis 3 is damaged"):
             list(store.iter_behaviours())
@@ -315,7 +317,7 @@ def test_a_store_that_another_keeps_locked_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("sqlite://", "would be lost"),
         ("mysql://somebody:secret@host/db", "cannot be kept in mysql|cannot be read"),
@@ -326,8 +328,8 @@ def test_a_store_that_another_keeps_locked_says_so(tmp_path: Path) -> None:
         ("postgresql://somebody:secret@127.0.0.1:1/db", "cannot be reached"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_an_error_without_the_password(url: str, said: str) -> None:
-    with pytest.raises(StoreError, match=said) as error:
+def test_a_url_that_cannot_be_used_is_an_error_without_the_password(url: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message) as error:
         Store(url, patience=0.1)
     assert "secret" not in str(error.value)
 
@@ -340,8 +342,6 @@ def test_packing_loses_nothing(tokens: list[str]) -> None:
 
 @given(st.binary(max_size=300))
 def test_a_damaged_record_is_an_error_and_nothing_else(blob: bytes) -> None:
-    import contextlib
-
     from cuckoo_ml_plugin.store.packed_behaviour import DamagedBlobError
 
     with contextlib.suppress(DamagedBlobError):
