@@ -13,7 +13,7 @@ from markupsafe import Markup
 from cuckoo_ml_plugin.atlas.page_data import page_data, script_json
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.landscape.landscape import landscape
-from cuckoo_ml_plugin.landscape.positions import Tell
+from cuckoo_ml_plugin.fit.corpus import Progress
 from cuckoo_ml_plugin.plumbing.files import replace_file
 from cuckoo_ml_plugin.version import __version__
 
@@ -21,14 +21,14 @@ _PROGRAM = ("data.js", "colours.js", "map.js", "panels.js", "tree.js", "main.js"
 _PAGE = files("cuckoo_ml_plugin.atlas") / "page"
 
 
-def write_atlas(engine: Engine, path: Path, tell: Tell | None = None) -> int:
+def write_atlas(engine: Engine, path: Path, progress: Progress | None = None) -> int:
     """Write the page, or replace it as a whole. Returns its size in bytes.
 
     Raises:
         ModelError, StoreError, CuckooMLError: as :func:`~cuckoo_ml_plugin.landscape.landscape.landscape`.
         OSError: the file cannot be written.
     """
-    html = render(script_json(page_data(engine, landscape(engine, tell)))).encode("utf-8")
+    html = render(script_json(page_data(engine, landscape(engine, progress)))).encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, html)
     return len(html)

@@ -89,7 +89,7 @@ const map = (function () {
       const sx = middleX() + view.dx + x / n * unit(), sy = middleY() + view.dy + y / n * unit() - above;
       const text = atlas.clusters[cluster].name.slice(0, 24), half = context.measureText(text).width / 2 + 5;
       if (sx < half || sy < 8 || sx > width - half || sy > height - 8) continue;
-      if (labels.filtered(([tx, ty, th]) => Math.abs(tx - sx) < th + half && Math.abs(ty - sy) < 18)) continue;
+      if (labels.some(([tx, ty, th]) => Math.abs(tx - sx) < th + half && Math.abs(ty - sy) < 18)) continue;
       labels.push([sx, sy, half]);
       context.strokeStyle = ground; context.strokeText(text, sx, sy);
       context.fillStyle = ink; context.fillText(text, sx, sy);
