@@ -20,6 +20,7 @@ from support.demo_home import DemoHome
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.errors import ModelError
+from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.fit.providers import ENOUGH, fit_rows
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
@@ -39,12 +40,12 @@ SHA256 = "ab" * 32
 FILE = {"category": "file", "file": {"sha256": SHA256}}
 
 
-def said(**sections: Any) -> dict[str, dict[tuple[str, str], float]]:
-    """What each provider says of each indicator."""
-    found: dict[str, dict[tuple[str, str], float]] = {}
+def scores_by_provider(**sections: Any) -> dict[str, dict[tuple[str, str], float]]:
+    """Each provider's score of each indicator."""
+    scores: dict[str, dict[tuple[str, str], float]] = {}
     for provider, kind, indicator, score in threat_scores({"target": FILE, **sections}):
-        found.setdefault(provider, {})[kind, indicator] = round(score, 4)
-    return found
+        scores.setdefault(provider, {})[kind, indicator] = round(score, 4)
+    return scores
 
 
 # -- what the hosts write ----------------------------------------------------------------------------------------------
@@ -61,9 +62,9 @@ RESULTS_ONLY = {"results": [{"vendor": "A", "sig": "x"}, {"vendor": "B", "sig": 
     ("block", "score"), [(CUCKOO_SAMPLE, 0.75), (WITHOUT_TOTAL, 0.5), (CAPE_V3, 0.05), (RESULTS_ONLY, 0.5)]
 )
 def test_virustotal_s_verdict_on_the_sample(block: dict[str, Any], score: float) -> None:
-    assert said(virustotal=block) == {"virustotal": {("file", SHA256): score}}
+    assert scores_by_provider(virustotal=block) == {"virustotal": {("file", SHA256): score}}
     in_file = {"category": "file", "file": {"sha256": SHA256, "virustotal": block}}
-    assert said(target=in_file) == {"virustotal": {("file", SHA256): score}}
+    assert scores_by_provider(target=in_file) == {"virustotal": {("file", SHA256): score}}
 
 
 @pytest.mark.parametrize(
@@ -80,12 +81,12 @@ def test_virustotal_s_verdict_on_the_sample(block: dict[str, Any], score: float)
     ],
 )
 def test_no_verdict_is_not_a_verdict_of_zero(block: Any) -> None:
-    assert said(virustotal=block) == {}
+    assert scores_by_provider(virustotal=block) == {}
 
 
 def test_urls_domains_addresses_and_dropped_files() -> None:
     url = {"category": "url", "url": "http://a.example/x"}
-    assert said(target=url, virustotal={"positives": 6, "total": 60}) == {
+    assert scores_by_provider(target=url, virustotal={"positives": 6, "total": 60}) == {
         "virustotal": {("url", "http://a.example/x"): 0.1}
     }
     domain = {
@@ -98,7 +99,7 @@ def test_urls_domains_addresses_and_dropped_files() -> None:
         "hosts": ["192.0.2.1", {"ip": "192.0.2.7", "virustotal": {"positives": 15, "total": 60}}],
     }
     dropped = [{"name": "a.exe", "sha256": "cd" * 32, "virustotal": {"positives": 12, "total": 60}}]
-    assert said(virustotal=CUCKOO_SAMPLE, network=network, dropped=dropped)["virustotal"] == {
+    assert scores_by_provider(virustotal=CUCKOO_SAMPLE, network=network, dropped=dropped)["virustotal"] == {
         ("file", SHA256): 0.75,
         ("file", "cd" * 32): 0.2,
         ("domain", "b.example"): 0.0,
@@ -123,7 +124,7 @@ def test_threat_intelligence_with_its_confidences() -> None:
         ],
     }
     section = {"providers": {"indicator": ["threatfox", "quiet"]}, "indicators": {"by_indicator": hits}}
-    assert said(threatintelligence=section) == {
+    assert scores_by_provider(threatintelligence=section) == {
         "threatfox": {("domain", "c2.example"): 0.75, ("ip", "192.0.2.9"): 1.0, ("file", SHA256): 0.5},
         "otherlist": {("ip", "192.0.2.9"): 0.25},
         "quiet": {("nothing", ""): 0.0},
@@ -133,15 +134,15 @@ def test_threat_intelligence_with_its_confidences() -> None:
 def test_cape_s_own_detections_but_not_what_they_repeat() -> None:
     mine = {("file", SHA256): 1.0}
     for detections in ("QakBot", [{"family": "QakBot", "details": [{"Yara": SHA256}]}], [{"family": "QakBot"}]):
-        assert said(detections=detections, CAPE={}) == {"detections": mine}
+        assert scores_by_provider(detections=detections, CAPE={}) == {"detections": mine}
     repeated = [{"family": "QakBot", "details": [{"VirusTotal": SHA256}, {"ThreatIntelligence": "ThreatFox"}]}]
-    assert said(detections=repeated, CAPE={}) == {"detections": {("file", SHA256): 0.0}}
-    assert said(CAPE={"configs": []}) == {"detections": {("file", SHA256): 0.0}}, "CAPE looked and named nothing"
-    assert said() == {}, "nobody looked"
+    assert scores_by_provider(detections=repeated, CAPE={}) == {"detections": {("file", SHA256): 0.0}}
+    assert scores_by_provider(CAPE={"configs": []}) == {"detections": {("file", SHA256): 0.0}}, "CAPE looked and named nothing"
+    assert scores_by_provider() == {}, "nobody looked"
 
 
 def test_reversinglabs() -> None:
-    assert said(reversinglabs={"detected": 12, "total": 24})["reversinglabs"] == {("file", SHA256): 0.5}
+    assert scores_by_provider(reversinglabs={"detected": 12, "total": 24})["reversinglabs"] == {("file", SHA256): 0.5}
 
 
 def test_a_file_says_the_same_as_the_results_in_memory(demo: DemoHome) -> None:
@@ -189,8 +190,7 @@ def test_whatever_the_sections_hold_scores_are_scores(results: dict[str, Any]) -
         assert one.indicator.isprintable()
         assert len(one.indicator) <= 300
     finding = threat_finding(found, ProviderModels.none())
-    section = {"schema": 1, "status": "failed", "message": "", "model": None, "cluster": None, "anomaly": None,
-               "similar": [], "evidence": [], "threat_scores": finding, "counts": {}}  # fmt: skip
+    section = Finding(status="failed", threat_scores=finding).section()
     jsonschema.validate(section, SCHEMA)
     json.dumps(section, allow_nan=False).encode()
 
@@ -208,8 +208,8 @@ def test_providers_are_joined_by_noisy_or() -> None:
     assert joined_scores(scores) == pytest.approx({"virustotal": 0.6, "threatfox": 0.75})
     finding = threat_finding(scores, None)
     assert finding is not None
-    assert finding["joint"] == 0.9
-    assert [one["prediction"] for one in finding["providers"]] == [None, None]
+    assert finding.joint == 0.9
+    assert [provider.prediction for provider in finding.providers] == [None, None]
     assert threat_finding([], None) is None
 
 
@@ -237,12 +237,12 @@ def test_what_the_others_predict_and_when_that_is_a_disagreement() -> None:
     assert expected.prediction == pytest.approx(0.6, abs=0.04)
     assert expected.threshold < 0.25, "where the others are sure"
     assert open_.threshold > 0.5, "where they say little"
-    told = threat_finding(
+    finding = threat_finding(
         [ThreatScore(name, "file", "x", p) for name, p in {**sure, "virustotal": 0.02}.items()], models
     )
-    assert told is not None
-    [disagreement] = [one for one in told["disagreements"] if one["provider"] == "virustotal"]
-    assert disagreement["text"].startswith(f"VirusTotal says 0.02; the other providers' scores predict {0.6:.1f}")
+    assert finding is not None
+    [disagreement] = [one for one in finding.disagreements if one.provider == "virustotal"]
+    assert disagreement.text.startswith(f"VirusTotal says 0.02; the other providers' scores predict {0.6:.1f}")
 
 
 def test_one_new_file_in_a_hundred_is_called_a_disagreement_by_chance() -> None:
@@ -371,8 +371,8 @@ def test_hardly_any_fitted_analysis_disagrees(demo: DemoHome) -> None:
         for one in store.all_threat_scores():
             finding = threat_finding(one.scores, model.providers)
             assert finding is not None
-            asked += sum(entry["prediction"] is not None for entry in finding["providers"])
-            disagree += len(finding["disagreements"])
+            asked += sum(provider.prediction is not None for provider in finding.providers)
+            disagree += len(finding.disagreements)
     assert asked > 300
     assert disagree <= 0.02 * asked
 
@@ -403,7 +403,7 @@ def test_scores_are_told_without_a_model_and_without_behaviour(demo: DemoHome, t
     finding = Model.load(demo.home / "models" / "current").score(nothing)
     assert finding.status == "no_behaviour"
     assert finding.threat_scores is not None
-    assert finding.threat_scores["disagreements"]
+    assert finding.threat_scores.disagreements
     jsonschema.validate(finding.section(), SCHEMA)
 
 

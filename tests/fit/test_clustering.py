@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import hdbscan
 import numpy as np
@@ -15,6 +16,7 @@ from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
 
+Algorithm = Literal["hdbscan", "dbscan"]
 DEFAULT = Settings().clustering
 
 
@@ -33,15 +35,15 @@ def ones(vectors: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("algorithm", ["hdbscan", "dbscan"])
-def test_groups_are_found_and_strangers_are_left_out(algorithm: str) -> None:
+def test_groups_are_found_and_strangers_are_left_out(algorithm: Algorithm) -> None:
     vectors, truth = families()
-    found = fit_clustering(vectors, ones(vectors), replace(DEFAULT, algorithm=algorithm))
-    assert adjusted_rand_score(truth, found.labels) > 0.95
-    assert (found.labels[truth == NOISE] == NOISE).mean() > 0.6
-    sizes = [int((found.labels == cluster).sum()) for cluster in range(found.clusters)]
+    clustering = fit_clustering(vectors, ones(vectors), replace(DEFAULT, algorithm=algorithm))
+    assert adjusted_rand_score(truth, clustering.labels) > 0.95
+    assert (clustering.labels[truth == NOISE] == NOISE).mean() > 0.6
+    sizes = [int((clustering.labels == cluster).sum()) for cluster in range(clustering.clusters)]
     assert sizes == sorted(sizes, reverse=True), "numbered by size"
     stranger = -vectors[0]
-    assert found.place(stranger.astype(np.float32)).cluster == NOISE
+    assert clustering.place(stranger.astype(np.float32)).cluster == NOISE
 
 
 def test_the_dial_only_takes_away() -> None:
@@ -58,11 +60,11 @@ def test_the_dial_only_takes_away() -> None:
 
 def test_what_was_fitted_is_placed_where_the_fit_placed_it() -> None:
     vectors, _ = families()
-    found = fit_clustering(vectors, ones(vectors), DEFAULT)
+    clustering = fit_clustering(vectors, ones(vectors), DEFAULT)
     for i in range(len(vectors)):
-        placed = found.place(vectors[i])
-        assert placed.cluster == found.labels[i]
-        assert placed.probability == found.probabilities[i]
+        placed = clustering.place(vectors[i])
+        assert placed.cluster == clustering.labels[i]
+        assert placed.probability == clustering.probabilities[i]
         assert 0 <= placed.outlier_score <= 1
 
 
@@ -79,33 +81,34 @@ def test_an_analysis_seen_many_times_weighs_as_often() -> None:
 
 def test_arrays_carry_the_whole_clustering() -> None:
     vectors, _ = families()
-    found = fit_clustering(vectors, ones(vectors), DEFAULT)
-    again = Clustering.from_arrays(found.arrays(), found.min_samples, found.certainty)
+    clustering = fit_clustering(vectors, ones(vectors), DEFAULT)
+    parameters = {"min_samples": clustering.min_samples, "certainty": clustering.certainty}
+    again = Clustering.from_arrays(clustering.arrays(), **parameters)
     near = vectors[0] + np.float32(0.01)
     near /= np.linalg.norm(near)
-    one, other = found.place(near), again.place(near)
+    one, other = clustering.place(near), again.place(near)
     assert (one.cluster, one.probability, one.outlier_score) == (other.cluster, other.probability, other.outlier_score)
-    arrays = found.arrays()
+    arrays = clustering.arrays()
     arrays["labels"] = arrays["labels"][:-1]
     with pytest.raises(ValueError, match="belong together"):
-        Clustering.from_arrays(arrays, found.min_samples, found.certainty)
+        Clustering.from_arrays(arrays, **parameters)
 
 
 @pytest.mark.parametrize("algorithm", ["hdbscan", "dbscan"])
 @pytest.mark.parametrize("points", [0, 1, 2, 3, 10])
 @pytest.mark.parametrize("kind", ["same", "zero", "orthogonal"])
-def test_degenerate_corpora_are_clustered_without_a_word(algorithm: str, points: int, kind: str) -> None:
+def test_degenerate_corpora_are_clustered_without_a_word(algorithm: Algorithm, points: int, kind: str) -> None:
     kinds = {"same": np.eye(12)[[0] * points], "zero": np.zeros((points, 12)), "orthogonal": np.eye(12)[:points]}
     vectors = kinds[kind]
     settings = replace(DEFAULT, algorithm=algorithm)
-    found = fit_clustering(vectors.astype(np.float32), np.ones(points, np.int64), settings)
-    assert len(found.labels) == points
-    for values in (found.probabilities, found.outlier_scores, found.certainties):
+    clustering = fit_clustering(vectors.astype(np.float32), np.ones(points, np.int64), settings)
+    assert len(clustering.labels) == points
+    for values in (clustering.probabilities, clustering.outlier_scores, clustering.certainties):
         assert np.isfinite(values).all()
         assert ((values >= 0) & (values <= 1)).all()
     if kind == "zero":
-        assert set(found.labels) <= {NOISE}
-    assert found.place(np.eye(12, dtype=np.float32)[11]).outlier_score <= 1
+        assert set(clustering.labels) <= {NOISE}
+    assert clustering.place(np.eye(12, dtype=np.float32)[11]).outlier_score <= 1
 
 
 # -- agreement, on real data (benchmarks/quality/agreement.py prints it all) -------------------------------------------
@@ -127,10 +130,10 @@ def test_a_new_analysis_is_placed_as_approximate_predict_places_it(
     real: np.ndarray, size: int, samples: int, epsilon: float
 ) -> None:
     settings = ClusteringSettings(min_cluster_size=size, min_samples=samples, selection_epsilon=epsilon)
-    found = placements(real, settings)
-    same = found["label"] == found["reference label"]
-    assert np.abs(found["probability"] - found["reference probability"])[same].max() < 1e-9
-    assert np.abs(found["outlier"] - np.clip(found["reference outlier"], 0, 1)).max() < 1e-9
+    columns = placements(real, settings)
+    same = columns["label"] == columns["reference label"]
+    assert np.abs(columns["probability"] - columns["reference probability"])[same].max() < 1e-9
+    assert np.abs(columns["outlier"] - np.clip(columns["reference outlier"], 0, 1)).max() < 1e-9
     # A cluster that epsilon joined from two branches: hdbscan knows new members of one branch only (see clustering.py).
-    assert (found["reference label"][~same] == NOISE).all()
+    assert (columns["reference label"][~same] == NOISE).all()
     assert same.all() or (epsilon > 0 and same.mean() > 0.95)

@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,7 +38,8 @@ class Corpus:
 
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         flat = rows @ self.projection
-        return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+        unit: np.ndarray = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+        return unit
 
     def fit(self, rows: np.ndarray) -> AnomalyDetector:
         unique, counts = np.unique(rows, axis=0, return_counts=True)
@@ -96,7 +98,7 @@ def test_arrays_saved_and_mapped_score_the_same(corpus: Corpus, tmp_path: Path) 
 def test_arrays_of_two_models_are_refused(corpus: Corpus) -> None:
     arrays = corpus.fit(corpus.rows).arrays()
     arrays["explained"] = arrays["explained"][:-1]
-    with pytest.raises(ValueError, match="refit"):
+    with pytest.raises(ValueError, match="do not belong together: explained has the length"):
         AnomalyDetector.from_arrays(arrays)
 
 
@@ -120,7 +122,8 @@ def test_behaviour_without_anything_known_is_as_unusual_as_can_be(corpus: Corpus
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=0, max_size=60), st.floats())
 def test_counts_of_any_kind_give_json(values: list[float], new: float) -> None:
     fences = CountFences.fit(np.array(values, float).reshape(-1, 1), ["files_written"])
-    json.dumps(fences.abnormal({"files_written": new, "never_heard_of": 1}), allow_nan=False)
+    reasons = fences.abnormal({"files_written": new, "never_heard_of": 1})
+    json.dumps(msgspec.to_builtins(reasons), allow_nan=False)
 
 
 def test_abnormal_counts_are_told_with_what_is_usual() -> None:
@@ -129,30 +132,30 @@ def test_abnormal_counts_are_told_with_what_is_usual() -> None:
     fences = CountFences.fit(usual, ["files_written", "mutexes"])
     assert fences.abnormal({"files_written": 60, "mutexes": 0}) == []
     (written,) = fences.abnormal({"files_written": 2310})
-    assert written["kind"] == "abnormal_count_outlier"
-    assert "2,310" in written["text"]
-    assert written["value"] == 2310
-    assert fences.abnormal({"files_written": 160})[0]["kind"] == "abnormal_count_suspect"
+    assert written.kind == "abnormal_count_outlier"
+    assert "2,310" in written.text
+    assert written.value == 2310
+    assert fences.abnormal({"files_written": 160})[0].kind == "abnormal_count_suspect"
     assert fences.abnormal({"mutexes": 1}) == [], "most analyses having none does not make one abnormal"
-    assert fences.abnormal({"mutexes": 6})[0]["kind"] == "abnormal_count_outlier"
+    assert fences.abnormal({"mutexes": 6})[0].kind == "abnormal_count_outlier"
 
 
 def test_the_seeds_four_reasons_and_ours() -> None:
     limits = {"high_outlier_score": 0.9, "low_probability": 0.5}
-    kinds = [r["kind"] for r in cluster_reasons(cluster=None, probability=0.0, outlier_score=0.95, **limits)]
+    kinds = [r.kind for r in cluster_reasons(cluster=None, probability=0.0, outlier_score=0.95, **limits)]
     assert kinds == ["no_cluster", "high_outlier_score"]
     (edge,) = cluster_reasons(cluster="zbot", probability=0.2, outlier_score=0.1, **limits)
-    assert edge["kind"] == "low_probability"
-    assert "0.20" in edge["text"]
+    assert edge.kind == "low_probability"
+    assert "0.20" in edge.text
     assert cluster_reasons(cluster="zbot", probability=0.9, outlier_score=math.nan, **limits) == []
     (mismatch,) = label_reasons("kovter", "zbot", {"zbot": 17, "kovter": 1})
-    assert mismatch["kind"] == "label_mismatch"
-    assert mismatch["value"] == pytest.approx(1 / 18)
+    assert mismatch.kind == "label_mismatch"
+    assert mismatch.value == pytest.approx(1 / 18)
     assert label_reasons("zbot", "zbot", {"zbot": 2, "kovter": 2}) == []
-    (novel,) = novelty_reasons(AnomalyScore(0.9799, 0.25), 0.4, 0.95)
-    assert novel["text"].startswith("Behaves more unusually than 97.9 %")
-    assert "25 % of its behaviour was never seen" in novel["text"]
-    assert "the most similar analysis in the model has 40 % of its known behaviour in common" in novel["text"]
-    assert "no analysis in the model" in novelty_reasons(AnomalyScore(0.98, 0.9), 0.0, 0.95)[0]["text"]
-    assert "was seen before" in novelty_reasons(AnomalyScore(0.98, 0.0), 1.0, 0.95)[0]["text"]
-    assert novelty_reasons(AnomalyScore(0.94, 0.25), 0.4, 0.95) == []
+    (novel,) = novelty_reasons(0.9799, 0.25, 0.4, 0.95)
+    assert novel.text.startswith("More unusual than 97.9 % of the known analyses: ")
+    assert "25 % of its behaviour has never been seen before" in novel.text
+    assert "the most similar analysis shares 40 % of its known behaviour." in novel.text
+    assert "no analysis in the model" in novelty_reasons(0.98, 0.9, 0.0, 0.95)[0].text
+    assert "has been seen before" in novelty_reasons(0.98, 0.0, 1.0, 0.95)[0].text
+    assert novelty_reasons(0.94, 0.25, 0.4, 0.95) == []
