@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
 import json
 import pkgutil
 import re
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from unittest import mock
 
 import click
 import pytest
@@ -17,13 +23,36 @@ from support.paths import REPOSITORY
 import cuckoo_ml_plugin
 import cuckoo_ml_samples
 from cuckoo_ml_plugin.cli.program import cli
+from cuckoo_ml_plugin.web import pages
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
+PACKAGES = (REPOSITORY / "cuckoo_ml_plugin", REPOSITORY / "cuckoo_ml_samples")
+TESTS_OF_SEVERAL_ROOMS = {"support", "samples"}
+MOST_FILES = 12
+LARGER_ROOMS = {
+    "cuckoo_ml_plugin/model": "one module for each part of a model's folder, and one for the folder",
+}
 SCORING_SIDE = ("report", "behaviour", "finding", "model")
 ONLY_FITTING_NEEDS = (
     "scipy", "sklearn", "hdbscan", "fast_hdbscan", "numba", "joblib", "sqlalchemy", "rich", "click", "pandas",
     "matplotlib",
 )  # fmt: skip
+
+
+def rooms() -> list[Path]:
+    """The folders of both packages that are packages themselves."""
+    return sorted(file.parent for package in PACKAGES for file in package.rglob("__init__.py"))
+
+
+def name_of(room: Path) -> str:
+    return room.relative_to(REPOSITORY).as_posix()
+
+
+def docstring(module: Path) -> str:
+    """By the source alone: some modules import a host's own packages, and some are of Python 2.7."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        return ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
 
 
 def modules() -> list[str]:
@@ -60,6 +89,68 @@ def test_the_changelog_begins_with_this_version() -> None:
 @pytest.mark.parametrize("name", modules())
 def test_every_module_imports_and_says_what_it_is_for(name: str) -> None:
     assert importlib.import_module(name).__doc__
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_every_module_says_what_it_holds(package: Path) -> None:
+    sources = [file for file in package.rglob("*.py") if file.read_text(encoding="utf-8").strip()]
+    described = {file: docstring(file) for file in sources}
+    assert [name_of(file) for file, text in described.items() if not text or "to be described" in text.lower()] == []
+
+
+def test_every_room_says_what_comes_in_and_what_goes_out() -> None:
+    of_several = [room for room in rooms() if len(list(room.glob("*.py"))) > 2 and "hosts" not in room.parent.parts]
+    assert [name_of(room) for room in of_several if len(docstring(room / "__init__.py").splitlines()) < 4] == []
+
+
+def test_no_room_is_too_full_to_be_taken_in() -> None:
+    sizes = {name_of(room): len(list(room.glob("*.py"))) - 1 for room in rooms()}
+    assert {name for name, size in sizes.items() if size > MOST_FILES} <= set(LARGER_ROOMS)
+    assert max(sizes.values()) <= MOST_FILES + 2
+
+
+def test_tests_stand_in_the_rooms_of_what_they_test() -> None:
+    folders = {path.name for path in (REPOSITORY / "tests").iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert folders - TESTS_OF_SEVERAL_ROOMS <= {room.name for room in rooms() if room.parent == PACKAGES[0]}
+
+
+def test_the_architecture_names_every_room() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    inside = [room.relative_to(PACKAGES[0]).as_posix() for room in rooms() if room.is_relative_to(PACKAGES[0])]
+    of_hosts = {f"hosts/{name}" for name in ("cape/modules", "cape/web", "cuckoo2/web")}  # named with their host
+    named = [room for room in inside if room != "." and room not in of_hosts and not room.endswith("/templatetags")]
+    missing = [room for room in named if f"**{room}**" not in page]
+    assert missing == []
+    assert "`cuckoo_ml_samples`" in page
+
+
+def test_the_import_contracts_have_no_exceptions() -> None:
+    configuration = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    assert configuration.count("[[tool.importlinter.contracts]]") >= 6
+    assert "ignore_imports" not in configuration
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_paths_that_a_newcomer_reads_of_exist(page: str) -> None:
+    named = re.findall(r"`([\w.-]+/[\w./-]*)`", (REPOSITORY / page).read_text(encoding="utf-8"))
+    paths = [name for name in named if "NAME" not in name and not name.startswith("models/")]
+    roots = (REPOSITORY, PACKAGES[0])
+    assert [path for path in paths if not any((root / path).exists() for root in roots)] == []
+
+
+def test_every_page_of_the_web_interface_is_documented() -> None:
+    addresses = [f"/cuckooml/{path}/" if path else "/cuckooml/" for path in pages._PAGES]
+    documented = (REPOSITORY / "docs" / "web.md").read_text(encoding="utf-8")
+    assert [address for address in addresses if f"| `{address}" not in documented] == []
+
+
+def test_every_benchmark_is_documented_and_every_command_of_the_page_is_one() -> None:
+    page = (REPOSITORY / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    programs = (REPOSITORY / "benchmarks").glob("*/*.py")
+    names = {f"benchmarks.{file.parent.name}.{file.stem}" for file in programs if file.stem != "__init__"}
+    assert set(re.findall(r"python -m (benchmarks\.[\w.]+)", page)) == {
+        name for name in names if not name.startswith("benchmarks.support.")
+    }
 
 
 @pytest.mark.parametrize("room", SCORING_SIDE)
@@ -100,6 +191,59 @@ def test_an_unknown_command_of_dev_py_is_wrong_usage() -> None:
     done = subprocess.run([sys.executable, REPOSITORY / "dev.py", "fly"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "invalid choice: 'fly'" in done.stderr
+
+
+def load_dev_py() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("dev", REPOSITORY / "dev.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
+    """What dev.py would run; all succeeds but mypy."""
+    run: list[list[str]] = []
+
+    def pretend(command: list[str | Path], **_: object) -> subprocess.CompletedProcess[str]:
+        run.append(list(map(str, command)))
+        return subprocess.CompletedProcess(command, int("mypy" in run[-1]))
+
+    monkeypatch.delenv("CUCKOO_ML_REQUIRE", raising=False)
+    with mock.patch("subprocess.run", pretend):
+        yield run
+
+
+def test_every_check_is_run_also_after_one_has_failed(commands: list[list[str]]) -> None:
+    dev = load_dev_py()
+    with mock.patch.object(dev, "set_up"):
+        assert dev.run_checks(["-k", "store"]) == 1
+    shown = "\n".join(" ".join(command) for command in commands)
+    for check in ("ruff check", "ruff format --check", "-m mypy", "lint-imports", "-m vulture", "-m pytest -k store"):
+        assert check in shown
+    assert "coverage" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "measured"),
+    [
+        ([], True),
+        (["-ra", "--durations=10"], True),
+        (["-k", "store"], False),
+        (["tests/store"], False),
+        (["-x"], False),
+    ],
+)
+def test_coverage_has_a_floor_only_where_all_tests_run(
+    arguments: list[str], measured: bool, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev = load_dev_py()
+    monkeypatch.setenv("CUCKOO_ML_REQUIRE", "1")
+    with mock.patch.object(dev, "set_up"):
+        dev.run_checks(arguments)
+    assert any("report" in command for command in commands) is measured
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:
