@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the folder conf/ is installed into the package, where `cuckoo-ml` finds it again."""
+"""What pyproject.toml cannot express: the folder conf/ is installed as a package, in which `cuckoo-ml` finds it."""
 
 from setuptools import find_packages, setup
 
