@@ -1,4 +1,7 @@
-"""What people look at: tables and progress. Answers go to standard output, everything else to standard error."""
+"""Output for people and programs: consoles, tables, number formats, JSON and progress bars.
+
+Answers go to standard output. Errors, warnings and progress go to standard error.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from rich.text import Text
 
 from cuckoo_ml_plugin.plumbing.text import display_text
 
-_PIPED_WIDTH = 160  # of a table that goes to a file or a program: 80 would break most lines
-_IDS = frozenset(("analysis", "model"))  # columns whose values are copied: never broken
+_PIPED_WIDTH = 160  # columns where the output is not a terminal; 80 would break most lines of a table
+_ID_COLUMNS = frozenset(("analysis", "model"))  # users copy these values, so they are never broken into lines
 _LONGEST_ID = 80
 
 
@@ -29,76 +32,76 @@ def _console(stream: TextIO, **options: Any) -> Console:
     return Console(highlight=False, width=width, **options)
 
 
-answers = _console(sys.stdout)
-errors = _console(sys.stderr, stderr=True)
+stdout = _console(sys.stdout)
+stderr = _console(sys.stderr, stderr=True)
 
 
-def safe(value: object, limit: int = 120) -> Text:
-    """A value that came from malware, as plain text: no markup, no control characters, not longer than ``limit``."""
+def safe_text(value: object, limit: int = 120) -> Text:
+    """Any value, such as one from malware, as plain text without markup or control characters, cut at ``limit``."""
     return Text(display_text(value, limit))
 
 
 def show_error(error: Exception) -> None:
-    """An error that does not end the command: one sentence, under ``--debug`` with its traceback."""
+    """Print an error that does not end the command, as one sentence; with ``--debug`` after its traceback."""
     if click.get_current_context().find_root().params.get("debug"):
         for line in "".join(traceback.format_exception(error)).splitlines():
-            errors.print(safe(line, 600), soft_wrap=True)
-    errors.print(safe(f"Error: {error}", 600), style="red", soft_wrap=True)
+            stderr.print(safe_text(line, 600), soft_wrap=True)
+    stderr.print(safe_text(f"Error: {error}", 600), style="red", soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = ()) -> Table:
-    """A table whose cells are made safe; ``numbers`` are the columns to align right."""
-    made = Table(title=safe(title), title_justify="left", title_style="bold", header_style="bold", expand=False)
+    """A table with every cell made safe; ``numbers`` are the positions of right-aligned columns."""
+    result = Table(title=safe_text(title), title_justify="left", title_style="bold", header_style="bold", expand=False)
     for position, name in enumerate(columns):
-        longest = max((len(str(row[position])) for row in rows), default=0) if name in _IDS else 0
-        made.add_column(
+        longest = max((len(str(row[position])) for row in rows), default=0) if name in _ID_COLUMNS else 0
+        result.add_column(
             name,
             justify="right" if position in numbers else "left",
             overflow="fold",
             min_width=min(longest, _LONGEST_ID) or None,
         )
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else safe("" if cell is None else cell) for cell in row))
-    return made
+        result.add_row(*(cell if isinstance(cell, Text) else safe_text("" if cell is None else cell) for cell in row))
+    return result
 
 
-def answer_json(value: Any) -> None:
-    """Print one JSON value, as an answer for programs."""
+def print_json(value: Any) -> None:
+    """Print one JSON value, for programs."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False))
 
 
-def share(value: float | None) -> str:
-    """A share as an analyst reads it."""
+def share_text(value: float | None) -> str:
+    """A share with two decimals."""
     return "" if value is None else f"{value:.2f}"
 
 
 def score_text(value: float | None) -> str:
-    """An anomaly score, cut and not rounded: what is shown reaches a threshold only when the score does."""
+    """An anomaly score, truncated: a rounded score could appear to reach a threshold that it does not reach."""
     return "" if value is None else f"{math.floor(value * 1000 + 1e-9) / 1000:.3f}"
 
 
-def short(sha256: str | None) -> str:
-    """The start of a hash: enough to tell files apart, and to search for."""
+def short_hash(sha256: str | None) -> str:
+    """The start of a hash: enough to tell files apart and to search for."""
     return f"{sha256[:16]}…" if sha256 else ""
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Any]:
-    """A bar on standard error; gives a function to call with (done, total)."""
+def progress_bar(description: str) -> Iterator[Any]:
+    """A bar on standard error; yields a function to call with (done, total)."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=errors,
+        console=stderr,
         transient=True,
-        disable=not errors.is_terminal,
+        disable=not stderr.is_terminal,
     )
     with bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(description, total=None)
 
-        def tell(done: int, total: int, *_: object) -> None:
+        def update(done: int, total: int, *_: object) -> None:
             bar.update(task, completed=done, total=total)
 
-        yield tell
+        yield update

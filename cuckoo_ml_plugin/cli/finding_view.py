@@ -1,4 +1,4 @@
-"""A finding as an analyst reads it in a terminal."""
+"""Findings as an analyst reads them in a terminal: one in full, or many as a table."""
 
 from __future__ import annotations
 
@@ -6,72 +6,79 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from cuckoo_ml_plugin.cli.console import answers, safe, score_text, share, short, table
-from cuckoo_ml_plugin.finding.finding import Finding
+from cuckoo_ml_plugin.cli.console import safe_text, score_text, share_text, short_hash, stdout, table
+from cuckoo_ml_plugin.finding.section import Finding
 
 
 def show_finding(analysis: str, path: str, finding: Finding) -> None:
-    """One finding in full."""
-    answers.print(safe(f"{analysis}  ({path})", 300), style="bold", soft_wrap=True)
+    """Print one finding in full."""
+    stdout.print(safe_text(f"{analysis}  ({path})", 300), style="bold", soft_wrap=True)
     if finding.status != "scored":
-        answers.print(safe(f"  {finding.status}: {finding.message}", 500), soft_wrap=True)
+        stdout.print(safe_text(f"  {finding.status}: {finding.message}", 500), soft_wrap=True)
         _show_threat_scores(finding)
         return
-    answers.print(_verdict(finding), soft_wrap=True)
-    for reason in finding.anomaly["reasons"] if finding.anomaly else []:
-        answers.print(safe(f"  - {reason['text']}", 400), soft_wrap=True)
+    stdout.print(_headline(finding), soft_wrap=True)
+    for reason in finding.anomaly.reasons if finding.anomaly else []:
+        stdout.print(safe_text(f"  - {reason.text}", 400), soft_wrap=True)
     if finding.similar:
         rows = [
-            (one["analysis"], share(one["similarity"]), one["cluster"], one["label"], short(one["sha256"]))
-            for one in finding.similar
+            (
+                past.analysis,
+                share_text(past.similarity),
+                past.cluster,
+                past.label,
+                short_hash(past.sha256),
+            )
+            for past in finding.similar
         ]
-        answers.print(table("Similar", ["analysis", "similarity", "cluster", "label", "SHA-256"], rows, numbers=[1]))
+        columns = ["analysis", "similarity", "cluster", "label", "SHA-256"]
+        stdout.print(table("Similar past analyses", columns, rows, numbers=[1]))
     if finding.evidence:
         inside = finding.cluster is not None
         evidence = [
-            (one["kind"], one["value"], f"{one['in_cluster']:.0%}" if inside else "", f"{one['in_corpus']:.1%}")
-            for one in finding.evidence
+            (piece.kind, piece.value, f"{piece.in_cluster:.0%}" if inside else "", f"{piece.in_corpus:.1%}")
+            for piece in finding.evidence
         ]
-        answers.print(table("Evidence", ["kind", "value", "in cluster", "in corpus"], evidence, numbers=[2, 3]))
+        stdout.print(table("Evidence", ["kind", "value", "in cluster", "in corpus"], evidence, numbers=[2, 3]))
     _show_threat_scores(finding)
 
 
 def _show_threat_scores(finding: Finding) -> None:
-    """What providers say, beside what the others' scores predict for each."""
+    """Print each provider's score beside the one that the other providers' scores predict."""
     threat = finding.threat_scores
     if threat is None:
         return
     rows = [
         (
-            one["provider"],
-            share(one["score"]),
-            share(one["prediction"]),
-            "any" if one["threshold"] == 1 else share(one["threshold"]),
-            one["highest"][0]["indicator"] if one["highest"] else "",
+            provider.provider,
+            share_text(provider.score),
+            share_text(provider.prediction),
+            "any" if provider.threshold == 1 else share_text(provider.threshold),
+            provider.highest[0].indicator if provider.highest else "",
         )
-        for one in threat["providers"]
+        for provider in threat.providers
     ]
-    columns = ["provider", "says", "expected", "may be off by", "highest indicator"]
-    answers.print(table(f"Threat scores: {threat['joint']:.2f} together", columns, rows, numbers=[1, 2, 3]))
+    columns = ["provider", "score", "expected", "tolerance", "highest indicator"]
+    stdout.print(table(f"Threat scores, joint score {threat.joint:.2f}", columns, rows, numbers=[1, 2, 3]))
 
 
-def _verdict(finding: Finding) -> Text:
+def _headline(finding: Finding) -> Text:
     cluster, anomaly = finding.cluster, finding.anomaly
     text = Text("  ")
     if cluster:
-        text.append_text(safe(f"cluster {cluster['id']} {cluster['name']} ({cluster['size']:,} analyses), "))
-        text.append(f"probability {cluster['probability']:.2f}", style="green")
+        text.append_text(safe_text(f"cluster {cluster.id} {cluster.name} ({cluster.size:,} analyses), "))
+        text.append(f"probability {cluster.probability:.2f}", style="green")
     else:
         text.append("no cluster", style="yellow")
     if anomaly:
-        style = "red" if anomaly["anomalous"] else "green"
-        verdict = "anomalous" if anomaly["anomalous"] else "not anomalous"
-        text.append(f"; anomaly score {score_text(anomaly['score'])}, {verdict}", style=style)
+        style = "red" if anomaly.anomalous else "green"
+        verdict = "anomalous" if anomaly.anomalous else "not anomalous"
+        text.append(f"; anomaly score {score_text(anomaly.score)}, {verdict}", style=style)
     return text
 
 
 def show_summary(findings: Sequence[tuple[str, Finding]]) -> None:
-    """Many findings, a line each."""
+    """Print many findings, one in a row."""
     rows = []
     for analysis, finding in findings:
         cluster, anomaly = finding.cluster, finding.anomaly
@@ -80,12 +87,12 @@ def show_summary(findings: Sequence[tuple[str, Finding]]) -> None:
             (
                 analysis,
                 finding.status,
-                f"{cluster['id']} {cluster['name']}" if cluster else "",
-                share(cluster["probability"]) if cluster else "",
-                score_text(anomaly["score"]) if anomaly else "",
-                "yes" if anomaly and anomaly["anomalous"] else "",
-                f"{nearest['analysis']} ({nearest['similarity']:.2f})" if nearest else "",
+                f"{cluster.id} {cluster.name}" if cluster else "",
+                share_text(cluster.probability) if cluster else "",
+                score_text(anomaly.score) if anomaly else "",
+                "yes" if anomaly and anomaly.anomalous else "",
+                f"{nearest.analysis} ({nearest.similarity:.2f})" if nearest else "",
             )
         )
     columns = ["analysis", "status", "cluster", "probability", "anomaly", "anomalous", "most similar"]
-    answers.print(table(f"{len(rows)} findings", columns, rows, numbers=[3, 4]))
+    stdout.print(table(f"{len(rows)} findings", columns, rows, numbers=[3, 4]))

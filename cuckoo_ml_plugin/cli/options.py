@@ -1,4 +1,4 @@
-"""Numbers on the command line."""
+"""What options of several commands share: bounds of numbers, and the check that the home exists."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import click
 
 from cuckoo_ml_plugin.home import Home
 
-MOST = 2**31 - 1  # of what is counted: every database takes it
-LONGEST_DAYS = 36_500
+MAX_COUNT = 2**31 - 1  # the largest number that every database takes as a limit
+MAX_DAYS = 36_500
 
 
 class Finite(click.FloatRange):
-    """A number in a range; click takes ``nan`` for one in any."""
+    """A finite number in a range; click alone accepts ``nan`` in every range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Raises BadParameter."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value!r} is no number.", param, ctx)
+            self.fail(f"{value!r} is not a number.", param, ctx)
         return number
 
 
 def pass_existing_home(command: Callable[..., Any]) -> Callable[..., Any]:
-    """As ``click.pass_obj``, for a home that there is. The command raises CuckooMLError for another."""
+    """Pass the home to a command, as ``click.pass_obj`` does; the command raises CuckooMLError if it does not exist."""
 
     @click.pass_obj
     @wraps(command)

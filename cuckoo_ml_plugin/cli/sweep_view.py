@@ -1,61 +1,61 @@
-"""A sweep as people and programs read it."""
+"""A sweep of clusterings, as tables for people and as JSON for programs."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cuckoo_ml_plugin.cli.console import answers, safe, share, table
+from cuckoo_ml_plugin.cli.console import safe_text, share_text, stdout, table
 
 if TYPE_CHECKING:
-    from cuckoo_ml_plugin.assess.sweep import Sweep, Trial
+    from cuckoo_ml_plugin.assess.sweep import Sweep
 
 _COLUMNS = {
     "ami": "AMI", "bcubed_f": "BCubed F", "ami_with_noise": "AMI, noise", "silhouette": "silh.", "dbcv": "DBCV",
-    "stability": "stable",
+    "stability": "stability",
 }  # fmt: skip
 
 
-def sweep_json(found: Sweep) -> dict[str, Any]:
-    """All trials, and the best by each measure by its name."""
+def sweep_json(sweep: Sweep) -> dict[str, Any]:
+    """All trials, and the name of the best trial by each measure."""
     return {
-        "analyses": found.analyses,
-        "labelled": found.labelled,
-        "least_clustered": found.least_clustered,
-        "without": found.without,
-        "trials": [{"name": one.name, **asdict(one)} for one in found.trials],
-        "best": {measure: one.name for measure, one in found.best.items()},
+        "analyses": sweep.analyses,
+        "labelled": sweep.labelled,
+        "least_clustered": sweep.least_clustered,
+        "without": sweep.without,
+        "trials": [{"name": trial.name, **asdict(trial)} for trial in sweep.trials],
+        "best": {measure: trial.name for measure, trial in sweep.best.items()},
     }
 
 
-def show_sweep(found: Sweep) -> None:
-    """What is best by each measure, then every trial."""
-    for name in found.without:
-        answers.print(safe(f"The corpus has no features of the set {name}."))
+def show_sweep(sweep: Sweep) -> None:
+    """Print the best trial by each measure, then all trials."""
+    for name in sweep.without:
+        stdout.print(safe_text(f"No analysis has features of the set {name}."))
     best = [
-        (_title(measure), one.name, f"{one.measures[measure]:.3f}", share(one.clustered), one.clusters)
-        for measure, one in found.best.items()
+        (_title(measure), trial.name, f"{trial.measures[measure]:.3f}", share_text(trial.clustered), trial.clusters)
+        for measure, trial in sweep.best.items()
     ]
-    title = f"Best of those that cluster {found.least_clustered:.0%} of {found.analyses:,} analyses or more"
-    answers.print(table(title, ["measure", "clustering", "value", "clustered", "clusters"], best, numbers=[2, 3, 4]))
+    title = f"Best clusterings of those that cover at least {sweep.least_clustered:.0%} of {sweep.analyses:,} analyses"
+    stdout.print(table(title, ["measure", "clustering", "value", "clustered", "clusters"], best, numbers=[2, 3, 4]))
     if not best:
-        answers.print("None of them does; lower --least-clustered.")
-    shown = {name: title for name, title in _COLUMNS.items() if any(_has(one, name) for one in found.trials)}
+        stdout.print("No clustering covers that many; lower --least-clustered.")
+    shown = {
+        name: title
+        for name, title in _COLUMNS.items()
+        if any(trial.measures[name] is not None for trial in sweep.trials)
+    }
     rows = [
         (
-            f"{one.name}{' (current)' if one.current else ''}", one.clusters, share(one.clustered),
-            *(share(one.measures[name]) for name in shown),
+            f"{trial.name}{' (current)' if trial.current else ''}", trial.clusters, share_text(trial.clustered),
+            *(share_text(trial.measures[name]) for name in shown),
         )
-        for one in found.trials
+        for trial in sweep.trials
     ]  # fmt: skip
     columns = ["clustering", "clusters", "clustered", *shown.values()]
-    answers.print(table("All of them", columns, rows, numbers=range(1, len(columns))))
+    stdout.print(table("All clusterings", columns, rows, numbers=range(1, len(columns))))
 
 
 def _title(measure: str) -> str:
     name = {"f": "Malheur's F"}.get(measure, measure.replace("_with_noise", ", with noise").replace("_", " "))
     return name.replace("bcubed f", "BCubed F")
-
-
-def _has(trial: Trial, measure: str) -> bool:
-    return trial.measures[measure] is not None

@@ -1,4 +1,4 @@
-"""What an analyst asks once there is a model, and what is answered: on a corpus of which the truth is known."""
+"""The commands that an analyst uses once there is a model, checked on a corpus whose truth is known."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def score(demo: DemoHome, *paths: Path) -> dict[str, Any]:
     """The section of each report, by analysis."""
     done = cuckoo_ml(demo.home, "score", *paths, "--json")
     assert done.code == 0, done.err
-    return {one["analysis"]: one for one in done.json}
+    return {answer["analysis"]: answer for answer in done.json}
 
 
 def section_of(answer: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def section_of(answer: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def answers(demo: DemoHome) -> dict[str, Any]:
-    """What is said of every analysis of the corpus."""
+    """The section of every analysis of the corpus."""
     return score(demo, demo.corpus.folder)
 
 
@@ -53,49 +53,51 @@ def new_report(demo: DemoHome, tmp_path: Path) -> Path:
 
 def member_cluster(demo: DemoHome, answers: dict[str, Any], family: str) -> set[str]:
     """The clusters that hold members of a family."""
-    mine = [one.name for one in demo.corpus.fitted if one.family == family and one.role == "member"]
-    return {answers[name]["cluster"]["id"] for name in mine if answers[name]["cluster"]}
+    members = [sample.name for sample in demo.corpus.fitted if sample.family == family and sample.role == "member"]
+    return {answers[name]["cluster"]["id"] for name in members if answers[name]["cluster"]}
 
 
-# -- is it true? -------------------------------------------------------------------------------------------------------
+# -- are the answers true? ---------------------------------------------------------------------------------------------
 def test_every_answer_keeps_to_the_published_schema(demo: DemoHome, answers: dict[str, Any]) -> None:
-    assert set(answers) == {one.name for one in demo.corpus.analyses}, "a folder is scored at once"
+    assert set(answers) == {sample.name for sample in demo.corpus.analyses}, "a folder is scored at once"
     for answer in answers.values():
         jsonschema.validate(section_of(answer), SCHEMA)
         json.dumps(answer, allow_nan=False)
 
 
 def test_clusters_are_families(demo: DemoHome, answers: dict[str, Any]) -> None:
-    members = [one for one in demo.corpus.fitted if one.role == "member" and answers[one.name]["cluster"]]
-    everyone = [one for one in demo.corpus.fitted if one.role == "member"]
-    assert len(members) >= 0.85 * len(everyone)
+    members = [sample for sample in demo.corpus.fitted if sample.role == "member" and answers[sample.name]["cluster"]]
+    labelled = [sample for sample in demo.corpus.fitted if sample.role == "member"]
+    assert len(members) >= 0.85 * len(labelled)
     by_cluster: dict[str, Counter[str]] = {}
-    for one in members:
-        by_cluster.setdefault(answers[one.name]["cluster"]["id"], Counter())[one.family] += 1
+    for sample in members:
+        by_cluster.setdefault(answers[sample.name]["cluster"]["id"], Counter())[sample.family] += 1
     pure = sum(max(families.values()) for families in by_cluster.values())
     assert pure >= 0.97 * len(members), "hardly any cluster mixes families"
-    assert len(by_cluster) <= 5 * len({one.family for one in members}), "and families are not torn to shreds"
+    assert len(by_cluster) <= 5 * len({sample.family for sample in members}), (
+        "families are not split into too many clusters"
+    )
 
 
 def test_new_variants_are_recognised_and_a_new_family_is_called_unlike_anything(
     demo: DemoHome, answers: dict[str, Any]
 ) -> None:
-    for one in demo.corpus.new:
-        answer = answers[one.name]
-        if one.role == "novel":
+    for sample in demo.corpus.new:
+        answer = answers[sample.name]
+        if sample.role == "novel":
             assert answer["cluster"] is None
             assert answer["anomaly"]["anomalous"] is True
             kinds = [reason["kind"] for reason in answer["anomaly"]["reasons"]]
             assert {"novel_behaviour", "no_cluster"} <= set(kinds)
         else:
-            assert answer["cluster"], f"a new {one.family} belongs to no cluster"
-            assert answer["cluster"]["id"] in member_cluster(demo, answers, one.family)
+            assert answer["cluster"], f"a new {sample.family} belongs to no cluster"
+            assert answer["cluster"]["id"] in member_cluster(demo, answers, sample.family)
             assert answer["similar"][0]["similarity"] > 0.3
 
 
 def test_wrong_labels_and_floods_of_files_are_named(demo: DemoHome, answers: dict[str, Any]) -> None:
-    (wrong,) = [one for one in demo.corpus.fitted if one.role == "mislabelled"]
-    (abnormal,) = [one for one in demo.corpus.fitted if one.role == "abnormal"]
+    (wrong,) = [sample for sample in demo.corpus.fitted if sample.role == "mislabelled"]
+    (abnormal,) = [sample for sample in demo.corpus.fitted if sample.role == "abnormal"]
     reasons = {reason["kind"]: reason for reason in answers[wrong.name]["anomaly"]["reasons"]}
     assert "label_mismatch" in reasons
     assert wrong.family in reasons["label_mismatch"]["text"]
@@ -104,34 +106,34 @@ def test_wrong_labels_and_floods_of_files_are_named(demo: DemoHome, answers: dic
 
 
 def test_analyses_without_behaviour_say_so(demo: DemoHome, answers: dict[str, Any]) -> None:
-    for one in demo.corpus.fitted:
-        expected = "no_behaviour" if one.role == "noise" else "scored"
-        assert answers[one.name]["status"] == expected
-        if one.role == "noise":
-            assert answers[one.name]["cluster"] is answers[one.name]["anomaly"] is None
+    for sample in demo.corpus.fitted:
+        expected = "no_behaviour" if sample.role == "noise" else "scored"
+        assert answers[sample.name]["status"] == expected
+        if sample.role == "noise":
+            assert answers[sample.name]["cluster"] is answers[sample.name]["anomaly"] is None
 
 
 def test_evidence_is_behaviour_a_person_can_read_and_rare_elsewhere(demo: DemoHome, answers: dict[str, Any]) -> None:
-    for one in demo.corpus.new:
-        evidence = answers[one.name]["evidence"]
+    for sample in demo.corpus.new:
+        evidence = answers[sample.name]["evidence"]
         assert evidence
         for piece in evidence:
             assert piece["value"].isprintable()
             assert 0 <= piece["in_corpus"] <= 1
-            if answers[one.name]["cluster"] and not answers[one.name]["anomaly"]["anomalous"]:
+            if answers[sample.name]["cluster"] and not answers[sample.name]["anomaly"]["anomalous"]:
                 assert piece["in_cluster"] > piece["in_corpus"]
 
 
 def test_a_stored_analysis_is_not_similar_to_itself(answers: dict[str, Any]) -> None:
     for name, answer in answers.items():
-        assert name not in {one["analysis"] for one in answer["similar"]}
+        assert name not in {past["analysis"] for past in answer["similar"]}
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
 def test_scoring_touches_neither_model_nor_store(demo: DemoHome, new_report: Path) -> None:
     def state() -> dict[str, bytes]:
-        found = {str(path): path.read_bytes() for path in (demo.home / "models").rglob("*") if path.is_file()}
-        return found | {"store": (demo.home / "store.db").read_bytes()}
+        contents = {str(path): path.read_bytes() for path in (demo.home / "models").rglob("*") if path.is_file()}
+        return contents | {"store": (demo.home / "store.db").read_bytes()}
 
     before, content = state(), new_report.read_bytes()
     assert cuckoo_ml(demo.home, "score", new_report).code == 0
@@ -140,50 +142,52 @@ def test_scoring_touches_neither_model_nor_store(demo: DemoHome, new_report: Pat
 
 
 def test_one_finding_is_shown_in_detail_and_many_as_a_table(demo: DemoHome) -> None:
-    novel = next(one for one in demo.corpus.new if one.role == "novel")
-    one = cuckoo_ml(demo.home, "score", novel.path).out
-    assert "Belongs to no cluster" in one
-    assert "Behaves more unusually than" in one
-    many = cuckoo_ml(demo.home, "score", *[one.path for one in demo.corpus.new]).out
+    novel = next(sample for sample in demo.corpus.new if sample.role == "novel")
+    detail = cuckoo_ml(demo.home, "score", novel.path).out
+    assert "Belongs to no cluster" in detail
+    assert "More unusual than" in detail
+    table = cuckoo_ml(demo.home, "score", *[sample.path for sample in demo.corpus.new]).out
     for new in demo.corpus.new:
-        assert new.name in many
+        assert new.name in table
 
 
 def test_similar_clusters_and_anomalies_answer_from_the_store(demo: DemoHome, answers: dict[str, Any]) -> None:
-    known = next(one for one in demo.corpus.fitted if one.role == "member" and answers[one.name]["cluster"])
-    similar = cuckoo_ml(demo.home, "similar", known.name, "--json")
-    assert similar.json == answers[known.name]["similar"]
-    assert known.name in cuckoo_ml(demo.home, "similar", known.name).out
+    member = next(
+        sample for sample in demo.corpus.fitted if sample.role == "member" and answers[sample.name]["cluster"]
+    )
+    similar = cuckoo_ml(demo.home, "similar", member.name, "--json")
+    assert similar.json == answers[member.name]["similar"]
+    assert member.name in cuckoo_ml(demo.home, "similar", member.name).out
     listed = cuckoo_ml(demo.home, "clusters", "--json").json
     sizes = Counter(answer["cluster"]["id"] for answer in answers.values() if answer["cluster"])
-    assert {one["id"] for one in listed} <= set(sizes)
+    assert {cluster["id"] for cluster in listed} <= set(sizes)
     first = listed[0]
     stored = Desk(demo.home).analyses()
     outside = stored[stored["has_behaviour"] & stored["cluster"].isna()]
     silent = len(stored) - stored["has_behaviour"].sum()
-    told = f"{len(outside)} analyses belong to no cluster. {silent} more show no behaviour."
-    assert told in cuckoo_ml(demo.home, "clusters").out
+    sentence = f"{len(outside)} analyses belong to no cluster. {silent} more show no behaviour."
+    assert sentence in cuckoo_ml(demo.home, "clusters").out
     detail = cuckoo_ml(demo.home, "clusters", first["id"], "--limit", "500", "--json").json
     assert len(detail["members"]) == first["size"]
-    assert {one["analysis"] for one in detail["members"]} <= {
+    assert {member["analysis"] for member in detail["members"]} <= {
         name for name, answer in answers.items() if answer["cluster"] and answer["cluster"]["id"] == first["id"]
     }
     assert detail["evidence"]
     assert first["name"] in cuckoo_ml(demo.home, "clusters", first["id"]).out
-    found = cuckoo_ml(demo.home, "anomalies", "--limit", "500", "--json").json
-    assert found
-    scores = [one["score"] for one in found]
+    anomalies = cuckoo_ml(demo.home, "anomalies", "--limit", "500", "--json").json
+    assert anomalies
+    scores = [anomaly["score"] for anomaly in anomalies]
     assert scores == sorted(scores, reverse=True)
-    assert {one["analysis"] for one in found} == {
-        one.name
-        for one in demo.corpus.fitted
-        if answers[one.name]["anomaly"] and answers[one.name]["anomaly"]["anomalous"]
+    assert {anomaly["analysis"] for anomaly in anomalies} == {
+        sample.name
+        for sample in demo.corpus.fitted
+        if answers[sample.name]["anomaly"] and answers[sample.name]["anomaly"]["anomalous"]
     }
     assert cuckoo_ml(demo.home, "anomalies", "--days", "0", "--json").json == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("score",), 2, "Missing argument"),
         (("score", "/nowhere/report.json"), 1, "no such file"),
@@ -202,20 +206,20 @@ def test_similar_clusters_and_anomalies_answer_from_the_store(demo: DemoHome, an
         (("models", "rollback", "none"), 1, "none"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(demo: DemoHome, arguments: tuple[str, ...], code: int, said: str) -> None:
+def test_a_mistake_ends_in_one_sentence(demo: DemoHome, arguments: tuple[str, ...], code: int, message: str) -> None:
     done = cuckoo_ml(demo.home, *arguments)
     assert done.code == code
-    assert said in done.err
+    assert message in done.err
     assert "Traceback" not in done.err
 
 
-def test_a_mistyped_home_is_told_and_not_made(new_report: Path, tmp_path: Path) -> None:
+def test_a_mistyped_home_is_reported_and_not_created(new_report: Path, tmp_path: Path) -> None:
     typo = tmp_path / "typo"
-    asked: tuple[tuple[str, ...], ...] = (
+    commands: tuple[tuple[str, ...], ...] = (
         ("refit",), ("refit", "--if-needed"), ("similar", "1"), ("clusters",), ("anomalies",), ("models", "list"),
         ("models", "prune"), ("assess",), ("export", "out"), ("atlas",), ("refresh",), ("threat-scores", "--by", "tag"),
     )  # fmt: skip
-    for arguments in asked:
+    for arguments in commands:
         done = cuckoo_ml(typo, *arguments)
         assert (done.code, done.err.count("\n")) == (1, 1), (arguments, done.err)
         assert f"{typo}: there is no home" in done.err
@@ -228,19 +232,19 @@ def test_a_mistyped_home_is_told_and_not_made(new_report: Path, tmp_path: Path) 
     assert "is a file; --home names a folder" in cuckoo_ml(new_report, "score", new_report).err
 
 
-def test_a_folder_without_reports_is_told(demo: DemoHome, tmp_path: Path) -> None:
+def test_a_folder_without_reports_is_reported(demo: DemoHome, tmp_path: Path) -> None:
     done = cuckoo_ml(demo.home, "score", tmp_path)
     assert done.code == 1
     assert f"{tmp_path}: there is no report file" in done.err
     assert "No report file" in cuckoo_ml(tmp_path / "home", "import", tmp_path).out
 
 
-def test_a_list_that_is_cut_says_of_how_many(demo: DemoHome) -> None:
+def test_a_list_that_is_cut_gives_the_total(demo: DemoHome) -> None:
     every = cuckoo_ml(demo.home, "anomalies", "--limit", "500", "--json").json
     assert len(every) > 2
     assert f"2 of {len(every)} anomalies" in cuckoo_ml(demo.home, "anomalies", "--limit", "2").out
     assert f"\n{len(every)} anomalies" in f"\n{cuckoo_ml(demo.home, 'anomalies', '--limit', '500').out}"
-    cluster = max(cuckoo_ml(demo.home, "clusters", "--json").json, key=lambda one: one["stored"])
+    cluster = max(cuckoo_ml(demo.home, "clusters", "--json").json, key=lambda brief: brief["stored"])
     assert f"3 of {cluster['stored']} members" in cuckoo_ml(demo.home, "clusters", cluster["id"], "--limit", "3").out
 
 
@@ -248,8 +252,8 @@ def test_ids_are_never_broken_and_scores_never_rounded_up(demo: DemoHome, tmp_pa
     names = [f"{number:064x}" for number in range(4)]
     for name in names:
         shutil.copy(demo.corpus.new[0].path, tmp_path / f"{name}.json")
-    told = cuckoo_ml(demo.home, "score", *(tmp_path / f"{name}.json" for name in names)).out
-    assert all(name in told for name in names)
+    output = cuckoo_ml(demo.home, "score", *(tmp_path / f"{name}.json" for name in names)).out
+    assert all(name in output for name in names)
     models = cuckoo_ml(demo.home, "models", "list", "--json").json
     assert models[0]["id"] in cuckoo_ml(demo.home, "models", "list").out
     shown = {0.9469: "0.946", 0.95: "0.950", 0.9999: "0.999", 1.0: "1.000", None: ""}
@@ -268,9 +272,9 @@ def test_a_terminal_without_our_characters_is_answered(demo: DemoHome, tmp_path:
 
 
 def test_a_file_of_any_name_is_an_analysis(demo: DemoHome, tmp_path: Path) -> None:
-    known = next(one for one in demo.corpus.fitted if one.path.name == "report.json")
-    similar = [one["analysis"] for one in cuckoo_ml(demo.home, "similar", known.path, "--json").json]
-    assert known.name not in similar, "an analysis is not like itself"
+    stored = next(sample for sample in demo.corpus.fitted if sample.path.name == "report.json")
+    similar = [past["analysis"] for past in cuckoo_ml(demo.home, "similar", stored.path, "--json").json]
+    assert stored.name not in similar, "an analysis is not like itself"
     content = demo.corpus.new[0].path.read_bytes()
     for name in (b"caf\xe9.json", b"x" * 250 + b".json", b"a b'\"<i>&\n.json"):
         (tmp_path / os.fsdecode(name)).write_bytes(content)
@@ -304,7 +308,7 @@ def test_one_bad_report_among_good_ones_is_named_and_the_others_are_scored(demo:
     (tmp_path / "bad.json").write_text('{"info": {')
     done = cuckoo_ml(demo.home, "score", tmp_path, "--json")
     assert done.code == 1
-    assert [one["analysis"] for one in done.json] == ["good"]
+    assert [answer["analysis"] for answer in done.json] == ["good"]
     assert "bad.json" in done.err
 
 
@@ -384,7 +388,7 @@ def test_numbers_too_large_for_python_are_written_as_they_were(demo: DemoHome, n
     assert numbers is not None
 
 
-def test_a_report_nested_too_deeply_to_be_written_is_told_and_others_are_written(
+def test_a_report_nested_too_deeply_to_be_written_is_reported_and_others_are_written(
     demo: DemoHome, new_report: Path
 ) -> None:
     deep = new_report.parent / "deep.json"

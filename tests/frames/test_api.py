@@ -1,4 +1,4 @@
-"""An analyst at a notebook: the home as frames, and a counterpart for everything that CuckooML had."""
+"""The home as frames, and a counterpart for each method that CuckooML had."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def own_home(demo: DemoHome, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return {"desk": desk, "TSNE": TSNE, **names}
 
 
-@pytest.mark.parametrize(("theirs", "ours", "gives"), LINES, ids=[line[0].partition("`")[0] for line in LINES])
-def test_every_line_of_the_table_runs(own_home: dict[str, Any], theirs: str, ours: str, gives: str) -> None:
-    found = eval(ours, dict(own_home))
-    assert type(found).__name__ == gives
-    if isinstance(found, (pd.DataFrame, pd.Series)) and "filter" not in ours:
-        assert len(found)
+@pytest.mark.parametrize(("theirs", "ours", "returns"), LINES, ids=[line[0].partition("`")[0] for line in LINES])
+def test_every_line_of_the_table_runs(own_home: dict[str, Any], theirs: str, ours: str, returns: str) -> None:
+    result = eval(ours, dict(own_home))
+    assert type(result).__name__ == returns
+    if isinstance(result, (pd.DataFrame, pd.Series)) and "filter" not in ours:
+        assert len(result)
 
 
 @pytest.mark.parametrize("owner", SEED)
@@ -76,17 +76,17 @@ def desk(demo: DemoHome) -> Desk:
 
 def test_frames_say_what_the_commands_say(desk: Desk, demo: DemoHome) -> None:
     clusters = cuckoo_ml(demo.home, "clusters", "--json").json
-    assert list(desk.cluster_table().index) == [one["id"] for one in clusters]
-    assert desk.cluster_table()["size"].tolist() == [one["size"] for one in clusters]
+    assert list(desk.cluster_table().index) == [cluster["id"] for cluster in clusters]
+    assert desk.cluster_table()["size"].tolist() == [cluster["size"] for cluster in clusters]
     anomalies = cuckoo_ml(demo.home, "anomalies", "--limit", 1000, "--json").json
-    assert list(desk.anomalies().index) == [one["analysis"] for one in anomalies]
+    assert list(desk.anomalies().index) == [anomaly["analysis"] for anomaly in anomalies]
     assert desk.anomalies(limit=1)["reasons"].str.len().min() > 10
     assert set(desk.anomalies().index) == set(desk.analyses().query("anomalous").index)
-    judged = cuckoo_ml(demo.home, "assess", "--resamples", 0, "--json").json
+    assessment = cuckoo_ml(demo.home, "assess", "--resamples", 0, "--json").json
     measures = desk.measures(desk.cluster_memberships())
     for column, name in (("clustering", "clustered"), ("clustering+noise", "with_noise")):
-        assert measures.loc["ari", column] == pytest.approx(judged["with_labels"][name]["ari"])
-    assert desk.assess(resamples=0).clusters == judged["clusters"]
+        assert measures.loc["ari", column] == pytest.approx(assessment["with_labels"][name]["ari"])
+    assert desk.assess(resamples=0).clusters == assessment["clusters"]
 
 
 def test_clustering_again_with_the_settings_in_force_finds_the_same(desk: Desk) -> None:
@@ -98,13 +98,13 @@ def test_clustering_again_with_the_settings_in_force_finds_the_same(desk: Desk) 
 
 def test_features_are_what_the_reports_say(desk: Desk) -> None:
     simple, nominal, numerical = (desk.features(name) for name in ("simple", "nominal", "numerical"))
-    for name in simple.index[:20]:
-        behaviour = desk.behaviour(name)
-        row = simple.loc[name]
-        assert {f"signature:{one}" for one in row.index[row == 1]} == {
+    for analysis in simple.index[:20]:
+        behaviour = desk.behaviour(analysis)
+        row = simple.loc[analysis]
+        assert {f"signature:{name}" for name in row.index[row == 1]} == {
             token for token in behaviour.tokens if token.startswith("signature:")
         }
-        assert numerical.loc[name].dropna().to_dict() == pytest.approx(behaviour.counts)
+        assert numerical.loc[analysis].dropna().to_dict() == pytest.approx(behaviour.counts)
     assert not any(column.startswith("signature:") for column in nominal.columns)
     frequent = desk.features("nominal", coverage=0.1)
     assert set(frequent.columns) < set(nominal.columns)
@@ -115,12 +115,11 @@ def test_features_are_what_the_reports_say(desk: Desk) -> None:
 
 
 def test_two_analyses_side_by_side(desk: Desk) -> None:
-    one = desk.analyses().query("has_behaviour").index[0]
-    other = desk.similar(one).index[0]
-    both = desk.compare(one, other)
-    assert both["one"].sum() == len(desk.behaviour(one).tokens)
+    analysis = desk.analyses().query("has_behaviour").index[0]
+    both = desk.compare(analysis, desk.similar(analysis).index[0])
+    assert both["one"].sum() == len(desk.behaviour(analysis).tokens)
     assert (both["one"] & both["other"]).sum() > 0.3 * len(both)
-    assert desk.compare(one, one)[["one", "other"]].all(axis=None)
+    assert desk.compare(analysis, analysis)[["one", "other"]].all(axis=None)
 
 
 def test_a_sweep_is_a_frame(desk: Desk) -> None:
@@ -161,6 +160,6 @@ def test_what_is_not_there_is_one_sentence(desk: Desk, tmp_path: Path) -> None:
 
 def test_a_family_may_be_called_what_it_likes(own_demo: DemoHome) -> None:
     desk = Desk(own_demo.home)
-    some = [one.name for one in own_demo.corpus.fitted[:9]]
-    desk.set_labels(dict.fromkeys(some, "cluster_id"))
-    assert desk.label_distribution()["cluster_id"].sum() == desk.cluster_memberships().index.isin(some).sum()
+    analyses = [sample.name for sample in own_demo.corpus.fitted[:9]]
+    desk.set_labels(dict.fromkeys(analyses, "cluster_id"))
+    assert desk.label_distribution()["cluster_id"].sum() == desk.cluster_memberships().index.isin(analyses).sum()

@@ -1,4 +1,4 @@
-"""The example notebooks: one runs from top to bottom, the other kept what the documentation says."""
+"""The example notebooks: the showcase runs from top to bottom, and RISS keeps the figures of the documentation."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def test_the_showcase_runs_from_top_to_bottom(tmp_path: Path) -> None:
     client.execute(env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(tmp_path)})
     pictures = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
     assert len(pictures) == 6
-    said = text_of(notebook)
-    assert "320 analyses stored" in said
-    truth, cluster = re.findall(r"in truth (\w+); cluster (\w+)", said)[0]
+    text = text_of(notebook)
+    assert "320 analyses stored" in text
+    truth, cluster = re.findall(r"in truth (\w+); cluster (\w+)", text)[0]
     assert cluster == truth
-    assert re.search(r"in truth \w+; cluster: None; anomalous: True", said)
-    assert "domain-name:value = 'thaw.glacierlock.test'" in said
+    assert re.search(r"in truth \w+; cluster: None; anomalous: True", text)
+    assert "domain-name:value = 'thaw.glacierlock.test'" in text
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""Commands that answer: ``score``, ``similar``, ``clusters`` and ``anomalies``."""
+"""Commands that ask model and store: ``score``, ``similar``, ``clusters`` and ``anomalies``."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from typing import Any
 import click
 
 from cuckoo_ml_plugin.cli.console import (
-    answer_json,
-    errors,
+    print_json,
     progress_bar,
-    safe,
+    safe_text,
     score_text,
-    share,
-    short,
+    share_text,
+    short_hash,
     show_error,
+    stderr,
+    stdout,
     table,
 )
-from cuckoo_ml_plugin.cli.console import answers as out
 from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary
-from cuckoo_ml_plugin.cli.options import LONGEST_DAYS, MOST, Finite, pass_existing_home
-from cuckoo_ml_plugin.engine import queries as answers
+from cuckoo_ml_plugin.cli.options import MAX_COUNT, MAX_DAYS, Finite, pass_existing_home
+from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
-from cuckoo_ml_plugin.finding.finding import Finding
+from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.report.writeback import write_section
 
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_IN_DETAIL = 3  # more findings than this are shown as one table
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MOST_IN_FULL = 3  # more findings than this are shown as one table
 
 
 @click.command()
 @click.argument("reports", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--write", is_flag=True, help="Write the section into each report file.")
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON: a list, one finding a report.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON: a list with one finding for each report.")
 @click.pass_obj
 def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> None:
-    """The finding for each report, or for each in a folder, without touching the model or the store."""
+    """Score report files, or all in folders, against the model in force; model and store stay as they are."""
     from cuckoo_ml_plugin.intake.find_reports import find_reports
 
     engine = Engine(home)
     if not home.exists:
-        warning = f"{home.path}: there is no home, so nothing to compare with; check --home."
-        errors.print(safe(warning, 600), style="yellow", soft_wrap=True)
+        warning = f"{home.path}: there is no home here, so there is no model to score with; check --home."
+        stderr.print(safe_text(warning, 600), style="yellow", soft_wrap=True)
     files = find_reports(reports)
     if not files:
-        raise CuckooMLError(f"{reports[0]}: there is no report file; *.json or *.json.gz, in folders of any depth.")
-    found: list[tuple[str, str, Finding]] = []
+        raise CuckooMLError(f"{reports[0]}: there is no report file (*.json, *.json.gz); name another path.")
+    findings: list[tuple[str, str, Finding]] = []
     failed = 0
-    with progress_bar("Scoring") as tell:
+    with progress_bar("Scoring") as update_bar:
         for done, file in enumerate(files):
             try:
                 if file.problem:
@@ -62,18 +62,18 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
                 if write:
                     section = finding.section()
                     write_section(Path(file.path), section, engine.seed(section))
-                found.append((file.analysis, file.path, finding))
+                findings.append((file.analysis, file.path, finding))
             except ReportError as error:
                 failed += 1
                 show_error(error)
-            tell(done + 1, len(files))
+            update_bar(done + 1, len(files))
     if as_json:
-        answer_json([{"analysis": name, "report": path, **finding.section()} for name, path, finding in found])
-    elif len(found) <= _IN_DETAIL:
-        for name, path, finding in found:
+        print_json([{"analysis": name, "report": path, **finding.section()} for name, path, finding in findings])
+    elif len(findings) <= _MOST_IN_FULL:
+        for name, path, finding in findings:
             show_finding(name, path, finding)
     else:
-        show_summary([(name, finding) for name, _, finding in found])
+        show_summary([(name, finding) for name, _, finding in findings])
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -83,141 +83,162 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def similar(home: Home, analysis: str, as_json: bool) -> None:
-    """Past analyses that behaved like ANALYSIS (the id of a stored one, or a report file)."""
+    """List past analyses that behaved like ANALYSIS, which is a stored analysis's id or a report file."""
     from cuckoo_ml_plugin.intake.find_reports import report_at
 
     engine = Engine(home)
-    engine.need_model()
+    engine.require_model()
     finding = engine.score_stored(analysis)
     if finding is None and Path(analysis).is_file():
         finding = engine.score_file(Path(analysis), report_at(analysis).analysis)
     if finding is None:
         raise CuckooMLError(f"{analysis}: there is no such analysis in the store and no such file; check the id.")
     if as_json:
-        answer_json(finding.similar)
+        print_json(finding.section()["similar"])
         return
     rows = [
-        (one["analysis"], share(one["similarity"]), one["cluster"], one["label"], short(one["sha256"]))
-        for one in finding.similar
+        (past.analysis, share_text(past.similarity), past.cluster, past.label, short_hash(past.sha256))
+        for past in finding.similar
     ]
     columns = ["analysis", "similarity", "cluster", "label", "SHA-256"]
-    out.print(table(f"Like {analysis}", columns, rows, numbers=[1]))
+    stdout.print(table(f"Analyses similar to {analysis}", columns, rows, numbers=[1]))
 
 
 @click.command()
 @click.argument("cluster", required=False, metavar="[ID]")
-@click.option("--limit", type=click.IntRange(1, MOST), default=50, show_default=True, help="Members that are listed.")
+@click.option(
+    "--limit", type=click.IntRange(1, MAX_COUNT), default=50, show_default=True, help="How many members to list."
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def clusters(home: Home, cluster: str | None, limit: int, as_json: bool) -> None:
-    """All clusters, or one of them (by id or name) with its labels, evidence and members."""
+    """List all clusters, or show one (by id or name) with its labels, evidence and members."""
     engine = Engine(home)
-    model = engine.need_model()
-    _warn_of_unfinished(engine)
+    model = engine.require_model()
+    _warn_of_unfinished_refit(engine)
     if cluster is None:
         _all_clusters(engine, model, as_json)
         return
-    detail = answers.cluster_detail(engine, model, _found_cluster(model, cluster), limit)
+    detail = queries.cluster_detail(engine, model, _cluster_number(model, cluster), limit)
     if as_json:
-        answer_json(detail)
+        print_json(detail)
     else:
         _show_cluster(detail)
 
 
-def _warn_of_unfinished(engine: Engine) -> None:
+def _warn_of_unfinished_refit(engine: Engine) -> None:
     if not engine.store.findings_are_of(current_id(engine.home.models)):
         warning = (
-            "The stored findings are not yet those of the model in force: a refit is running or was cut off;"
-            " cuckoo-ml refit --if-needed does the rest."
+            "The stored findings are not yet those of the model in force: a refit is running or was interrupted;"
+            " cuckoo-ml refit --if-needed completes an interrupted one."
         )
-        errors.print(warning, style="yellow", soft_wrap=True)
+        stderr.print(warning, style="yellow", soft_wrap=True)
 
 
 def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
     counts = engine.store.cluster_counts()
-    found = [answers.cluster_brief(one, counts.get(one.id, 0)) for one in model.clusters]
+    briefs = [queries.cluster_brief(facts, counts.get(facts.id, 0)) for facts in model.clusters]
     if as_json:
-        answer_json(found)
+        print_json(briefs)
         return
     rows = [
         (
-            one["id"],
-            one["name"],
-            one["size"],
-            one["stored"],
-            _labels(one["labels"]),
-            one["first_seen"][:10],
-            one["last_seen"][:10],
+            brief["id"],
+            brief["name"],
+            brief["size"],
+            brief["stored"],
+            _labels_text(brief["labels"]),
+            brief["first_seen"][:10],
+            brief["last_seen"][:10],
         )
-        for one in found
+        for brief in briefs
     ]
-    columns = ["cluster", "name", "fitted", "now", "labels", "first seen", "last seen"]
-    out.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3]))
+    columns = ["cluster", "name", "fitted", "stored", "labels", "first seen", "last seen"]
+    stdout.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3]))
     without = engine.store.count() - engine.store.count(with_behaviour=True)
     more = f" {without:,} more show no behaviour." if without else ""
-    out.print(f"{counts.get(None, 0):,} analyses belong to no cluster.{more}")
+    stdout.print(f"{counts.get(None, 0):,} analyses belong to no cluster.{more}")
 
 
-def _found_cluster(model: Model, cluster: str) -> int:
-    number = answers.cluster_number(model, cluster)
+def _cluster_number(model: Model, cluster: str) -> int:
+    number = queries.cluster_number(model, cluster)
     if number is None:
         raise CuckooMLError(f"{cluster}: there is no such cluster in model {model.id}; cuckoo-ml clusters lists them.")
     return number
 
 
-def _labels(labels: list[dict[str, Any]]) -> str:
-    shown = ", ".join(f"{one['label']} {one['count']}" for one in labels[:3])
+def _labels_text(labels: list[dict[str, Any]]) -> str:
+    shown = ", ".join(f"{label['label']} {label['count']}" for label in labels[:3])
     return f"{shown}, ..." if len(labels) > 3 else shown
 
 
 def _show_cluster(detail: dict[str, Any]) -> None:
-    out.print(safe(f"Cluster {detail['id']}, {detail['name']}: {detail['size']:,} analyses fitted"), style="bold")
-    out.print(safe(f"Labels: {_labels(detail['labels']) or 'none'}", 500))
-    near = ", ".join(f"{one['name']} {one['similarity']:.2f}" for one in detail["nearest"])
-    out.print(safe(f"Nearest clusters: {near or 'none'}", 500))
+    stdout.print(
+        safe_text(f"Cluster {detail['id']}, {detail['name']}: {detail['size']:,} fitted analyses"), style="bold"
+    )
+    stdout.print(safe_text(f"Labels: {_labels_text(detail['labels']) or 'none'}", 500))
+    near = ", ".join(f"{nearest['name']} {nearest['similarity']:.2f}" for nearest in detail["nearest"])
+    stdout.print(safe_text(f"Nearest clusters: {near or 'none'}", 500))
     rows: list[tuple[object, ...]] = [
-        (one["kind"], one["value"], f"{one['in_cluster']:.0%}", f"{one['in_corpus']:.1%}") for one in detail["evidence"]
+        (piece["kind"], piece["value"], f"{piece['in_cluster']:.0%}", f"{piece['in_corpus']:.1%}")
+        for piece in detail["evidence"]
     ]
-    out.print(table("What ties it together", ["kind", "value", "in cluster", "in corpus"], rows, numbers=[2, 3]))
+    stdout.print(
+        table("Behaviour that sets it apart", ["kind", "value", "in cluster", "in corpus"], rows, numbers=[2, 3])
+    )
     rows = [
-        (one["analysis"], one["target"], one["label"], share(one["probability"]), score_text(one["anomaly_score"]))
-        for one in detail["members"]
+        (
+            member["analysis"],
+            member["target"],
+            member["label"],
+            share_text(member["probability"]),
+            score_text(member["anomaly_score"]),
+        )
+        for member in detail["members"]
     ]
     columns = ["analysis", "target", "label", "probability", "anomaly"]
-    out.print(table(_of(len(rows), detail["stored"], "members, the surest first"), columns, rows, numbers=[3, 4]))
+    stdout.print(
+        table(_list_title(len(rows), detail["stored"], "members, most probable first"), columns, rows, numbers=[3, 4])
+    )
 
 
-def _of(shown: int, there: int, what: str) -> str:
-    """``2 of 15 anomalies`` where the list was cut."""
-    return f"{shown:,} of {there:,} {what}" if shown < there else f"{shown:,} {what}"
+def _list_title(shown: int, total: int, noun: str) -> str:
+    """``2 of 15 anomalies`` for a list that was cut, else ``15 anomalies``."""
+    return f"{shown:,} of {total:,} {noun}" if shown < total else f"{shown:,} {noun}"
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, MOST), default=20, show_default=True, help="How many are listed.")
-@click.option("--order", type=click.Choice(["score", "date"]), default="score", show_default=True)
-@click.option("--days", type=Finite(0, LONGEST_DAYS), default=None, help="Only those stored in the last days.")
+@click.option("--limit", type=click.IntRange(1, MAX_COUNT), default=20, show_default=True, help="How many to list.")
+@click.option(
+    "--order",
+    type=click.Choice(["score", "date"]),
+    default="score",
+    show_default=True,
+    help="Sort by anomaly score or by date.",
+)
+@click.option("--days", type=Finite(0, MAX_DAYS), default=None, help="Only analyses stored within this many days.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: bool) -> None:
-    """The analyses that are unlike what is known, most unusual or latest first, with reasons."""
+    """List analyses that are unlike the rest of the corpus, most unusual or latest first, with reasons."""
     engine = Engine(home)
-    engine.need_model()
-    _warn_of_unfinished(engine)
+    engine.require_model()
+    _warn_of_unfinished_refit(engine)
     since = datetime.now(timezone.utc) - timedelta(days=days) if days is not None else None
-    found = list(answers.anomalies(engine, limit, order, since))
+    anomalous = list(queries.anomalies(engine, limit, order, since))
     if as_json:
-        answer_json(found)
+        print_json(anomalous)
         return
     rows = [
         (
-            one["analysis"],
-            one["label"],
-            one["cluster"],
-            score_text(one["score"]),
-            safe(" ".join(reason["text"] for reason in one["reasons"][:2]), 300),
+            anomaly["analysis"],
+            anomaly["label"],
+            anomaly["cluster"],
+            score_text(anomaly["score"]),
+            safe_text(" ".join(reason["text"] for reason in anomaly["reasons"][:2]), 300),
         )
-        for one in found
+        for anomaly in anomalous
     ]
-    columns = ["analysis", "label", "cluster", "score", "why"]
-    number, _ = engine.store.anomalous_since(since or _LONG_AGO)
-    out.print(table(_of(len(rows), number, "anomalies"), columns, rows, numbers=[3]))
+    columns = ["analysis", "label", "cluster", "score", "reasons"]
+    total, _ = engine.store.anomalous_since(since or _EPOCH)
+    stdout.print(table(_list_title(len(rows), total, "anomalies"), columns, rows, numbers=[3]))

@@ -1,4 +1,4 @@
-"""The command ``assess``: how good the clustering in force is, and how it stands beside other settings."""
+"""The command ``assess``: how good the clustering in force is, and how other settings compare."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cuckoo_ml_plugin.cli.console import answer_json, answers, progress_bar, safe, share, table
+from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, share_text, stdout, table
 from cuckoo_ml_plugin.cli.options import Finite, pass_existing_home
 from cuckoo_ml_plugin.cli.sweep_view import show_sweep, sweep_json
 from cuckoo_ml_plugin.engine.engine import Engine
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from cuckoo_ml_plugin.assess.sweep import Sweep
     from cuckoo_ml_plugin.fit.corpus import Corpus
 
-_FEATURES = ["behaviour", "simple", "nominal", "numerical", "all"]
+_FEATURE_SETS = ["behaviour", "simple", "nominal", "numerical", "all"]
 _LABELS_SHOWN = 4
-_SAYS = {
+_MEASURE_NAMES = {
     "ari": "adjusted Rand index",
     "ami": "adjusted mutual information",
     "homogeneity": "homogeneity",
@@ -38,107 +38,112 @@ _SAYS = {
 
 @click.command()
 @click.option("--resamples", type=click.IntRange(min=0), default=4, show_default=True,
-              help="Fits on random parts of the corpus that stability is measured by; 0 leaves it out.")  # fmt: skip
+              help="Fits on random parts of the corpus, to measure stability; 0 skips it.")  # fmt: skip
 @click.option("--sweep", "sweeping", is_flag=True, help="Compare algorithms, settings and feature sets instead.")
-@click.option("--features", type=click.Choice(_FEATURES), multiple=True, help="Sweep: a feature set; repeatable.")
-@click.option("--algorithm", type=click.Choice(["hdbscan", "dbscan"]), multiple=True, help="Sweep: repeatable.")
+@click.option("--features", type=click.Choice(_FEATURE_SETS), multiple=True, help="Sweep: a feature set; repeatable.")
+@click.option(
+    "--algorithm", type=click.Choice(["hdbscan", "dbscan"]), multiple=True, help="Sweep: an algorithm; repeatable."
+)
 @click.option("--min-samples", type=click.IntRange(1, 1000), multiple=True, help="Sweep: a value; repeatable.")
 @click.option("--min-cluster-size", type=click.IntRange(2, 1000), multiple=True, help="Sweep: a value; repeatable.")
-@click.option("--epsilon", type=Finite(0, 2), multiple=True, help="Sweep: HDBSCAN's; repeatable.")
-@click.option("--eps", type=Finite(0, 2, min_open=True), multiple=True, help="Sweep: DBSCAN's; repeatable.")
+@click.option("--epsilon", type=Finite(0, 2), multiple=True, help="Sweep: a selection epsilon of HDBSCAN; repeatable.")
+@click.option("--eps", type=Finite(0, 2, min_open=True), multiple=True, help="Sweep: an eps of DBSCAN; repeatable.")
 @click.option("--least-clustered", type=Finite(0, 1), default=0.5, show_default=True,
-              help="Sweep: what clusters less than this share cannot be best.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Sweep: processes (default: one a core).")
+              help="Sweep: the share of analyses that the best must cluster.")  # fmt: skip
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=None, help="Sweep: number of processes (default: one per core)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def assess(home: Home, /, resamples: int, sweeping: bool, as_json: bool, least_clustered: float, jobs: int | None,
-           **turned: tuple[Any, ...]) -> None:  # fmt: skip
-    """How good the clustering is: against labels, as far as there are any, and without them."""
+           **grid: tuple[Any, ...]) -> None:  # fmt: skip
+    """Measure how good the clustering is, against labels where there are any, and without them."""
     from cuckoo_ml_plugin.assess.assessment import assess_model
 
-    chosen = {name: values for name, values in turned.items() if values}
+    chosen = {name: values for name, values in grid.items() if values}
     if chosen and not sweeping:
-        raise click.UsageError(f"--{next(iter(chosen)).replace('_', '-')} says what to sweep; give --sweep too.")
+        raise click.UsageError(f"--{next(iter(chosen)).replace('_', '-')} sets what to sweep; add --sweep.")
     engine = Engine(home)
     if sweeping:
-        found = _sweep(engine, chosen, least_clustered, jobs)
-        answer_json(sweep_json(found)) if as_json else show_sweep(found)
+        result = _sweep(engine, chosen, least_clustered, jobs)
+        print_json(sweep_json(result)) if as_json else show_sweep(result)
         return
-    model = engine.need_model()
+    model = engine.require_model()
     corpus = _read(engine)
-    with progress_bar("Fitting parts") as tell:
-        judged = assess_model(model, corpus, engine.settings, resamples, tell)
-    answer_json(asdict(judged)) if as_json else _show(judged)
+    with progress_bar("Fitting parts") as update_bar:
+        assessment = assess_model(model, corpus, engine.settings, resamples, update_bar)
+    print_json(asdict(assessment)) if as_json else _show(assessment)
 
 
 def _sweep(engine: Engine, chosen: dict[str, tuple[Any, ...]], least_clustered: float, jobs: int | None) -> Sweep:
     from cuckoo_ml_plugin.assess.sweep import Grid, sweep
-    from cuckoo_ml_plugin.fit.fit_model import enough
+    from cuckoo_ml_plugin.fit.fit_model import require_enough
 
-    names = {"algorithm": "algorithms", "epsilon": "selection_epsilon"}
-    grid = Grid(**{names.get(name, name): values for name, values in chosen.items()})
+    fields = {"algorithm": "algorithms", "epsilon": "selection_epsilon"}
+    grid = Grid(**{fields.get(option, option): values for option, values in chosen.items()})
     corpus = _read(engine)
-    enough(len(corpus.analyses), engine.settings)
-    with progress_bar("Clustering") as tell:
-        return sweep(corpus, engine.settings, grid, least_clustered=least_clustered, jobs=jobs or -1, tell=tell)
+    require_enough(len(corpus.analyses), engine.settings)
+    with progress_bar("Clustering") as update_bar:
+        return sweep(
+            corpus, engine.settings, grid, least_clustered=least_clustered, jobs=jobs or -1, progress=update_bar
+        )
 
 
 def _read(engine: Engine) -> Corpus:
     from cuckoo_ml_plugin.fit.corpus import read_corpus
 
-    with progress_bar("Reading") as tell:
-        return read_corpus(engine.store, tell)
+    with progress_bar("Reading") as update_bar:
+        return read_corpus(engine.store, update_bar)
 
 
-def _show(judged: Assessment) -> None:
-    answers.print(
-        safe(f"Model {judged.model}: {judged.clusters:,} clusters hold {judged.clustered:.1%} of {judged.analyses:,} "
-             "analyses.", 300), soft_wrap=True)  # fmt: skip
-    if judged.newer:
-        answers.print(f"{judged.newer:,} analyses are newer than the model and not judged; cuckoo-ml refit takes them.")
-    if judged.with_labels:
-        _show_agreement(judged.with_labels)
+def _show(assessment: Assessment) -> None:
+    covered = f"{assessment.clusters:,} clusters hold {assessment.clustered:.1%} of {assessment.analyses:,} analyses."
+    stdout.print(safe_text(f"Model {assessment.model}: {covered}", 300), soft_wrap=True)
+    if assessment.newer:
+        stdout.print(
+            f"{assessment.newer:,} analyses are newer than the model and not judged; cuckoo-ml refit includes them."
+        )
+    if assessment.with_labels:
+        _show_agreement(assessment.with_labels)
     else:
-        answers.print("No analysis has a label, so only what needs none is measured.")
-    _show_without_labels(judged)
-    columns = ["cluster", "name", "size", "labels", "purity", "silh.", "persist", "again"]
+        stdout.print("No analysis has a label, so only the measures without labels are shown.")
+    _show_without_labels(assessment)
+    columns = ["cluster", "name", "size", "labels", "purity", "silh.", "persist.", "stability"]
     rows = [
-        (one.cluster, one.name, one.size, labels_text(one.labels), share(one.purity), share(one.silhouette),
-         share(one.persistence), share(one.found_again))
-        for one in judged.per_cluster
+        (cluster.cluster, cluster.name, cluster.size, labels_text(cluster.labels), share_text(cluster.purity),
+         share_text(cluster.silhouette), share_text(cluster.persistence), share_text(cluster.found_again))
+        for cluster in assessment.per_cluster
     ]  # fmt: skip
-    answers.print(table("Clusters", columns, rows, numbers=[2, 4, 5, 6, 7]))
-    if judged.per_label:
-        columns = ["label", "analyses", "clustered", "clusters", "most in", "there"]
-        rows_ = [
-            (one.label, one.analyses, share(one.clustered), one.clusters, one.cluster, one.in_cluster)
-            for one in judged.per_label
+    stdout.print(table("Clusters", columns, rows, numbers=[2, 4, 5, 6, 7]))
+    if assessment.per_label:
+        columns = ["label", "analyses", "clustered", "clusters", "main cluster", "in it"]
+        label_rows = [
+            (label.label, label.analyses, share_text(label.clustered), label.clusters, label.cluster, label.in_cluster)
+            for label in assessment.per_label
         ]
-        answers.print(table("Labels", columns, rows_, numbers=[1, 2, 3, 5]))
+        stdout.print(table("Labels", columns, label_rows, numbers=[1, 2, 3, 5]))
 
 
-def _show_agreement(found: WithLabels) -> None:
-    clustered, whole = found.clustered, found.with_noise
-    rows: list[Sequence[object]] = [
-        ("analyses", *("" if one is None else f"{one.analyses:,}" for one in (clustered, whole)))
-    ]
-    for name, says in _SAYS.items():
-        rows.append((says, *("" if one is None else f"{getattr(one, name):.3f}" for one in (clustered, whole))))
-    title = f"Against {found.labels:,} labels of {found.analyses:,} analyses"
-    answers.print(table(title, ["measure", "clustered", "with noise"], rows, numbers=[1, 2]))
+def _show_agreement(agreement: WithLabels) -> None:
+    scopes = (agreement.clustered, agreement.with_noise)
+    rows: list[Sequence[object]] = [("analyses", *("" if scope is None else f"{scope.analyses:,}" for scope in scopes))]
+    for field, name in _MEASURE_NAMES.items():
+        rows.append((name, *("" if scope is None else f"{getattr(scope, field):.3f}" for scope in scopes)))
+    title = f"Agreement with {agreement.labels:,} labels of {agreement.analyses:,} analyses"
+    stdout.print(table(title, ["measure", "clustered", "with noise"], rows, numbers=[1, 2]))
 
 
-def _show_without_labels(judged: Assessment) -> None:
-    found, stable = judged.without_labels, judged.stability
+def _show_without_labels(assessment: Assessment) -> None:
+    inner, stability = assessment.without_labels, assessment.stability
     rows = [
-        ("silhouette", _number(found.silhouette), _number(found.silhouette_with_noise)),
-        ("DBCV", _number(found.dbcv), _number(found.dbcv_with_noise)),
-        ("persistence in the tree, mean", _number(found.persistence), ""),
+        ("silhouette", _number(inner.silhouette), _number(inner.silhouette_with_noise)),
+        ("DBCV", _number(inner.dbcv), _number(inner.dbcv_with_noise)),
+        ("mean persistence in the condensed tree", _number(inner.persistence), ""),
     ]
-    if stable:
-        rows.append(("fits on random parts agree (ARI)", _number(stable.ari), ""))
-        rows.append(("both cluster, or both leave out", "", _number(stable.same_left_out)))
-    answers.print(table("Without labels", ["measure", "clustered", "with noise"], rows, numbers=[1, 2]))
+    if stability:
+        rows.append(("agreement of fits on random parts (ARI)", _number(stability.ari), ""))
+        rows.append(("analyses that two fits both cluster or both leave out", "", _number(stability.same_left_out)))
+    stdout.print(table("Without labels", ["measure", "clustered", "with noise"], rows, numbers=[1, 2]))
 
 
 def labels_text(labels: dict[str, int]) -> str:

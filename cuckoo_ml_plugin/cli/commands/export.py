@@ -1,4 +1,4 @@
-"""The command ``export``: files for other tools, and one cluster as intelligence."""
+"""The command ``export``: files for other tools, or single clusters for MISP and STIX."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cuckoo_ml_plugin.cli.console import answer_json, answers, errors, safe
+from cuckoo_ml_plugin.cli.console import print_json, safe_text, stderr, stdout
 from cuckoo_ml_plugin.cli.options import pass_existing_home
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
@@ -15,25 +15,25 @@ from cuckoo_ml_plugin.home import Home
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--cluster", "clusters", metavar="ID", multiple=True,
-              help="Instead, this cluster (id or name) as MISP event and STIX bundle; repeatable.")  # fmt: skip
+              help="Write this cluster (id or name) as MISP event and STIX bundle instead; repeatable.")  # fmt: skip
 @click.option("--tlp", type=click.Choice(["clear", "green", "amber", "red"]), default=None,
               help="Who a cluster may be shared with (Traffic Light Protocol; default: amber).")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Answer in JSON: the files that were written.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON: the paths of the files.")
 @pass_existing_home
 def export(home: Home, folder: Path, clusters: tuple[str, ...], tlp: str | None, as_json: bool) -> None:
     """Write CuckooML's tables and Parquet files into DIR, or single clusters for MISP and STIX."""
-    from cuckoo_ml_plugin.export.write import write_cluster, write_tables
+    from cuckoo_ml_plugin.export.export_files import write_cluster, write_tables
 
     if tlp and not clusters:
-        raise click.UsageError("--tlp says who a cluster may be shared with: it goes with --cluster.")
+        raise click.UsageError("--tlp marks an exported cluster; add --cluster.")
     engine = Engine(home)
-    with errors.status("Writing ..."):
+    with stderr.status("Writing ..."):
         if clusters:
             written = [path for cluster in clusters for path in write_cluster(engine, cluster, folder, tlp or "amber")]
         else:
             written = write_tables(engine, folder)
     if as_json:
-        answer_json([str(path) for path in written])
+        print_json([str(path) for path in written])
         return
     for path in written:
-        answers.print(safe(path, 1000), soft_wrap=True)
+        stdout.print(safe_text(path, 1000), soft_wrap=True)

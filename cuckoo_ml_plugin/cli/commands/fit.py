@@ -1,4 +1,4 @@
-"""Commands about models: ``refit`` and ``models``."""
+"""Commands that change or list models: ``refit`` and ``models``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cuckoo_ml_plugin.cli.console import answer_json, answers, errors, progress_bar, safe, table
+from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, stderr, stdout, table
 from cuckoo_ml_plugin.cli.options import pass_existing_home
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import BusyError
@@ -16,32 +16,32 @@ from cuckoo_ml_plugin.model.folder import prune as prune_models
 
 
 @click.command()
-@click.option("--if-needed", is_flag=True, help="Only when enough is new, or drifted; says why or why not.")
+@click.option("--if-needed", is_flag=True, help="Refit only if there is a reason, and say which.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def refit(home: Home, if_needed: bool, as_json: bool) -> None:
     """Fit a model on everything stored and put it in force; clusters that survive keep their id and name."""
-    from cuckoo_ml_plugin.engine.refit_due import need_for_refit
+    from cuckoo_ml_plugin.engine.refit_due import refit_decision
     from cuckoo_ml_plugin.fit.refit import refit as fit
 
     engine = Engine(home)
     if if_needed:
-        need = need_for_refit(home, engine.store, engine.settings)
-        if not need.needed:
+        decision = refit_decision(home, engine.store, engine.settings)
+        if not decision.due:
             _finish(engine)
             if as_json:
-                answer_json({"refitted": False, "why": need.why})
+                print_json({"refitted": False, "why": decision.reason})
             else:
-                answers.print(safe(f"No refit. {need.why}", 500), soft_wrap=True)
+                stdout.print(safe_text(f"No refit. {decision.reason}", 500), soft_wrap=True)
             return
-        errors.print(safe(f"Refit. {need.why}", 500), soft_wrap=True)
-    with errors.status("Fitting ..."):
-        result = fit(home, engine.store, engine.settings, _say)
+        stderr.print(safe_text(f"Refit. {decision.reason}", 500), soft_wrap=True)
+    with stderr.status("Fitting ..."):
+        result = fit(home, engine.store, engine.settings, _show_stage)
     facts = result.model.facts
     for analysis in result.damaged:
-        errors.print(safe(f"left out: the stored behaviour of {analysis} is damaged; import its report again"))
+        stderr.print(safe_text(f"{analysis}: left out, as its stored behaviour is damaged; import its report again"))
     if as_json:
-        answer_json(
+        print_json(
             {
                 "refitted": True,
                 "model": result.model.brief(),
@@ -54,7 +54,7 @@ def refit(home: Home, if_needed: bool, as_json: bool) -> None:
             }
         )
         return
-    show_changes(facts)
+    _show_changes(facts)
 
 
 def _finish(engine: Engine) -> None:
@@ -62,44 +62,44 @@ def _finish(engine: Engine) -> None:
 
     try:
         finished = finish_findings(engine.home, engine.store, engine.settings)
-    except BusyError:  # it is a refit that runs, and no killed one
+    except BusyError:  # a refit is running, so none was interrupted
         return
     if finished:
-        errors.print(f"A refit was cut off before it was done: {finished:,} findings brought up to date.")
+        stderr.print(f"An interrupted refit was completed: {finished:,} findings updated.")
 
 
-def _say(stage: str, found: str) -> None:
-    errors.print(safe(f"  {stage:<10} {found}", 200))
+def _show_stage(stage: str, outcome: str) -> None:
+    stderr.print(safe_text(f"  {stage:<10} {outcome}", 200))
 
 
-def show_changes(facts: dict[str, Any]) -> None:
-    """What became of the clusters in a refit."""
+def _show_changes(facts: dict[str, Any]) -> None:
+    """Print what became of the clusters in a refit."""
     rows = [
         (change["kind"], change["cluster"], change["name"], f"{change['size']:,}", change["other"])
         for change in facts["changes"]
     ]
     if not facts["before"]:
-        answers.print(safe(f"Model {facts['id']}: the first one, with {len(rows)} clusters."))
+        stdout.print(safe_text(f"Model {facts['id']}: the first model, with {len(rows)} clusters."))
         return
     title = f"Model {facts['id']}: {facts['survived']} clusters kept"
-    answers.print(table(title, ["what", "cluster", "name", "analyses", "from / into"], rows, numbers=[3]))
+    stdout.print(table(title, ["change", "cluster", "name", "analyses", "from / into"], rows, numbers=[3]))
     if facts["compared"]:
-        moved = f"{facts['moved']:,} of the {facts['compared']:,} analyses that both models know"
-        answers.print(f"{moved} changed their cluster.")
+        moved = f"{facts['moved']:,} of the {facts['compared']:,} analyses in both models"
+        stdout.print(f"{moved} changed their cluster.")
 
 
 @click.group()
 def models() -> None:
-    """Models on disk: list them, go back to one, remove old ones."""
+    """List the models on disk, go back to one, or remove old ones."""
 
 
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def list_(home: Home, as_json: bool) -> None:
-    """All models, the one in force marked."""
+    """List all models and mark the one in force."""
     current = current_id(home.models)
-    found = [
+    models = [
         {
             "id": facts["folder"],
             "current": facts["folder"] == current,
@@ -111,28 +111,28 @@ def list_(home: Home, as_json: bool) -> None:
         for facts in list_models(home.models)
     ]
     if as_json:
-        answer_json(found)
+        print_json(models)
         return
     rows = [
         (
-            "in force" if one["current"] else "",
-            one["id"],
-            one["fitted_at"],
-            one["analyses"],
-            one["clusters"],
-            one["clustered"],
+            "in force" if model["current"] else "",
+            model["id"],
+            model["fitted_at"],
+            model["analyses"],
+            model["clusters"],
+            model["clustered"],
         )
-        for one in found
+        for model in models
     ]
     columns = ["", "model", "fitted at (UTC)", "analyses", "clusters", "clustered"]
-    answers.print(table("Models", columns, rows, numbers=[3, 4, 5]))
+    stdout.print(table("Models", columns, rows, numbers=[3, 4, 5]))
 
 
 @models.command()
 @click.argument("model", required=False)
 @pass_existing_home
 def rollback(home: Home, model: str | None) -> None:
-    """Put MODEL in force again; without it, the one before the one in force."""
+    """Put MODEL in force again (default: the model before the one in force)."""
     from cuckoo_ml_plugin.fit.refit import rollback as roll_back
 
     engine = Engine(home)
@@ -143,20 +143,23 @@ def rollback(home: Home, model: str | None) -> None:
         if not older:
             raise click.ClickException("there is no older model to go back to; cuckoo-ml models list shows all.")
         model = older[-1]
-    with progress_bar("Scoring what is newer") as tell:
-        now = roll_back(home, engine.store, engine.settings, model, tell)
-    brief = now.brief()
-    answers.print(
-        safe(f"Model {now.id} is in force, fitted at {brief['fitted_at']} on {brief['analyses']:,} analyses.")
+    with progress_bar("Scoring newer analyses") as update_bar:
+        restored = roll_back(home, engine.store, engine.settings, model, update_bar)
+    brief = restored.brief()
+    stdout.print(
+        safe_text(f"Model {restored.id} is in force, fitted at {brief['fitted_at']} on {brief['analyses']:,} analyses.")
     )
 
 
 @models.command()
-@click.option("--keep", type=click.IntRange(min=1), default=None, help="How many (default: [refit] keep_models).")
+@click.option(
+    "--keep", type=click.IntRange(min=1), default=None, help="How many to keep (default: keep_models of [refit])."
+)
 @pass_existing_home
 def prune(home: Home, keep: int | None) -> None:
     """Remove all models but the one in force and the newest of the others."""
-    gone = prune_models(home.models, keep or home.settings().refit.keep_models)
-    answers.print(
-        safe(f"Removed {len(gone)}: {', '.join(gone)}" if gone else "Nothing to remove.", 2000), soft_wrap=True
+    removed = prune_models(home.models, keep or home.settings().refit.keep_models)
+    stdout.print(
+        safe_text(f"Removed {len(removed)}: {', '.join(removed)}" if removed else "Nothing to remove.", 2000),
+        soft_wrap=True,
     )

@@ -1,4 +1,4 @@
-"""Commands that fill the store: ``import`` and ``demo``."""
+"""The command ``import``: reports and labels into the store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cuckoo_ml_plugin.cli.console import answer_json, answers, progress_bar, safe, table
+from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, stdout, table
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
 
@@ -17,29 +17,33 @@ if TYPE_CHECKING:
 
 @click.command("import")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--labels", type=click.Path(path_type=Path), help="Analyst labels: analysis<TAB>label, a line each.")
-@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Processes that read (default: one a core).")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="A file of your own labels, with analysis<TAB>label on each line."
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=None, help="Number of reading processes (default: one per core)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @click.pass_obj
 def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int | None, as_json: bool) -> None:
     """Read report files, folders of them, or a host's storage/analyses into the store.
 
-    What is stored already and unchanged is skipped, so that an interrupted import goes on where it was. With --labels
-    alone, what is stored is labelled.
+    Reports that are stored already and unchanged are skipped, so repeating an interrupted import continues it. With
+    --labels alone, stored analyses are labelled.
     """
     from cuckoo_ml_plugin.intake.import_reports import ImportResult, find_reports, import_reports
 
     if not paths and labels is None:
-        raise click.UsageError("Name reports or folders of them, or --labels.")
+        raise click.UsageError("Name report files or folders, or give --labels.")
     engine = Engine(home if paths else home.require())
     if home.exists or any(path.exists() for path in paths):
-        with progress_bar("Importing") as tell:
-            result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=tell)
-    else:  # all mistyped: no reason to make a home
-        result = ImportResult(unreadable=[(one.path, one.problem or "") for one in find_reports(paths)])
+        with progress_bar("Importing") as update_bar:
+            result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=update_bar)
+    else:  # every path is mistyped, so no home is made
+        result = ImportResult(unreadable=[(file.path, file.problem or "") for file in find_reports(paths)])
     nothing = not result.read and not result.skipped
     if as_json:
-        answer_json(
+        print_json(
             {
                 "read": result.read,
                 "stored": result.stored,
@@ -69,15 +73,17 @@ def _show_import(result: ImportResult, labels: Path | None) -> None:
     if labels:
         rows.append(("labelled", result.labelled))
     if not result.found and not result.unreadable and not result.labelled:
-        answers.print("No report file was found there: *.json or *.json.gz, in folders of any depth.")
-    answers.print(table("Import", ["", "analyses"], [(name, f"{number:,}") for name, number in rows], numbers=[1]))
+        stdout.print("No report file was found (*.json or *.json.gz, at any depth).")
+    stdout.print(table("Import", ["", "analyses"], [(name, f"{number:,}") for name, number in rows], numbers=[1]))
     if result.labelled:
-        answers.print("Names and labels of clusters follow at the next cuckoo-ml refit.")
+        stdout.print("The next cuckoo-ml refit updates names and labels of clusters.")
     for path, reason in result.unreadable:
-        answers.print(safe(f"unreadable: {reason if path in reason else f'{path}: {reason}'}", 600), soft_wrap=True)
+        stdout.print(safe_text(f"unreadable: {reason if path in reason else f'{path}: {reason}'}", 600), soft_wrap=True)
     for path, name in result.renamed:
-        answers.print(safe(f"stored as {name}, as its own id is taken: {path}", 600), soft_wrap=True)
+        stdout.print(safe_text(f"stored as {name}, because its own id is taken: {path}", 600), soft_wrap=True)
     for name in result.unknown_labels:
-        answers.print(safe(f"{labels}: no analysis {name} is stored, so its label was left out", 600), soft_wrap=True)
+        stdout.print(
+            safe_text(f"{labels}: no analysis {name} is stored, so its label was skipped", 600), soft_wrap=True
+        )
     for line, reason in result.bad_label_lines:
-        answers.print(safe(f"{labels}, line {line}: {reason}", 600), soft_wrap=True)
+        stdout.print(safe_text(f"{labels}, line {line}: {reason}", 600), soft_wrap=True)

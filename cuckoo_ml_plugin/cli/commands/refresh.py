@@ -1,4 +1,4 @@
-"""``refresh``: findings of past analyses, brought up to date after a refit."""
+"""The command ``refresh``: findings of past analyses, updated after a refit."""
 
 from __future__ import annotations
 
@@ -6,46 +6,50 @@ from pathlib import Path
 
 import click
 
-from cuckoo_ml_plugin.cli.console import answer_json, answers, progress_bar, safe, table
+from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, stdout, table
 from cuckoo_ml_plugin.cli.options import pass_existing_home
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
 
 
 @click.command()
-@click.option("--reports", is_flag=True, help="Write into the host's report.json files as well.")
+@click.option("--reports", is_flag=True, help="Also update the host's report.json files.")
 @click.option(
     "--analyses",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Where these are (default: analyses, beside the home).",
+    help="The folder of these files (default: analyses, beside the home).",
 )
-@click.option("--mongodb", metavar="URL", help="Write into the host's MongoDB, mongodb://127.0.0.1:27017/cuckoo.")
+@click.option(
+    "--mongodb", metavar="URL", help="Also update the host's MongoDB, such as mongodb://127.0.0.1:27017/cuckoo."
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def refresh(home: Home, reports: bool, analyses: Path | None, mongodb: str | None, as_json: bool) -> None:
-    """Bring findings of past analyses up to date with the model in force; may be stopped and repeated."""
-    from cuckoo_ml_plugin.engine.refresh import refresh as bring_up_to_date
+    """Update the findings of past analyses to the model in force; an interrupted run can be repeated."""
+    from cuckoo_ml_plugin.engine.refresh import refresh as refresh_findings
     from cuckoo_ml_plugin.hosts.mongodb import MongoReports
 
     folder = (analyses or home.path.parent / "analyses") if reports or analyses else None
     if folder is not None and not folder.is_dir():
-        raise click.UsageError(f"{folder}: there are no analyses there; name the host's storage/analyses: --analyses.")
+        raise click.UsageError(f"{folder}: there is no such folder; name the host's storage/analyses with --analyses.")
     documents = MongoReports(mongodb) if mongodb else None
-    with progress_bar("Refreshing") as tell:
-        done = bring_up_to_date(Engine(home), analyses=folder, documents=documents, progress=tell)
+    with progress_bar("Refreshing") as update_bar:
+        result = refresh_findings(Engine(home), analyses=folder, documents=documents, progress=update_bar)
     if as_json:
-        counts = {name: getattr(done, name) for name in ("model", "looked_at", "findings", "reports", "documents")}
-        answer_json(counts | {"failed": [{"analysis": one, "reason": reason} for one, reason in done.failed]})
+        counts = {name: getattr(result, name) for name in ("model", "looked_at", "findings", "reports", "documents")}
+        print_json(
+            counts | {"failed": [{"analysis": analysis, "reason": reason} for analysis, reason in result.failed]}
+        )
     else:
         rows = [
-            ("looked at", f"{done.looked_at:,}"),
-            ("findings brought up to date", f"{done.findings:,}"),
-            ("reports written", f"{done.reports:,}"),
-            ("documents written", f"{done.documents:,}"),
-            ("failed", f"{len(done.failed):,}"),
+            ("checked", f"{result.looked_at:,}"),
+            ("findings updated", f"{result.findings:,}"),
+            ("reports updated", f"{result.reports:,}"),
+            ("MongoDB documents updated", f"{result.documents:,}"),
+            ("failed", f"{len(result.failed):,}"),
         ]
-        answers.print(table(f"Model {done.model}", ["", "analyses"], rows, numbers=[1]))
-        for analysis, reason in done.failed:
-            answers.print(safe(f"{analysis}: {reason}", 600), soft_wrap=True)
-    if done.failed:
+        stdout.print(table(f"Model {result.model}", ["", "analyses"], rows, numbers=[1]))
+        for analysis, reason in result.failed:
+            stdout.print(safe_text(f"{analysis}: {reason}", 600), soft_wrap=True)
+    if result.failed:
         raise click.exceptions.Exit(1)

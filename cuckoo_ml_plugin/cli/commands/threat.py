@@ -1,4 +1,4 @@
-"""The command ``threat-scores``: the study of a table of threat-exchange scores, or of the stored analyses."""
+"""The command ``threat-scores``: a study of a table of threat-exchange scores, or of the stored analyses."""
 
 from __future__ import annotations
 
@@ -7,43 +7,55 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cuckoo_ml_plugin.cli.console import answer_json, answers, errors, safe, share, table
+from cuckoo_ml_plugin.cli.console import print_json, safe_text, share_text, stderr, stdout, table
 from cuckoo_ml_plugin.cli.options import Finite
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.plumbing.extras import desk_package
-from cuckoo_ml_plugin.threat_study.reading.table import ReadingOptions
+from cuckoo_ml_plugin.threat_study.reading.score_table import ReadingOptions
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.threat_study.cubic import Cubic
     from cuckoo_ml_plugin.threat_study.groups import By
     from cuckoo_ml_plugin.threat_study.study import Study
 
-_SHOWN = 15  # rows of a table on the terminal
-_NARROW = {"disagreements": 6}  # columns of it
+_MAX_ROWS = 15  # of a table on the terminal
+_MAX_COLUMNS = {"disagreements": 6}
 
 
 @click.command("threat-scores")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--by", type=click.Choice(["machine", "tag", "submitter"]), help="Instead of FILE: the stored analyses, grouped."
+    "--by",
+    type=click.Choice(["machine", "tag", "submitter"]),
+    help="Study the stored analyses in these groups instead.",
 )
 @click.option(
-    "--target", metavar="PROVIDER", help="The provider to predict (default: vt or virustotal, else the last)."
+    "--target", metavar="PROVIDER", help="The provider to predict (default: vt or virustotal, otherwise the last)."
 )
 @click.option(
-    "--predictor", metavar="PROVIDER", help="What the cubic predicts from (default: the best rank correlation)."
+    "--predictor", metavar="PROVIDER", help="The provider that predicts (default: the best rank correlation)."
 )
-@click.option("--threshold", type=Finite(0, 1), default=0.05, show_default=True, help="From where on they disagree.")
+@click.option(
+    "--threshold", type=Finite(0, 1), default=0.05, show_default=True, help="Larger differences are disagreements."
+)
 @click.option("--device", metavar="COLUMN", default="device", show_default=True, help="The column of devices.")
 @click.option("--domain", metavar="COLUMN", default="domain", show_default=True, help="The column of domains.")
-@click.option("--count", metavar="COLUMN", default="count", show_default=True, help="How often a domain was seen.")
+@click.option(
+    "--count",
+    metavar="COLUMN",
+    default="count",
+    show_default=True,
+    help="The column that counts sightings of a domain.",
+)
 @click.option(
     "--percent", metavar="NAME", multiple=True, help="A column or provider that holds percentages; repeatable."
 )
 @click.option("--leave-out", metavar="NAME", multiple=True, help="A column or provider to leave out; repeatable.")
-@click.option("--clip", is_flag=True, help="Cut values outside [0, 1] off instead of refusing them.")
+@click.option("--clip", is_flag=True, help="Clip values outside [0, 1] instead of refusing them.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="The folder for tables, plots and page (default: FILE's name)."
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The folder for tables, plots and page (default: NAME-threat-scores).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON; the folder is then written only with --output.")
 @click.pass_obj
@@ -59,7 +71,7 @@ def threat_scores(
     as_json: bool,
     **reading: Any,
 ) -> None:
-    """A study of FILE, a table of scores by threat exchanges in CSV or Parquet; or of the stored analyses by group."""
+    """Study FILE, a table of threat-exchange scores in CSV or Parquet, or the stored analyses by group."""
     from cuckoo_ml_plugin.threat_study.study import study_file, study_json
 
     if (file is None) == (by is None):
@@ -72,7 +84,7 @@ def threat_scores(
     if output or not as_json:
         _write(study, output or Path(f"{file.stem}-threat-scores"))
     if as_json:
-        answer_json(study_json(study))
+        print_json(study_json(study))
         return
     _show(study)
 
@@ -80,60 +92,60 @@ def threat_scores(
 def _stored(
     home: Home, by: By, options: tuple[str | None, str | None, float], output: Path | None, as_json: bool
 ) -> None:
-    """The table of joint scores by group, and with a folder the whole study of it."""
+    """Print the scores by group; with a folder, also write the whole study of that table."""
     from cuckoo_ml_plugin.engine.engine import Engine
     from cuckoo_ml_plugin.threat_study.groups import group_scores, groups_json
     from cuckoo_ml_plugin.threat_study.study import study_table
 
     if output:
-        desk_package("matplotlib", "Plots")  # said before anything is computed
+        desk_package("matplotlib", "Plots")  # fails before anything is computed
     groups = group_scores(Engine(home.require()).store, by)
     if output:
         _write(study_table(groups.table, f"stored analyses by {by}", *options), output)
-    found = groups_json(groups)
+    entries = groups_json(groups)
     if as_json:
-        answer_json(found)
+        print_json(entries)
         return
-    providers = list(found[0]["providers"])
+    providers = list(entries[0]["providers"])
     rows = [
         (
-            one[by],
-            *(share(one["providers"][name]) for name in providers),
-            *(f"{one[name]:.2f}" for name in ("score", "joint")),
-            one["indicators"],
-            one["analyses"],
+            entry[by],
+            *(share_text(entry["providers"][name]) for name in providers),
+            *(f"{entry[name]:.2f}" for name in ("score", "joint")),
+            entry["indicators"],
+            entry["analyses"],
         )
-        for one in found
+        for entry in entries
     ]
     columns = [by, *providers, "score", "joint", "indicators", "analyses"]
-    answers.print(table(f"Threat scores by {by}", columns, rows, numbers=range(1, len(columns))))
+    stdout.print(table(f"Threat scores by {by}", columns, rows, numbers=range(1, len(columns))))
 
 
 def _write(study: Study, folder: Path) -> None:
-    from cuckoo_ml_plugin.threat_study.page import write_study
+    from cuckoo_ml_plugin.threat_study.study_files import write_study
 
-    errors.print(safe(f"Tables, plots and the page: {write_study(study, folder)}", 1000), soft_wrap=True)
+    stderr.print(safe_text(f"Wrote tables, plots and the page {write_study(study, folder)}", 1000), soft_wrap=True)
 
 
 def _show(study: Study) -> None:
-    """The notes and the tables that answer most; the page has all of them."""
-    from cuckoo_ml_plugin.threat_study.tables import tables_of
+    """Print the notes and the most useful tables; the page has all of them."""
+    from cuckoo_ml_plugin.threat_study.result_tables import result_tables
 
     for note in study.notes:
-        answers.print(safe(f"Note: {note}", 400), style="yellow", soft_wrap=True)
+        stdout.print(safe_text(f"Note: {note}", 400), style="yellow", soft_wrap=True)
     levels = {f"{level.what}s" for level in study.all_levels}
-    for one in tables_of(study):
-        if one.name in {"disagreements", "errors", *levels}:
-            width = _NARROW.get(one.name)  # the rest is in the file
-            rows = [[_cell(cell) for cell in row[:width]] for row in one.rows[:_SHOWN]]
-            more = f" (the first {_SHOWN} of {len(one.rows):,})" if len(one.rows) > _SHOWN else ""
-            numbers = [i for i, cell in enumerate(one.rows[0]) if not isinstance(cell, str)]
-            answers.print(table(f"{one.title}{more}", one.columns[:width], rows, numbers))
+    for result in result_tables(study):
+        if result.name in {"disagreements", "errors", *levels}:
+            width = _MAX_COLUMNS.get(result.name)
+            rows = [[_cell(cell) for cell in row[:width]] for row in result.rows[:_MAX_ROWS]]
+            more = f" (the first {_MAX_ROWS} of {len(result.rows):,})" if len(result.rows) > _MAX_ROWS else ""
+            numbers = [i for i, cell in enumerate(result.rows[0]) if not isinstance(cell, str)]
+            stdout.print(table(f"{result.title}{more}", result.columns[:width], rows, numbers))
     for what, cubics in study.cubics.items():
         for cubic in cubics:
-            answers.print(safe(f"Per {what}: {_sentence(cubic)}", 400), soft_wrap=True)
+            stdout.print(safe_text(f"Per {what}: {_sentence(cubic)}", 400), soft_wrap=True)
     if not study.disagreements:
-        answers.print(f"No disagreement above {study.threshold:g}.")
+        stdout.print(f"No disagreement above {study.threshold:g}.")
 
 
 def _sentence(cubic: Cubic) -> str:
