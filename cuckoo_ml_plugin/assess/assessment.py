@@ -1,4 +1,4 @@
-"""The judgement of the model in force, whole and cluster by cluster.
+"""The assessment of the model in force: as a whole, by cluster and by label.
 
 assessment = assess_model(engine.require_model(), read_corpus(engine.store), engine.settings)
 assessment.with_labels.clustered.ami
@@ -7,7 +7,6 @@ assessment.with_labels.clustered.ami
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,14 +16,14 @@ from cuckoo_ml_plugin.assess.measures import Agreement, clustered_agreement
 from cuckoo_ml_plugin.assess.resampling import Stability, resampled
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette, silhouettes
 from cuckoo_ml_plugin.errors import NotEnoughError
-from cuckoo_ml_plugin.fit.corpus import Corpus
+from cuckoo_ml_plugin.fit.corpus import Corpus, Progress
 from cuckoo_ml_plugin.fit.fitted_rows import fitted_rows
 from cuckoo_ml_plugin.model.clustering import NOISE
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import ClusteringSettings, FeatureSettings, Settings, VectorSettings
 
 RESAMPLES = 4
-"""Fits on random parts, unless another number is asked for: three pairs."""
+"""Fits on random parts by default; they make three pairs."""
 
 Labels = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -32,7 +31,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class WithLabels:
-    """Agreement with the labels: of the labelled analyses in a cluster, and of all labelled ones, noise as one."""
+    """Agreement with the labels: of the labelled analyses in a cluster, and of all of them with noise as a cluster."""
 
     analyses: int
     labels: int
@@ -42,9 +41,9 @@ class WithLabels:
 
 @dataclass(frozen=True, slots=True)
 class WithoutLabels:
-    """What can be said without labels: silhouette and DBCV of the clustered and with noise, and persistence.
+    """The measures without labels: silhouette and DBCV in [-1, 1], each without and with noise, and persistence.
 
-    ``silhouette`` and ``dbcv`` are in [-1, 1], ``persistence``, the mean over clusters, in [0, 1]; None is undefined.
+    ``persistence`` is the mean over clusters, in [0, 1]. A measure that is undefined is None.
     """
 
     silhouette: float | None
@@ -56,10 +55,10 @@ class WithoutLabels:
 
 @dataclass(frozen=True, slots=True)
 class ClusterJudgement:
-    """One cluster: its labels, commonest first, and the measures that are defined cluster by cluster.
+    """One cluster: its labels, commonest first, and the measures that are defined for single clusters.
 
-    ``purity`` is the share of its labelled analyses that have its commonest label, ``found_again`` the Jaccard
-    similarity to what fits on random parts find in its place.
+    ``purity`` is the share of its labelled analyses with its commonest label, ``found_again`` the mean Jaccard
+    similarity to the most similar cluster of each fit on a random part.
     """
 
     cluster: str
@@ -75,7 +74,7 @@ class ClusterJudgement:
 
 @dataclass(frozen=True, slots=True)
 class LabelJudgement:
-    """One label: how many analyses have it, the share in a cluster, over how many clusters, and the commonest one."""
+    """One label: its analyses, their share in a cluster, the number of these clusters, and the commonest one."""
 
     label: str
     analyses: int
@@ -87,7 +86,7 @@ class LabelJudgement:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """All that is said of a clustering; ``newer`` analyses are stored and not fitted, and not judged.
+    """The assessment of a clustering; ``newer`` counts stored analyses that are not in the fit and not assessed.
 
     >>> from cuckoo_ml_plugin import Desk
     >>> assessment = Desk("cuckoo-ml-demo").assess(resamples=0)
@@ -112,28 +111,30 @@ def assess_model(
     corpus: Corpus,
     settings: Settings,
     resamples: int = RESAMPLES,
-    tell: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Assessment:
-    """Judge a model on the stored analyses that it was fitted on, with the labels that they have now.
+    """Assess a model on the stored analyses that it was fitted on, with their current labels.
 
     Args:
-        resamples: fits on random parts of 80 %; below two, stability is left out.
-        tell: called with (fits done, of how many).
+        resamples: fits on random parts of 80 %; with fewer than two, stability is left out.
+        progress: called with the fits done, and how many there are.
 
     Raises:
         NotEnoughError: none of the fitted analyses is stored any more.
     """
     rows, points = fitted_rows(model, corpus)
     if not len(rows):
-        raise NotEnoughError(f"Model {model.id}: none of its analyses is in the store; run cuckoo-ml refit.")
+        raise NotEnoughError(
+            f"Model {model.id}: none of its analyses is in the store; fit a new model with cuckoo-ml refit."
+        )
     newer = len(corpus.analyses) - len(rows)
     corpus = corpus.take(rows)
     clusters = model.clustering.labels[points].astype(np.int64)
     vectors = model.clustering.index.in_order()[points]
-    stable = None
+    stability = None
     if resamples >= 2:
-        stable = resampled(corpus, fitted_settings(model, settings), clusters, resamples, tell)
-    lasting = persistences(model.clustering)
+        stability = resampled(corpus, fitted_settings(model, settings), clusters, resamples, progress)
+    persistence = persistences(model.clustering)
     return Assessment(
         model=model.id,
         analyses=len(clusters),
@@ -141,15 +142,15 @@ def assess_model(
         clusters=len(model.clusters),
         clustered=float((clusters != NOISE).mean()),
         with_labels=judge_with_labels(corpus.labels, clusters),
-        without_labels=judge_without_labels(vectors, clusters, corpus.point_of, lasting),
-        stability=stable,
-        per_cluster=_per_cluster(model, corpus, vectors, clusters, lasting, stable),
+        without_labels=judge_without_labels(vectors, clusters, corpus.point_of, persistence),
+        stability=stability,
+        per_cluster=_per_cluster(model, corpus, vectors, clusters, persistence, stability),
         per_label=_per_label(model, corpus.labels, clusters),
     )
 
 
 def fitted_settings(model: Model, settings: Settings) -> Settings:
-    """The settings, with those of the fit as the model had them."""
+    """The settings in force, with those of the fit taken from the model."""
     facts = model.facts["settings"]
     return replace(
         settings,
@@ -160,52 +161,52 @@ def fitted_settings(model: Model, settings: Settings) -> Settings:
 
 
 def judge_with_labels(labels: list[str | None], clusters: Labels) -> WithLabels | None:
-    """Agreement of labels and clusters (N,); None where nothing is labelled."""
-    known = [label for label in labels if label is not None]
-    if not known:
+    """Agreement of labels and clusters (N,); None without any label."""
+    present = [label for label in labels if label is not None]
+    if not present:
         return None
-    return WithLabels(len(known), len(set(known)), *clustered_agreement(labels, clusters))
+    return WithLabels(len(present), len(set(present)), *clustered_agreement(labels, clusters))
 
 
 def judge_without_labels(
-    vectors: Vectors, clusters: Labels, point_of: Labels, lasting: list[float | None]
+    vectors: Vectors, clusters: Labels, point_of: Labels, persistence: list[float | None]
 ) -> WithoutLabels:
-    """Judge by the vectors alone.
+    """Compute the measures that need the vectors alone.
 
     Args:
         vectors: (N, d), one for each analysis.
         clusters: (N,).
         point_of: (N,) the distinct behaviour of each analysis.
-        lasting: persistence of each cluster.
+        persistence: of each cluster.
     """
     inside = clusters != NOISE
-    once = np.unique(point_of, return_index=True)[1]  # an analysis of each distinct behaviour
-    once_inside = once[inside[once]]
-    known = [value for value in lasting if value is not None]
+    distinct = np.unique(point_of, return_index=True)[1]  # the first analysis of each distinct behaviour
+    distinct_inside = distinct[inside[distinct]]
+    defined = [value for value in persistence if value is not None]
     return WithoutLabels(
         silhouette=silhouette(vectors[inside], clusters[inside]),
         silhouette_with_noise=silhouette(vectors, clusters),
-        dbcv=dbcv(vectors[once_inside], clusters[once_inside]),
-        dbcv_with_noise=dbcv(vectors[once], clusters[once]),
-        persistence=float(np.mean(known)) if known else None,
+        dbcv=dbcv(vectors[distinct_inside], clusters[distinct_inside]),
+        dbcv_with_noise=dbcv(vectors[distinct], clusters[distinct]),
+        persistence=float(np.mean(defined)) if defined else None,
     )
 
 
 def _per_cluster(
-    model: Model, corpus: Corpus, vectors: Vectors, clusters: Labels, lasting: list[float | None],
-    stable: Stability | None,
+    model: Model, corpus: Corpus, vectors: Vectors, clusters: Labels, persistence: list[float | None],
+    stability: Stability | None,
 ) -> list[ClusterJudgement]:  # fmt: skip
     inside = np.flatnonzero(clusters != NOISE)
     chosen, values = silhouettes(vectors[inside], clusters[inside])
     of_values = clusters[inside][chosen]
-    again = stable.found_again if stable else []
-    found = []
+    found_again = stability.found_again if stability else []
+    judgements = []
     for number, facts in enumerate(model.clusters):
         members = np.flatnonzero(clusters == number)
         labels = Counter(label for i in members if (label := corpus.labels[i]) is not None)
         labelled = sum(labels.values())
         own = values[of_values == number]
-        found.append(
+        judgements.append(
             ClusterJudgement(
                 cluster=facts.id,
                 name=facts.name,
@@ -214,23 +215,23 @@ def _per_cluster(
                 labels=dict(sorted(labels.items(), key=lambda pair: (-pair[1], pair[0]))),
                 purity=max(labels.values()) / labelled if labelled else None,
                 silhouette=float(own.mean()) if len(own) else None,
-                persistence=lasting[number],
-                found_again=again[number] if number < len(again) else None,
+                persistence=persistence[number],
+                found_again=found_again[number] if number < len(found_again) else None,
             )
         )
-    return found
+    return judgements
 
 
 def _per_label(model: Model, labels: list[str | None], clusters: Labels) -> list[LabelJudgement]:
-    spread: dict[str, Counter[int]] = {}
+    clusters_of_label: dict[str, Counter[int]] = {}
     for label, cluster in zip(labels, clusters.tolist(), strict=True):
         if label is not None:
-            spread.setdefault(label, Counter())[cluster] += 1
-    found = []
-    for label, counts in sorted(spread.items(), key=lambda pair: (-sum(pair[1].values()), pair[0])):
+            clusters_of_label.setdefault(label, Counter())[cluster] += 1
+    judgements = []
+    for label, counts in sorted(clusters_of_label.items(), key=lambda pair: (-sum(pair[1].values()), pair[0])):
         total = sum(counts.values())
         inside = sorted(((count, -cluster) for cluster, count in counts.items() if cluster != NOISE), reverse=True)
-        found.append(
+        judgements.append(
             LabelJudgement(
                 label=label,
                 analyses=total,
@@ -240,4 +241,4 @@ def _per_label(model: Model, labels: list[str | None], clusters: Labels) -> list
                 in_cluster=inside[0][0] if inside else 0,
             )
         )
-    return found
+    return judgements

@@ -1,4 +1,4 @@
-"""The seed's feature sets as vectors to find groups in: simple, nominal, numerical, all; and what the plugin takes."""
+"""Feature sets as vectors for clustering: the plugin's own, and CuckooML's simple, nominal, numerical and all."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.settings import Settings
 
 FEATURE_SETS = ("behaviour", "simple", "nominal", "numerical", "all")
-"""``behaviour``: tokens as the settings say, what a refit takes. ``simple``: signatures. ``nominal``: tokens of every
-other kind. ``numerical``: counts. ``all``: tokens of every kind, and counts, side by side."""
+"""``behaviour``: the tokens of a refit, by the settings. ``simple``: signatures. ``nominal``: tokens of all other
+kinds. ``numerical``: counts. ``all``: tokens of all kinds and counts, side by side."""
 
 Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """N analyses at n distinct places: vectors (n, d) of unit length or zero, and the place (N,) of each analysis."""
+    """N analyses at n distinct points: vectors (n, d) of unit length or zero, and the point (N,) of each analysis."""
 
     vectors: Vectors
     point_of: NDArray[np.int64]
 
     @property
     def multiplicities(self) -> NDArray[np.int64]:
-        """(n,) analyses at each place."""
+        """(n,) how many analyses lie at each point."""
         return np.bincount(self.point_of, minlength=len(self.vectors)).astype(np.int64)
 
 
 def feature_points(corpus: Corpus, name: str, settings: Settings) -> Points | None:
-    """The analyses in a feature set; None where the corpus has none of its features. Raises SettingsError."""
+    """The analyses in a feature set; None if the corpus has none of its features. Raises SettingsError."""
     if name == "behaviour":
         return Points(corpus_vectors(corpus, settings), corpus.point_of)
     if name == "numerical":
@@ -48,7 +48,7 @@ def feature_points(corpus: Corpus, name: str, settings: Settings) -> Points | No
 
 
 def count_vectors(counts: NDArray[np.float64]) -> Vectors:
-    """Counts (N, c) as unit vectors (N, c): logarithms, each count in its own spread, a missing one in the middle."""
+    """Counts (N, c) as unit vectors (N, c): logarithms, each standardised; a missing count takes the mean."""
     logs = np.log1p(np.maximum(counts, 0))
     known = np.isfinite(logs)
     total = np.maximum(known.sum(axis=0), 1)
@@ -59,8 +59,8 @@ def count_vectors(counts: NDArray[np.float64]) -> Vectors:
 
 
 def _distinct(vectors: NDArray[np.floating[Any]]) -> Points:
-    places, point_of = np.unique(_unit(vectors).round(6), axis=0, return_inverse=True)
-    return Points(_unit(places), point_of.ravel().astype(np.int64))
+    distinct, point_of = np.unique(_unit(vectors).round(6), axis=0, return_inverse=True)
+    return Points(_unit(distinct), point_of.ravel().astype(np.int64))
 
 
 def _unit(vectors: NDArray[np.floating[Any]]) -> Vectors:

@@ -64,7 +64,7 @@ def boruvka_tree(points: NDArray[np.float32], min_samples: int) -> Floats:
     try:
         answer = compute(data, min_samples=min_samples, sample_weights=_UNWEIGHTED, reproducible=True)
         edges = np.asarray(answer[0], np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, LookupError) as error:
         raise _untested("fast-hdbscan", f"compute_minimum_spanning_tree fails ({error})") from error
     if edges.shape != (len(points) - 1, 3):
         raise _untested("fast-hdbscan", "compute_minimum_spanning_tree returns no list of edges")

@@ -1,7 +1,7 @@
-"""Islands that t-SNE has let drift away come nearer, as they are, so that the rest of the map has room.
+"""Moves far islands of a t-SNE map towards its middle, so that the rest of the map has room.
 
-Groups that share no neighbours only repel each other, so how far apart they end says nothing (Wattenberg, Viégas &
-Johnson, "How to Use t-SNE Effectively", Distill 2016); one that lies far out makes all others small.
+Groups that share no neighbours only repel each other, so the distance between them means nothing (Wattenberg, Viégas &
+Johnson, "How to Use t-SNE Effectively", Distill 2016). A group far out makes all others small.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_CELLS = 64  # along the longer side; what is two empty cells apart is another island
-_MOST = 200  # islands that are moved; more of them are no exception
-_BODY = 0.9  # share of the points that counts as the body of the map
-_ROOM = 1.15  # how far beyond it an island may lie unmoved
+_CELLS = 64  # along the longer side; points two empty cells apart are on different islands
+_MOST = 200  # the most islands that are moved
+_BODY = 0.9  # the share of the points that makes up the body of the map
+_ROOM = 1.15  # an island is moved only if it lies further out than the body, times this
 
 
-def gathered(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The places (n, 2) with far islands nearer to the middle; each keeps its shape and its direction.
+def gather_islands(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The places (n, 2), with far islands nearer to the middle; each keeps its shape and its direction.
 
-    A distance d beyond the radius r becomes r (1 + log(d / r) / 2); less far where it would come upon other points.
+    An island at a distance d beyond the radius r moves to r (1 + log(d / r) / 2), or less far if it would touch others.
     """
     from scipy.spatial import cKDTree
 
@@ -35,17 +35,17 @@ def gathered(places: NDArray[np.float64]) -> NDArray[np.float64]:
     for island in far[np.argsort(distances[far], kind="stable")][:_MOST].tolist():
         own = islands == island
         rest = cKDTree(moved[~own])
-        wanted = reach * (1 + np.log(distances[island] / reach) / 2)
-        way = centres[island] * (wanted / distances[island] - 1)
+        target = reach * (1 + np.log(distances[island] / reach) / 2)
+        shift = centres[island] * (target / distances[island] - 1)
         for share in (1.0, 0.75, 0.5, 0.25):
-            if rest.query(places[own] + share * way)[0].min() > 2 * cell:
-                moved[own] = places[own] + share * way
+            if rest.query(places[own] + share * shift)[0].min() > 2 * cell:
+                moved[own] = places[own] + share * shift
                 break
     return moved
 
 
 def _islands(places: NDArray[np.float64], cell: float) -> NDArray[np.int64]:
-    """The island (n,) that each point lies on: occupied cells that touch, or are one cell apart."""
+    """The island (n,) of each point: occupied cells form one island if they touch or lie one cell apart."""
     from scipy import ndimage
 
     cells = np.floor((places - places.min(axis=0)) / cell).astype(np.int64) + 1

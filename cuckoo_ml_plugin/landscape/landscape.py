@@ -1,4 +1,4 @@
-"""A model and its corpus in one place, as plots and the page draw it: behaviours, analyses, clusters, tree, counts."""
+"""A model and its corpus in one object, for plots and the atlas: behaviours, analyses, clusters, tree, counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.engine.engine import Engine
-from cuckoo_ml_plugin.landscape.positions import Tell, positions
+from cuckoo_ml_plugin.fit.corpus import Progress
+from cuckoo_ml_plugin.landscape.positions import positions
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
 
@@ -19,13 +20,13 @@ UNKNOWN_DAY = -1
 
 @dataclass(slots=True)
 class Tree:
-    """The condensed tree: t nodes, 0 is the root; empty without HDBSCAN.
+    """The condensed tree of t nodes, of which 0 is the root; empty without HDBSCAN.
 
     Attributes:
         parents: (t,) the node above, -1 above the root.
         births, deaths: (t,) densities (1 / distance) between which a node is one group.
-        clusters: (t,) the cluster that it lies in, -1 outside of all.
-        sizes: (t,) analyses in it and below.
+        clusters: (t,) the cluster of each node, -1 outside all clusters.
+        sizes: (t,) analyses in each node and below it.
     """
 
     parents: NDArray[np.int64]
@@ -37,15 +38,15 @@ class Tree:
 
 @dataclass(slots=True)
 class Landscape:
-    """N fitted analyses that show n distinct behaviours in c clusters.
+    """N fitted analyses with n distinct behaviours in c clusters.
 
     Attributes:
         places: (n, 2) on the map, in [-1, 1].
-        labels, certainties, outlier_scores, anomaly_scores: (n,) as the model has them; -1 is no cluster.
+        labels, certainties, outlier_scores, anomaly_scores: (n,) from the model; the label -1 is no cluster.
         point_of: (N,) the behaviour of each analysis.
         analyses, sha256, families, targets: one for each analysis; None where unknown.
-        days: (N,) days since 1970 on which each was analysed (stored, where the host did not say), or UNKNOWN_DAY.
-        counts: (N, k) count features, NaN where one is missing; count_names names the columns.
+        days: (N,) days from 1970 to each analysis (to its storing if its host gave no date), or UNKNOWN_DAY.
+        counts: (N, k) count features, NaN where one is missing; ``count_names`` names the columns.
         threshold: the anomaly score from which an analysis is called anomalous.
     """
 
@@ -73,8 +74,12 @@ class Landscape:
         return self.labels[self.point_of]
 
 
-def landscape(engine: Engine, tell: Tell | None = None, *, with_map: bool = True) -> Landscape:
-    """Gather everything of the model in force. ``with_map``: also the places, which take longest.
+def landscape(engine: Engine, progress: Progress | None = None, *, with_map: bool = True) -> Landscape:
+    """Gather everything about the model in force.
+
+    Args:
+        progress: called while the map is computed.
+        with_map: whether to compute the places, which take longest; otherwise they are zero.
 
     Raises:
         ModelError: there is no model, or it cannot be read.
@@ -85,16 +90,16 @@ def landscape(engine: Engine, tell: Tell | None = None, *, with_map: bool = True
     fitted = model.clustering
     vectors = fitted.index.in_order()
     members = list(model.members.all())
-    known = _stored(engine)
+    stored = _stored(engine)
     names = tuple(model.facts["count_names"])
     counts = np.full((len(members), len(names)), np.nan)
     for row, (_, member) in enumerate(members):
-        found = known.counts.get(member.analysis, {})
-        counts[row] = [found.get(name, np.nan) for name in names]
+        own_counts = stored.counts.get(member.analysis, {})
+        counts[row] = [own_counts.get(name, np.nan) for name in names]
     return Landscape(
         model=model,
         clusters=model.clusters,
-        places=positions(vectors, tell) if with_map else np.zeros((len(vectors), 2)),
+        places=positions(vectors, progress) if with_map else np.zeros((len(vectors), 2)),
         labels=np.asarray(fitted.labels),
         certainties=np.asarray(fitted.certainties),
         outlier_scores=np.asarray(fitted.outlier_scores),
@@ -102,9 +107,9 @@ def landscape(engine: Engine, tell: Tell | None = None, *, with_map: bool = True
         point_of=np.array([point for point, _ in members], np.int64),
         analyses=[member.analysis for _, member in members],
         sha256=[member.sha256 for _, member in members],
-        families=[known.families.get(member.analysis, member.label) for _, member in members],
-        targets=[known.targets.get(member.analysis, "") for _, member in members],
-        days=np.array([known.days.get(member.analysis, UNKNOWN_DAY) for _, member in members], np.int64),
+        families=[stored.families.get(member.analysis, member.label) for _, member in members],
+        targets=[stored.targets.get(member.analysis, "") for _, member in members],
+        days=np.array([stored.days.get(member.analysis, UNKNOWN_DAY) for _, member in members], np.int64),
         counts=counts,
         count_names=names,
         tree=_tree(model),
@@ -114,7 +119,7 @@ def landscape(engine: Engine, tell: Tell | None = None, *, with_map: bool = True
 
 @dataclass(slots=True)
 class _Stored:
-    """What the store knows of each analysis, by id."""
+    """What the store holds of each analysis, by id."""
 
     targets: dict[str, str] = field(default_factory=dict)
     families: dict[str, str | None] = field(default_factory=dict)
@@ -123,13 +128,13 @@ class _Stored:
 
 
 def _stored(engine: Engine) -> _Stored:
-    known = _Stored()
-    for stored, _, counts in engine.store.iter_behaviours(on_damaged=lambda *_: None):
-        known.targets[stored.analysis] = stored.target
-        known.families[stored.analysis] = stored.label
-        known.days[stored.analysis] = _day(stored.analysed_at or stored.stored_at)
-        known.counts[stored.analysis] = counts
-    return known
+    stored = _Stored()
+    for analysis, _, counts in engine.store.iter_behaviours(on_damaged=lambda *_: None):
+        stored.targets[analysis.analysis] = analysis.target
+        stored.families[analysis.analysis] = analysis.label
+        stored.days[analysis.analysis] = _day(analysis.analysed_at or analysis.stored_at)
+        stored.counts[analysis.analysis] = counts
+    return stored
 
 
 def _day(moment: str) -> int:
@@ -146,10 +151,10 @@ def _tree(model: Model) -> Tree:
     deaths = births.copy()
     sizes = np.zeros(len(parents), np.int64)
     own = np.asarray(fitted.parents)
-    there = (own >= 0) & (own < len(parents))
-    np.add.at(sizes, own[there], np.asarray(fitted.multiplicities)[there])
+    in_tree = (own >= 0) & (own < len(parents))
+    np.add.at(sizes, own[in_tree], np.asarray(fitted.multiplicities)[in_tree])
     leaving = np.minimum(np.nan_to_num(np.asarray(fitted.lambdas, np.float64), posinf=0.0), 1 / fitted.same)
-    np.maximum.at(deaths, own[there], leaving[there])
+    np.maximum.at(deaths, own[in_tree], leaving[in_tree])
     for node in range(len(parents) - 1, 0, -1):  # children come after their parents
         above = parents[node]
         sizes[above] += sizes[node]
@@ -158,7 +163,7 @@ def _tree(model: Model) -> Tree:
 
 
 def offsets(tree: Tree) -> NDArray[np.float64]:
-    """Where each node begins, in analyses from the left (t,): children stand within the width of their parent."""
+    """The left edge (t,) of each node in analyses; children stand within the width of their parent."""
     starts = np.zeros(len(tree.parents))
     used = np.zeros(len(tree.parents))
     for node in range(1, len(tree.parents)):

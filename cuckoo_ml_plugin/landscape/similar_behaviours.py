@@ -1,4 +1,4 @@
-"""What is most alike each fitted behaviour, as a finding would name it."""
+"""The behaviours most similar to each fitted behaviour, by the measure of a finding."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from cuckoo_ml_plugin.model.model import Model
 
 
 def most_similar(model: Model, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Numbers (n, k) of the other behaviours most alike each, the most first, and how alike they are, in (0, 1].
+    """Numbers (n, k) of the behaviours most similar to each, most similar first, and their similarities in (0, 1].
 
     Candidates and measure are those of a finding's ``similar`` (:mod:`~cuckoo_ml_plugin.model.token_rows`).
-    Where there are fewer than k: -1, and 0.
+    Rows with fewer than k similar behaviours end with -1 and 0.
     """
     vectors, rows = model.clustering.index.in_order(), model.rows
     candidates, distances = nearest_of_all(vectors, max(CANDIDATES, 2 * model.clustering.min_samples))
     vocabulary = len(model.embedding.hashes)
-    found = np.full((len(vectors), k), -1, np.int64)
+    numbers = np.full((len(vectors), k), -1, np.int64)
     similarities = np.zeros((len(vectors), k))
     for point in range(len(vectors)):
         columns = rows.columns[rows.starts[point] : rows.starts[point + 1]].astype(np.int64)
-        alike = rows.similarities(columns, candidates[point], vocabulary)
-        best = np.lexsort((candidates[point], distances[point], -np.round(alike, 6)))
-        best = best[(alike[best] > 0) & (candidates[point][best] != point)][:k]
-        found[point, : len(best)] = candidates[point][best]
-        similarities[point, : len(best)] = alike[best]
-    return found, similarities
+        candidate_similarities = rows.similarities(columns, candidates[point], vocabulary)
+        best = np.lexsort((candidates[point], distances[point], -np.round(candidate_similarities, 6)))
+        best = best[(candidate_similarities[best] > 0) & (candidates[point][best] != point)][:k]
+        numbers[point, : len(best)] = candidates[point][best]
+        similarities[point, : len(best)] = candidate_similarities[best]
+    return numbers, similarities

@@ -13,7 +13,7 @@ from support.hostile_values import SCRIPTS
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.landscape.islands import gathered
+from cuckoo_ml_plugin.landscape.islands import gather_islands
 from cuckoo_ml_plugin.landscape.landscape import Landscape, landscape
 from cuckoo_ml_plugin.landscape.positions import positions
 from cuckoo_ml_plugin.plots import PLOTS, condensed_tree, label_bars
@@ -89,13 +89,13 @@ def test_a_distant_island_moves_closer_as_a_whole_and_the_rest_stays() -> None:
     body, near = draws.normal(size=(500, 2)), draws.normal(size=(40, 2)) / 5 + (6, 0)
     far = draws.normal(size=(30, 2)) / 5 + (60, 0)  # behind the nearer island
     before = np.vstack([body, near, far])
-    after = gathered(before)
+    after = gather_islands(before)
     assert np.array_equal(after[:500], body)
     step = after[540:] - far
     assert np.allclose(step, step[0])
     assert step[0, 0] < -40
     assert after[540:, 0].min() > after[500:540, 0].max()  # still behind the nearer island, without overlap
-    assert np.array_equal(gathered(np.ones((20, 2))), np.ones((20, 2)))
+    assert np.array_equal(gather_islands(np.ones((20, 2))), np.ones((20, 2)))
 
 
 def test_a_clustering_without_clusters_or_tree_is_drawn_and_says_so(own_demo: DemoHome) -> None:

@@ -1,0 +1,119 @@
+"""A release of hdbscan or fast-hdbscan that changes an undocumented function gives a sentence, not a traceback."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cuckoo_ml_plugin
+from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.fit import hdbscan_adapter
+from cuckoo_ml_plugin.fit.hdbscan_adapter import (
+    TESTED_VERSIONS,
+    boruvka_tree,
+    linkage,
+    outlier_scores,
+    reference_tree,
+    select_clusters,
+)
+
+POINTS = np.random.default_rng(7).normal(size=(60, 40)).astype(np.float32)
+EDGES = reference_tree(POINTS, 2)
+EDGES = EDGES[np.lexsort((EDGES[:, 1], EDGES[:, 0], EDGES[:, 2]))]
+PUBLIC = {("hdbscan", "HDBSCAN"), ("hdbscan.validity", "validity_index")}
+
+
+def condensed_tree() -> np.ndarray:
+    return select_clusters(POINTS, linkage(EDGES), 4, 0.0)[2]
+
+
+CALLS: dict[str, tuple[str, str, Callable[[], object]]] = {
+    "label": ("hdbscan", "hdbscan._hdbscan_linkage", lambda: linkage(EDGES)),
+    "_tree_to_labels": ("hdbscan", "hdbscan.hdbscan_", condensed_tree),
+    "outlier_scores": ("hdbscan", "hdbscan._hdbscan_tree", lambda: outlier_scores(condensed_tree())),
+    "compute_minimum_spanning_tree": ("fast-hdbscan", "fast_hdbscan.hdbscan", lambda: boruvka_tree(POINTS, 2)),
+}
+
+
+def assert_sentence(error: CuckooMLError, package: str, installed: str) -> None:
+    sentence = str(error)
+    assert sentence.startswith(f"{package} {installed} cannot be used: ")
+    assert all(tested in sentence for tested in TESTED_VERSIONS[package])
+    assert sentence.endswith(f"run pip install '{package}=={TESTED_VERSIONS[package][-1]}'.")
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("package", TESTED_VERSIONS)
+def test_the_installed_version_is_a_tested_one(package: str) -> None:
+    assert version(package) in TESTED_VERSIONS[package]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_missing_function_gives_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, module, call = CALLS[name]
+    call()
+    monkeypatch.delattr(import_module(module), name)
+    monkeypatch.setattr(hdbscan_adapter, "version", lambda _: "9.9.9")
+    with pytest.raises(CuckooMLError) as raised:
+        call()
+    assert_sentence(raised.value, package, "9.9.9")
+    assert name in str(raised.value)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_another_signature_gives_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, module, call = CALLS[name]
+
+    def other(points: Any, samples: int) -> None:
+        raise AssertionError("a function of another signature is not called")
+
+    monkeypatch.setattr(import_module(module), name, other)
+    with pytest.raises(CuckooMLError) as raised:
+        call()
+    assert_sentence(raised.value, package, version(package))
+
+
+@pytest.mark.parametrize("answer", [([],), (np.zeros((3, 3)),), ()])
+def test_another_result_of_the_tree_gives_one_sentence(answer: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(data: Any, min_samples: int, sample_weights: Any, reproducible: bool) -> object:
+        return answer
+
+    monkeypatch.setattr("fast_hdbscan.hdbscan.compute_minimum_spanning_tree", other)
+    with pytest.raises(CuckooMLError) as raised:
+        boruvka_tree(POINTS, 2)
+    assert_sentence(raised.value, "fast-hdbscan", version("fast-hdbscan"))
+
+
+def test_both_trees_have_the_same_weights() -> None:
+    """In more than 30 dimensions, where fast-hdbscan's own estimator approximates."""
+    exact, fast = reference_tree(POINTS, 3), boruvka_tree(POINTS, 3)
+    assert np.sort(fast[:, 2]) == pytest.approx(np.sort(exact[:, 2]), abs=1e-5)
+
+
+def imported_names(path: Path) -> Iterator[tuple[str, str]]:
+    """Module and name of everything that a file imports from hdbscan and fast_hdbscan."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            modules = [(node.module or "", alias.name) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            modules = [(alias.name, "") for alias in node.names]
+        else:
+            continue
+        yield from (pair for pair in modules if pair[0].partition(".")[0] in ("hdbscan", "fast_hdbscan"))
+
+
+def test_only_the_adapter_reaches_beyond_the_public_functions() -> None:
+    root = Path(cuckoo_ml_plugin.__file__).parent
+    python2 = root / "hosts" / "cuckoo2"
+    for path in root.rglob("*.py"):
+        if path == Path(hdbscan_adapter.__file__) or path.is_relative_to(python2):
+            continue
+        beyond = set(imported_names(path)) - PUBLIC
+        assert not beyond, f"{path.relative_to(root)} imports {beyond}; put the call into fit/hdbscan_adapter.py"
