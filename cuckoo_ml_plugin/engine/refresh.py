@@ -1,7 +1,7 @@
-"""After a refit: what the model in force says of past analyses, into the store, their reports and the host's MongoDB.
+"""Refresh: the findings of past analyses from the model in force, in the store, the reports and the host's MongoDB.
 
-What is up to date is passed over, so that an interrupted refresh goes on where it was: an analysis counts as done in
-the store last, after its report and its document.
+Whatever is up to date is skipped, so that an interrupted refresh resumes where it stopped. The finding in the store is
+therefore written last, after the report and the document.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from cuckoo_ml_plugin.store.finding_record import FindingRecord
 
 Progress = Callable[[int, int], None]
 _BATCH = 200
-_NAMES = ("report.json", "report.json.gz")
+_REPORT_NAMES = ("report.json", "report.json.gz")
 
 
 @dataclass(slots=True)
-class Refreshed:
-    """What a refresh did; ``failed``: analysis and reason."""
+class RefreshResult:
+    """How much a refresh looked at and changed; ``failed`` lists analyses that it could not refresh, with reasons."""
 
     model: str
     looked_at: int = 0
@@ -42,7 +42,7 @@ class Documents(Protocol):
     """A host's database of reports."""
 
     def put(self, analysis: str, section: Mapping[str, Any], seed: Mapping[str, Any], model: str) -> bool:
-        """Set the section of an analysis unless it is of that model already; whether anything was changed."""
+        """Set the section of an analysis unless that model wrote it already; True if anything changed."""
 
 
 def refresh(
@@ -51,73 +51,76 @@ def refresh(
     analyses: Path | None = None,
     documents: Documents | None = None,
     progress: Progress | None = None,
-) -> Refreshed:
-    """Bring everything up to date with the model in force.
+) -> RefreshResult:
+    """Bring the findings of all stored analyses up to date with the model in force.
 
     Args:
-        analyses: the host's ``storage/analyses``, to write into the reports as well; None for the store alone.
-        documents: the host's database, to write into as well.
+        analyses: the host's ``storage/analyses``, whose reports are refreshed too; None for no reports.
+        documents: the host's database, which is refreshed too; None for none.
+        progress: called with the number of analyses looked at and of all.
 
     Raises:
-        ModelError: there is no model; StoreError: the store refuses. What concerns one analysis is in ``failed``.
+        ModelError: there is no model.
+        StoreError: the store cannot be read or written. A problem with one analysis goes into ``failed`` instead.
     """
     model = engine.require_model().id
-    done = Refreshed(model)
+    result = RefreshResult(model)
     total = engine.store.count()
     stored = engine.store.analyses_in_order(behaviours=False)
-    everything = analyses is not None or documents is not None
+    beyond_store = analyses is not None or documents is not None
     while batch := list(islice(stored, _BATCH)):
-        known = engine.store.findings_of([one.analysis for one in batch])
+        findings = engine.store.findings_of([analysis.analysis for analysis in batch])
         records: list[FindingRecord] = []
-        for one in batch:
-            finding = known.get(one.analysis)
-            current = finding is not None and finding.model == model and bool(finding.section)
-            if not current or everything:
-                records += _refresh_one(engine, one, current, analyses, documents, done)
-            done.looked_at += 1
-        done.findings += engine.store.save_findings(records)
+        for analysis in batch:
+            finding = findings.get(analysis.analysis)
+            up_to_date = finding is not None and finding.model == model and bool(finding.section)
+            if not up_to_date or beyond_store:
+                records += _refresh_analysis(engine, analysis, up_to_date, analyses, documents, result)
+            result.looked_at += 1
+        result.findings += engine.store.save_findings(records)
         if progress is not None:
-            progress(done.looked_at, total)
-    if not done.failed:
+            progress(result.looked_at, total)
+    if not result.failed:
         engine.store.note_model_of_findings(model)
-    return done
+    return result
 
 
-def _refresh_one(
+def _refresh_analysis(
     engine: Engine,
     stored: StoredAnalysis,
-    current: bool,
+    up_to_date: bool,
     analyses: Path | None,
     documents: Documents | None,
-    done: Refreshed,
+    result: RefreshResult,
 ) -> Iterator[FindingRecord]:
+    """Refresh the reports and the document of one analysis; yield its record unless the store is up to date."""
     try:
-        reports = [path for path in _reports(stored, analyses) if _model_of(path) != done.model]
-        if current and not reports and documents is None:
+        reports = [path for path in _reports(stored, analyses) if _model_of(path) != result.model]
+        if up_to_date and not reports and documents is None:
             return
         finding = engine.score_stored(stored.analysis)
-        if finding is None:  # forgotten meanwhile
+        if finding is None:  # it has been forgotten in the meantime
             return
         section = finding.section()
         seed = engine.seed(section)
         for path in reports:
             write_section(path, section, seed)
-            done.reports += 1
+            result.reports += 1
         if documents is not None:
-            done.documents += documents.put(stored.analysis, section, seed, done.model)
+            result.documents += documents.put(stored.analysis, section, seed, result.model)
     except (ReportError, StoreError, OSError) as error:
-        done.failed.append((stored.analysis, str(error)))
+        result.failed.append((stored.analysis, str(error)))
         return
     record = FindingRecord.of(stored.analysis, section)
-    if record is not None and not current:
+    if record is not None and not up_to_date:
         yield record
 
 
 def _reports(stored: StoredAnalysis, analyses: Path | None) -> Iterator[Path]:
-    """The report of an analysis in the host's tree, if it is there."""
+    """The reports of an analysis in the host's folder."""
     if analyses is None or not stored.analysis.isdecimal():
         return
-    for name in _NAMES:
+    for name in _REPORT_NAMES:
         path = analyses / stored.analysis / "reports" / name
         if path.is_file():
             yield path
@@ -136,7 +139,7 @@ class _Written(msgspec.Struct):
 
 
 def _model_of(path: Path) -> str | None:
-    """The model of the section in a report, None when it has none (or cannot be told)."""
+    """The id of the model that wrote the section of a report; None without a section, or when it cannot be read."""
     import gzip
 
     try:

@@ -79,7 +79,7 @@ def rarest_evidence(
 
 
 def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int) -> list[int]:
-    """The first k of an order, at most ``MAX_OF_A_KIND`` of each kind before the rest: a tenth file says little more."""
+    """The first k of an order, at most ``MAX_OF_A_KIND`` of each kind before the rest: a tenth file adds little."""
     first: list[int] = []
     surplus: list[int] = []
     occurrences: dict[int, int] = {}

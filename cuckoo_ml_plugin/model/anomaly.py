@@ -1,13 +1,14 @@
 """How unusual an analysis is: a calibrated anomaly score, computed with NumPy alone.
 
-How far are the fitted analyses nearest to it? The answer is the mean logarithm of the distances to the ten nearest (of
-k-nearest-neighbour outlier scores, Ramaswamy et al., SIGMOD 2000; the logarithm lets one near neighbour weigh more than
-the ninth far one) in the space that the embedding explains: the unit vector times the share of the behaviour's length
-that it explains, so that what no component knows counts as no evidence of likeness; and what is not explained counts
-on its own a little.
+The unusualness of an analysis is the mean logarithm of its distances to the ten nearest fitted analyses (a variant of
+k-nearest-neighbour outlier scores, Ramaswamy et al., SIGMOD 2000; with the logarithm, one near neighbour weighs more
+than the ninth far one). Distances are measured in the space that the embedding explains: the unit vector times the
+share of the behaviour's length that the embedding explains. Behaviour that no direction explains is therefore no
+evidence of similarity, and it counts a little on its own.
 
-The score is that answer's rank: the share of the fitted corpus that is less unusual. Fitting (``anomaly_fit.py``)
-answers for every reference analysis as if it had not been there, so that a new analysis is compared with like.
+The anomaly score is the rank of the unusualness: the share of the fitted corpus that is less unusual. The fit
+(``fit/anomaly.py``) computes the unusualness of every reference analysis as if that analysis had not been fitted, so
+that new analyses and reference analyses are comparable.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
 
 CANDIDATES = 20
-"""Nearest analyses looked at, by the distance of their unit vectors (with multiplicity)."""
+"""How many analyses are considered, nearest by their unit vectors; repeats count."""
 NEIGHBOURS = 10
-"""Of these, how many decide, by distance in the explained space (with multiplicity)."""
+"""How many of the candidates decide, nearest in the explained space; repeats count."""
 SOFTENING = 0.05
-"""Added to a distance before its logarithm: repeats at distance 0 are as near as near gets."""
+"""Added to a distance before its logarithm, which keeps that of a repeat (distance 0) finite."""
 UNEXPLAINED = 0.5
-"""Weight of the length that no direction explains, beside the logarithm of the distances."""
+"""Weight of the length that no direction explains, relative to the mean logarithm."""
 DECIMALS = 6
-"""Answers are compared rounded: equal behaviours must tie, whatever the order of a sum was."""
+"""Unusualness is rounded for comparison: equal behaviours must tie, in whatever order a sum was computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,13 @@ class AnomalyScore:
 
 @dataclass(frozen=True, slots=True)
 class AnomalyDetector(ModelPart):
-    """What fitting leaves behind for n fitted points (identical behaviours are one point).
+    """The detector of n fitted points; identical behaviours are one point.
 
     Attributes:
         multiplicities: (n,) analyses that each point stands for.
         explained: (n,) share of each point's length that the embedding explains, in [0, 1].
-        reference: unusualness of analyses held back from an embedding, ascending; empty for a corpus too small.
+        reference: (r,) unusualness of analyses that were held back from an embedding, ascending; empty where the corpus
+            is too small.
     """
 
     multiplicities: Annotated[NDArray[np.int64], Shape("n")]
@@ -72,17 +74,18 @@ class AnomalyDetector(ModelPart):
         neighbours: Integers,
         neighbour_vectors: Floats,
     ) -> AnomalyScore:
-        """Score one analysis that is not among the fitted.
+        """Score one analysis that was not fitted.
 
-        An analysis without any token is not unusual (score 0); one whose tokens are all unknown is as unusual as can be
-        (score 1). A corpus of one analysis cannot tell what is usual (score 0.5).
+        The score is 0 for an analysis without tokens, 1 for one whose tokens are all unknown, and 0.5 where the corpus
+        is too small to say what is usual.
 
         Args:
             vector: (d,) its unit vector.
-            explained: length of the projection of its weighted behaviour, over its whole length, in [0, 1].
-            known: how many of its tokens the fitted corpus has.
+            explained: length of the projection of its weighted behaviour, divided by its whole length, in [0, 1].
+            known: how many of its tokens occur in the fitted corpus.
             tokens: how many tokens it has, known or not.
-            neighbours: (k,) indices of the fitted points nearest to ``vector``, nearest first; k >= 20 when there are.
+            neighbours: (k,) indices of the fitted points nearest to ``vector``, nearest first; k >= 20 where
+                there are so many.
             neighbour_vectors: (k, d) their unit vectors.
         """
         unseen = min(max(1.0 - known / tokens, 0.0), 1.0) if tokens else 0.0
@@ -93,9 +96,9 @@ class AnomalyDetector(ModelPart):
         if not len(self.reference):
             return AnomalyScore(0.5, unseen)
         distances = explained_distances(vector, explained, neighbour_vectors, self.explained[neighbours])
-        answer = unusualness(explained, distances, self.multiplicities[neighbours])
-        below = np.searchsorted(self.reference, answer)
-        return AnomalyScore(float(below) / len(self.reference), unseen)
+        own = unusualness(explained, distances, self.multiplicities[neighbours])
+        less_unusual = np.searchsorted(self.reference, own)
+        return AnomalyScore(float(less_unusual) / len(self.reference), unseen)
 
 
 def clipped(weights: Integers, total: int) -> NDArray[np.int64]:
@@ -106,18 +109,19 @@ def clipped(weights: Integers, total: int) -> NDArray[np.int64]:
 
 
 def explained_distances(vector: Floats, explained: float, others: Floats, shares: Floats) -> NDArray[np.float64]:
-    """Distances (k,) of a unit vector (d,) to others (k, d), each as long as the share of it that is explained."""
-    away = np.asarray(others, np.float64) * np.asarray(shares, np.float64)[:, None]
-    away -= np.asarray(vector, np.float64) * explained
-    return np.asarray(np.sqrt((away * away).sum(axis=1)))
+    """Distances (k,) from a unit vector (d,) to others (k, d), each scaled by its explained share."""
+    differences = np.asarray(others, np.float64) * np.asarray(shares, np.float64)[:, None]
+    differences -= np.asarray(vector, np.float64) * explained
+    return np.asarray(np.sqrt((differences * differences).sum(axis=1)))
 
 
 def unusualness(explained: float, distances: Floats, weights: Integers) -> float:
-    """The mean logarithm of the ``NEIGHBOURS`` smallest distances, and what is not explained; rounded for comparison.
+    """The mean logarithm of the ``NEIGHBOURS`` smallest distances plus the unexplained length, rounded for comparison.
 
     Args:
         explained: share of the behaviour's length that the embedding explains.
-        distances: (k,) to the nearest by unit vector, nearest first; ``weights``: (k,) analyses behind each.
+        distances: (k,) to the fitted points, in the order of their unit vectors, nearest first.
+        weights: (k,) analyses that each point stands for.
     """
     order = np.argsort(distances, kind="stable")
     counted = clipped(clipped(weights, CANDIDATES)[order], NEIGHBOURS)

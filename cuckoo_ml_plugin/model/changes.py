@@ -1,4 +1,4 @@
-"""To be described."""
+"""What a refit changed: the fate of each cluster that did not simply survive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one cluster: it was born, split (from ``other``), merged (into ``other``) or died."""
+    """The fate of one cluster: it was born, split (from ``other``), merged (into ``other``) or died."""
 
     kind: str
     cluster: str

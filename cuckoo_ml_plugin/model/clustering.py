@@ -1,16 +1,18 @@
-"""Clusters as a model keeps them, and where a new vector belongs. NumPy only; ``clustering_fit.py`` finds them.
+"""The clusters of a model, and the placement of a new vector among them. NumPy only; ``fit/clustering.py`` finds them.
 
 A new vector is placed as ``hdbscan.approximate_predict`` and ``approximate_predict_scores`` place it (McInnes et al.,
-hdbscan, JOSS 2017): its nearest neighbour by mutual reachability says from which cluster of the condensed tree it
-departs, and at which density. Two differences are meant (``benchmarks/quality/agreement.py`` counts them): where the selection
-epsilon joined two branches to one cluster, hdbscan (0.8) calls newcomers of all branches but one noise, though its own
-fit does not; and GLOSH scores below 0, of newcomers in a place denser than any, are 0.
+hdbscan, JOSS 2017): its nearest neighbour by mutual reachability determines the cluster of the condensed tree from
+which it departs, and the density at which it does. Two differences are intended, and
+``benchmarks/quality/agreement.py`` counts them. Where the selection epsilon joined branches to one cluster, hdbscan
+(0.8) calls newcomers of all branches but one noise, although its own fit does not; here they are members. GLOSH scores
+below 0, of newcomers in a region denser than any fitted one, become 0.
 
-On top comes one dial: an analysis is assigned only when its *certainty*, the similarity to the nearest member times the
-similarity to the cluster's centroid, reaches a threshold. The same rule holds for what was fitted and for what is new,
-for HDBSCAN's members and for its noise, which goes to the cluster of its nearest clustered neighbour. The certainty is
-also the membership probability that is reported: HDBSCAN's own compares a member with the densest place of its cluster,
-and where a cluster holds repeats of one behaviour (half of a real corpus) that says next to nothing.
+A certainty threshold comes on top: an analysis is assigned only when its *certainty*, the similarity to the nearest
+member times the similarity to the cluster's centroid, reaches the threshold. This rule holds for fitted and for new
+analyses, for HDBSCAN's members and for its noise, which goes to the cluster of its nearest clustered neighbour. The
+certainty is also the membership probability that is reported. HDBSCAN's own probability compares a member with the
+densest region of its cluster, and means little where a cluster holds repeats of one behaviour, as half of a real corpus
+does.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ from cuckoo_ml_plugin.model.arrays import ModelPart, Prefix, Shape
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 
 CANDIDATES = 64
-"""Nearest distinct behaviours that are looked at for an assignment."""
+"""How many distinct behaviours are considered for an assignment, nearest first."""
 NOISE = -1
 SAME = 0.1
-"""Distance below which behaviours are in the same place (cosine 0.995): no density is greater than 1 / ``SAME``."""
+"""Distance below which behaviours count as being in one place (cosine 0.995); no density exceeds 1 / ``SAME``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,9 @@ class Placement:
         cluster: 0 to clusters - 1, or -1 for none.
         probability: how sure the membership is, in [0, 1]; 0 without a cluster.
         outlier_score: GLOSH, in [0, 1].
-        certainty: of the assignment to the nearest cluster, in [0, 1], whether it was enough or not.
-        density_cluster, density_probability: HDBSCAN's own verdict on a new vector, without the dial.
-        neighbours, distances: (k,) the nearest fitted points and how far they are.
+        certainty: of the assignment to the nearest cluster, in [0, 1], whether or not it reaches the threshold.
+        density_cluster, density_probability: HDBSCAN's own cluster and probability, without the threshold.
+        neighbours, distances: (k,) the nearest fitted points and their distances.
     """
 
     cluster: int
@@ -56,23 +58,23 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Clustering(ModelPart):
-    """What a fit leaves behind: n points (distinct behaviours), c clusters, t nodes of the condensed tree.
+    """The clustering of n points (distinct behaviours): c clusters and the t nodes of the condensed tree.
 
     Attributes:
         index: the points' vectors.
-        multiplicities: (n,) analyses behind each point.
+        multiplicities: (n,) analyses that each point stands for.
         labels, probabilities, outlier_scores, certainties: (n,) the placement of each fitted point.
-        density_labels: (n,) HDBSCAN's (or DBSCAN's) cluster of each point, without the dial; -1 noise.
+        density_labels: (n,) HDBSCAN's (or DBSCAN's) cluster of each point, without the threshold; -1 is noise.
         centroids: (c, d) unit vectors.
-        core_distances: (n,) as ``approximate_predict`` takes them.
+        core_distances: (n,) as ``approximate_predict`` uses them.
         parents, lambdas: (n,) the node that each point departs from, and the density (1 / distance) at which it does.
         node_parents, node_lambdas: (t,) the node above each node (-1 above the root), and where it splits off.
-        node_clusters: (t,) the cluster that each node lies in, -1 outside of all.
+        node_clusters: (t,) the cluster that each node lies in, -1 for none.
         node_max_lambdas: (t,) greatest density of the node's cluster.
         node_depths: (t,) greatest density in the node or below it.
-        min_samples: as fitted.
-        certainty: the dial.
-        same: distance below which behaviours are in the same place.
+        min_samples: the setting of the fit.
+        certainty: the threshold.
+        same: distance below which behaviours count as being in one place.
     """
 
     index: Annotated[NeighbourIndex, Prefix("index_")]
@@ -100,18 +102,18 @@ class Clustering(ModelPart):
         return len(self.centroids)
 
     def place(self, vector: NDArray[np.float32]) -> Placement:
-        """Place a unit vector (d,); a zero vector, of which nothing is known, belongs nowhere.
+        """Place a unit vector (d,); a zero vector, of which nothing is known, belongs to no cluster.
 
-        What was fitted itself (distance 0) is placed where the fit placed it.
+        A fitted vector (distance 0) is placed where the fit placed it.
         """
         if not vector.any():
             return Placement(NOISE, 0.0, 1.0, 0.0, NOISE, 0.0, np.zeros(0, np.int64), np.zeros(0))
         neighbours, distances = self.index.nearest(vector, max(CANDIDATES, 2 * self.min_samples))
         if len(distances) and distances[0] == 0:
-            return self._placed(int(neighbours[0]), neighbours, distances)
+            return self._fitted_placement(int(neighbours[0]), neighbours, distances)
         density_cluster, density_probability, outlier_score = self.density(neighbours, distances)
         cluster, certainty = assign(vector, density_cluster, self.density_labels[neighbours], distances, self.centroids)
-        if not len(self.node_parents):  # DBSCAN, or no cluster at all: there are no densities to compare
+        if not len(self.node_parents):  # DBSCAN, or no cluster: there are no densities to compare
             outlier_score = 1.0 - certainty
         if certainty < self.certainty or cluster == NOISE:
             cluster = NOISE
@@ -120,7 +122,7 @@ class Clustering(ModelPart):
             cluster, probability, outlier_score, certainty, density_cluster, density_probability, neighbours, distances
         )
 
-    def _placed(self, point: int, neighbours: NDArray[np.int64], distances: NDArray[np.float64]) -> Placement:
+    def _fitted_placement(self, point: int, neighbours: NDArray[np.int64], distances: NDArray[np.float64]) -> Placement:
         return Placement(
             cluster=int(self.labels[point]),
             probability=float(self.probabilities[point]),
@@ -133,7 +135,7 @@ class Clustering(ModelPart):
         )
 
     def density(self, neighbours: NDArray[np.int64], distances: NDArray[np.float64]) -> tuple[int, float, float]:
-        """HDBSCAN's cluster, membership probability and GLOSH score; neighbours count as often as they occur."""
+        """HDBSCAN's cluster, membership probability and GLOSH score; a neighbour counts as often as it occurs."""
         if not len(self.node_parents) or not len(neighbours):
             return NOISE, 0.0, 1.0
         k = 2 * self.min_samples
@@ -147,7 +149,7 @@ class Clustering(ModelPart):
         node = int(self.parents[point])
         if node < 0:
             return NOISE, 0.0, 1.0
-        # a point of the data itself departs where it departed, whatever rounding says of its distance
+        # a fitted point departs where it did in the fit, whatever rounding makes of its distance
         outlier_density = float(self.lambdas[point]) if distances[0] == 0 else density
         deepest = float(self.node_depths[node])
         sparser = (deepest - float(outlier_density)) / deepest if 0 < deepest < np.inf else 0.0
@@ -170,15 +172,15 @@ def assign(
     distances: NDArray[np.float64],
     centroids: NDArray[np.float32],
 ) -> tuple[int, float]:
-    """The cluster in question for a vector (d,) and the certainty of belonging to it.
+    """The candidate cluster of a vector (d,) and the certainty of belonging to it.
 
     Args:
-        density_cluster: HDBSCAN's verdict; for its noise (-1), the cluster of the nearest clustered neighbour is meant.
+        density_cluster: HDBSCAN's cluster; for its noise (-1), the candidate is the nearest clustered neighbour's.
         neighbour_labels, distances: (k,) of its neighbours, nearest first.
         centroids: (c, d).
     """
-    wanted = neighbour_labels == density_cluster if density_cluster != NOISE else neighbour_labels >= 0
-    members = np.flatnonzero(wanted)
+    is_member = neighbour_labels == density_cluster if density_cluster != NOISE else neighbour_labels >= 0
+    members = np.flatnonzero(is_member)
     if not len(members):
         return NOISE, 0.0
     first = members[0]
@@ -187,6 +189,6 @@ def assign(
 
 
 def certainty_of(nearest_distance: float, centroid_similarity: float) -> float:
-    """Similarity (cosine) to the nearest member, given by its distance, times that to the centroid; in [0, 1]."""
+    """Cosine similarity to the nearest member, computed from its distance, times that to the centroid; in [0, 1]."""
     nearest = max(1.0 - nearest_distance * nearest_distance / 2, 0.0)
     return min(nearest * max(centroid_similarity, 0.0), 1.0)

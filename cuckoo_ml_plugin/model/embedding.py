@@ -1,21 +1,21 @@
-"""Behaviours as dense unit vectors: what a fit found, and how a new behaviour is put among them. NumPy only.
+"""Behaviours as dense unit vectors: a fitted embedding, and how it places a new behaviour. NumPy only.
 
 A behaviour is a set of tokens, each of a kind (an API call, a file written, a string). Its vector is made in four
 steps:
 
-1. a weight for each token, less the commoner it is: its inverse document frequency ``s + ln((1 + n) / (s + df))`` over
-   its greatest value, to the power of ``rarity``; with ``s = 1`` (smoothed, as scikit-learn has it) behaviour that all
-   analyses show still counts, with ``s = 0`` it does not;
-2. kinds brought nearer to each other: a kind with many tokens (strings, opened keys) would drown one with few (mutexes,
-   domains), so each kind's part is divided by its length to the power of ``balance``;
-3. projection on the strongest directions of the corpus (truncated SVD: latent semantic analysis, Deerwester et al.
-   1990), each divided by its singular value to the power of ``whitening``, so that the strongest do not drown the finer
-   ones;
-4. unit length, so that the distance of two vectors is a matter of what was done and not of how much.
+1. Each token gets a weight, lower the more common it is: its inverse document frequency
+   ``s + ln((1 + n) / (s + df))`` over the greatest such value, to the power of ``rarity``. With ``s = 1`` (smoothed, as
+   in scikit-learn) behaviour that all analyses show still counts; with ``s = 0`` it does not.
+2. Kinds are balanced: a kind with many tokens (strings, opened keys) would drown one with few (mutexes, domains), so
+   each kind's part is divided by its length to the power of ``balance``.
+3. The result is projected on the strongest directions of the corpus (truncated SVD: latent semantic analysis,
+   Deerwester et al. 1990). Each direction is divided by its singular value to the power of ``whitening``, so that the
+   strongest do not drown the finer ones.
+4. The vector is scaled to unit length, so that a distance depends on what an analysis does and not on how much.
 
-These parameters are a :class:`Recipe`. Groups are found best where rare behaviour counts only a little more than
-common; what is new shows best under full inverse document frequency: a model holds an embedding of each.
-``vectors_fit.py`` finds the weights and directions; that part needs SciPy and scikit-learn, this one does not.
+A :class:`Recipe` holds these parameters. Clusters are found best where rare behaviour counts only a little more than
+common behaviour, novelty where it has its full inverse document frequency, so a model holds one embedding of each.
+``fit/embedding.py`` finds the weights and directions with SciPy and scikit-learn.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 class Recipe:
     """The parameters of an embedding's steps 1 to 3; exponents from 0 (the step is left out) to 1.
 
-    ``crowd``: analyses for each direction, at least. A small corpus has room for few groups; with as many directions as
-    behaviours each of them would stand alone, with too few strangers would stand together.
+    ``crowd`` is the least number of analyses for each direction. A small corpus has room for few groups: with as many
+    directions as behaviours each behaviour would stand alone, with too few directions unrelated ones would meet.
     """
 
     smoothing: float
@@ -50,12 +50,12 @@ FOR_NOVELTY = Recipe(smoothing=1.0, rarity=1.0, balance=0.0, whitening=0.0)
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedBehaviour:
-    """One behaviour among the fitted ones.
+    """A behaviour in the space of the fitted ones.
 
     Attributes:
-        vector: (d,) unit vector; all zero when nothing of it is known to the model.
-        explained: share of its weighted length that the directions explain, in [0, 1]; tokens that the model does not
-            know count in the length, with the weight 1.
+        vector: (d,) unit vector; all zero when the model knows none of its tokens.
+        explained: share of its weighted length that the directions explain, in [0, 1]; a token that the model does not
+            know adds to the length with the weight 1.
     """
 
     vector: NDArray[np.float32]
@@ -64,15 +64,15 @@ class EmbeddedBehaviour:
 
 @dataclass(frozen=True, slots=True)
 class Embedding(ModelPart):
-    """What a fit leaves behind: v known tokens in d dimensions.
+    """A fitted embedding of v known tokens in d dimensions.
 
     Attributes:
         hashes: (v,) 64-bit hashes of the known tokens, ascending.
         kinds: (v,) index of each token's kind in ``behaviour.kinds.KINDS``.
         weights: (v,) weight of each token.
-        components: (v, d) projection of each token, the whitening not in it.
-        scales: (d,) what the whitening multiplies each dimension by.
-        balance: exponent of step 2, shape (1,).
+        components: (v, d) projection of each token, before whitening.
+        scales: (d,) factor of each dimension, from whitening.
+        balance: (1,) exponent of step 2.
     """
 
     hashes: Annotated[NDArray[np.uint64], Shape("v")]
@@ -87,7 +87,7 @@ class Embedding(ModelPart):
         return len(self.scales)
 
     def columns_of(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Columns of those of the tokens (given as hashes) that are known, ascending, shape (at most len(hashes),)."""
+        """Columns of the known ones among tokens given by their hashes, ascending, shape (at most len(hashes),)."""
         if not len(self.hashes) or not len(hashes):
             return np.zeros(0, np.int64)
         positions = np.searchsorted(self.hashes, hashes)
@@ -95,10 +95,10 @@ class Embedding(ModelPart):
         return np.unique(positions[self.hashes[positions] == hashes])
 
     def embed(self, columns: NDArray[np.integer[Any]], tokens: int) -> EmbeddedBehaviour:
-        """Embed one behaviour, given by the columns of its known tokens (see :meth:`columns_of`).
+        """Embed one behaviour by the columns of its known tokens (see :meth:`columns_of`).
 
         Args:
-            tokens: how many it has, known or not.
+            tokens: how many tokens it has, known or not.
         """
         nothing = EmbeddedBehaviour(np.zeros(self.dimensions, np.float32), 0.0)
         if not len(columns):
@@ -122,15 +122,15 @@ class Embedding(ModelPart):
 
 
 def balance(squares: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
-    """What each kind's part is multiplied by, from the square of its length (any shape); 0 where there is nothing."""
+    """The factor of each kind's part, from the square of its length (any shape); 0 where the length is 0."""
     return np.power(squares, -exponent / 2, out=np.zeros_like(squares), where=squares > 0)
 
 
 def known_share(known: float, unknown: int) -> float:
-    """Share of a behaviour's length that known tokens make up.
+    """The share of a behaviour's length that comes from known tokens.
 
     Args:
         known: sum of the squared weights of its known tokens.
-        unknown: how many others it has.
+        unknown: how many other tokens it has.
     """
     return float(np.sqrt(known / (known + max(unknown, 0)))) if known > 0 else 0.0

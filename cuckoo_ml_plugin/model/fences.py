@@ -1,52 +1,54 @@
-"""To be described."""
+"""Abnormal counts: how far a count of an analysis lies outside what is usual in the fitted corpus (Tukey's fences)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.finding.reasons import count_text
 from cuckoo_ml_plugin.finding.section import Reason
+from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 
 ENOUGH = 20
-"""Analyses that must have a count before anything is said about what is usual for it."""
-
+"""How many analyses must have a count before there is a usual range for it."""
 
 _QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class CountFences:
-    """What is usual for each count feature in the fitted corpus.
+class CountFences(ModelPart):
+    """The usual range of each count in the fitted corpus.
 
     Attributes:
-        names: c count names.
-        quantiles: (c, 7) lowest, 1 %, 25 %, 50 %, 75 %, 99 % and highest; NaN where the corpus has too few values.
+        names: of the c counts.
+        quantiles: (c, 7) lowest, 1 %, 25 %, 50 %, 75 %, 99 % and highest; NaN for a count that too
+            few analyses have.
     """
 
     names: tuple[str, ...]
-    quantiles: NDArray[np.float64]
+    quantiles: Annotated[NDArray[np.float64], Shape("c", 7)]
 
     @classmethod
     def fit(cls, counts: NDArray[np.float64], names: Sequence[str]) -> CountFences:
-        """Fences of ``counts`` (n analyses, c), one row an analysis; NaN and infinity are missing values."""
+        """Fit the fences to ``counts`` (n, c), a row for each analysis; NaN and infinity are missing values."""
         quantiles = np.full((len(names), len(_QUANTILES)), np.nan)
         for i in range(len(names)):
-            known = counts[np.isfinite(counts[:, i]), i]
-            if len(known) >= ENOUGH:
-                quantiles[i] = np.quantile(known, _QUANTILES)
-                quantiles[i, [1, 5]] = np.quantile(known, [0.01, 0.99], method="nearest")  # a count that there is
+            values = counts[np.isfinite(counts[:, i]), i]
+            if len(values) >= ENOUGH:
+                quantiles[i] = np.quantile(values, _QUANTILES)
+                quantiles[i, [1, 5]] = np.quantile(values, [0.01, 0.99], method="nearest")  # a count that occurs
         return cls(tuple(names), quantiles)
 
     def abnormal(self, counts: Mapping[str, float], limit: int | None = None) -> list[Reason]:
         """At most ``limit`` ``abnormal_count_outlier`` and ``abnormal_count_suspect`` reasons, the furthest out first.
 
-        Where at least half of the corpus has one and the same value (interquartile range 0), Tukey's fences would call
-        every other value abnormal. There suspect means outside the middle 98 %, outlier outside all that was seen.
+        Where at least half of the corpus has one value (interquartile range 0), Tukey's fences would call every other
+        value abnormal. There a suspect lies outside the middle 98 %, an outlier outside all values of the corpus.
         """
         return [
             Reason(kind=f"abnormal_count_{verdict}", text=count_text(name, counts[name], row), value=counts[name])
@@ -54,11 +56,11 @@ class CountFences:
         ]
 
     def verdicts(self, counts: Mapping[str, float]) -> dict[str, str]:
-        """``outlier`` or ``suspect`` by name, of the counts that lie outside the fences."""
+        """``outlier`` or ``suspect`` for each count that lies outside its fences, by name."""
         return {name: verdict for _, name, verdict, _ in self._outside(counts)}
 
     def _outside(self, counts: Mapping[str, float]) -> Iterator[tuple[float, str, str, list[float]]]:
-        """How far outside (negative), name, verdict and quantiles."""
+        """Negated excess, name, verdict and quantiles of each count that lies outside its fences."""
         for name, row in zip(self.names, self.quantiles.tolist(), strict=True):
             value = counts.get(name)
             if value is None or not math.isfinite(value) or math.isnan(row[0]):
@@ -69,7 +71,7 @@ class CountFences:
 
 
 def _verdict(value: float, row: Sequence[float]) -> tuple[str, float]:
-    """Suspect, outlier or "" and by how many spreads the value lies outside."""
+    """``suspect``, ``outlier`` or "", and by how many spreads the value lies outside."""
     lowest, p1, q1, _, q3, p99, highest = row
     spread = q3 - q1
     if spread > 0:

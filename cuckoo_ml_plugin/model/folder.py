@@ -1,6 +1,6 @@
 """A model on disk: a folder of ``.npy`` arrays and one ``model.json`` that lists them with shapes and checksums.
 
-Nothing in it can run code: arrays are read with ``allow_pickle=False`` and memory-mapped, so that worker processes
+A model cannot run code: arrays are read with ``allow_pickle=False``. They are memory-mapped, so that worker processes
 share their pages. ``models/current`` is a link that is switched in one rename; a crash leaves the old model in force.
 """
 
@@ -29,10 +29,10 @@ _MAX_JSON = 256 * 2**20
 
 
 def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Path:
-    """Write a model's folder, whole or not at all; it is not in force yet.
+    """Write a model's folder, whole or not at all. The model is in force only after :func:`publish`.
 
     Raises:
-        ModelError: the disk is full or cannot be written; nothing is left behind.
+        ModelError: the disk is full or not writable; no part of the folder is left behind.
     """
     models.mkdir(parents=True, exist_ok=True)
     unfinished = models / f"{UNFINISHED}{model_id}"
@@ -41,7 +41,7 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
         unfinished.mkdir()
         listing = {name: _write_array(unfinished / f"{name}.npy", array) for name, array in arrays.items()}
         described = {"format": FORMAT, "id": model_id, **facts, "arrays": listing}
-        described = json.loads(json.dumps(described, allow_nan=False))  # as it will be read
+        described = json.loads(json.dumps(described, allow_nan=False))  # the form in which it is read back
         text = json.dumps({**described, "checksum": _checksum_of(described)}, indent=1)
         with (unfinished / _JSON).open("w", encoding="utf-8") as file:
             file.write(text)
@@ -52,10 +52,10 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
         sync_folder(models)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        why = error.strerror or f"the disk is full or fails: {error}"  # NumPy says neither number nor name of an error
+        cause = error.strerror or f"the disk is full or fails: {error}"  # an error from NumPy has no strerror
         raise ModelError(
-            f"{models}: the model cannot be written ({why}); the one before stays in force. Make room, then run"
-            " cuckoo-ml refit again."
+            f"{models}: the model cannot be written ({cause}); the previous model stays in force. Free disk space, then"
+            " run cuckoo-ml refit again."
         ) from error
     return models / model_id
 
@@ -78,29 +78,29 @@ def _checksum_of(facts: Mapping[str, Any]) -> str:
 
 
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The facts and the arrays (memory-mapped) of a model.
+    """The facts and the memory-mapped arrays of a model.
 
     Raises:
-        ModelError: there is none, or a file of it is missing, foreign or changed.
+        ModelError: there is no model, or a file of it is missing, changed or not a model's.
     """
     facts = _read_facts(folder)
     arrays: dict[str, NDArray[Any]] = {}
     for name, listed in facts["arrays"].items():
         path = folder / f"{name}.npy"
         if Path(name).name != name:
-            raise ModelError(f"{folder / _JSON}: names an array outside its folder; {_REMEDY}.")
+            raise ModelError(f"{folder / _JSON}: it names an array outside the model's folder; {_REMEDY}.")
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise ModelError(f"{path}: is missing or no array of a model ({error}); {_REMEDY}.") from error
+            raise ModelError(f"{path}: it is missing or not an array of a model ({error}); {_REMEDY}.") from error
         if (
             not isinstance(array, np.ndarray)
             or array.dtype.hasobject
             or [array.dtype.str, list(array.shape)] != [listed.get("dtype"), listed.get("shape")]
             or _checksum(np.ascontiguousarray(array)) != listed.get("checksum")
         ):
-            raise ModelError(f"{path}: was changed since the model was fitted; {_REMEDY}.")
-        arrays[name] = np.asarray(array)  # the same mapped memory, without what indexing a memmap costs
+            raise ModelError(f"{path}: it has changed since the model was fitted; {_REMEDY}.")
+        arrays[name] = np.asarray(array)  # still mapped, but without the overhead of indexing a memmap
     return facts, arrays
 
 
@@ -113,14 +113,14 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         if not isinstance(facts, dict) or not isinstance(facts.get("arrays"), dict):
             raise ValueError("it is not the description of a model")
         if not all(isinstance(listed, dict) for listed in facts["arrays"].values()):
-            raise ValueError("it lists its arrays wrongly")
+            raise ValueError("its list of arrays is malformed")
         checksum = facts.pop("checksum", None)
         if checksum is not None and checksum != _checksum_of(facts):  # models from before 0.3.0 have none
-            raise ValueError("it was changed since the model was fitted")
+            raise ValueError("it has changed since the model was fitted")
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); {_REMEDY}.") from error
     if facts.get("format") != FORMAT:
-        raise ModelError(f"{path}: is of another version of cuckoo-ml-plugin; {_REMEDY}.")
+        raise ModelError(f"{path}: it is from another version of cuckoo-ml-plugin; {_REMEDY}.")
     return facts
 
 
@@ -133,7 +133,7 @@ def publish(models: Path, model_id: str) -> None:
 
 
 def current_id(models: Path) -> str | None:
-    """The id of the model in force, None when there is none."""
+    """The id of the model in force, None without one."""
     try:
         return os.readlink(models / CURRENT)
     except OSError:
@@ -142,7 +142,7 @@ def current_id(models: Path) -> str | None:
 
 def list_models(models: Path) -> list[dict[str, Any]]:
     """The facts of every model that can be read, oldest first."""
-    found = []
+    models_facts = []
     for folder in sorted(models.glob("*")) if models.is_dir() else []:
         if folder.is_symlink() or not folder.is_dir() or folder.name.startswith("."):
             continue
@@ -151,21 +151,21 @@ def list_models(models: Path) -> list[dict[str, Any]]:
         except ModelError:
             continue
         facts["folder"] = folder.name
-        found.append(facts)
-    return sorted(found, key=lambda facts: (str(facts.get("fitted_at")), facts["folder"]))
+        models_facts.append(facts)
+    return sorted(models_facts, key=lambda facts: (str(facts.get("fitted_at")), facts["folder"]))
 
 
 def prune(models: Path, keep: int) -> list[str]:
-    """Remove all but the newest ``keep`` models (never the one in force) and what a crash left; returns their ids."""
+    """Remove all but the newest ``keep`` models, and what a crash left. The model in force stays. Returns the ids."""
     current = current_id(models)
     others = [facts["folder"] for facts in list_models(models) if facts["folder"] != current]
-    spared = max(keep - (1 if current else 0), 0)
-    gone = others[: max(len(others) - spared, 0)]
-    for name in gone:
+    kept = max(keep - (1 if current else 0), 0)
+    removed = others[: max(len(others) - kept, 0)]
+    for name in removed:
         shutil.rmtree(models / name, ignore_errors=True)
-    for rest in models.glob(f"{UNFINISHED}*"):
-        if rest.is_symlink():
-            rest.unlink(missing_ok=True)
+    for leftover in models.glob(f"{UNFINISHED}*"):
+        if leftover.is_symlink():
+            leftover.unlink(missing_ok=True)
         else:
-            shutil.rmtree(rest, ignore_errors=True)
-    return gone
+            shutil.rmtree(leftover, ignore_errors=True)
+    return removed

@@ -1,4 +1,4 @@
-"""To be described."""
+"""How many fitted analyses show each token, in the corpus and in each cluster."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 
 @dataclass(frozen=True, slots=True)
 class Frequencies(ModelPart):
-    """How many analyses show each of v known tokens, in the corpus and in each of c clusters.
+    """How many analyses show each token, in the corpus and in each of c clusters.
+
+    The embedding knows v tokens; another r tokens are rare: too few fitted analyses show them for the embedding.
 
     Attributes:
-        corpus: (v,) analyses.
-        starts: (c + 1,) where each cluster's entries begin.
-        columns, counts: the tokens that each cluster shows (ascending in each), and how many of its analyses do.
-        rare_hashes, rare_counts: r tokens that the model does not know, as too few analyses show them (ascending), and
-            how many do.
-        rare_pairs, rare_pair_counts: which clusters show those, as number of the token times c and number of the
-            cluster (ascending), and how many of its analyses do.
+        corpus: (v,) how many analyses show each known token.
+        starts: (c + 1,) where each cluster's entries begin in ``columns`` and ``counts``.
+        columns, counts: (e,) the known tokens that each cluster shows, ascending within the cluster, and how many of
+            its analyses show them.
+        rare_hashes, rare_counts: (r,) the rare tokens, ascending, and how many analyses show each.
+        rare_pairs, rare_pair_counts: (p,) the clusters that show rare tokens, as the token's number times c plus the
+            cluster's number, ascending, and how many of the cluster's analyses show the token.
     """
 
     corpus: Annotated[NDArray[np.int64], Shape("v")]
@@ -36,24 +38,24 @@ class Frequencies(ModelPart):
     rare_pair_counts: Annotated[NDArray[np.int32], Shape("p", since="0.2.0")]
 
     def of_rare(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """How many fitted analyses show each of the tokens (t,) that the model does not know."""
-        return _looked_up(self.rare_hashes, self.rare_counts, hashes)
+        """How many fitted analyses show each of the tokens (t,), which the embedding does not know."""
+        return _look_up(self.rare_hashes, self.rare_counts, hashes)
 
     def in_cluster(self, cluster: int, columns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many analyses of a cluster show each of the tokens (t,) that the model knows."""
+        """How many analyses of a cluster show each of the known tokens (t,)."""
         first, last = int(self.starts[cluster]), int(self.starts[cluster + 1])
-        return _looked_up(self.columns[first:last], self.counts[first:last], columns)
+        return _look_up(self.columns[first:last], self.counts[first:last], columns)
 
     def rare_in_cluster(self, cluster: int, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """How many analyses of a cluster show each of the tokens (t,) that the model does not know."""
-        found = np.zeros(len(hashes), np.int64)
-        numbers = _looked_up(self.rare_hashes, np.arange(1, len(self.rare_hashes) + 1), hashes) - 1
+        """How many analyses of a cluster show each of the tokens (t,), which the embedding does not know."""
+        analyses = np.zeros(len(hashes), np.int64)
+        numbers = _look_up(self.rare_hashes, np.arange(1, len(self.rare_hashes) + 1), hashes) - 1
         pairs = numbers * (len(self.starts) - 1) + cluster
-        found[numbers >= 0] = _looked_up(self.rare_pairs, self.rare_pair_counts, pairs[numbers >= 0])
-        return found
+        analyses[numbers >= 0] = _look_up(self.rare_pairs, self.rare_pair_counts, pairs[numbers >= 0])
+        return analyses
 
     def strongest(self, cluster: int, size: int, analyses: int, kinds: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
-        """The (at most k) tokens that say most about a cluster, strongest first, as columns."""
+        """Columns of the (at most k) tokens that are most typical of a cluster, strongest first."""
         first, last = int(self.starts[cluster]), int(self.starts[cluster + 1])
         columns = self.columns[first:last].astype(np.int64)
         in_corpus = self.corpus[columns] / max(analyses, 1)
@@ -62,9 +64,9 @@ class Frequencies(ModelPart):
         return columns[np.argsort(-strengths, kind="stable")[:k]]
 
 
-def _looked_up(keys: NDArray[Any], values: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.int64]:
-    """The value of each wanted key (t,) in a table sorted by key; 0 where there is none."""
+def _look_up(keys: NDArray[Any], values: NDArray[Any], queries: NDArray[Any]) -> NDArray[np.int64]:
+    """The value of each query (t,) in a table that is sorted by key; 0 for a key that is not in it."""
     if not len(keys):
-        return np.zeros(len(wanted), np.int64)
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[places] == wanted, values[places], 0).astype(np.int64)
+        return np.zeros(len(queries), np.int64)
+    places = np.minimum(np.searchsorted(keys, queries), len(keys) - 1)
+    return np.where(keys[places] == queries, values[places], 0).astype(np.int64)

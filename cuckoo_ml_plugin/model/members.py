@@ -1,4 +1,4 @@
-"""Who the fitted analyses are: id, SHA-256 and label of each, kept as bytes in arrays so that workers share them."""
+"""The fitted analyses: id, SHA-256 and label of each, kept as bytes in arrays so that processes share them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Members(ModelPart):
-    """N fitted analyses, those of one behaviour (of n) next to each other.
+    """All a fitted analyses in order of their behaviour, of which there are n.
 
     Attributes:
         starts: (n + 1,) where the analyses of each behaviour begin.
-        offsets: (N + 1,) where the text of each analysis begins in ``text``.
-        text: UTF-8 of one JSON list an analysis.
+        offsets: (a + 1,) where the entry of each analysis begins in ``text``.
+        text: (b,) bytes of the entries: a JSON list for each analysis.
     """
 
     starts: Annotated[NDArray[np.int64], Shape("n + 1", delimits="a")]
@@ -37,7 +37,7 @@ class Members(ModelPart):
 
     @classmethod
     def build(cls, members: Sequence[Member], point_of: NDArray[np.int64], points: int) -> Members:
-        """From the analyses and the behaviour of each, shape (N,)."""
+        """From the analyses and ``point_of`` (a,), the number of each one's behaviour, below ``points``."""
         order = np.argsort(point_of, kind="stable")
         starts = np.searchsorted(point_of[order], np.arange(points + 1)).astype(np.int64)
         lines = [json.dumps(list(members[i]), separators=(",", ":")).encode() for i in order]
@@ -48,12 +48,12 @@ class Members(ModelPart):
         return len(self.offsets) - 1
 
     def of_point(self, point: int, limit: int | None = None) -> list[Member]:
-        """The analyses (at most ``limit``) that show a behaviour."""
+        """The analyses that show a behaviour; at most ``limit``."""
         first, last = int(self.starts[point]), int(self.starts[point + 1])
         return list(self._decoded(range(first, last if limit is None else min(last, first + limit))))
 
     def all(self) -> Iterator[tuple[int, Member]]:
-        """Every analysis with its behaviour's number."""
+        """The number of its behaviour and the analysis, for each analysis."""
         for point in range(len(self.starts) - 1):
             for member in self.of_point(point):
                 yield point, member

@@ -52,6 +52,7 @@ _SAME_EXPLAINED = 1e-5
 _COUNT_REASONS = 6  # the counts furthest outside the fences; more would drown the other reasons
 _PARTS = (
     "embedding", "clustering", "novelty", "novelty_index", "detector", "rows", "frequencies", "members", "providers",
+    "fences",
 )  # fmt: skip
 
 
@@ -160,7 +161,7 @@ class Model:
             rows=TokenRows.from_arrays(parts["rows"]),
             frequencies=Frequencies.from_arrays(parts["frequencies"]),
             members=Members.from_arrays(parts["members"]),
-            fences=CountFences(tuple(facts["count_names"]), np.array(parts["fences"]["quantiles"])),
+            fences=CountFences.from_arrays(parts["fences"], names=tuple(facts["count_names"])),
             novelty_vectors=parts["novelty_vectors"]["all"],
             fitted_scores=parts["fitted_scores"]["all"],
             providers=ProviderModels.from_model(parts.get("providers", {}), facts.get("providers")),
@@ -170,7 +171,6 @@ class Model:
         """All arrays by part and name, as :func:`~cuckoo_ml_plugin.model.folder.write_model` takes them."""
         arrays = {f"{part}.{name}": array for part in _PARTS for name, array in getattr(self, part).arrays().items()}
         return arrays | {
-            "fences.quantiles": self.fences.quantiles,
             "novelty_vectors.all": self.novelty_vectors,
             "fitted_scores.all": self.fitted_scores,
         }
