@@ -1,4 +1,4 @@
-"""Inside CAPE: each finished analysis is enriched, whatever state we are in. With CAPE_ROOT, in the real one."""
+"""Inside CAPE: each finished analysis is enriched, whatever is broken. With CAPE_ROOT also in the real CAPE."""
 
 from __future__ import annotations
 
@@ -29,10 +29,18 @@ REFIT = [
 TASKS = (7, 8, 100, 101, 102)
 
 
+@pytest.fixture(scope="module")
+def real_cape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the real CAPE, so that several runs of the tests can share a checkout."""
+    root = tmp_path_factory.mktemp("real") / "CAPE"
+    return Path(shutil.copytree(REAL or "", root, symlinks=True, ignore=shutil.ignore_patterns(".git")))
+
+
 @pytest.fixture(params=["our loader", *(["CAPE"] if REAL else [])])
 def cape(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """CAPE's folder with the plugin installed, and no model yet."""
-    root = Path(REAL or "") if request.param == "CAPE" else make_cape(tmp_path / "cape")
+    root: Path
+    root = request.getfixturevalue("real_cape") if request.param == "CAPE" else make_cape(tmp_path / "cape")
     done = cuckoo_ml(root, "install", "--host", "cape", "--root", root, "--refit", "none")
     assert done.code == 0, done.err
     yield root
@@ -66,29 +74,29 @@ def test_an_analysis_is_counted_scored_stored_and_written(cape: Path, demo: Demo
         assert again[key] == section[key], "the file says the same as the results did"
 
 
-def test_a_file_that_virustotal_overlooks_gets_a_reason(cape: Path, demo: DemoHome) -> None:
+def test_a_file_that_virustotal_misses_gets_a_reason(cape: Path, demo: DemoHome) -> None:
     home = with_model(cape, demo)
-    written, _ = analyse(cape, next(one.path for one in demo.corpus.new if one.name == "new-03"))
+    written, _ = analyse(cape, next(sample.path for sample in demo.corpus.new if sample.name == "new-03"))
     section = written["cuckooml"]
     everyone = {"virustotal", "threatfox", "detections"}
-    assert {one["provider"] for one in section["threat_scores"]["providers"]} == everyone
+    assert {provider["provider"] for provider in section["threat_scores"]["providers"]} == everyone
     [disagreement] = section["threat_scores"]["disagreements"]
     assert disagreement["text"].startswith("VirusTotal says 0.0")
-    assert disagreement["text"] in [one["text"] for one in section["anomaly"]["reasons"]]
+    assert disagreement["text"] in [reason["text"] for reason in section["anomaly"]["reasons"]]
     with Store.open(home / "store.db") as store:
-        assert {one.provider for one in store.threat_scores_of(["7"])["7"]} == everyone
+        assert {score.provider for score in store.threat_scores_of(["7"])["7"]} == everyone
 
 
 def test_the_rest_of_the_report_is_the_same_with_and_without_us(cape: Path, demo: DemoHome) -> None:
     with_model(cape, demo)
     report = cape_sample(demo)
-    ours, _ = analyse(cape, report)
-    theirs, _ = analyse(cape, report, modules=MODULES[2:])
-    ours.pop("cuckooml")
-    ours["info"].pop("clustering")
-    for one in (ours, theirs):
-        one.pop("statistics", None)
-    assert ours == theirs
+    with_us, _ = analyse(cape, report)
+    without_us, _ = analyse(cape, report, modules=MODULES[2:])
+    with_us.pop("cuckooml")
+    with_us["info"].pop("clustering")
+    for written in (with_us, without_us):
+        written.pop("statistics", None)
+    assert with_us == without_us
 
 
 def test_processing_an_analysis_again_replaces_its_record(cape: Path, demo: DemoHome) -> None:
@@ -113,7 +121,7 @@ def test_a_cold_start_counts_what_is_stored(cape: Path, demo: DemoHome) -> None:
 
 
 @pytest.mark.parametrize("damage", ["model", "store", "settings", "home", "package"])
-def test_whatever_is_broken_the_analysis_is_reported(
+def test_an_analysis_is_reported_whatever_is_broken(
     cape: Path, demo: DemoHome, damage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     home = with_model(cape, demo)
@@ -146,18 +154,18 @@ def test_whatever_is_broken_the_analysis_is_reported(
         assert section["message"]
     if damage in ("model", "store", "settings"):
         checks = cuckoo_ml(cape, "doctor", "--host", "cape", "--root", cape, "--json").json
-        errors = next(one for one in checks if one["check"] == "errors")
+        errors = next(check for check in checks if check["check"] == "errors")
         assert errors["ok"] is False
         assert "analysis 7: " in errors["said"]
 
 
 def test_several_workers_at_once_store_and_score_while_a_refit_runs(cape: Path, demo: DemoHome) -> None:
     home = with_model(cape, demo)
-    reports = [one.path for one in demo.corpus.analyses if "cape/storage" in str(one.path)][:4]
+    reports = [sample.path for sample in demo.corpus.analyses if "cape/storage" in str(sample.path)][:4]
     with ThreadPoolExecutor(5) as pool:
         refit = pool.submit(subprocess.run, [*REFIT, str(home)], cwd=REPOSITORY, capture_output=True, check=False)
         running = [pool.submit(analyse, cape, report, task) for task, report in zip(TASKS, reports, strict=False)]
-        sections = [one.result()[0]["cuckooml"] for one in running]
+        sections = [analysis.result()[0]["cuckooml"] for analysis in running]
     assert refit.result().returncode == 0, refit.result().stderr
     assert {section["status"] for section in sections} <= {"scored", "no_behaviour"}
     assert not any(section["message"] for section in sections if section["status"] == "scored")
@@ -165,7 +173,7 @@ def test_several_workers_at_once_store_and_score_while_a_refit_runs(cape: Path, 
         assert all(store.get(str(task)) for task in TASKS[: len(reports)])
     before = {section["model"]["id"] for section in sections}
     after = analyse(cape, reports[0], TASKS[0])[0]["cuckooml"]["model"]["id"]
-    listed = [one["id"] for one in cuckoo_ml(home, "models", "list", "--json").json]
+    listed = [model["id"] for model in cuckoo_ml(home, "models", "list", "--json").json]
     assert after == listed[-1], "the next analysis is scored by the new model"
     assert before <= set(listed)
 

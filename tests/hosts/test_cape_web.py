@@ -166,11 +166,11 @@ def test_the_tab_of_similar_analyses_is_back(web: Web, reader: Reader) -> None:
     assert reader.page.locator("#similar").count() == 1
     reader.page.click("#similar-tab")
     reader.page.wait_for_selector("#similar .cml", state="visible")
-    assert all(one["sha256"] in reader.text("#similar") for one in web.section["similar"])
+    assert all(similar["sha256"] in reader.text("#similar") for similar in web.section["similar"])
     reader.keep("cape-similar")
 
 
-def test_one_walks_through_our_pages(web: Web, reader: Reader) -> None:
+def test_a_reader_walks_through_our_pages(web: Web, reader: Reader) -> None:
     reader.open(f"{web.address}/analysis/{SCORED}/")
     reader.follow("#overview .cml .cml-big a")
     assert web.section["cluster"]["name"] in reader.text(".cml-title")
@@ -200,7 +200,7 @@ def test_a_hostile_report_is_text_and_nothing_else(web: Web, browser: Any, width
     reader.close()
 
 
-def test_without_a_model_it_says_so_and_without_us_there_is_no_panel(web: Web, reader: Reader) -> None:
+def test_the_panel_says_that_there_is_no_model_and_is_missing_without_a_section(web: Web, reader: Reader) -> None:
     reader.open(f"{web.address}/analysis/{NO_MODEL}/")
     assert "There is no model yet: 3 of 20 are stored." in reader.text("#overview > .cml")
     reader.open(f"{web.address}/analysis/{WITHOUT_US}/")
@@ -208,7 +208,7 @@ def test_without_a_model_it_says_so_and_without_us_there_is_no_panel(web: Web, r
     assert reader.page.locator("#overview").count() == 1
 
 
-def test_where_capes_page_has_changed_it_is_shown_all_the_same(web: Web, reader: Reader) -> None:
+def test_a_changed_page_of_capes_is_still_shown(web: Web, reader: Reader) -> None:
     template = web.root / "web" / "templates" / "analysis" / "report.html"
     before = template.read_text(encoding="utf-8")
     template.write_text(before.replace('id="overview"', 'id="first"').replace('id="reportTabs"', 'id="tabs"'), "utf-8")
@@ -251,7 +251,7 @@ print(json.dumps({"answers": answers, "visible": visible_section(section, Anonym
 
 
 def as_a_stranger(web: Web, name: str, configuration: str) -> dict[str, Any]:
-    """What one who has not logged in gets under a configuration of CAPE's."""
+    """What a user who has not logged in gets under a configuration of CAPE's."""
     conf = web.root / "custom" / "conf" / name
     conf.write_text(configuration, encoding="utf-8")
     try:
@@ -266,13 +266,13 @@ def as_a_stranger(web: Web, name: str, configuration: str) -> dict[str, Any]:
         conf.unlink()
 
 
-def test_where_cape_asks_for_a_login_so_do_our_pages(web: Web) -> None:
-    found = as_a_stranger(web, "web.conf", "[web_auth]\nenabled = yes\n")
-    assert all(status == 302 and to.startswith("/accounts/login/") for status, to in found["answers"]), found
-    assert len(found["visible"]) == 2
+def test_our_pages_require_a_login_where_cape_does(web: Web) -> None:
+    seen = as_a_stranger(web, "web.conf", "[web_auth]\nenabled = yes\n")
+    assert all(status == 302 and to.startswith("/accounts/login/") for status, to in seen["answers"]), seen
+    assert len(seen["visible"]) == 2
 
 
 def test_with_several_tenants_a_stranger_sees_none_of_their_analyses(web: Web) -> None:
-    found = as_a_stranger(web, "cuckoo.conf", "[multitenancy]\nenabled = yes\n")
-    assert [status for status, _ in found["answers"]] == [403] * 4
-    assert found["visible"] == []
+    seen = as_a_stranger(web, "cuckoo.conf", "[multitenancy]\nenabled = yes\n")
+    assert [status for status, _ in seen["answers"]] == [403] * 4
+    assert seen["visible"] == []

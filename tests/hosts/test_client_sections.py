@@ -27,10 +27,10 @@ def differences(sent: Any, read: Any, path: tuple[str, ...] = ()) -> list[tuple[
     if sent is None:
         return []
     keys: dict[str, Any] = dict(key if isinstance(key, tuple) else (key, None) for key in sent)
-    wanted = {key: kind for key, kind in fields(read).items() if (*path, key) not in IN_THE_HEADER}
-    both = keys.keys() & wanted.keys()
-    return [(*path, key) for key in keys.keys() ^ wanted.keys()] + [
-        difference for key in both for difference in differences(keys[key], wanted[key], (*path, key))
+    fields_read = {key: kind for key, kind in fields(read).items() if (*path, key) not in IN_THE_HEADER}
+    both = keys.keys() & fields_read.keys()
+    return [(*path, key) for key in keys.keys() ^ fields_read.keys()] + [
+        difference for key in both for difference in differences(keys[key], fields_read[key], (*path, key))
     ]
 
 

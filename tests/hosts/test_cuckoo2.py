@@ -1,13 +1,16 @@
-"""Real Cuckoo 2.0.7 with the plugin in it: each analysis is reported, with a finding or with what was in the way."""
+"""Real Cuckoo 2.0.7 with the plugin: each analysis is reported, with a finding or with the reason why it has none."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from support.command import cuckoo_ml
 from support.cuckoo2 import Cuckoo, fresh_cuckoo, our_command
@@ -18,10 +21,12 @@ from cuckoo_ml_plugin.store.store import Store
 
 __all__ = ["fresh_cuckoo"]
 
+SCHEMA = json.loads((files("cuckoo_ml_plugin.finding") / "section.schema.json").read_text(encoding="utf-8"))
+
 
 @pytest.fixture
 def cuckoo(fresh_cuckoo: Cuckoo, tmp_path: Path) -> Cuckoo:
-    """One with the plugin, put there by our own command, and no model."""
+    """A working directory with the plugin, installed by our own command, and no model."""
     shutil.copytree(fresh_cuckoo.folder, tmp_path / "cwd", symlinks=True)
     own = Cuckoo(fresh_cuckoo.environment, tmp_path / "cwd")
     (tmp_path / "commands").mkdir()
@@ -31,13 +36,13 @@ def cuckoo(fresh_cuckoo: Cuckoo, tmp_path: Path) -> Cuckoo:
 
 @pytest.fixture
 def taught(cuckoo: Cuckoo, demo: DemoHome) -> Cuckoo:
-    """One with the demo's model."""
+    """A working directory with the plugin and the demo's model."""
     shutil.copytree(demo.home, cuckoo.home, symlinks=True, dirs_exist_ok=True)
     return cuckoo
 
 
 def others(report: dict[str, Any]) -> dict[str, Any]:
-    """A report without what is ours and what differs from run to run: the host's own clock, log and version check."""
+    """A report without our section and without what differs from run to run: Cuckoo's clock, log and version check."""
     info = {key: value for key, value in report["info"].items() if key != "clustering"}
     return {key: value for key, value in report.items() if key not in ("cuckooml", "info", "debug")} | {"info": info}
 
@@ -81,18 +86,18 @@ def test_virustotal_s_scores_come_into_the_section_and_the_store(taught: Cuckoo)
     [provider] = threat["providers"]
     assert (provider["provider"], provider["indicators"]) == ("virustotal", 2)
     assert provider["score"] == threat["joint"] == 0.7625
-    assert [one["score"] for one in provider["highest"]] == [0.75, 0.05]
+    assert [indicator["score"] for indicator in provider["highest"]] == [0.75, 0.05]
     assert provider["prediction"] is None, "no other provider says anything"
     [scored] = cuckoo_ml(taught.home, "score", "--json", taught.report()).json
     assert scored["threat_scores"] == threat, "the report's file says the same"
     with Store.open(taught.home / "store.db") as store:
-        assert {one.score for one in store.threat_scores_of(["210"])["210"]} == {0.75, 0.05}
+        assert {score.score for score in store.threat_scores_of(["210"])["210"]} == {0.75, 0.05}
 
 
 def test_without_a_model_it_is_stored_and_says_what_is_missing(cuckoo: Cuckoo) -> None:
     section = cuckoo.process().section
     assert section["status"] == "no_model"
-    assert "needed" in section["message"]
+    assert "needs 20" in section["message"]
     assert section["counts"]["api_calls"] > 0
 
 
@@ -118,6 +123,7 @@ def test_a_worker_that_fails_costs_the_finding_and_not_the_analysis(
     taught.configure(command, timeout=limit)
     began = time.monotonic()
     done = taught.process()
+    jsonschema.validate(done.section, SCHEMA)
     assert done.section["status"] == "failed"
     assert "Task #210: cuckoo-ml:" in done.log
     assert done.report["behavior"]["processes"]

@@ -56,13 +56,13 @@ class Web:
 
 
 def set_options(file: Path, section: str, **options: object) -> None:
-    lines, inside, left = [], False, dict(options)
+    lines, inside, missing = [], False, dict(options)
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             inside = line.strip() == f"[{section}]"
         key = line.partition("=")[0].strip()
-        lines.append(f"{key} = {left.pop(key)}" if inside and key in left else line)
-    assert not left
+        lines.append(f"{key} = {missing.pop(key)}" if inside and key in missing else line)
+    assert not missing
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -142,7 +142,7 @@ def wait_long_for_pages(cuckoo: Cuckoo) -> None:
 def hostile_labels(home: Path) -> None:
     """The clusters get hostile names."""
     with Store.open(home / "store.db") as store:
-        names = [one.analysis for one in store.analyses_in_order(behaviours=False)]
+        names = [stored.analysis for stored in store.analyses_in_order(behaviours=False)]
         store.set_labels(dict.fromkeys(names[:40], SCRIPTS[0]))
     assert cuckoo_ml(home, "refit").code == 0
 
@@ -174,18 +174,18 @@ def summary(web: Web, task: str = RECORDED) -> str:
 
 
 def section(web: Web) -> dict[str, Any]:
-    found = json.loads(web.cuckoo.report().read_text(encoding="utf-8"))["cuckooml"]
-    assert found["status"] == "scored"
-    return dict(found)
+    written = json.loads(web.cuckoo.report().read_text(encoding="utf-8"))["cuckooml"]
+    assert written["status"] == "scored"
+    return dict(written)
 
 
 def test_the_analysis_page_has_the_panel_above_the_file(web: Web, reader: Reader) -> None:
     assert reader.open(summary(web)) == 200
     panel = reader.text(".cml")
-    found = section(web)
-    for one in found["similar"]:
-        assert one["analysis"] in panel
-    assert found["anomaly"]["reasons"][0]["text"] in panel
+    finding = section(web)
+    for similar in finding["similar"]:
+        assert similar["analysis"] in panel
+    assert finding["anomaly"]["reasons"][0]["text"] in panel
     below = reader.page.locator("#file").bounding_box()
     box = reader.page.locator(".cml").bounding_box()
     assert 0 < box["y"] < below["y"] <= box["y"] + box["height"] + 60
@@ -195,11 +195,11 @@ def test_the_analysis_page_has_the_panel_above_the_file(web: Web, reader: Reader
     assert not reader.elsewhere(web.address)
     reader.keep("cuckoo-panel")
     reader.page.click(".cml summary")
-    assert found["evidence"][0]["value"] in reader.text(".cml-details")
+    assert finding["evidence"][0]["value"] in reader.text(".cml-details")
     reader.keep("cuckoo-panel-details", whole=True)
 
 
-def test_one_walks_from_the_panel_to_a_similar_analysis_its_cluster_and_back(web: Web, reader: Reader) -> None:
+def test_a_reader_walks_from_the_panel_to_a_similar_analysis_its_cluster_and_back(web: Web, reader: Reader) -> None:
     reader.open(summary(web))
     first = section(web)["similar"][0]
     reader.follow(f".cml-similar a >> text='{first['analysis']}'")
@@ -257,7 +257,7 @@ def test_a_hostile_report_is_text_and_nothing_else(web: Web, browser: Any, width
     reader.close()
 
 
-def test_an_analysis_without_a_model_says_so_and_one_without_us_has_no_panel(web: Web, reader: Reader) -> None:
+def test_the_panel_says_that_there_is_no_model_and_is_missing_without_a_section(web: Web, reader: Reader) -> None:
     reader.open(summary(web, NO_MODEL))
     assert "There is no model yet: 3 of 20 are stored." in reader.text(".cml")
     reader.keep("cuckoo-no-model")
@@ -269,12 +269,14 @@ def test_an_analysis_without_a_model_says_so_and_one_without_us_has_no_panel(web
 def test_at_night_the_panel_is_dark(web: Web, reader: Reader) -> None:
     reader.page.context.add_cookies([{"name": "theme", "value": "night", "url": web.address}])
     reader.open(summary(web))
-    colour = reader.page.eval_on_selector(".cml", "one => getComputedStyle(one).getPropertyValue('--cml-warn').trim()")
+    colour = reader.page.eval_on_selector(
+        ".cml", "panel => getComputedStyle(panel).getPropertyValue('--cml-warn').trim()"
+    )
     assert colour == "#ff9a66"
     reader.keep("cuckoo-night")
 
 
-def test_where_cuckoo_asks_for_a_secret_so_do_our_pages(web: Web) -> None:
+def test_our_pages_require_cuckoos_secret(web: Web) -> None:
     conf = web.cuckoo.folder / "conf" / "cuckoo.conf"
     before = conf.read_text(encoding="utf-8")
     set_options(conf, "cuckoo", web_secret="only for us")
@@ -308,8 +310,7 @@ print(json.dumps([(answer.status_code, answer.get("Location")) for answer in map
 
 def test_cuckoos_html_report_carries_the_panel(web: Web, reader: Reader) -> None:
     reader.open(web.html_report.as_uri())
-    found = section(web)
-    assert found["model"]["id"] in reader.text(".cml")
+    assert section(web)["model"]["id"] in reader.text(".cml")
     assert not reader.overflowing(".cml")
     assert not [url for url in reader.requested if not url.startswith("file:")]
     reader.keep("cuckoo-html-report")

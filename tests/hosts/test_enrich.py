@@ -1,4 +1,4 @@
-"""What both hosts do with an analysis: it is stored, scored and never lost, whatever is broken."""
+"""What both hosts do with an analysis: it is stored and scored, and it is reported whatever is broken."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from cuckoo_ml_plugin.store.store import Store
 
 
 def a_report(demo: DemoHome) -> Path:
-    return sorted(path for given in demo.corpus.import_paths for path in Path(given).rglob("report.json"))[0]
+    return sorted(path for folder in demo.corpus.import_paths for path in Path(folder).rglob("report.json"))[0]
 
 
 def results_of(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert isinstance(found, dict)
-    return found
+    results = json.loads(path.read_text(encoding="utf-8"))
+    assert isinstance(results, dict)
+    return results
 
 
 def test_an_analysis_is_stored_and_scored_as_its_report_file_would_be(own_demo: DemoHome, tmp_path: Path) -> None:
@@ -84,7 +84,9 @@ def test_the_counts_come_without_reading_the_call_log(own_demo: DemoHome) -> Non
     assert set(complete) - set(counts) <= {"distinct_call_pairs", "api_calls", "distinct_apis"}
 
 
-def test_without_a_model_it_says_how_many_are_stored_and_needed(demo: DemoHome, tmp_path: Path) -> None:
+def test_without_a_model_the_message_says_how_many_analyses_are_stored_and_needed(
+    demo: DemoHome, tmp_path: Path
+) -> None:
     section = Enricher(tmp_path / "new").enrich(results_of(a_report(demo)), "1")
     assert section["status"] == "no_model"
     assert "1 analyses" in section["message"]
@@ -92,7 +94,7 @@ def test_without_a_model_it_says_how_many_are_stored_and_needed(demo: DemoHome, 
     assert section["counts"]
 
 
-def test_a_new_model_is_taken_up_at_the_next_analysis(own_demo: DemoHome) -> None:
+def test_a_new_model_is_used_from_the_next_analysis_on(own_demo: DemoHome) -> None:
     enricher = Enricher(own_demo.home)
     results = results_of(a_report(own_demo))
     first = enricher.enrich(results, "9001")
@@ -112,7 +114,7 @@ def test_a_store_that_cannot_be_opened_does_not_stop_scoring(
 
 
 @pytest.mark.parametrize("broken", ["settings", "model", "home"])
-def test_what_is_broken_is_named_in_the_section_and_the_log(
+def test_the_section_and_the_log_name_what_is_broken(
     own_demo: DemoHome, broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     home = own_demo.home
@@ -130,7 +132,7 @@ def test_what_is_broken_is_named_in_the_section_and_the_log(
     assert section["message"][:100] in caplog.text
 
 
-def test_settings_that_were_mended_count_from_the_next_analysis_on(own_demo: DemoHome) -> None:
+def test_repaired_settings_are_used_from_the_next_analysis_on(own_demo: DemoHome) -> None:
     good = (own_demo.home / "cuckooml.conf").read_text(encoding="utf-8")
     (own_demo.home / "cuckooml.conf").write_text("[store]\ncolour = red\n", encoding="utf-8")
     enricher, results = Enricher(own_demo.home), results_of(a_report(own_demo))
@@ -149,7 +151,7 @@ _SECTIONS = st.sampled_from(["info", "target", "behavior", "network", "static", 
 
 @settings(max_examples=25, deadline=None)
 @given(results=st.dictionaries(_SECTIONS, _JSON, max_size=4), analysis=st.text(max_size=20))
-def test_whatever_the_results_are_there_is_a_section(
+def test_results_of_any_shape_get_a_section(
     tmp_path_factory: pytest.TempPathFactory, results: dict[str, Any], analysis: str
 ) -> None:
     enricher = Enricher(tmp_path_factory.getbasetemp() / "hostile")
@@ -160,7 +162,7 @@ def test_whatever_the_results_are_there_is_a_section(
 
 
 class _Refuses(dict[str, Any]):
-    """A table of a host's that cannot be asked, for a reason that cannot be told."""
+    """Results of a host whose sections cannot be read."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(info={})
@@ -178,7 +180,7 @@ class _SilentError(Exception):
 @pytest.mark.parametrize(
     "error", [_SilentError(), ValueError("\ud800 \x1b]0;title\x07 \u202e")], ids=["silent", "hostile"]
 )
-def test_errors_with_hostile_or_no_messages_end_as_failed(demo: DemoHome, error: Exception) -> None:
+def test_errors_with_hostile_or_no_messages_give_failed(demo: DemoHome, error: Exception) -> None:
     enricher = Enricher(demo.home)
     for section in (enricher.enrich(_Refuses(error), "1"), enricher.counts(_Refuses(error))):
         assert section["status"] == "failed"
@@ -186,14 +188,14 @@ def test_errors_with_hostile_or_no_messages_end_as_failed(demo: DemoHome, error:
         orjson.dumps(section)  # CAPE writes reports with it, and it takes no lone surrogates
 
 
-def test_made_up_functions_change_nothing_for_the_analyses_after_them(own_demo: DemoHome) -> None:
+def test_made_up_functions_do_not_change_later_analyses(own_demo: DemoHome) -> None:
     results, enricher = results_of(own_demo.corpus.new[0].path), Enricher(own_demo.home)
     before = enricher.enrich(results, "1")
     for start in range(0, 150_000, 75_000):
         calls = [{"api": f"Made{number}"} for number in range(start, start + 75_000)]
         hostile = {"info": {"version": "2.4-CAPE"}, "behavior": {"processes": [{"calls": calls}]}}
         assert enricher.counts(hostile) is not None
-        assert report_from_results(hostile).calls.names == sorted(one["api"] for one in calls)
+        assert report_from_results(hostile).calls.names == sorted(call["api"] for call in calls)
         assert enricher.enrich(results, "1")["anomaly"] == before["anomaly"]
     behavior = results["behavior"]
     new = [{"api": "OnlyHere"}, *behavior["processes"][-1].get("calls", [])]

@@ -1,8 +1,10 @@
-"""An admin installs, looks, installs again, changes a file, and takes it all away."""
+"""An admin installs, examines, installs again, changes a file, and uninstalls."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from support.cape_loader import make_cape
 from support.command import Done, cuckoo_ml
 
-from cuckoo_ml_plugin.hosts.installation.installer import InstallError, install, uninstall
+from cuckoo_ml_plugin.hosts.installation.installer import BEGIN, END, InstallError, install, uninstall
 from cuckoo_ml_plugin.hosts.installation.pieces import Block
 from cuckoo_ml_plugin.plumbing.files import UNFINISHED
 
@@ -67,7 +69,7 @@ def test_installed_twice_it_is_the_same_and_uninstalled_it_is_as_before(cape: Pa
     assert files(cape) == before
 
 
-def test_a_file_that_was_changed_is_never_overwritten_without_a_word(cape: Path) -> None:
+def test_a_changed_file_is_never_overwritten_silently(cape: Path) -> None:
     run("install", cape)
     changed = cape / "custom/conf/reporting.conf.d/cuckooml.conf"
     changed.write_text("[cuckooml]\nenabled = no\n")
@@ -95,7 +97,7 @@ def test_a_foreign_file_in_the_way_stops_it_before_anything_is_done(cape: Path) 
     assert files(cape) == before
 
 
-def test_what_stood_in_the_way_comes_back_however_often_it_was_forced(cape: Path) -> None:
+def test_a_foreign_file_is_restored_however_often_install_was_forced(cape: Path) -> None:
     module = cape / "modules/reporting/cuckooml.py"
     module.write_text("# somebody else's\n")
     before = files(cape)
@@ -157,12 +159,12 @@ def test_an_installation_that_cannot_be_finished_leaves_nothing(cape: Path) -> N
     foreign.write_text("# somebody else's\n")
     before = files(cape)
     folders = {path for path in cape.rglob("*") if path.is_dir()}
-    full = OSError(errno.ENOSPC, "No space left on device")
+    full_disk = OSError(errno.ENOSPC, "No space left on device")
     original, writes = os.open, iter(range(100))
 
     def fails(path: Path, *arguments: Any, **more: Any) -> Any:
         if Path(path).name.startswith(UNFINISHED) and next(writes) == at:
-            raise full
+            raise full_disk
         return original(path, *arguments, **more)
 
     for at in range(1, 6):
@@ -171,11 +173,40 @@ def test_an_installation_that_cannot_be_finished_leaves_nothing(cape: Path) -> N
             done = run("install", cape, "--force")
         assert done.code == 1, at
         assert "No space left" in done.err
-        left = {name: text for name, text in files(cape).items() if not name.startswith("storage/cuckooml")}
-        assert left == before
+        outside_home = {name: text for name, text in files(cape).items() if not name.startswith("storage/cuckooml")}
+        assert outside_home == before
         made = {path for path in cape.rglob("*") if path.is_dir()} - folders
         assert made == {cape / "storage/cuckooml", cape / "storage/cuckooml/models"}
     assert run("install", cape, "--force").code == 0
+
+
+def test_an_installation_of_an_older_version_is_brought_up_to_date(cape: Path) -> None:
+    """Its marks and the first line of its file differ from ours, and its texts too."""
+    before = files(with_web(cape))
+    assert run("install", cape).code == 0
+    installed = files(cape)
+    settings, services = cape / "web/web/local_settings.py", cape / "custom/analysis_services.py"
+    older_mark = "# >>> cuckoo-ml: what stands up to the next mark is put here by cuckoo-ml install"
+    older_start = '"""Makes CAPE\'s analysis view fetch the section. Put here by cuckoo-ml install."""\n'
+    older = {
+        settings: settings.read_text().replace(BEGIN, older_mark).replace("without the plugin", "without us"),
+        services: older_start + services.read_text().partition("\n")[2],
+    }
+    manifest = cape / "storage/cuckooml/install.json"
+    entries = json.loads(manifest.read_text())
+    for path, text in older.items():
+        path.write_text(text)
+        content = text.partition(older_mark)[2].partition("\n")[2].partition(END)[0] if path == settings else text
+        entry = next(entry for entry in entries["pieces"] if entry["path"] == str(path.relative_to(cape)))
+        entry["hash"] = hashlib.sha256(content.encode()).hexdigest()
+    manifest.write_text(json.dumps(entries))
+    done = run("install", cape)
+    assert done.code == 0, done.err
+    assert {name: text for name, text in files(cape).items() if name != "storage/cuckooml/install.json"} == {
+        name: text for name, text in installed.items() if name != "storage/cuckooml/install.json"
+    }
+    assert run("uninstall", cape, "--purge").code == 0
+    assert files(cape) == before
 
 
 def test_a_home_that_is_a_link_is_purged_with_what_it_leads_to(cape: Path) -> None:
@@ -198,7 +229,7 @@ def test_lines_between_two_blocks_of_ours_stay(tmp_path: Path) -> None:
     assert path.read_text() == "[first]\n[mine]\nkey = 1\n"
 
 
-def test_the_wrong_folder_is_told(tmp_path: Path) -> None:
+def test_the_wrong_folder_is_an_error(tmp_path: Path) -> None:
     done = run("install", tmp_path)
     assert done.code == 1
     assert "is not CAPE's folder" in done.err
@@ -288,37 +319,42 @@ def test_the_web_interface_gets_two_lines_in_its_settings_and_an_admins_own_serv
     settings = (cape / "web/web/local_settings.py").read_text()
     assert settings.startswith(before["web/web/local_settings.py"])
     assert "install_cuckooml(globals())" in settings
-    found: dict[str, object] = {}
-    exec(services.read_text(), found)
-    assert found["CUSTOM_SERVICES"] == ["ours", "cuckooml"]
+    names: dict[str, object] = {}
+    exec(services.read_text(), names)
+    assert names["CUSTOM_SERVICES"] == ["ours", "cuckooml"]
     assert run("install", cape).code == 0
     assert run("uninstall", cape, "--purge").code == 0
     assert files(cape) == before
 
 
-def test_doctor_says_which_place_of_the_hosts_page_is_gone(cape: Path) -> None:
+def test_doctor_names_the_place_that_the_hosts_page_lacks(cape: Path) -> None:
     run("install", with_web(cape))
 
-    def said() -> dict[str, object]:
-        return next(one for one in run("doctor", cape, "--json").json if one["check"] == "web")
+    def web_check() -> dict[str, object]:
+        return next(check for check in run("doctor", cape, "--json").json if check["check"] == "web")
 
-    assert said()["ok"], said()
+    assert web_check()["ok"], web_check()
     page = cape / "web/templates/analysis/report.html"
     page.write_text(page.read_text().replace("overview", "first"))
-    assert not said()["ok"]
-    assert "instead of in its first tab" in str(said()["said"])
+    assert not web_check()["ok"]
+    assert "instead of in its first tab" in str(web_check()["said"])
 
 
-def test_doctor_says_what_is_wrong_and_what_to_do(cape: Path) -> None:
+def test_doctor_names_what_is_wrong_and_the_remedy(cape: Path) -> None:
     def checks() -> dict[str, dict[str, object]]:
-        return {one["check"]: one for one in run("doctor", cape, "--json").json}
+        return {check["check"]: check for check in run("doctor", cape, "--json").json}
 
     assert checks()["files"]["ok"] is False
     run("install", cape)
-    found = checks()
-    assert {name for name, one in found.items() if not one["ok"]} == {"model", "modules", "configuration", "web"}
-    assert "local_settings.py: is missing" in str(found["web"]["said"])
-    assert "0 of the 20 analyses it needs are stored" in str(found["model"]["said"])
+    installed = checks()
+    assert {name for name, check in installed.items() if not check["ok"]} == {
+        "model",
+        "modules",
+        "configuration",
+        "web",
+    }
+    assert "local_settings.py: is missing" in str(installed["web"]["said"])
+    assert "0 of the 20 analyses it needs are stored" in str(installed["model"]["said"])
     (cape / "modules/reporting/cuckooml.py").unlink()
     assert "is missing" in str(checks()["files"]["said"])
     (cape / "storage/cuckooml/store.db").write_bytes(b"nothing of ours" * 100)
@@ -326,7 +362,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do(cape: Path) -> None:
     assert run("doctor", cape).code == 1
 
 
-def test_an_environment_without_cuckoo_is_told(cuckoo2: tuple[Path, Path], tmp_path: Path) -> None:
+def test_an_environment_without_cuckoo_is_an_error(cuckoo2: tuple[Path, Path], tmp_path: Path) -> None:
     done = cuckoo_ml(tmp_path, "install", "--host", "cuckoo2", "--root", cuckoo2[0], "--python", tmp_path / "nowhere")
     assert done.code == 1
     assert "check --python" in done.err

@@ -30,17 +30,17 @@ def answers(home: Path, *requests: bytes, operations: Any = OPERATIONS) -> list[
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-def test_requests_are_answered_in_order_and_a_failed_one_costs_no_other(tmp_path: Path) -> None:
+def test_requests_are_answered_in_order_and_an_error_affects_no_other_request(tmp_path: Path) -> None:
     def breaks(*_: Any) -> None:
-        raise RuntimeError("a slip")
+        raise RuntimeError("a bug")
 
-    requests = [request(1, "ping"), request(2, "breaks"), request(3, "unheard"), request(4, "ping")]
-    found = answers(tmp_path, *requests, operations={**OPERATIONS, "breaks": breaks})
-    assert [one["id"] for one in found] == [1, 2, 3, 4]
-    assert "result" in found[0]
-    assert "a slip" in found[1]["error"]
-    assert "unheard" in found[2]["error"]
-    assert "result" in found[3]
+    requests = [request(1, "ping"), request(2, "breaks"), request(3, "unknown"), request(4, "ping")]
+    replies = answers(tmp_path, *requests, operations={**OPERATIONS, "breaks": breaks})
+    assert [reply["id"] for reply in replies] == [1, 2, 3, 4]
+    assert "result" in replies[0]
+    assert "a bug" in replies[1]["error"]
+    assert "unknown" in replies[2]["error"]
+    assert "result" in replies[3]
 
 
 @pytest.mark.parametrize(
@@ -53,20 +53,20 @@ def test_requests_are_answered_in_order_and_a_failed_one_costs_no_other(tmp_path
         b"\xff\xfe",
     ],
 )
-def test_what_python_2_writes_and_what_is_broken_gets_an_answer(tmp_path: Path, body: bytes) -> None:
+def test_python_2s_json_and_broken_json_get_an_answer(tmp_path: Path, body: bytes) -> None:
     requests = [request(1, "counts", body), request(2, "enrich", body, analysis="1", calls=[[["A"], [0, 0]]])]
-    found = answers(tmp_path, *requests, request(3, "ping"))
-    assert [one["id"] for one in found] == [1, 2, 3]
-    assert "result" in found[2]
+    replies = answers(tmp_path, *requests, request(3, "ping"))
+    assert [reply["id"] for reply in replies] == [1, 2, 3]
+    assert "result" in replies[2]
 
 
 @pytest.mark.parametrize("line", [b"no JSON\n", b"[1]\n", b'{"bytes": -5}\n', b'{"bytes": "x"}\n'])
-def test_when_requests_cannot_be_told_apart_the_worker_ends(tmp_path: Path, line: bytes) -> None:
+def test_the_worker_ends_when_the_boundaries_of_requests_are_lost(tmp_path: Path, line: bytes) -> None:
     assert len(answers(tmp_path, request(1, "ping"), line, request(2, "ping"))) == 1
 
 
-def test_the_calls_of_the_header_count_as_those_of_the_report(own_demo: DemoHome) -> None:
-    path = next(found for given in own_demo.corpus.import_paths for found in Path(given).rglob("report.json"))
+def test_calls_in_the_header_count_like_calls_in_the_report(own_demo: DemoHome) -> None:
+    path = next(file for folder in own_demo.corpus.import_paths for file in Path(folder).rglob("report.json"))
     report = json.loads(path.read_text(encoding="utf-8"))
     whole = json.dumps(report).encode()
     logs = []
@@ -74,13 +74,13 @@ def test_the_calls_of_the_header_count_as_those_of_the_report(own_demo: DemoHome
         names = [call["api"] for call in process.pop("calls")]
         known = sorted(set(names))
         logs.append([known, [known.index(name) for name in names]])
-    [one, other] = answers(
+    [from_report, from_header] = answers(
         own_demo.home,
         request(1, "enrich", whole, analysis="9001"),
         request(2, "enrich", json.dumps(report).encode(), analysis="9001", calls=logs),
     )
-    assert one["result"] == other["result"]
-    assert one["result"]["section"]["counts"]["distinct_call_pairs"] > 0
+    assert from_report["result"] == from_header["result"]
+    assert from_report["result"]["section"]["counts"]["distinct_call_pairs"] > 0
 
 
 def start(home: Path, *arguments: str, before: str = "") -> subprocess.Popen[bytes]:
@@ -90,7 +90,7 @@ def start(home: Path, *arguments: str, before: str = "") -> subprocess.Popen[byt
     )
 
 
-def test_what_a_library_prints_is_no_answer_and_the_worker_ends_with_its_input(tmp_path: Path) -> None:
+def test_output_of_a_library_is_no_answer_and_the_worker_ends_with_its_input(tmp_path: Path) -> None:
     prints = (
         "import cuckoo_ml_plugin.hosts.worker as w, os\n"
         "def noisy(*a):\n    print('stray', flush=True); os.write(1, b'stray'); return 1\n"

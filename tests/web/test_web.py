@@ -61,7 +61,7 @@ class Page(HTMLParser):
 
 
 def harmless(html: str) -> Page:
-    """The page, once it is sure that it holds nothing but what our templates make."""
+    """The page, after a check that it holds only what our templates make."""
     html.encode("utf-8")
     page = Page(html)
     assert page.tags <= TAGS
@@ -95,17 +95,17 @@ def test_the_panel_says_cluster_score_and_similar_analyses(demo: DemoHome, site:
     assert section["cluster"]["name"] in page.text
     assert f"{section['cluster']['size']} past analyses" in page.text
     assert "/cuckooml/clusters/c0/" in page.targets
-    for one in section["similar"]:
-        assert one["analysis"] in page.text
-    for one in section["evidence"]:
-        assert one["value"] in page.text
-    for one in section["anomaly"]["reasons"]:
-        assert one["text"] in page.text
+    for similar in section["similar"]:
+        assert similar["analysis"] in page.text
+    for piece in section["evidence"]:
+        assert piece["value"] in page.text
+    for reason in section["anomaly"]["reasons"]:
+        assert reason["text"] in page.text
     assert section["model"]["id"] in page.text
 
 
 def test_the_panel_says_what_providers_say_and_where_that_is_not_expected(demo: DemoHome, site: Site) -> None:
-    overlooked = next(one.path for one in demo.corpus.new if one.name == "new-03")
+    overlooked = next(sample.path for sample in demo.corpus.new if sample.name == "new-03")
     [answer] = cuckoo_ml(demo.home, "score", overlooked, "--json").json
     page = harmless(site.panel(answer))
     assert "Threat scores" in page.text
@@ -119,14 +119,15 @@ def test_the_panel_says_what_providers_say_and_where_that_is_not_expected(demo: 
 
 def test_links_go_to_the_host_for_its_own_analyses_and_to_us_for_others(demo: DemoHome, tmp_path: Path) -> None:
     with Store.open(demo.home / "store.db") as store:
-        paths = {one.analysis: one.source_path for one in store.analyses_in_order(behaviours=False)}
+        paths = {stored.analysis: stored.source_path for stored in store.analyses_in_order(behaviours=False)}
     at_cape = next(name for name, path in paths.items() if path and "/cape/storage/analyses/" in path)
     storage = Path(str(paths[at_cape])).parents[2]
     section = scored(demo, at_cape)
     page = harmless(Site(Home(demo.home), CAPE, ADDRESSES, storage).panel(section))
-    for one in section["similar"]:
-        ours = str(paths[one["analysis"]]).startswith(str(storage))
-        expected = f"/analysis/{one['analysis']}/" if ours else f"/cuckooml/analysis/?id={one['analysis']}"
+    for similar in section["similar"]:
+        at_host = str(paths[similar["analysis"]]).startswith(str(storage))
+        name = similar["analysis"]
+        expected = f"/analysis/{name}/" if at_host else f"/cuckooml/analysis/?id={name}"
         assert expected in page.targets
     elsewhere = harmless(Site(Home(demo.home), CAPE, ADDRESSES, tmp_path).panel(section))
     assert not [target for target in elsewhere.targets if target.startswith("/analysis/")]
@@ -179,7 +180,7 @@ def test_every_page_of_a_corpus_opens_and_leads_on(demo: DemoHome, site: Site) -
         if target in seen or not target.startswith("/cuckooml/") or path.startswith("style.css"):
             continue
         seen.add(target)
-        answer = site.page(path.strip("/"), dict(one.split("=") for one in query.split("&") if one))
+        answer = site.page(path.strip("/"), dict(pair.split("=") for pair in query.split("&") if pair))
         assert answer.status == 200, target
         if len(seen) < 150:
             ahead += harmless(answer.html).targets
@@ -187,12 +188,12 @@ def test_every_page_of_a_corpus_opens_and_leads_on(demo: DemoHome, site: Site) -
 
 
 def test_clusters_are_searched_sorted_and_paged(site: Site, demo: DemoHome) -> None:
-    families = {one["name"]: one for one in cuckoo_ml(demo.home, "clusters", "--json").json}
-    wanted = next(iter(families))
-    found = harmless(site.page("", {"q": wanted.upper()}).html)
-    assert wanted in found.text
-    others = [name for name in families if wanted not in name and name not in wanted]
-    assert not [name for name in others if f" {name} " in found.text]
+    families = {cluster["name"]: cluster for cluster in cuckoo_ml(demo.home, "clusters", "--json").json}
+    search = next(iter(families))
+    page = harmless(site.page("", {"q": search.upper()}).html)
+    assert search in page.text
+    others = [name for name in families if search not in name and name not in search]
+    assert not [name for name in others if f" {name} " in page.text]
     assert "No cluster has this" in harmless(site.page("", {"q": "<b>nothing"}).html).text
     by_name = harmless(site.page("", {"sort": "name"}).html).text
     places = [by_name.index(f" {name} ") for name in sorted(families, key=str.lower)]
@@ -201,7 +202,7 @@ def test_clusters_are_searched_sorted_and_paged(site: Site, demo: DemoHome) -> N
         assert site.page("", {"page": number, "sort": "'; drop"}).status == 200
 
 
-def test_a_cluster_that_is_not_there_is_said_and_a_page_too(site: Site) -> None:
+def test_unknown_clusters_pages_and_analyses_give_404(site: Site) -> None:
     for path in ("clusters/c999999", "nothing/here", "../../etc/passwd", "analysis"):
         answer = site.page(path, {})
         assert answer.status == 404
@@ -233,20 +234,20 @@ def many(tmp_path: Path) -> Site:
 
 
 def test_long_lists_are_read_page_by_page(many: Site) -> None:
-    found: list[str] = []
+    links: list[str] = []
     query: dict[str, str] = {}
-    for path, wanted in (("", "/cuckooml/clusters/"), ("clusters/c0", "/cuckooml/analysis/")):
-        found, query = [], {}
+    for path, prefix in (("", "/cuckooml/clusters/"), ("clusters/c0", "/cuckooml/analysis/")):
+        links, query = [], {}
         while True:
             page = harmless(many.page(path, query).html)
-            found += [target for target in page.targets if target.startswith(wanted)]
+            links += [target for target in page.targets if target.startswith(prefix)]
             ahead = [target for target in page.targets if f"page={int(query.get('page', 1)) + 1}" in target]
             if not ahead:
                 break
             assert ahead[0].startswith("/cuckooml/" + (path and f"{path}/"))
-            query = dict(one.split("=") for one in ahead[0].partition("?")[2].split("&"))
+            query = dict(pair.split("=") for pair in ahead[0].partition("?")[2].split("&"))
         assert int(query["page"]) == 3
-        listed = set(found) if path == "" else [target for target in found if "=0-" in target]
+        listed = set(links) if path == "" else [target for target in links if "=0-" in target]
         assert len(listed) == (120 if path == "" else 130)
 
 
@@ -254,7 +255,7 @@ def test_long_lists_are_read_page_by_page(many: Site) -> None:
 def hostile_home(own_demo: DemoHome) -> Path:
     """A corpus whose labels are hostile, and with them the names of its clusters."""
     with Store.open(own_demo.home / "store.db") as store:
-        names = [one.analysis for one in store.analyses_in_order(behaviours=False)]
+        names = [stored.analysis for stored in store.analyses_in_order(behaviours=False)]
         store.set_labels({name: SCRIPTS[i % 7] * 3 for i, name in enumerate(names)})
     done = cuckoo_ml(own_demo.home, "refit")
     assert done.code == 0, done.err
@@ -330,7 +331,9 @@ def test_the_html_report_gets_the_panel_once_however_often_it_is_put_in(
     assert not put_into(tmp_path / "none.html", section)
 
 
-@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf"), True], ids=lambda one: str(one)[:5])
+@pytest.mark.parametrize(
+    "value", [10**400, -(10**400), float("nan"), float("inf"), True], ids=lambda value: str(value)[:5]
+)
 def test_numbers_of_any_size_are_shown_or_marked(value: float) -> None:
     for show in (text.number, text.score, text.percent, text.at_least):
         assert len(show(value)) < 40

@@ -41,6 +41,6 @@ def _services(path: Path) -> Piece:
         current = path.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return OwnFile(path, ours)
-    if current.startswith(ours.splitlines()[0]):
+    if "cuckoo-ml install" in current.partition("\n")[0]:  # so the first line says in each version
         return OwnFile(path, ours)
     return Block(path, f"{_ADD_SERVICE}\n", _ADD_SERVICE)
