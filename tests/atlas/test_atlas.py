@@ -58,7 +58,7 @@ def test_every_analysis_is_in_the_histogram_of_each_count_that_it_has(page: Path
     text = page.read_text(encoding="utf-8")
     script = re.search(r'<script[^>]* type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
     assert script is not None
-    numbers = Desk(demo.home).features("numerical").loc[Desk(demo.home).clustering().index]
+    numbers = Desk(demo.home).features("numerical").loc[Desk(demo.home).cluster_memberships().index]
     for count in json.loads(script[1])["counts"]:
         assert sum(count["bins"]) == numbers[count["name"].replace(" ", "_")].notna().sum(), count["name"]
 

@@ -132,15 +132,15 @@ def test_an_analysis_whose_behaviour_changed_after_the_fit_counts_as_newer(demo:
         shutil.copy(second, samples / f"b{number}.json.gz")
     assert cuckoo_ml(home, "import", samples).code == 0
     assert cuckoo_ml(home, "refit").code == 0
-    assert sorted(Desk(home).clustering()["label"].value_counts()) == [12, 12]
+    assert sorted(Desk(home).cluster_memberships()["label"].value_counts()) == [12, 12]
     shutil.copy(second, samples / "a3.json.gz")
     assert cuckoo_ml(home, "import", samples).code == 0
     desk = Desk(home)
-    assert "a3" not in desk.clustering().index
+    assert "a3" not in desk.cluster_memberships().index
     assert sorted(desk.label_distribution().sum(axis=1)) == [11, 12]
     assessment = cuckoo_ml(home, "assess", "--json", "--resamples", 0).json
     assert (assessment["analyses"], assessment["newer"]) == (23, 1)
-    assert sorted(desk.clusters()["stored"]) == [11, 12]
+    assert sorted(desk.cluster_table()["stored"]) == [11, 12]
 
 
 def test_an_id_takes_precedence_over_a_name(own_demo: DemoHome, tmp_path: Path) -> None:
