@@ -112,7 +112,7 @@ class _Parser(configparser.ConfigParser):
     def __init__(self) -> None:
         self.key_lines: list[int] = []
         self._line = 0
-        super().__init__(interpolation=None, default_section="\0")
+        super().__init__(interpolation=None, default_section="\n")  # a name that no line can hold
 
     def numbered(self, lines: Iterator[str]) -> Iterator[str]:
         """The lines, counted as the parser takes them."""

@@ -104,6 +104,7 @@ def test_a_bad_number_is_named_with_its_file(tmp_path: Path, section: str, key: 
         ("[clusters]\nmin_cluster_size = 5\n", "[clusters]"),
         ("[DEFAULT]\ncertainty = 0.9\n", "DEFAULT"),
         ("certainty = 0.9\n", "INI"),
+        ("[\0]\ncertainty = 0.9\n[clustering]\neps = 1\n", "[\0]"),
         ("[clustering]\ncertainty = 0.9\ncertainty = 0.8\n", "certainty"),
         ("[clustering]\ncertainty\n", "INI"),
         ("[scoring]\nsimilar = 1\n[scoring]\nevidence = 1\n", "scoring"),
