@@ -1,1 +1,1 @@
-"""The programs behind the figures of docs/benchmarks.md, each run as ``python -m benchmarks.ROOM.NAME``."""
+"""The programs behind the figures of docs/benchmarks.md, each run by ``python -m benchmarks.ROOM.NAME``."""

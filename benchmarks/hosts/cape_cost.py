@@ -1,12 +1,11 @@
-"""What the plugin costs inside CAPE: our two modules beside CAPE's own writing of the report.
+"""The cost of the plugin inside CAPE: the time of its two modules, and of CAPE's module that writes the report.
 
     CAPE_PYTHON=/opt/CAPEv2/venv/bin/python python -m benchmarks.hosts.cape_cost --root /opt/CAPEv2
         [--sizes 0 1000 50000] [--data ../shared/data]
 
-Runs CAPE's own plugin runner (RunProcessing, RunReporting) on a full report's results, with our two modules and
-JsonDump, several analyses in one process as CAPE's workers do; the times are CAPE's own ``statistics``. The plugin is
-installed for it and taken away again, with its home. The first analysis of a process, which opens the store and
-the model, stands in a column of its own.
+CAPE's own plugin runner (RunProcessing, RunReporting) runs on the results of a full report, with our two modules and
+JsonDump, several analyses in one process as in CAPE's workers. The plugin is installed for this and removed afterwards
+with its home. The first analysis of a process, which opens the store and the model, has a column of its own.
 """
 
 from __future__ import annotations
@@ -66,22 +65,22 @@ for _ in range(int(rounds)):
 """
 
 
-def home_with(home: Path, size: int, data: Path) -> None:
-    """Store that many analyses, and fit a model if there are enough."""
+def fill_home(path: Path, size: int, data: Path) -> None:
+    """Store ``size`` analyses and fit a model on them; with 0 the home stays empty."""
     from cuckoo_ml_plugin.fit.refit import refit
     from cuckoo_ml_plugin.home import Home
     from cuckoo_ml_plugin.settings import Settings
     from cuckoo_ml_plugin.store.store import Store
 
-    made = Home(home).create()
-    with Store.open(made.store_file) as store:
+    home = Home(path).create()
+    with Store.open(home.store_file) as store:
         if size:
             fill(store, real_behaviours(data, 0.25), size)
-            refit(made, store, Settings())
+            refit(home, store, Settings())
 
 
 def measure(root: Path, report: Path) -> list[dict[str, float]]:
-    """Seconds of each module, one entry an analysis."""
+    """The seconds of each module, an entry for each analysis."""
     python = os.environ.get("CAPE_PYTHON", sys.executable)
     command = [python, "-c", _PROGRAM, str(root), str(report), TASK, str(ROUNDS + 1), *MODULES]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
@@ -90,7 +89,7 @@ def measure(root: Path, report: Path) -> list[dict[str, float]]:
 
 
 def main() -> None:
-    """Print one table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--sizes", type=int, nargs="+", default=[0, 1_000, 50_000])
@@ -100,7 +99,7 @@ def main() -> None:
     packed = next((options.data / "cape").glob(f"*{options.report}*.json.gz"))
     install = [sys.executable, "-c", "from cuckoo_ml_plugin.cli import main; main()"]
     host = ["--host", "cape", "--root", str(options.root)]
-    table = Table(title="Inside CAPE, a report with 15,638 calls", caption=f"medians of {ROUNDS}, milliseconds")
+    table = Table(title="Inside CAPE, a report with 15,638 calls", caption=f"milliseconds, medians of {ROUNDS}")
     columns = ("stored", "our processing", "our reporting", "JsonDump", "ours / JsonDump", "first analysis")
     for name in columns:
         table.add_column(name, justify="right")
@@ -111,17 +110,17 @@ def main() -> None:
         for size in options.sizes:
             subprocess.run([*install, "install", *host, "--refit", "none"], check=True, stdout=2, env=environment)
             try:
-                home_with(options.root / "storage" / "cuckooml", size, options.data)
+                fill_home(options.root / "storage" / "cuckooml", size, options.data)
                 first, *others = measure(options.root, report)
             finally:
                 subprocess.run([*install, "uninstall", *host, "--purge"], check=True, stdout=2, env=environment)
                 shutil.rmtree(options.root / "storage" / "analyses" / TASK, ignore_errors=True)
-            median = {name: statistics.median(one[name] for one in others) * 1e3 for name in first}
+            median = {name: statistics.median(seconds[name] for seconds in others) * 1e3 for name in first}
             ours = median["processing CuckooML"], median["reporting CuckooML"]
             dump = median["reporting JsonDump"]
-            opened = (first["processing CuckooML"] + first["reporting CuckooML"]) * 1e3
-            shown = (f"{ours[0]:.1f}", f"{ours[1]:.1f}", f"{dump:.1f}", f"{sum(ours) / dump:.0%}", f"{opened:.0f}")
-            table.add_row(f"{size:,}", *shown)
+            first_total = (first["processing CuckooML"] + first["reporting CuckooML"]) * 1e3
+            cells = (f"{ours[0]:.1f}", f"{ours[1]:.1f}", f"{dump:.1f}", f"{sum(ours) / dump:.0%}", f"{first_total:.0f}")
+            table.add_row(f"{size:,}", *cells)
     Console(width=110).print(table)
 
 

@@ -1,9 +1,9 @@
-"""What a pass over CAPE's lazy call logs would cost in the processing stage, where our module makes none.
+"""The time of a pass over CAPE's lazy call logs, which our processing module therefore avoids.
 
     CAPE_PYTHON=/opt/CAPEv2-env/bin/python python -m benchmarks.hosts.cape_lazy_calls --root /opt/CAPEv2
 
-The calls of a real report are written as the log that CAPE's monitor sends, and iterated by CAPE's own ParseProcessLog;
-beside it, one pass over the same calls as the plain lists that the reporting stage has.
+The calls of a real report are written as the log that CAPE's monitor sends, and read by CAPE's own ParseProcessLog. The
+reference is a pass over the same calls as plain lists, as the reporting stage has them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ with open(log, "wb") as file:
         file.write(bson.encode({"I": infos[key], "T": thread, "t": 1, "R": 0, "P": 0, "r": 0, "args": values}))
     write("__process__", "__init__", process)
     for call in calls:
-        arguments = {one["name"]: str(one["value"]) for one in call["arguments"]}
+        arguments = {argument["name"]: str(argument["value"]) for argument in call["arguments"]}
         write(call["api"], call["category"], arguments, int(call["thread_id"]))
 
 class Options(dict):
@@ -57,15 +57,15 @@ def best(work):
         times.append(time.perf_counter() - start)
     return min(times) * 1e3
 
-seen = sum(1 for _ in parsed)
+parsed_calls = sum(1 for _ in parsed)
 lazy, plain = best(lambda: [call["api"] for call in parsed]), best(lambda: [call["api"] for call in calls])
-print(f"{len(calls):,} calls; a pass over the lazy log ({seen:,} after joining repeats): {lazy:.0f} ms;"
+print(f"{len(calls):,} calls; a pass over the lazy log ({parsed_calls:,} after repeats are joined): {lazy:.0f} ms;"
       f" over the plain list: {plain:.1f} ms; {lazy / plain:.0f} times")
 """
 
 
 def main() -> None:
-    """Print one line."""
+    """Print the times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=DATA)
@@ -77,10 +77,10 @@ def main() -> None:
         report.write_bytes(gzip.decompress(packed.read_bytes()))
         python = os.environ.get("CAPE_PYTHON", sys.executable)
         command = [python, "-c", _PROGRAM, str(options.root), str(report), str(Path(folder) / "4.bson")]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(done.stderr[-2000:])
-        print(done.stdout.splitlines()[-1])
+        process = subprocess.run(command, check=False, capture_output=True, text=True)
+        if process.returncode:
+            raise SystemExit(process.stderr[-2000:])
+        print(process.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""What the plugin costs inside real Cuckoo 2.0.7: our two modules' time against all of processing and reporting.
+"""The cost of the plugin inside Cuckoo 2.0.7: the time of its two modules, and of all processing and reporting.
 
     python -m benchmarks.hosts.cuckoo2_cost [--sizes 0 1000 50000] [--repeats 10] [--data ../shared/data]
 
-Cuckoo processes its recorded analysis again and again in one process, as `cuckoo process` does, each time with so many
-other analyses stored, and a model of them (with 0: none). The first time, in which the worker starts, is told apart.
+Cuckoo processes its recorded analysis repeatedly in one process, as `cuckoo process` does. Each size is the number of
+other analyses that are stored, with a model of them; with 0 there is no model. The first analysis, which starts the
+worker, has a column of its own.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.settings import Settings
 from cuckoo_ml_plugin.store.store import Store
 
-sys.path.append(str(REPOSITORY / "tests"))  # a real Cuckoo is set up as the tests do it
+sys.path.append(str(REPOSITORY / "tests"))  # for the tests' setup of a real Cuckoo
 
-# Runs in Cuckoo's Python 2.7, after `cuckoo process -r` has set everything up: times each stage and our modules' part.
+# Runs in Cuckoo's Python 2.7. It replaces a function inside of `cuckoo process -r`, to time all and each module.
 DRIVER = """
 import json, sys, time
 import cuckoo.apps.apps as apps, cuckoo.main as main
@@ -41,21 +42,21 @@ spent = {}
 def timed(owner, name, key):
     run = getattr(owner, name)
     def wrapper(*args, **kwargs):
-        began = time.time()
+        start = time.time()
         try:
             return run(*args, **kwargs)
         finally:
-            spent[key] = time.time() - began
+            spent[key] = time.time() - start
     setattr(owner, name, wrapper)
 
 timed(Counts, "run", "processing module")
 timed(Section, "run", "reporting module")
 timed(apps, "process", "all")
-once = main.process_task_range
+process_once = main.process_task_range
 
 def repeat(tasks):
     for _ in range(int(REPEATS)):
-        once(tasks)
+        process_once(tasks)
         print("TIMES " + json.dumps(spent))
 
 main.process_task_range = repeat
@@ -65,22 +66,23 @@ main.main()
 
 
 def measure(folder: Path, repeats: int) -> list[dict[str, float]]:
-    """Seconds by part, for each time that Cuckoo processed the analysis."""
+    """The seconds of each part, an entry for each time that Cuckoo processed the analysis."""
     from support.cuckoo2 import environment
 
     driver = DRIVER.replace("REPEATS", repr(str(repeats))).replace("CWD", repr(str(folder)))
     python = environment() / "bin" / "python"
-    done = subprocess.run([python, "-c", driver], capture_output=True, text=True, check=False)
-    found = [json.loads(line[6:]) for line in done.stdout.splitlines() if line.startswith("TIMES ")]
-    if len(found) != repeats:
-        raise SystemExit(f"Cuckoo failed:\n{done.stderr[-2000:]}")
+    process = subprocess.run([python, "-c", driver], capture_output=True, text=True, check=False)
+    times = [json.loads(line[6:]) for line in process.stdout.splitlines() if line.startswith("TIMES ")]
+    if len(times) != repeats:
+        raise SystemExit(f"Cuckoo failed:\n{process.stderr[-2000:]}")
     section = json.loads((folder / "storage/analyses/210/reports/report.json").read_text(encoding="utf-8"))["cuckooml"]
     if section["status"] == "failed":
         raise SystemExit(section["message"])
-    return found
+    return times
 
 
 def main() -> None:
+    """Print the table."""
     from support.cuckoo2 import RECORDED, make_cuckoo, our_command
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,13 +103,13 @@ def main() -> None:
                 with Store.open(home.store_file) as store:
                     fill(store, behaviours, size)
                     refit(home, store, Settings())
-            found = measure(cuckoo.folder, options.repeats + 1)
-        parts = {key: statistics.median(one[key] for one in found[1:]) for key in found[0]}
+            first, *others = measure(cuckoo.folder, options.repeats + 1)
+        parts = {key: statistics.median(seconds[key] for seconds in others) for key in first}
         ours = parts["processing module"] + parts["reporting module"]
-        first = found[0]["processing module"] + found[0]["reporting module"]
+        first_total = first["processing module"] + first["reporting module"]
         table.add_row(
             f"{size:,}", f"{parts['all']:.2f}", f"{parts['processing module'] * 1e3:.0f}",
-            f"{parts['reporting module'] * 1e3:.0f}", f"{ours / parts['all']:.0%}", f"{first * 1e3:.0f}",
+            f"{parts['reporting module'] * 1e3:.0f}", f"{ours / parts['all']:.0%}", f"{first_total * 1e3:.0f}",
         )  # fmt: skip
     Console().print(table)
     Console().print(f"Medians of {options.repeats}; {os.cpu_count()} cores.")

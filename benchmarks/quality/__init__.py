@@ -1,1 +1,1 @@
-"""How good clusters, scores and studies are: against known families, other detectors and known truth."""
+"""The quality of clusters, scores and studies, compared with known families, other detectors and known relations."""

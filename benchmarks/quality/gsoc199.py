@@ -1,10 +1,10 @@
-"""CuckooML's own experiment again: 199 reports, signatures seen in over 10 % of them, HDBSCAN with 1 and 5.
+"""CuckooML's own experiment, repeated: 199 reports, the signatures that over 10 % of them match, HDBSCAN(1, 5).
 
     python -m benchmarks.quality.gsoc199 [--data ../shared/data] [--orders 200]
 
-The behaviours of the 199 reports are kept without labels and in an order of their own, so clusters can be compared with
-the published ones by their sizes, and not report by report. The published agreement with labels is computed again from
-the published table of clusters and labels.
+The data of the 199 reports have no labels and another order than the published results. So the clusters can only be
+compared by their sizes, not report by report. The published agreement with labels is computed again from the published
+table of clusters and labels.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.store import Store
 
 MIN_SAMPLES, MIN_CLUSTER_SIZE, COVERAGE = 1, 5, 0.1
-TREES = ("boruvka_kdtree", "prims_kdtree")  # what hdbscan takes by default here, and its other exact way
-CLOSE = 2  # analyses of noise that two runs may differ by and still be called alike
-# What CuckooML published (clustering_fit.csv): without its noise, and with it.
+TREES = ("boruvka_kdtree", "prims_kdtree")  # hdbscan's default here, and its other exact algorithm
+CLOSE = 2  # greatest difference in noise between two runs that count as alike
+# Published by CuckooML (clustering_fit.csv), without noise and with noise.
 PUBLISHED = {"ARI": ("0.230", "0.108"), "AMI": ("0.364", "0.230"), "V-measure": ("0.575", "0.479")}
 
 Features = NDArray[np.float64]
@@ -53,35 +53,35 @@ Labels = NDArray[np.int64]
 
 
 def simple_features(folder: Path) -> tuple[Features, Features]:
-    """Which signatures each report matched (199, 61), and those alone that at least 10 % matched (199, 17)."""
+    """The signatures that each report matches (199, 61), and only those that at least 10 % match (199, 17)."""
     with gzip.open(folder / "behaviours.json.gz", "rt", encoding="utf-8") as file:
         reports = json.load(file)
     names = sorted({name for report in reports for name in report["signatures"]})
-    every = np.array([[name in report["signatures"] for name in names] for report in reports], np.float64)
-    return every, every[:, every.mean(axis=0) >= COVERAGE]
+    signatures = np.array([[name in report["signatures"] for name in names] for report in reports], np.float64)
+    return signatures, signatures[:, signatures.mean(axis=0) >= COVERAGE]
 
 
 def cluster(features: Features, tree: str = "best", order: NDArray[np.int64] | None = None) -> Labels:
-    """HDBSCAN's clusters as the seed asked for them; with the reports in another order, told in the first one."""
+    """HDBSCAN's clusters with the seed's settings. ``order`` is the order of the reports in the fit alone."""
     order = np.arange(len(features)) if order is None else order
     algorithm = hdbscan.HDBSCAN(min_samples=MIN_SAMPLES, min_cluster_size=MIN_CLUSTER_SIZE, algorithm=tree)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        found = algorithm.fit(features[order])
+        clustering = algorithm.fit(features[order])
     labels = np.empty(len(features), np.int64)
-    labels[order] = found.labels_
+    labels[order] = clustering.labels_
     return labels
 
 
 def sizes(labels: Any) -> tuple[int, list[int]]:
-    """How many are noise, and the sizes of the clusters, largest first."""
+    """The number of noise analyses, and the sizes of the clusters, largest first."""
     counts = Counter(int(label) for label in labels)
     noise = counts.pop(NOISE, 0)
     return noise, sorted(counts.values(), reverse=True)
 
 
 def published(folder: Path) -> tuple[list[int], list[tuple[str, int]]]:
-    """The published cluster of each report, and (label, cluster) of each from the published table of both."""
+    """The published clusters, and (label, cluster) of each report from the published table of both."""
     with (folder / "published" / "clustering_results.csv").open(encoding="utf-8") as file:
         clusters = [int(float(row["label"])) for row in csv.DictReader(file)]
     with (folder / "published" / "cluster_label_distribution.csv").open(encoding="utf-8") as file:
@@ -96,27 +96,33 @@ def published(folder: Path) -> tuple[list[int], list[tuple[str, int]]]:
 
 
 def experiment_table(features: Features, orders: dict[str, list[Labels]], clusters: list[int]) -> Table:
-    """Sizes as published, again, and over random orders of the same reports."""
-    table = Table(title="The experiment again")
+    """The sizes of the clusters: published, repeated, and for random orders of the reports."""
+    table = Table(title="The experiment, repeated")
     for name in ("", "clusters", "noise", "sizes"):
         table.add_column(name)
-    noise, found = sizes(clusters)
-    table.add_row("published", str(len(found)), str(noise), ", ".join(map(str, found)))
-    again = cluster(features)
-    lost, now = sizes(again)
-    table.add_row("again", str(len(now)), str(lost), ", ".join(map(str, now)))
+    published_noise, published_sizes = sizes(clusters)
+    repeated = cluster(features)
+    for name, (noise, cluster_sizes) in {
+        "published": (published_noise, published_sizes),
+        "repeated": sizes(repeated),
+    }.items():
+        table.add_row(name, str(len(cluster_sizes)), str(noise), ", ".join(map(str, cluster_sizes)))
     for tree, labels in orders.items():
-        spread = [sizes(one) for one in labels]
-        like = sum(len(one) == len(found) and abs(left - noise) <= CLOSE for left, one in spread)
+        runs = [sizes(order_labels) for order_labels in labels]
+        alike = sum(
+            len(cluster_sizes) == len(published_sizes) and abs(noise - published_noise) <= CLOSE
+            for noise, cluster_sizes in runs
+        )
         table.add_row(
             f"{len(labels)} orders, {tree}",
-            _range([len(one) for _, one in spread]),
-            _range([left for left, _ in spread]),
-            f"largest {_range([one[0] for _, one in spread])}; {like} times {len(found)} clusters, {noise} ± {CLOSE}",
+            _range([len(cluster_sizes) for _, cluster_sizes in runs]),
+            _range([noise for noise, _ in runs]),
+            f"largest {_range([cluster_sizes[0] for _, cluster_sizes in runs])}; "
+            f"{alike} times {len(published_sizes)} clusters and {published_noise} ± {CLOSE} noise",
         )
-    inside = again != NOISE
-    whole = (silhouette(features[inside], again[inside]) or 0, silhouette(features, again) or 0)
-    table.caption = f"silhouette of the clusters again {whole[0]:.3f}, with noise {whole[1]:.3f}"
+    inside = repeated != NOISE
+    without_noise, with_noise = silhouette(features[inside], repeated[inside]) or 0, silhouette(features, repeated) or 0
+    table.caption = f"silhouette, repeated: {without_noise:.3f}, with noise {with_noise:.3f}"
     return table
 
 
@@ -125,61 +131,63 @@ def _range(values: list[int]) -> str:
 
 
 def plugin_table(folder: Path) -> Table:
-    """What this plugin says of the same reports: their signatures and the names of their calls, shipped settings."""
+    """The plugin's own clusters of these reports, from signatures and API names, with the shipped settings."""
     with gzip.open(folder / "behaviours.json.gz", "rt", encoding="utf-8") as file:
-        reports = [report_from_results(_report(one)) for one in json.load(file)]
+        reports = [report_from_results(_results(entry)) for entry in json.load(file)]
     behaviours = [extract(report) for report in reports]
     with tempfile.TemporaryDirectory() as home, Store.open(Path(home) / "store.db") as store:
         pairs = zip(reports, behaviours, strict=True)
-        store.put([AnalysisRecord.of(str(n), report, found) for n, (report, found) in enumerate(pairs)])
+        store.put([AnalysisRecord.of(str(n), report, behaviour) for n, (report, behaviour) in enumerate(pairs)])
         corpus = read_corpus(store)
-    model = fit_model(corpus, None, Settings(), None, lambda stage, found: None)[0]
-    judged = assess_model(model, corpus, Settings())
+    model = fit_model(corpus, None, Settings(), None, lambda stage, text: None)[0]
+    assessment = assess_model(model, corpus, Settings())
     table = Table(title="This plugin, shipped settings")
-    for name in ("analyses", "clusters", "noise", "silhouette", "with noise", "fits on parts agree (ARI)"):
+    for name in ("analyses", "clusters", "noise", "silhouette", "with noise", "agreement of fits on parts (ARI)"):
         table.add_column(name)
-    found = judged.without_labels
-    stable = judged.stability.ari if judged.stability else None
-    lost = round((1 - judged.clustered) * judged.analyses)
-    values = (found.silhouette, found.silhouette_with_noise, stable)
-    table.add_row(str(judged.analyses), str(judged.clusters), str(lost), *(f"{value or 0:.3f}" for value in values))
+    validity = assessment.without_labels
+    stable = assessment.stability.ari if assessment.stability else None
+    noise = round((1 - assessment.clustered) * assessment.analyses)
+    values = (validity.silhouette, validity.silhouette_with_noise, stable)
+    table.add_row(
+        str(assessment.analyses), str(assessment.clusters), str(noise), *(f"{value or 0:.3f}" for value in values)
+    )
     return table
 
 
-def _report(one: dict[str, Any]) -> dict[str, Any]:
+def _results(entry: dict[str, Any]) -> dict[str, Any]:
     return {
-        "info": {"id": one["n"], "version": "2.0.7"},
-        "signatures": [{"name": name} for name in one["signatures"]],
-        "behavior": {"apistats": {"1": dict.fromkeys(one["apis"], 1)}, "summary": {}, "processes": []},
+        "info": {"id": entry["n"], "version": "2.0.7"},
+        "signatures": [{"name": name} for name in entry["signatures"]],
+        "behavior": {"apistats": {"1": dict.fromkeys(entry["apis"], 1)}, "summary": {}, "processes": []},
     }
 
 
 def agreement_table(pairs: list[tuple[str, int]]) -> Table:
-    """The published clusters against the published labels, by our measures."""
-    table = Table(title="Published clusters against their labels")
+    """The published clusters compared with the published labels, by our measures."""
+    table = Table(title="Published clusters compared with their labels")
     for name in ("", "published", "computed again", "published, with noise", "computed again, with noise"):
         table.add_column(name)
-    found = clustered_agreement([label for label, _ in pairs], np.array([number for _, number in pairs]))
+    agreements = clustered_agreement([label for label, _ in pairs], np.array([number for _, number in pairs]))
     names = {"ARI": "ari", "AMI": "ami", "V-measure": "v_measure", "BCubed F": "bcubed_f", "Malheur's F": "f"}
     for title, name in names.items():
-        theirs = PUBLISHED.get(title, ("", ""))
-        ours = [f"{_value(one, name):.3f}" for one in found]
-        table.add_row(title, theirs[0], ours[0], theirs[1], ours[1])
+        published_values = PUBLISHED.get(title, ("", ""))
+        values = [f"{_value(scores, name):.3f}" for scores in agreements]
+        table.add_row(title, published_values[0], values[0], published_values[1], values[1])
     return table
 
 
-def _value(found: Agreement | None, name: str) -> float:
-    return float(getattr(found, name)) if found else float("nan")
+def _value(scores: Agreement | None, name: str) -> float:
+    return float(getattr(scores, name)) if scores else float("nan")
 
 
-def ties(features: Features) -> str:
-    """How many of the reports, and of the distances between them, are the same."""
+def ties_text(features: Features) -> str:
+    """A sentence on equal reports and equal distances between reports."""
     distances = np.unique(pdist(features, "sqeuclidean"))
     rows = np.unique(features, axis=0)
     pairs = len(features) * (len(features) - 1) // 2
     return (
-        f"{len(features)} reports show {len(rows)} different sets of signatures; the {pairs:,} distances between them "
-        f"take {len(distances)} values."
+        f"{len(features)} reports have {len(rows)} different sets of signatures; the {pairs:,} distances between them "
+        f"take only {len(distances)} values."
     )
 
 
@@ -190,17 +198,21 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=200)
     options = parser.parse_args()
     folder = options.data / "gsoc199"
-    every, features = simple_features(folder)
+    signatures, features = simple_features(folder)
     clusters, pairs = published(folder)
     rng = np.random.default_rng(SEED)
     shuffled = [rng.permutation(len(features)) for _ in range(options.orders)]
     orders = {tree: [cluster(features, tree, order) for order in track(shuffled, tree)] for tree in TREES}
     console = Console(width=150)
-    console.print(f"{every.shape[1]} signatures, {features.shape[1]} in at least 10 % of the {len(every)} reports")
-    console.print(ties(features))
+    console.print(
+        f"{signatures.shape[1]} signatures, {features.shape[1]} in at least 10 % of the {len(signatures)} reports"
+    )
+    console.print(ties_text(features))
     console.print(experiment_table(features, orders, clusters))
-    same = [adjusted_rand_score(one, other) for one, other in pairwise(orders[TREES[0]])]
-    console.print(f"Two orders agree by an ARI of {min(same):.2f} to {max(same):.2f}, {np.mean(same):.2f} on average.")
+    indices = [adjusted_rand_score(first, second) for first, second in pairwise(orders[TREES[0]])]
+    console.print(
+        f"Two orders agree with an ARI of {min(indices):.2f} to {max(indices):.2f}, {np.mean(indices):.2f} on average."
+    )
     console.print(agreement_table(pairs))
     console.print(plugin_table(folder))
 

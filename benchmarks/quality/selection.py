@@ -1,14 +1,14 @@
-"""How the shipped settings stand without RISS's labels: a corpus of known truth, and stability on RISS.
+"""The shipped settings judged without RISS's labels: on a corpus with known families, and by stability on RISS.
 
     python -m benchmarks.quality.selection [--data ../shared/data]
 
-Each setting is turned alone, the others as shipped.
+A single setting is varied at a time; the others are as shipped.
 
-* demo: the generated corpus (other families, other behaviour, both hosts), of which the truth is known: share of the
-  family members clustered, and purity (the share of these whose cluster is mostly of their family).
-* stability, without any label: two fits on random 80 % parts of RISS; of the analyses in both, those that both fits
-  cluster are compared by the adjusted Rand index (Ben-Hur, Elisseeff & Guyon, PSB 2002), and the share that both
-  cluster or both leave out. Mean of three pairs.
+* demo: the generated corpus, whose families are known, with behaviour of both hosts. The columns are the share of family
+  members that are clustered, and their purity: the share whose cluster is mostly of their family.
+* stability, without labels: two fits on random 80 % parts of RISS. Of the analyses in both parts, those that both fits
+  cluster are compared by the adjusted Rand index (Ben-Hur, Elisseeff & Guyon, PSB 2002). "Same left out" is the share
+  that both fits cluster or both leave out. Means of three pairs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_samples import generate
 
 FITS = 4
-TURNED: dict[tuple[str, str], tuple[Any, ...]] = {
+VARIATIONS: dict[tuple[str, str], tuple[Any, ...]] = {
     ("vectors", "dimensions"): (24, 48, 96),
     ("vectors", "min_document_frequency"): (2, 3, 5),
     ("clustering", "min_cluster_size"): (3, 4, 6, 10),
@@ -49,22 +49,23 @@ TURNED: dict[tuple[str, str], tuple[Any, ...]] = {
 
 
 def demo_corpus() -> tuple[Corpus, dict[str, str]]:
-    """The demo's corpus, and the family of its ordinary members."""
+    """The demo's corpus, and the families of its ordinary members."""
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "store.db") as store:
-        made = generate(Path(folder) / "samples")
-        import_reports(store, made.import_paths)
-        return read_corpus(store), {one.name: one.family for one in made.fitted if one.role == "member"}
+        demo = generate(Path(folder) / "samples")
+        import_reports(store, demo.import_paths)
+        members = [analysis for analysis in demo.fitted if analysis.role == "member"]
+        return read_corpus(store), {analysis.name: analysis.family for analysis in members}
 
 
-def truth(corpus: Corpus, clusters: NDArray[np.int64], families: dict[str, str]) -> tuple[float, float]:
-    """Share of the members clustered, and the purity of these."""
+def clustered_and_pure(corpus: Corpus, clusters: NDArray[np.int64], families: dict[str, str]) -> tuple[float, float]:
+    """The share of members that are clustered, and their purity."""
     clustered, _ = clustered_agreement([families.get(name) for name in corpus.analyses], clusters)
     return (clustered.analyses / len(families), clustered.precision) if clustered else (0.0, 0.0)
 
 
-def turned() -> Iterator[tuple[str, bool, Settings]]:
-    """Name, whether it is as shipped, and the settings."""
-    for (section, key), values in TURNED.items():
+def variations() -> Iterator[tuple[str, bool, Settings]]:
+    """Name, whether it is the shipped value, and the settings."""
+    for (section, key), values in VARIATIONS.items():
         for value in values:
             part = replace(getattr(Settings(), section), **{key: value})
             yield f"{key} = {value}", part == getattr(Settings(), section), replace(Settings(), **{section: part})
@@ -78,20 +79,20 @@ def main() -> None:
     corpus, _ = stored_corpus(read_samples(options.data))
     parts = random_parts(len(corpus.analyses), FITS)
     demo, families = demo_corpus()
-    table = Table(title="One setting turned at a time; shipped ones marked *")
+    table = Table(title="One setting varied at a time; shipped values are marked *")
     for name in ("setting", "demo: clustered", "demo: purity", "RISS: stability", "RISS: same left out", "clustered"):
         table.add_column(name, justify="left" if name == "setting" else "right")
-    before = ""
-    for name, shipped, settings in track(list(turned()), "fitting"):
+    previous = ""
+    for name, shipped, settings in track(list(variations()), "fitting"):
         key = name.partition(" ")[0]
-        if before and key != before:
+        if previous and key != previous:
             table.add_section()
-        before = key
+        previous = key
         fits = [clusters_of(corpus.take(part), settings) for part in parts]
         stable = stability(parts, fits, np.full(len(corpus.analyses), NOISE))
         share = float(np.mean(np.concatenate(fits) != NOISE))
-        kept, pure = truth(demo, clusters_of(demo, settings), families)
-        values = (kept, pure, stable.ari or np.nan, stable.same_left_out, share)
+        clustered, purity = clustered_and_pure(demo, clusters_of(demo, settings), families)
+        values = (clustered, purity, stable.ari or np.nan, stable.same_left_out, share)
         table.add_row(f"{name}{' *' if shipped else ''}", *(f"{value:.3f}" for value in values))
     Console(width=120).print(table)
 

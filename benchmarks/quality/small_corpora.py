@@ -1,11 +1,11 @@
-"""How well the first few dozen analyses are clustered, by how many of them there are for each direction.
+"""The clusters of the first few dozen analyses, for several numbers of analyses per dimension.
 
     python -m benchmarks.quality.small_corpora [--sizes 20 40 80 150] [--crowds 1 2] [--draws 6] [--data ../shared/data]
 
-Random draws of the demo's corpus and of RISS, fitted with the shipped settings; ``Recipe.crowd`` alone is turned (1: as
-many directions as there are). AMI counts what is in no cluster as a cluster of its own each. Then other analyses of the
-same corpus are placed: of those of a fitted family that get a cluster, how many get their own; and how many get one
-although their family was not fitted.
+Random draws from the demo's corpus and from RISS are fitted with the shipped settings, where only ``Recipe.crowd`` varies (1: as
+many dimensions as analyses). AMI counts each analysis without a cluster as a cluster of its own. Then other analyses of
+the same corpus are placed. "Placed right" is the share that get the cluster of their own family, of those with a fitted
+family that get a cluster. "Strangers placed" is the share that get a cluster, of those without a fitted family.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ COLUMNS = ("clustered", "AMI", "placed right", "strangers placed")
 
 
 class Draw(NamedTuple):
-    """Numbers of analyses."""
+    """The rows of the analyses to fit, and of the newcomers to place."""
 
     fitted: NDArray[np.int64]
     newcomers: NDArray[np.int64]
 
 
 def corpora(data: Path) -> Iterator[tuple[str, Corpus, NDArray[np.str_]]]:
-    """Each corpus with the family of each of its analyses; one without a family is one of its own."""
+    """Each corpus with the families of its analyses. An analysis without a family is a family of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        made = generate(Path(folder) / "samples")
+        demo = generate(Path(folder) / "samples")
         with Store.open(Path(folder) / "store.db") as store:
-            import_reports(store, made.import_paths)
+            import_reports(store, demo.import_paths)
             corpus = read_corpus(store)
-        families = {one.name: one.family or one.name for one in made.analyses}
+        families = {analysis.name: analysis.family or analysis.name for analysis in demo.analyses}
         yield "demo", corpus, np.array([families.get(name, name) for name in corpus.analyses])
     samples = read_samples(data)
     for name in ("all", "ransomware"):
@@ -65,23 +65,23 @@ def corpora(data: Path) -> Iterator[tuple[str, Corpus, NDArray[np.str_]]]:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A fit of the chosen analyses of a corpus alone."""
+    """A fit of some analyses of a corpus."""
 
     embedding: Embedding
     clustering: Clustering
-    labels: NDArray[np.int64]  # of each chosen analysis
+    labels: NDArray[np.int64]  # of each fitted analysis
 
     @classmethod
-    def of(cls, corpus: Corpus, chosen: NDArray[np.int64], recipe: Recipe) -> Fit:
-        """Fit with the shipped settings."""
-        points, point_of = np.unique(corpus.point_of[chosen], return_inverse=True)
+    def of(cls, corpus: Corpus, rows: NDArray[np.int64], recipe: Recipe) -> Fit:
+        """Fit the analyses in ``rows`` with the shipped settings."""
+        points, point_of = np.unique(corpus.point_of[rows], return_inverse=True)
         multiplicities, tokens = np.bincount(point_of), corpus.tokens[points]
-        shown = np.flatnonzero(np.asarray(tokens.sum(axis=0)).ravel())
-        tokens = tokens[:, shown].tocsr()
-        embedding, known = fit_embedding(
-            tokens, corpus.hashes[shown], corpus.kinds[shown], multiplicities, recipe, SETTINGS.vectors
+        columns = np.flatnonzero(np.asarray(tokens.sum(axis=0)).ravel())
+        tokens = tokens[:, columns].tocsr()
+        embedding, weighted = fit_embedding(
+            tokens, corpus.hashes[columns], corpus.kinds[columns], multiplicities, recipe, SETTINGS.vectors
         )
-        vectors, _ = embed_all(embedding, known, np.diff(tokens.indptr))
+        vectors, _ = embed_all(embedding, weighted, np.diff(tokens.indptr))
         clustering = fit_clustering(vectors, multiplicities, SETTINGS.clustering)
         return cls(embedding, clustering, clustering.labels[point_of])
 
@@ -93,14 +93,14 @@ class Fit:
 
 
 def quality(fit: Fit, corpus: Corpus, families: NDArray[np.str_], draw: Draw) -> tuple[float, ...]:
-    """What ``COLUMNS`` names; NaN where nothing was placed, or the corpus has no other families."""
+    """The values of ``COLUMNS``; NaN where no newcomer of the kind is placed or exists."""
     own = families[draw.fitted]
-    alone = np.where(fit.labels >= 0, fit.labels, -1 - np.arange(len(own)))
-    commonest = [Counter(own[fit.labels == one]).most_common(1)[0][0] for one in range(fit.clustering.clusters)]
-    placed = [(families[one], fit.place(corpus, one)) for one in draw.newcomers]
+    labels = np.where(fit.labels >= 0, fit.labels, -1 - np.arange(len(own)))
+    commonest = [Counter(own[fit.labels == cluster]).most_common(1)[0][0] for cluster in range(fit.clustering.clusters)]
+    placed = [(families[row], fit.place(corpus, row)) for row in draw.newcomers]
     right = [family == commonest[cluster] for family, cluster in placed if family in own and cluster >= 0]
     strangers = [cluster >= 0 for family, cluster in placed if family not in own]
-    ami = float(adjusted_mutual_info_score(own, alone))
+    ami = float(adjusted_mutual_info_score(own, labels))
     return float((fit.labels >= 0).mean()), ami, _mean(right), _mean(strangers)
 
 
@@ -126,8 +126,8 @@ def main() -> None:
             draws = [Draw(order[:size], order[size : size + NEWCOMERS]) for order in orders]
             for crowd in options.crowds:
                 recipe = replace(FOR_CLUSTERS, crowd=crowd)
-                found = [quality(Fit.of(corpus, draw.fitted, recipe), corpus, families, draw) for draw in draws]
-                table.add_row(name, str(size), str(crowd), *(f"{one:.2f}" for one in np.nanmean(found, axis=0)))
+                values = [quality(Fit.of(corpus, draw.fitted, recipe), corpus, families, draw) for draw in draws]
+                table.add_row(name, str(size), str(crowd), *(f"{mean:.2f}" for mean in np.nanmean(values, axis=0)))
     Console().print(table)
 
 

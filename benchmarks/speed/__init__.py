@@ -1,1 +1,1 @@
-"""How long reading, scoring, fitting and pages take, and how much memory, by size of the corpus."""
+"""The time and memory that reading, scoring, fitting and pages take, by the size of the corpus."""

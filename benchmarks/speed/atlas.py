@@ -19,7 +19,7 @@ from rich.console import Console
 
 from benchmarks.support.by_size import by_size
 from benchmarks.support.paths import DATA
-from benchmarks.support.perturbed import filled_and_fitted, real_behaviours
+from benchmarks.support.perturbed import fitted_home, real_behaviours
 from cuckoo_ml_plugin.atlas.html_page import render
 from cuckoo_ml_plugin.atlas.page_data import page_data, script_json
 from cuckoo_ml_plugin.engine.engine import Engine
@@ -77,7 +77,7 @@ def main() -> None:
         folder = options.cache or Path(temporary)
         measured = []
         for size in options.sizes:
-            home = filled_and_fitted(folder / str(size), behaviours, size)
+            home = fitted_home(folder / str(size), behaviours, size)
             measured.append(measure(home, folder / f"atlas-{size}.html", browser))
         browser.close()
     Console(width=100).print(by_size("The atlas", options.sizes, measured, 2))

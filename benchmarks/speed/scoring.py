@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.support.paths import DATA
-from benchmarks.support.perturbed import filled_and_fitted, real_behaviours
+from benchmarks.support.perturbed import fitted_home, real_behaviours
 
 ROUNDS = 40
 CAPE_SHARE = 0.25
@@ -165,7 +165,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         behaviours = real_behaviours(options.data, CAPE_SHARE)
         for size in options.sizes:
-            home = filled_and_fitted((options.cache or Path(temporary)) / str(size), behaviours, size)
+            home = fitted_home((options.cache or Path(temporary)) / str(size), behaviours, size)
             for texts, title in (("shared", "as CAPE has them"), ("own", "as orjson.loads gives them")):
                 measured = fresh("--one", str(home), str(report), texts)
                 console.print(scoring_table(f"{size:,} analyses stored, results {title}", measured))

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from benchmarks.support.by_size import by_size
 from benchmarks.support.paths import DATA
-from benchmarks.support.perturbed import filled_and_fitted, real_behaviours
+from benchmarks.support.perturbed import fitted_home, real_behaviours
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.web.render import CAPE
@@ -75,8 +75,7 @@ def main() -> None:
     behaviours = real_behaviours(options.data)
     with tempfile.TemporaryDirectory() as temporary:
         homes = [
-            filled_and_fitted((options.cache or Path(temporary)) / str(size), behaviours, size)
-            for size in options.sizes
+            fitted_home((options.cache or Path(temporary)) / str(size), behaviours, size) for size in options.sizes
         ]
         measured = [milliseconds(home) for home in homes]
     Console(width=100).print(by_size("Milliseconds, medians", options.sizes, measured, 1))

@@ -1,1 +1,1 @@
-"""What several benchmarks share: corpora, stores of any size, and the table of figures by size."""
+"""What several benchmarks share: corpora, stores of any size, and a table of measurements by size."""

@@ -1,4 +1,4 @@
-"""Where this checkout is, and the real reports beside it."""
+"""The paths of this checkout and of the real reports beside it."""
 
 from __future__ import annotations
 

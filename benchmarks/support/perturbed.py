@@ -1,6 +1,6 @@
-"""Stores of any size for the benchmarks: real behaviour, perturbed as another variant in another run would differ.
+"""Stores of any size, filled with real behaviours that are perturbed as if other variants had shown them.
 
-Every analysis made is distinct. Real corpora hold many repeats, which a fit takes as one: this is the harder case.
+All analyses are distinct, which is the harder case: real corpora hold many repeats, which a fit treats as one.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _BATCH = 2_000
 
 
 def real_behaviours(data: Path, cape_share: float = 0.0) -> list[tuple[str, Behaviour]]:
-    """Family and behaviour of RISS's samples; full CAPE reports repeated until they are about ``cape_share`` of all."""
-    found = [(sample.family, extract(report_from_results(sample.report))) for sample in read_riss(data / "riss")]
+    """Family and behaviour of RISS's samples. Full CAPE reports are repeated to make up about ``cape_share`` of all."""
+    pairs = [(sample.family, extract(report_from_results(sample.report))) for sample in read_riss(data / "riss")]
     if cape_share:
         paths = sorted((data / "cape").glob("*.json.gz"))
         reports = [extract(report_from_results(orjson.loads(gzip.decompress(path.read_bytes())))) for path in paths]
-        repeats = max(1, round(len(found) * cape_share / (1 - cape_share) / max(len(reports), 1)))
-        found += [("cape", behaviour) for behaviour in reports for _ in range(repeats)]
-    return [(family, behaviour) for family, behaviour in found if behaviour.has_behaviour]
+        repeats = max(1, round(len(pairs) * cape_share / (1 - cape_share) / max(len(reports), 1)))
+        pairs += [("cape", behaviour) for behaviour in reports for _ in range(repeats)]
+    return [(family, behaviour) for family, behaviour in pairs if behaviour.has_behaviour]
 
 
 def perturbed_records(behaviours: list[tuple[str, Behaviour]], analyses: int) -> Iterator[AnalysisRecord]:
-    """That many analyses, each a perturbed copy of one of the behaviours, in turn."""
+    """``analyses`` records, each a perturbed copy of the next behaviour in a random cycle."""
     rng = Random(SEED)
     order = list(range(len(behaviours)))
     rng.shuffle(order)
@@ -53,17 +53,17 @@ def perturbed_records(behaviours: list[tuple[str, Behaviour]], analyses: int) ->
 
 
 def fill(store: Store, behaviours: list[tuple[str, Behaviour]], analyses: int) -> None:
-    """Put that many perturbed analyses into a store."""
+    """Store ``analyses`` perturbed analyses."""
     records = perturbed_records(behaviours, analyses)
     while batch := list(islice(records, _BATCH)):
         store.put(batch)
 
 
-def filled_and_fitted(home: Path, behaviours: list[tuple[str, Behaviour]], size: int) -> Path:
-    """A home with a model of that many analyses, made unless it is there."""
-    if not (home / "models" / "current").exists():
-        made = Home(home).create()
-        with Store.open(f"sqlite:///{made.store_file}") as store:
+def fitted_home(path: Path, behaviours: list[tuple[str, Behaviour]], size: int) -> Path:
+    """Create a home with a model of ``size`` analyses at ``path``, unless it exists. Returns ``path``."""
+    if not (path / "models" / "current").exists():
+        home = Home(path).create()
+        with Store.open(home.store_file) as store:
             fill(store, behaviours, size)
-            refit(made, store, Settings(), lambda stage, said: print(f"{size:,} {stage}: {said}", file=sys.stderr))
-    return home
+            refit(home, store, Settings(), lambda stage, text: print(f"{size:,} {stage}: {text}", file=sys.stderr))
+    return path

@@ -1,8 +1,8 @@
 """The RISS corpus (Sgandurra et al., arXiv 1609.03020) as Cuckoo reports: 1,524 samples, of which 582 are ransomware.
 
-The published matrix says which of 30,967 features each sample showed. Every feature goes back to where Cuckoo reports
-it, so that the corpus comes in by the same door as any report: a feature ``REG:OPENED:HKEY_...`` becomes an entry of
-``behavior.summary.regkey_opened``, and so on. Labels stay outside: no report names its family.
+The published matrix holds for each sample which of 30,967 features it showed. Each feature is put back to where Cuckoo
+reports it, so that the corpus is read like any other report: a feature ``REG:OPENED:HKEY_...`` becomes an entry of
+``behavior.summary.regkey_opened``, for example. No report names its family.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OPERATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class RissSample:
-    """One sample: its id and family in the published tables, and its report as Cuckoo would have written it."""
+    """A sample: its id and family in the published tables, and its report as Cuckoo would have written it."""
 
     analysis: str
     family: str
@@ -40,13 +40,13 @@ def read_riss(folder: Path) -> Iterator[RissSample]:
     """The samples in the order of the published table.
 
     Args:
-        folder: holds RansomwareData.zip and VariableNames.txt, as published.
+        folder: contains RansomwareData.zip and VariableNames.txt as published.
     """
     names = _feature_names(folder / "VariableNames.txt")
     with zipfile.ZipFile(folder / "RansomwareData.zip") as archive, archive.open("RansomwareData.csv") as raw:
         for row in csv.reader(io.TextIOWrapper(raw, encoding="ascii")):
-            shown = [name for name, value in zip(names, row[3:], strict=True) if value == "1"]
-            yield RissSample(row[0], FAMILIES[int(row[2])], _report(row[0], shown))
+            features = [name for name, value in zip(names, row[3:], strict=True) if value == "1"]
+            yield RissSample(row[0], FAMILIES[int(row[2])], _report(row[0], features))
 
 
 def _feature_names(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""RISS through the plugin's own doors: reports, behaviours, the store, and the corpus that a refit reads."""
+"""RISS as the plugin sees it: reports, behaviours, the store, and the corpus that a refit reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CORPORA = ("all", "ransomware")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample of RISS, extracted; the family is for measuring and never reaches the store."""
+    """A sample of RISS with its behaviour. The family is only for measurements and is never stored."""
 
     analysis: str
     family: str
@@ -34,22 +34,22 @@ class Sample:
 
 def read_samples(data: Path = DATA) -> list[Sample]:
     """All 1,524 samples."""
-    found = []
+    samples = []
     for sample in read_riss(data / "riss"):
         report = report_from_results(sample.report)
-        found.append(Sample(sample.analysis, sample.family, report, extract(report)))
-    return found
+        samples.append(Sample(sample.analysis, sample.family, report, extract(report)))
+    return samples
 
 
 def of_corpus(samples: Iterable[Sample], corpus: str) -> list[Sample]:
-    """Those of ``"all"`` or of ``"ransomware"``."""
+    """The samples of one of ``CORPORA``."""
     return [sample for sample in samples if corpus == "all" or sample.family != "goodware"]
 
 
 def stored_corpus(samples: Iterable[Sample]) -> tuple[Corpus, float]:
-    """The samples as a refit reads them, without labels; and how many bytes the store keeps for each on average."""
+    """The samples without labels as a refit reads them, and the average size of a stored behaviour in bytes."""
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "store.db") as store:
-        records = [AnalysisRecord.of(one.analysis, one.report, one.behaviour) for one in samples]
+        records = [AnalysisRecord.of(sample.analysis, sample.report, sample.behaviour) for sample in samples]
         store.put(records)
         return read_corpus(store), float(np.mean([len(record.packed.blob) for record in records]))
 

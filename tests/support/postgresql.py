@@ -54,7 +54,7 @@ def running_server(programs: Path) -> Iterator[str]:
         order = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
         _run(programs / "initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync", *order)
         options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c max_connections=50"
-        _run(programs / "pg_ctl", "-D", data, "-w", "-t", "60", "-l", folder / "log", "-o", options, "start")
+        _run(programs / "pg_ctl", "-D", data, "-w", "-t", "180", "-l", folder / "log", "-o", options, "start")
         try:
             yield f"postgresql+psycopg://tester@/{{database}}?host={folder}"
         finally:
