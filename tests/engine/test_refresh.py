@@ -1,4 +1,4 @@
-"""After a refit, what is known of past analyses is what the new model says: in the store, the reports and MongoDB."""
+"""After a refit, a refresh brings the findings in the store, the reports and MongoDB up to the new model."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from cuckoo_ml_plugin.store.store import Store
 def host(demo: DemoHome, tmp_path: Path) -> Path:
     """A host's storage folder with some analyses, the home in it, and a model that is newer than all findings."""
     storage = tmp_path / "storage"
-    for one in demo.corpus.fitted:
-        if "cape/storage" in str(one.path):
-            shutil.copytree(one.path.parents[1], storage / "analyses" / one.name)
+    for sample in demo.corpus.fitted:
+        if "cape/storage" in str(sample.path):
+            shutil.copytree(sample.path.parents[1], storage / "analyses" / sample.name)
         if len(list((storage / "analyses").glob("*"))) >= 12 if (storage / "analyses").exists() else False:
             break
     home = storage / "cuckooml"
@@ -36,10 +36,10 @@ def host(demo: DemoHome, tmp_path: Path) -> Path:
 
 
 def sections(storage: Path) -> dict[str, dict[str, object]]:
-    found = {}
+    written = {}
     for path in sorted((storage / "analyses").glob("*/reports/report.json")):
-        found[path.parents[1].name] = json.loads(path.read_bytes()).get("cuckooml")
-    return found
+        written[path.parents[1].name] = json.loads(path.read_bytes()).get("cuckooml")
+    return written
 
 
 def test_the_store_gets_whole_findings_and_a_second_time_there_is_nothing_to_do(host: Path) -> None:
@@ -48,9 +48,9 @@ def test_the_store_gets_whole_findings_and_a_second_time_there_is_nothing_to_do(
     assert done.code == 0, done.err
     with Store.open(home / "store.db") as store:
         assert done.json["findings"] == done.json["looked_at"] == store.count()
-        kept = store.findings_of(one.analysis for one in store.analyses_in_order())
-        assert {one.model for one in kept.values()} == {done.json["model"]}
-        assert all(json.loads(one.section)["schema"] == 1 for one in kept.values())
+        findings = store.findings_of(stored.analysis for stored in store.analyses_in_order())
+        assert {finding.model for finding in findings.values()} == {done.json["model"]}
+        assert all(json.loads(finding.section)["schema"] == 1 for finding in findings.values())
     again = cuckoo_ml(home, "refresh", "--json")
     assert again.json["findings"] == 0
     assert set(sections(host).values()) == {None}, "reports are left alone unless asked for"
@@ -61,8 +61,7 @@ def test_reports_are_written_once_for_each_model(host: Path) -> None:
     done = cuckoo_ml(home, "refresh", "--reports", "--json")
     written = sections(host)
     assert done.json["reports"] == len(written) == 12
-    scored = [one for one in written.values() if one and one["status"] == "scored"]
-    assert scored
+    assert any(section and section["status"] == "scored" for section in written.values())
     for name, section in written.items():
         answer = cuckoo_ml(home, "score", host / "analyses" / name / "reports" / "report.json", "--json").json[0]
         assert section is not None
@@ -78,7 +77,7 @@ def test_one_report_that_cannot_be_written_is_named_and_the_others_are(host: Pat
     bad.write_text("{ cut off")
     done = cuckoo_ml(host / "cuckooml", "refresh", "--reports", "--json")
     assert done.code == 1
-    assert [one["analysis"] for one in done.json["failed"]] == [bad.parents[1].name]
+    assert [failure["analysis"] for failure in done.json["failed"]] == [bad.parents[1].name]
     assert done.json["reports"] == 11
 
 
@@ -95,7 +94,7 @@ def test_a_folder_that_may_not_be_read_is_named_and_the_others_are_written(host:
     with mock.patch.object(Path, "is_file", is_file):
         done = cuckoo_ml(host / "cuckooml", "refresh", "--reports", "--json")
     assert done.code == 1, done.err
-    assert [one["analysis"] for one in done.json["failed"]] == [closed.parent.name]
+    assert [failure["analysis"] for failure in done.json["failed"]] == [closed.parent.name]
     assert "ermission denied" in done.json["failed"][0]["reason"]
     assert done.json["reports"] == 11
 
@@ -124,7 +123,7 @@ def test_documents_in_mongodb_are_brought_up_to_date(host: Path) -> None:
     assert refresh(engine, documents=documents).documents == 0
 
 
-def test_without_a_model_or_a_server_it_is_said(unfitted_home: Path, host: Path) -> None:
+def test_a_missing_model_or_server_is_an_error_that_says_so(unfitted_home: Path, host: Path) -> None:
     done = cuckoo_ml(unfitted_home, "refresh")
     assert done.code == 1
     assert "no model yet" in done.err

@@ -1,4 +1,4 @@
-"""What threat exchanges say of an analysis: read from what the host wrote, stored, compared, and never looked up."""
+"""Threat scores of an analysis: they are read from what the host wrote, stored and compared, and never looked up."""
 
 from __future__ import annotations
 
@@ -137,7 +137,9 @@ def test_cape_s_own_detections_but_not_what_they_repeat() -> None:
         assert scores_by_provider(detections=detections, CAPE={}) == {"detections": mine}
     repeated = [{"family": "QakBot", "details": [{"VirusTotal": SHA256}, {"ThreatIntelligence": "ThreatFox"}]}]
     assert scores_by_provider(detections=repeated, CAPE={}) == {"detections": {("file", SHA256): 0.0}}
-    assert scores_by_provider(CAPE={"configs": []}) == {"detections": {("file", SHA256): 0.0}}, "CAPE looked and named nothing"
+    assert scores_by_provider(CAPE={"configs": []}) == {"detections": {("file", SHA256): 0.0}}, (
+        "CAPE looked and named nothing"
+    )
     assert scores_by_provider() == {}, "nobody looked"
 
 
@@ -183,13 +185,13 @@ SECTIONS = (
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from(SECTIONS), JSON))
 def test_whatever_the_sections_hold_scores_are_scores(results: dict[str, Any]) -> None:
-    found = threat_scores(results)
-    assert len(set(found)) == len(found) <= MAX_SCORES
-    for one in found:
-        assert 0 <= one.score <= 1
-        assert one.indicator.isprintable()
-        assert len(one.indicator) <= 300
-    finding = threat_finding(found, ProviderModels.none())
+    scores = threat_scores(results)
+    assert len(set(scores)) == len(scores) <= MAX_SCORES
+    for score in scores:
+        assert 0 <= score.score <= 1
+        assert score.indicator.isprintable()
+        assert len(score.indicator) <= 300
+    finding = threat_finding(scores, ProviderModels.none())
     section = Finding(status="failed", threat_scores=finding).section()
     jsonschema.validate(section, SCHEMA)
     json.dumps(section, allow_nan=False).encode()
@@ -197,7 +199,7 @@ def test_whatever_the_sections_hold_scores_are_scores(results: dict[str, Any]) -
 
 def test_a_flood_of_indicators_keeps_the_highest() -> None:
     hits = {f"{i}.example": [hit(f"{i}.example", "domain", i % 101)] for i in range(3000)}
-    scores = [one.score for one in threat_scores({"threatintelligence": {"indicators": {"by_indicator": hits}}})]
+    scores = [score.score for score in threat_scores({"threatintelligence": {"indicators": {"by_indicator": hits}}})]
     assert len(scores) == MAX_SCORES
     assert min(scores) > 0.9
 
@@ -217,14 +219,14 @@ def test_providers_are_joined_by_noisy_or() -> None:
 def related(rows: int, seed: int = 1) -> list[dict[str, float]]:
     """VirusTotal follows the exchange closely where a rule has fired, and is anything where none has."""
     random = np.random.default_rng(seed)
-    made = []
+    table = []
     for _ in range(rows):
         exchange, rule = random.random(), float(random.random() < 0.5)
         vt = 0.8 * exchange + random.normal(0, 0.02) if rule else random.random()
-        made.append({"virustotal": float(np.clip(vt, 0, 1)), "threatfox": exchange, "detections": rule})
+        table.append({"virustotal": float(np.clip(vt, 0, 1)), "threatfox": exchange, "detections": rule})
         if random.random() < 0.2:
-            del made[-1]["threatfox"]
-    return made
+            del table[-1]["threatfox"]
+    return table
 
 
 def test_what_the_others_predict_and_when_that_is_a_disagreement() -> None:
@@ -241,7 +243,7 @@ def test_what_the_others_predict_and_when_that_is_a_disagreement() -> None:
         [ThreatScore(name, "file", "x", p) for name, p in {**sure, "virustotal": 0.02}.items()], models
     )
     assert finding is not None
-    [disagreement] = [one for one in finding.disagreements if one.provider == "virustotal"]
+    [disagreement] = [other for other in finding.disagreements if other.provider == "virustotal"]
     assert disagreement.text.startswith(f"VirusTotal says 0.02; the other providers' scores predict {0.6:.1f}")
 
 
@@ -266,11 +268,11 @@ def test_numpy_predicts_what_scikit_learn_does() -> None:
     y, X[:, number] = X[:, number].copy(), -1.0
     usable = (X != -1).any(axis=1)
     reference = GradientBoostingRegressor(n_estimators=60, max_depth=3, min_samples_leaf=5, random_state=SEED)
-    told = np.clip(reference.fit(X[usable], y[usable]).predict(X), 0, 1)
-    for row, expected in zip(rows, told, strict=True):
-        found = models.expect("virustotal", row)
-        assert found is not None
-        assert found.prediction == pytest.approx(expected, abs=1e-9)
+    predictions = np.clip(reference.fit(X[usable], y[usable]).predict(X), 0, 1)
+    for row, expected in zip(rows, predictions, strict=True):
+        expectation = models.expect("virustotal", row)
+        assert expectation is not None
+        assert expectation.prediction == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +286,7 @@ def test_numpy_predicts_what_scikit_learn_does() -> None:
     ],
     ids=["none", "too few", "one provider", "constant", "never together"],
 )
-def test_where_there_is_not_enough_nothing_is_predicted_and_that_is_said(rows: list[dict[str, float]]) -> None:
+def test_too_few_rows_predict_nothing_and_the_result_gives_the_reason(rows: list[dict[str, float]]) -> None:
     fit = fit_rows(rows)
     assert fit.models.names == ()
     assert f"{ENOUGH} files" in fit.summary
@@ -341,54 +343,54 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def overlooked(corpus: DemoCorpus) -> Analysis:
     """The new sample that the sandbox and the exchange know, and VirusTotal's scanners do not."""
-    return next(one for one in corpus.new if one.name == "new-03")
+    return next(sample for sample in corpus.new if sample.name == "new-03")
 
 
 def test_a_file_that_virustotal_overlooks_is_an_anomaly_s_reason(demo: DemoHome, no_network: None) -> None:
     path = overlooked(demo.corpus).path
     [answer] = cuckoo_ml(demo.home, "score", path, "--json").json
     threat = answer["threat_scores"]
-    said_by = {one["provider"]: one for one in threat["providers"]}
-    assert set(said_by) == {"virustotal", "threatfox", "detections"}
-    assert said_by["virustotal"]["score"] < 0.1
-    assert said_by["virustotal"]["prediction"] > 0.5
+    providers = {provider["provider"]: provider for provider in threat["providers"]}
+    assert set(providers) == {"virustotal", "threatfox", "detections"}
+    assert providers["virustotal"]["score"] < 0.1
+    assert providers["virustotal"]["prediction"] > 0.5
     [disagreement] = threat["disagreements"]
     assert disagreement["provider"] == "virustotal"
     assert abs(disagreement["prediction"] - disagreement["score"]) > disagreement["threshold"]
-    [reason] = [one for one in answer["anomaly"]["reasons"] if one["kind"] == "threat_scores_disagree"]
+    [reason] = [reason for reason in answer["anomaly"]["reasons"] if reason["kind"] == "threat_scores_disagree"]
     assert reason["text"] == disagreement["text"]
     assert reason["text"].startswith("VirusTotal says 0.0")
     assert "the other providers' scores predict 0." in reason["text"]
     shown = cuckoo_ml(demo.home, "score", path).out
     assert "VirusTotal says 0.0" in shown
-    assert "Threat scores:" in shown
+    assert "Threat scores, joint score" in shown
 
 
 def test_hardly_any_fitted_analysis_disagrees(demo: DemoHome) -> None:
-    asked = disagree = 0
+    predictions = disagreements = 0
     with Store.open(demo.home / "store.db") as store:
         model = Model.load(demo.home / "models" / "current")
-        for one in store.all_threat_scores():
-            finding = threat_finding(one.scores, model.providers)
+        for stored in store.all_threat_scores():
+            finding = threat_finding(stored.scores, model.providers)
             assert finding is not None
-            asked += sum(provider.prediction is not None for provider in finding.providers)
-            disagree += len(finding.disagreements)
-    assert asked > 300
-    assert disagree <= 0.02 * asked
+            predictions += sum(provider.prediction is not None for provider in finding.providers)
+            disagreements += len(finding.disagreements)
+    assert predictions > 300
+    assert disagreements <= 0.02 * predictions
 
 
 def test_both_hosts_get_the_scores_into_the_section_and_the_store(own_demo: DemoHome, no_network: None) -> None:
     enricher = Enricher(own_demo.home)
     hosts = set()
-    for one in own_demo.corpus.new[:4]:
-        results = json.loads(one.path.read_bytes())
-        section = enricher.enrich(results, one.name)
+    for sample in own_demo.corpus.new[:4]:
+        results = json.loads(sample.path.read_bytes())
+        section = enricher.enrich(results, sample.name)
         jsonschema.validate(section, SCHEMA)
         assert section["threat_scores"]
         report = report_from_results(results)
         with Store.open(own_demo.home / "store.db") as store:
-            assert store.threat_scores_of([one.name])[one.name] == sorted(report.threat_scores)
-        [again] = cuckoo_ml(own_demo.home, "score", one.path, "--json").json
+            assert store.threat_scores_of([sample.name])[sample.name] == sorted(report.threat_scores)
+        [again] = cuckoo_ml(own_demo.home, "score", sample.path, "--json").json
         assert again["threat_scores"] == section["threat_scores"]
         hosts.add(report.host)
     assert hosts == {"cape", "cuckoo2"}
@@ -410,12 +412,12 @@ def test_scores_are_told_without_a_model_and_without_behaviour(demo: DemoHome, t
 def test_a_model_from_before_threat_scores_predicts_none(own_demo: DemoHome) -> None:
     folder = (own_demo.home / "models" / "current").resolve()
     facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    facts["arrays"] = {name: one for name, one in facts["arrays"].items() if not name.startswith("providers.")}
+    facts["arrays"] = {name: listed for name, listed in facts["arrays"].items() if not name.startswith("providers.")}
     del facts["providers"], facts["checksum"]  # as those models are
     (folder / "model.json").write_text(json.dumps(facts), encoding="utf-8")
     [answer] = cuckoo_ml(own_demo.home, "score", overlooked(own_demo.corpus).path, "--json").json
     assert answer["threat_scores"]["disagreements"] == []
-    assert {one["prediction"] for one in answer["threat_scores"]["providers"]} == {None}
+    assert {provider["prediction"] for provider in answer["threat_scores"]["providers"]} == {None}
 
 
 @pytest.mark.parametrize("damage", [{"depth": 10**9}, {"depth": 0}, {"providers": ["a"]}, {"providers": 7}])

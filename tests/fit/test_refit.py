@@ -132,7 +132,7 @@ def test_if_needed_says_why_or_why_not(own_demo: DemoHome) -> None:
     home = own_demo.home
     done = cuckoo_ml(home, "refit", "--if-needed")
     assert done.code == 0
-    assert done.out.startswith("No refit. 0 analyses have come since the last fit on ")
+    assert done.out.startswith("No refit. 0 new analyses since the last fit on ")
     cuckoo_ml(home, "import", *[one.path for one in own_demo.corpus.new])
     assert "No refit. 6 analyses have come" in cuckoo_ml(home, "refit", "--if-needed").out
     settings = home / "cuckooml.conf"
@@ -140,10 +140,10 @@ def test_if_needed_says_why_or_why_not(own_demo: DemoHome) -> None:
     fewer = text.replace("new_analyses = 50", "new_analyses = 5").replace("new_share = 0.1", "new_share = 0")
     settings.write_text(fewer)
     done = cuckoo_ml(home, "refit", "--if-needed")
-    assert "Refit. 6 analyses have come since the last fit" in done.err
+    assert "Refit. 6 new analyses since the last fit" in done.err
     settings.write_text(text.replace("min_cluster_size = 4", "min_cluster_size = 5"))
     done = cuckoo_ml(home, "refit", "--if-needed", "--json")
-    assert "Refit. The settings of the fit have changed." in done.err
+    assert "Refit. The settings that a fit depends on have changed." in done.err
     assert done.json["refitted"] is True
 
 

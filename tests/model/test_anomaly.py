@@ -1,4 +1,4 @@
-"""An analyst is told how unusual an analysis is, and why."""
+"""How unusual an analysis is, and the reasons for it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_new_family_is_more_unusual_than_new_samples_of_known_ones(corpus: Cor
     assert 0.35 < np.mean(known) < 0.65, "scores of known families must be spread evenly over [0, 1]"
 
 
-def test_what_was_fitted_does_not_see_itself(corpus: Corpus) -> None:
+def test_a_fitted_analysis_is_not_its_own_neighbour(corpus: Corpus) -> None:
     detector = corpus.fit(corpus.rows)
     assert detector.reference.min() > math.log(0.06), "no point may be its own nearest neighbour"
 
@@ -112,7 +112,7 @@ def test_a_corpus_of_one_behaviour_gives_finite_scores(corpus: Corpus, copies: i
     assert all(math.isfinite(getattr(s, name)) for s in (same, other) for name in s.__slots__)
 
 
-def test_behaviour_without_anything_known_is_as_unusual_as_can_be(corpus: Corpus) -> None:
+def test_behaviour_of_unknown_tokens_alone_is_most_unusual(corpus: Corpus) -> None:
     detector = corpus.fit(corpus.rows)
     nothing = np.zeros(TOKENS)
     assert corpus.score(detector, nothing, unknown=30).score == 1.0
@@ -126,7 +126,7 @@ def test_counts_of_any_kind_give_json(values: list[float], new: float) -> None:
     json.dumps(msgspec.to_builtins(reasons), allow_nan=False)
 
 
-def test_abnormal_counts_are_told_with_what_is_usual() -> None:
+def test_reasons_for_abnormal_counts_give_the_usual_range() -> None:
     usual = np.column_stack([np.arange(100.0), np.zeros(100)])
     usual[97:, 1] = 5
     fences = CountFences.fit(usual, ["files_written", "mutexes"])
@@ -140,7 +140,7 @@ def test_abnormal_counts_are_told_with_what_is_usual() -> None:
     assert fences.abnormal({"mutexes": 6})[0].kind == "abnormal_count_outlier"
 
 
-def test_the_seeds_four_reasons_and_ours() -> None:
+def test_the_reasons_of_the_seed_and_of_this_plugin() -> None:
     limits = {"high_outlier_score": 0.9, "low_probability": 0.5}
     kinds = [r.kind for r in cluster_reasons(cluster=None, probability=0.0, outlier_score=0.95, **limits)]
     assert kinds == ["no_cluster", "high_outlier_score"]

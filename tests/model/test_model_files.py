@@ -1,4 +1,4 @@
-"""A model folder from anywhere, whole or not: it loads, or one sentence says what is wrong. It never runs anything."""
+"""A model folder from anywhere loads, or one sentence says what is wrong with it; it never runs code."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def lose(folder: Path) -> None:
 
 
 def swap(folder: Path) -> None:
-    one, other = arrays_of(folder)[:2]
-    content = one.read_bytes()
-    one.write_bytes(other.read_bytes())
-    other.write_bytes(content)
+    first, second = arrays_of(folder)[:2]
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
 
 
 def put_in_a_foreign_array(folder: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_pickle_in_an_array_is_not_opened(folder: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "number"), [("rows.starts", 2**40), ("clustering.centroids", np.nan), ("novelty.components", np.nan)]
 )
-def test_numbers_that_lead_nowhere_are_an_error_and_no_crash(
+def test_impossible_numbers_are_an_error_and_no_crash(
     own_demo: DemoHome, folder: Path, name: str, number: float
 ) -> None:
     """Someone who can write checksums can write any numbers: they must not end the process."""

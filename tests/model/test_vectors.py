@@ -1,4 +1,4 @@
-"""Vectors: a new behaviour must come out as it would have in the fit, and what is unknown must count as unknown."""
+"""Vectors: a new behaviour gets the vector that the fit would have given it, and unknown tokens count as unknown."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def fitted(recipe: Recipe, tokens: csr_matrix) -> tuple[Embedding, csr_matrix]:
 
 
 @pytest.mark.parametrize("recipe", [FOR_CLUSTERS, FOR_NOVELTY])
-def test_one_by_one_is_as_all_together(recipe: Recipe) -> None:
+def test_behaviours_embedded_one_by_one_have_the_vectors_of_the_fit(recipe: Recipe) -> None:
     tokens = rows()
     embedding, known = fitted(recipe, tokens)
     vectors, explained = embed_all(embedding, known, np.diff(tokens.indptr))
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     for i in range(tokens.shape[0]):
         hashes = HASHES[tokens.indices[tokens.indptr[i] : tokens.indptr[i + 1]]]
-        one = embedding.embed(embedding.columns_of(hashes), len(hashes))
-        assert np.allclose(one.vector, vectors[i], atol=1e-5)
-        assert one.explained == pytest.approx(explained[i], abs=1e-5)
+        embedded = embedding.embed(embedding.columns_of(hashes), len(hashes))
+        assert np.allclose(embedded.vector, vectors[i], atol=1e-5)
+        assert embedded.explained == pytest.approx(explained[i], abs=1e-5)
 
 
 def test_the_embedding_survives_its_arrays() -> None:
@@ -85,8 +85,8 @@ def test_tiny_corpora_give_finite_vectors(shape: tuple[int, int]) -> None:
 def groups(points: int, seed: int, dimensions: int = 8, spread: float = 0.05) -> np.ndarray:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(12, dimensions))
-    found = centres[rng.integers(0, 12, points)] + spread * rng.normal(size=(points, dimensions))
-    vectors: np.ndarray = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    points_around = centres[rng.integers(0, 12, points)] + spread * rng.normal(size=(points, dimensions))
+    vectors: np.ndarray = (points_around / np.linalg.norm(points_around, axis=1, keepdims=True)).astype(np.float32)
     return vectors
 
 
@@ -98,7 +98,7 @@ def groups(points: int, seed: int, dimensions: int = 8, spread: float = 0.05) ->
     away=st.booleans(),
     spread=st.sampled_from([0.05, 1e-4, 1e-6, 0.0]),
 )
-def test_the_index_finds_the_same_as_looking_at_every_point(
+def test_the_index_finds_what_an_exhaustive_search_finds(
     points: int, k: int, seed: int, away: bool, spread: float
 ) -> None:
     """Also where groups are so tight that products in single precision cannot tell their points apart."""
