@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from cuckoo_ml_plugin.atlas.page_data import page_data, script_json
 from cuckoo_ml_plugin.engine.engine import Engine
-from cuckoo_ml_plugin.landscape.landscape import landscape
 from cuckoo_ml_plugin.fit.corpus import Progress
+from cuckoo_ml_plugin.landscape.landscape import landscape
 from cuckoo_ml_plugin.plumbing.files import replace_file
 from cuckoo_ml_plugin.version import __version__
 

@@ -1,4 +1,4 @@
-"""How providers go together: Pearson's and Spearman's correlation of each pair, with intervals."""
+"""Pearson's and Spearman's correlation of each pair of providers, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Correlation:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two providers over the rows on which both say something; ``why`` says why there is no coefficient."""
+    """Two providers over the rows in which both have a score; ``why`` is the reason for a missing coefficient."""
 
     first: str
     second: str
@@ -37,7 +37,7 @@ class Pair:
 
 
 def correlations(level: Level) -> list[Pair]:
-    """All pairs of providers of a level."""
+    """The correlations of all pairs of providers of a level."""
     return [
         _pair(level.providers[i], level.providers[j], level.joined[:, i], level.joined[:, j])
         for i, j in combinations(range(len(level.providers)), 2)
@@ -50,9 +50,9 @@ def _pair(first: str, second: str, x: Floats, y: Floats) -> Pair:
     both = ~(np.isnan(x) | np.isnan(y))
     x, y, n = x[both], y[both], int(both.sum())
     if n < 3:
-        return Pair(first, second, n, None, None, f"both say something on {n} rows only; three are needed")
+        return Pair(first, second, n, None, None, f"both have a score in {n} rows only; three are needed")
     for name, scores in ((first, x), (second, y)):
-        if np.ptp(scores) < 1e-12:  # less than that is what rounding leaves
+        if np.ptp(scores) < 1e-12:  # a smaller spread comes from rounding
             return Pair(first, second, n, None, None, f"{name} is {scores[0]:g} in each of the {n:,} rows")
     linear, ranked = _coefficient(x, y), _coefficient(rankdata(x), rankdata(y))
     # Variance of Fisher's z: 1 / (n - 3) for Pearson's, (1 + r²/2) / (n - 3) for Spearman's (Bonett and Wright 2000).
@@ -66,7 +66,7 @@ def _coefficient(x: Floats, y: Floats) -> float:
 
 
 def _interval(r: float, n: int, factor: float) -> Correlation:
-    """Fisher's transformation: atanh(r) is about normal."""
+    """The interval by Fisher's transformation, under which atanh(r) is about normal."""
     if n < 4:
         return Correlation(r, None, None)
     if abs(r) > 1 - 1e-12:

@@ -1,4 +1,4 @@
-"""A cubic polynomial that predicts one provider's score from another's, as the study of the ten devices had it."""
+"""A cubic polynomial that predicts the score of one provider from that of another, as in the original study."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class Cubic:
     coefficients: tuple[float, float, float, float]
     rows: int
     rmse: float  # on the rows that it was fitted on
-    rmse_left_out: float | None  # each row predicted without itself; None if some row cannot be left out
+    rmse_left_out: float | None  # each row predicted by a fit without it; None if some row cannot be left out
 
     def predict(self, predictor_scores: ArrayLike) -> Floats:
-        """The target's score for scores of ``predictor`` (of nothing else), any shape; NaN for NaN."""
+        """The target's scores for scores of ``predictor`` (and of no other provider), any shape; NaN for NaN."""
         return predict_cubic(self.coefficients, predictor_scores)
 
 
 def predict_cubic(coefficients: Sequence[float], scores: ArrayLike) -> Floats:
-    """The value of a polynomial whose coefficients come highest power first."""
+    """The values of a polynomial with these coefficients, highest power first."""
     return np.asarray(np.polyval(np.asarray(coefficients, np.float64), np.asarray(scores, np.float64)))
 
 
 def fit_cubic(predictor: str, x: Floats, target: str, y: Floats) -> Cubic:
-    """Least squares over the rows on which both providers say something.
+    """Fit by least squares over the rows in which both providers have a score.
 
     Args:
         x: (n,) scores of ``predictor``, NaN where missing.
@@ -50,9 +50,9 @@ def fit_cubic(predictor: str, x: Floats, target: str, y: Floats) -> Cubic:
     if different < 4:
         raise NotEnoughError(
             f"A cubic from {predictor} to {target} needs four different scores of {predictor} "
-            f"where both say something; there {'is' if different == 1 else 'are'} {different}."
+            f"in rows where both have a score; there {'is' if different == 1 else 'are'} {different}."
         )
-    fitted = np.polynomial.Polynomial.fit(x, y, 3)  # in a scaled variable: close scores make no bad condition
+    fitted = np.polynomial.Polynomial.fit(x, y, 3)  # it scales x, so scores close together stay well-conditioned
     coefficients = np.zeros(4)
     converted = fitted.convert().coef
     coefficients[: len(converted)] = converted
@@ -69,10 +69,10 @@ def fit_cubic(predictor: str, x: Floats, target: str, y: Floats) -> Cubic:
 
 
 def _left_out(x: Floats, residuals: Floats) -> float | None:
-    """RMSE of each row under the fit of the others: residual / (1 - leverage), without fitting n times."""
+    """The RMSE of each row under the fit of the others, as residual / (1 - leverage), without n fits."""
     scaled = np.polynomial.polyutils.mapdomain(x, [x.min(), x.max()], [-1.0, 1.0])
     basis, _ = np.linalg.qr(np.polynomial.polynomial.polyvander(scaled, 3))
     free = 1.0 - (basis**2).sum(axis=1)
-    if free.min() < 1e-9:  # without this row the cubic would not be determined
+    if free.min() < 1e-9:  # without this row, the other rows do not determine a cubic
         return None
     return float(np.sqrt(np.mean((residuals / free) ** 2)))

@@ -1,4 +1,4 @@
-"""Stored analyses grouped by machine, tag or submitter, as the study grouped domains by device."""
+"""Threat scores of the stored analyses, grouped by machine, tag or submitter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NONE = "(none)"
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The table of a grouping, a row a group and indicator, and how many analyses with scores each group has."""
+    """A table with a row for each group and indicator, and the number of analyses with scores in each group."""
 
     by: By
     table: ScoreTable
@@ -30,58 +30,59 @@ class Groups:
 
 
 def group_scores(store: Store, by: By) -> Groups:
-    """Group every stored analysis that has threat scores; one of several tags counts for each.
+    """Group all stored analyses that have threat scores; an analysis with several tags counts for each of them.
 
     Raises:
         NotEnoughError: no stored analysis has threat scores.
-        StoreError: the store refuses.
+        StoreError: the store cannot be read.
     """
     return group_analyses(store.all_threat_scores(), by, store.name)
 
 
 def group_analyses(scored: Iterable[ScoredAnalysis], by: By, source: str = "the store") -> Groups:
-    """The same of given analyses. Raises NotEnoughError."""
+    """Group these analyses, as :func:`group_scores` does. Raises NotEnoughError."""
     best: dict[tuple[str, str], dict[str, float]] = {}
-    seen: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     analyses: Counter[str] = Counter()
-    for one in scored:
-        for group in _groups_of(one, by):
+    for analysis in scored:
+        for group in _groups_of(analysis, by):
             analyses[group] += 1
             rows = set()
-            for score in one.scores:
+            for score in analysis.scores:
                 row = (group, "nothing found" if score.kind == NOTHING else f"{score.kind} {score.indicator}")
-                said = best.setdefault(row, {})
-                said[score.provider] = max(said.get(score.provider, 0.0), score.score)
+                by_provider = best.setdefault(row, {})
+                by_provider[score.provider] = max(by_provider.get(score.provider, 0.0), score.score)
                 rows.add(row)
-            seen.update(rows)
+            counts.update(rows)
     if not best:
         raise NotEnoughError(
-            f"{source}: no analysis has threat scores; they come from the host's own look-ups, such as VirusTotal's."
+            f"{source}: no analysis has threat scores; they come from look-ups of the host, such as VirusTotal's, "
+            "which its settings turn on."
         )
-    providers = sorted({provider for said in best.values() for provider in said})
+    providers = sorted({provider for by_provider in best.values() for provider in by_provider})
     table = ScoreTable(
         columns=providers,
         providers=providers,
-        scores=np.array([[said.get(name, np.nan) for name in providers] for said in best.values()]),
+        scores=np.array([[by_provider.get(name, np.nan) for name in providers] for by_provider in best.values()]),
         devices=[group for group, _ in best],
         domains=[indicator for _, indicator in best],
-        counts=np.array([seen[row] for row in best], np.float64),
+        counts=np.array([counts[row] for row in best], np.float64),
         device_word=by,
         domain_word="indicator",
     )
     return Groups(by, table, dict(analyses))
 
 
-def _groups_of(one: ScoredAnalysis, by: By) -> Sequence[str]:
+def _groups_of(analysis: ScoredAnalysis, by: By) -> Sequence[str]:
     if by == "tag":
-        return list(dict.fromkeys(one.tags)) or [_NONE]
-    return [(one.machine if by == "machine" else one.submitter) or _NONE]
+        return list(dict.fromkeys(analysis.tags)) or [_NONE]
+    return [(analysis.machine if by == "machine" else analysis.submitter) or _NONE]
 
 
 def groups_json(groups: Groups) -> list[dict[str, Any]]:
-    """One table a group, the highest score first; a provider that says nothing of a group is null."""
+    """An object for each group, the highest score first; a provider without a score is null."""
     level = levels_of(groups.table).devices
-    assert level is not None  # the table has both
+    assert level is not None  # the table names both groups and indicators
     assert level.parts is not None
     score, joint = level.score, level.joint
     return [

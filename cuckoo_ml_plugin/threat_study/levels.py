@@ -1,4 +1,4 @@
-"""The levels of a study: one row a domain, and one row a device, with each provider's scores joined by noisy-or."""
+"""The levels of a study: a row for each domain, and one for each device, with scores joined by noisy-or."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """n things (domains, or devices) as p providers see them."""
+    """The scores of n subjects (domains or devices) from p providers."""
 
-    what: str  # "domain", "device", "row", or what the table calls them
+    what: str  # "domain", "device", "row", or the word of the table
     names: list[str]  # n
     providers: list[str]  # p
-    joined: Floats  # (n, p) in [0, 1]; NaN where a provider says nothing
-    columns: list[str]  # c, the single answers
-    answers: Floats  # (n, c) in [0, 1], joined over the rows of a thing; NaN where nothing is said
-    counts: Floats | None  # (n,) how often seen, of a device over its domains; None for a table without counts
-    parts: Floats | None  # (n,) on how many devices a domain was seen, how many domains a device saw; None without
-    parts_what: str  # what is counted in `parts`, such as "devices"
+    joined: Floats  # (n, p) in [0, 1]; NaN where a provider has no score
+    columns: list[str]  # c, the names of the single answers
+    answers: Floats  # (n, c) in [0, 1], joined over the rows of a subject; NaN for none
+    counts: Floats | None  # (n,) how often each was seen, for a device over its domains; None without counts
+    parts: Floats | None  # (n,) the devices that saw a domain, or the domains that a device saw; None if not both
+    parts_what: str  # the plural of what `parts` counts, such as "devices"
 
     @property
     def score(self) -> Floats:
-        """(n,) the sum over providers; a provider that says nothing adds nothing."""
+        """(n,) the sum over providers; a provider without a score adds nothing."""
         return np.asarray(np.nansum(self.joined, axis=1), np.float64)
 
     @property
     def joint(self) -> Floats:
-        """(n,) noisy-or over providers, in [0, 1]; 0 where none says anything."""
+        """(n,) noisy-or over providers, in [0, 1]; 0 where none has a score."""
         return np.nan_to_num(noisy_or(self.joined))
 
 
@@ -49,10 +49,10 @@ class Levels:
 
 
 def levels_of(table: ScoreTable) -> Levels:
-    """Join a table per domain and per device.
+    """Join a table by domain and by device.
 
-    A domain on a device counts once, however many rows repeat it: its scores are the greatest of these rows, its counts
-    are added. So does a row that repeats another cell for cell in a table without domains, if it has devices.
+    A domain on a device counts once, however many rows repeat it: with the greatest scores and the sum of the counts of
+    these rows. In a table with devices and without domains, a row that repeats another cell for cell counts once, too.
     """
     notes = []
     n = len(table.scores)
@@ -62,7 +62,7 @@ def levels_of(table: ScoreTable) -> Levels:
     pairs, first, scores = _greatest(repeated, table.scores)
     if len(first) < n:
         notes.append(
-            f"{n - len(first):,} of {n:,} rows repeat another one; each counts once, with its greatest scores."
+            f"{n - len(first):,} of {n:,} rows repeat another one; repeated rows count once, with the greatest scores."
         )
     counts = np.ones(n) if table.counts is None else np.nan_to_num(table.counts, nan=1.0)
     pair_counts = _totals(pairs, len(first), counts)
@@ -70,25 +70,30 @@ def levels_of(table: ScoreTable) -> Levels:
     per_domain, _, greatest = _greatest(domains, scores)
     if not np.array_equal(greatest[per_domain], scores, equal_nan=True):
         notes.append(
-            f"Some {table.domain_word}s have other scores on other {table.device_word}s; "
-            "of each answer the greatest counts."
+            f"Some {table.domain_word}s have different scores on different {table.device_word}s; "
+            "the greatest score of each answer counts."
         )
-    a_row_a_device = table.domains is None and device_names is not None and len(first) == len(device_names)
-    what = table.domain_word if table.domains else table.device_word if a_row_a_device else "row"
+    rows_are_devices = table.domains is None and device_names is not None and len(first) == len(device_names)
+    what = table.domain_word if table.domains else table.device_word if rows_are_devices else "row"
     present = np.unique(domains)
     names = [domain_names[i] for i in present] if domain_names else _row_names(table, first)
     two_levels = table.domains is not None and table.devices is not None
-    seen_on = _totals(per_domain, len(present), np.ones(len(first)))
+    device_counts = _totals(per_domain, len(present), np.ones(len(first)))
     by_domain = _level(
-        what, names, table, greatest, _totals(per_domain, len(present), pair_counts), seen_on if two_levels else None
+        what,
+        names,
+        table,
+        greatest,
+        _totals(per_domain, len(present), pair_counts),
+        device_counts if two_levels else None,
     )
-    if device_names is None or a_row_a_device:
+    if device_names is None or rows_are_devices:
         return Levels(by_domain, None, notes)
     joined = noisy_or_by(devices, len(device_names), scores)
     size = len(device_names)
-    seen = _totals(devices, size, pair_counts)
+    counts_of_devices = _totals(devices, size, pair_counts)
     parts = _totals(devices, size, np.ones(len(first)))
-    return Levels(by_domain, _level(table.device_word, device_names, table, joined, seen, parts), notes)
+    return Levels(by_domain, _level(table.device_word, device_names, table, joined, counts_of_devices, parts), notes)
 
 
 def _totals(groups: Indices, number: int, weights: Floats) -> Floats:
@@ -96,7 +101,7 @@ def _totals(groups: Indices, number: int, weights: Floats) -> Floats:
 
 
 def _named_rows(domains: list[str] | None) -> list[str] | None:
-    """The domains; a row without one is a thing of its own."""
+    """The domains; a row without one gets a name of its own."""
     return None if domains is None else [name or f"row {i}" for i, name in enumerate(domains, 1)]
 
 
@@ -107,8 +112,10 @@ def _row_names(table: ScoreTable, first: Indices) -> list[str]:
 
 
 def _numbered(names: list[str] | None, n: int) -> tuple[list[str] | None, Indices]:
-    """Distinct names in the order of their first row, and the number of each row's; without names each row has its
-    own."""
+    """The distinct names in the order of their first row, and the number (n,) of each row's name.
+
+    Without names, each row has a number of its own.
+    """
     if names is None:
         return None, np.arange(n)
     numbers: dict[str, int] = {}
@@ -117,17 +124,20 @@ def _numbered(names: list[str] | None, n: int) -> tuple[list[str] | None, Indice
 
 
 def _pairs(table: ScoreTable, devices: Indices, domains: Indices) -> Indices:
-    """(n,) a number for each row: the same for rows that say the same thing of the same device."""
+    """(n,) a number for each row; equal for rows that repeat each other."""
     if table.domains is not None:
         return devices * (int(domains.max()) + 1) + domains if table.devices is not None else domains
     if table.devices is None:
-        return domains  # rows without any name: equal scores do not make them the same
+        return domains  # rows without names are not repeats, even with equal scores
     cells = np.column_stack([devices.astype(float), np.nan_to_num(table.scores, nan=-1.0)])
     return np.asarray(np.unique(cells, axis=0, return_inverse=True)[1], np.int64).ravel()
 
 
 def _greatest(groups: Indices, scores: Floats) -> tuple[Indices, Indices, Floats]:
-    """Of each group: its number for each row, its first row, and the greatest scores (m, c), in order of first rows."""
+    """The number (n,) of each row's group, the first row (m,) of each group, and its greatest scores (m, c).
+
+    Groups are numbered in the order of their first rows.
+    """
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
     rank = np.empty(len(order), np.int64)
@@ -143,8 +153,8 @@ def _level(
     what: str, names: list[str], table: ScoreTable, answers: Floats, counts: Floats, parts: Floats | None
 ) -> Level:
     providers = list(dict.fromkeys(table.providers))
-    of = np.array([providers.index(name) for name in table.providers])
-    joined = np.column_stack([noisy_or(answers[:, of == i]) for i in range(len(providers))])
+    numbers = np.array([providers.index(name) for name in table.providers])
+    joined = np.column_stack([noisy_or(answers[:, numbers == i]) for i in range(len(providers))])
     return Level(
         what=what,
         names=names,

@@ -13,30 +13,30 @@ def noisy_or(scores: ArrayLike, axis: int = -1) -> Floats:
     """``1 - prod(1 - p)`` along an axis (Pearl 1988, Probabilistic Reasoning in Intelligent Systems, 4.3.2).
 
     Args:
-        scores: probabilities in [0, 1], any shape; NaN where nothing is said.
+        scores: probabilities in [0, 1], any shape; NaN for none.
 
     Returns:
-        One dimension less. What is NaN has no say; where all is NaN, the result is NaN.
+        An array without this axis. NaN is ignored; if all scores are NaN, so is the result.
     """
     p = np.asarray(scores, np.float64)
-    unsaid = np.isnan(p)
-    joined = 1.0 - np.prod(np.where(unsaid, 1.0, 1.0 - p), axis=axis)
-    return np.asarray(np.where(unsaid.all(axis=axis), np.nan, joined), np.float64)
+    missing = np.isnan(p)
+    joined = 1.0 - np.prod(np.where(missing, 1.0, 1.0 - p), axis=axis)
+    return np.asarray(np.where(missing.all(axis=axis), np.nan, joined), np.float64)
 
 
 def noisy_or_by(groups: Indices, number: int, scores: Floats) -> Floats:
-    """Noisy-or of the rows of each group.
+    """Noisy-or over the rows of each group.
 
     Args:
         groups: (n,) the group of each row, from 0 to ``number`` - 1.
-        scores: (n, c) probabilities, NaN where nothing is said.
+        scores: (n, c) probabilities; NaN for none.
 
     Returns:
-        (number, c); NaN where no row of a group says anything.
+        (number, c); NaN where no row of a group has a score.
     """
-    unsaid = np.isnan(scores)
+    missing = np.isnan(scores)
     remaining = np.ones((number, scores.shape[1]))
-    np.multiply.at(remaining, groups, np.where(unsaid, 1.0, 1.0 - scores))
-    said = np.zeros(remaining.shape, np.int64)
-    np.add.at(said, groups, ~unsaid)
-    return np.where(said > 0, 1.0 - remaining, np.nan)
+    np.multiply.at(remaining, groups, np.where(missing, 1.0, 1.0 - scores))
+    present = np.zeros(remaining.shape, np.int64)
+    np.add.at(present, groups, ~missing)
+    return np.where(present > 0, 1.0 - remaining, np.nan)

@@ -1,4 +1,4 @@
-"""The plots of a study as PNG; names come from tables that others wrote and are drawn as plain text."""
+"""The plots of a study as PNG. Names come from tables of unknown origin, so they are drawn as plain text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BLUE, _ORANGE, _GREY = "#2f6db3", "#d9822b", "#8a8f98"
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """``name`` is that of its file; ``png`` its content."""
+    """A plot: the name of its file without extension, its title, and its content as PNG."""
 
     name: str
     title: str
@@ -30,35 +30,35 @@ class Plot:
 
 
 def plots_of(study: Study) -> list[Plot]:
-    """All plots for which there is something to show.
+    """All plots of a study that have something to show.
 
     Raises:
         CuckooMLError: matplotlib is not installed.
     """
     matplotlib = desk_package("matplotlib", "Plots")
-    made: list[Plot] = []
+    plots: list[Plot] = []
     plain = {"text.parse_math": False, "text.usetex": False, "font.size": 9, "axes.grid": True, "grid.alpha": 0.25}
     with matplotlib.rc_context(plain):
         level = study.all_levels[0]
-        made.append(_plot(f"{level.what}s", f"Scores per {level.what}", lambda axes: _bars(axes, level)))
+        plots.append(_plot(f"{level.what}s", f"Scores per {level.what}", lambda axes: _bars(axes, level)))
         for level in study.all_levels:
             pairs = study.correlations[level.what]
             if any(pair.spearman for pair in pairs):
-                made.append(_correlation_plot(level, pairs))
+                plots.append(_correlation_plot(level, pairs))
             if study.cubics[level.what]:
-                made.append(_cubic_plot(study, level))
+                plots.append(_cubic_plot(study, level))
         if study.boosted:
-            made += _boosted_plots(study)
-    return made
+            plots += _boosted_plots(study)
+    return plots
 
 
 def _plot(name: str, title: str, draw: Callable[[Any], None]) -> Plot:
-    """One figure with one pair of axes; no window, no state that other code shares."""
+    """A plot of one pair of axes, without a window and without pyplot's shared state."""
     figure = desk_package("matplotlib.figure", "Plots").Figure(figsize=(6.4, 4.2), layout="constrained")
     draw(figure.add_subplot())
-    written = io.BytesIO()
-    figure.savefig(written, format="png", dpi=130, metadata={"Software": None})
-    return Plot(name, title, written.getvalue())
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    return Plot(name, title, buffer.getvalue())
 
 
 def _label(name: str, limit: int = 28) -> str:
@@ -68,7 +68,7 @@ def _label(name: str, limit: int = 28) -> str:
 
 
 def _bars(axes: Any, level: Level) -> None:
-    """The highest scores, what each provider adds to them."""
+    """The highest scores, with the part of each provider."""
     order = np.argsort(-level.score, kind="stable")[:_MOST_BARS][::-1]
     left = np.zeros(len(order))
     for i, provider in enumerate(level.providers):
@@ -76,27 +76,27 @@ def _bars(axes: Any, level: Level) -> None:
         axes.barh(np.arange(len(order)), width, left=left, label=_label(provider), height=0.75)
         left += width
     axes.set_yticks(np.arange(len(order)), [_label(level.names[i]) for i in order], fontsize=7)
-    axes.set_xlabel("score: the sum over providers")
+    axes.set_xlabel("score (sum over providers)")
     axes.legend(fontsize=7)
     axes.grid(visible=False, axis="y")
 
 
 def _correlation_plot(level: Level, pairs: list[Pair]) -> Plot:
-    """Pearson below the diagonal, Spearman above."""
+    """A matrix with Pearson's coefficients below the diagonal and Spearman's above."""
     names = level.providers
-    shown = np.full((len(names), len(names)), np.nan)
+    matrix = np.full((len(names), len(names)), np.nan)
     for pair in pairs:
         i, j = names.index(pair.first), names.index(pair.second)
         if pair.pearson and pair.spearman:
-            shown[j, i], shown[i, j] = pair.pearson.value, pair.spearman.value
+            matrix[j, i], matrix[i, j] = pair.pearson.value, pair.spearman.value
 
     def draw(axes: Any) -> None:
-        image = axes.imshow(shown, cmap="RdBu_r", vmin=-1, vmax=1)
+        image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
         axes.figure.colorbar(image, ax=axes, shrink=0.8)
-        for i, j in zip(*np.nonzero(~np.isnan(shown)), strict=True):
+        for i, j in zip(*np.nonzero(~np.isnan(matrix)), strict=True):
             if len(names) <= 12:
-                colour = "white" if abs(shown[i, j]) > 0.6 else "black"
-                axes.text(j, i, f"{shown[i, j]:.2f}", ha="center", va="center", color=colour)
+                colour = "white" if abs(matrix[i, j]) > 0.6 else "black"
+                axes.text(j, i, f"{matrix[i, j]:.2f}", ha="center", va="center", color=colour)
         axes.set_xticks(range(len(names)), [_label(name, 16) for name in names], rotation=45, ha="right")
         axes.set_yticks(range(len(names)), [_label(name, 16) for name in names])
         axes.grid(visible=False)
@@ -119,38 +119,41 @@ def _cubic_plot(study: Study, level: Level) -> Plot:
         axes.set_ylim(-0.05, min(1.05, float(np.nanmax(y)) * 1.25 + 0.05))
         axes.legend(fontsize=8)
 
-    title = f"{cubic.target} from {cubic.predictor} by a cubic, over {level.what}s"
+    title = f"{cubic.target} predicted from {cubic.predictor} by a cubic, over {level.what}s"
     return _plot(f"cubic_{level.what}s", title, draw)
 
 
 def _boosted_plots(study: Study) -> list[Plot]:
     boosted, level = study.boosted, study.levels.domains
-    assert boosted is not None  # the caller has looked
+    assert boosted is not None  # plots_of has checked
 
     def curve(axes: Any) -> None:
         trees = np.arange(1, len(boosted.validation_curve) + 1)
         axes.plot(trees, boosted.training_curve, color=_GREY, label="training rows")
         axes.plot(trees, boosted.validation_curve, color=_BLUE, label="validation rows")
-        axes.axvline(boosted.trees, color=_ORANGE, linestyle="--", label=f"stopped at {boosted.trees} trees")
+        axes.axvline(boosted.trees, color=_ORANGE, linestyle="--", label=f"best: {boosted.trees} trees")
         axes.set_xlabel("trees")
         axes.set_ylabel("RMSE")
         axes.set_ylim(0)
         axes.legend(fontsize=8)
 
     def importance(axes: Any) -> None:
-        shown = boosted.importance[:_MOST_BARS][::-1]
-        axes.barh(range(len(shown)), [one.rise for one in shown], xerr=[one.deviation for one in shown], color=_BLUE)
-        axes.set_yticks(range(len(shown)), [_label(one.column) for one in shown])
+        bars = boosted.importance[:_MOST_BARS][::-1]
+        axes.barh(range(len(bars)), [bar.rise for bar in bars], xerr=[bar.deviation for bar in bars], color=_BLUE)
+        axes.set_yticks(range(len(bars)), [_label(bar.column) for bar in bars])
         axes.set_xlabel("rise of the RMSE on test rows")
 
     def predicted(axes: Any) -> None:
         y = level.joined[:, level.providers.index(study.target)]
-        off = np.abs(boosted.left_out - y) > study.threshold
-        for rows, colour, what in ((~off, _BLUE, "agree"), (off, _ORANGE, f"more than {study.threshold:g} apart")):
+        disagree = np.abs(boosted.left_out - y) > study.threshold
+        for rows, colour, what in (
+            (~disagree, _BLUE, "agree"),
+            (disagree, _ORANGE, f"differ by more than {study.threshold:g}"),
+        ):
             axes.scatter(y[rows], boosted.left_out[rows], s=14, alpha=0.6, color=colour, label=what)
         axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8)
         axes.set_xlabel(f"{_label(study.target)}: score")
-        axes.set_ylabel("prediction by trees that have not seen the row")
+        axes.set_ylabel("prediction by trees fitted without the row")
         axes.legend(fontsize=8)
 
     return [

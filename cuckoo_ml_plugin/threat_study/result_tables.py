@@ -1,4 +1,4 @@
-"""The tables of a study, the same for the CSV files, the page and the terminal."""
+"""The result tables of a study, for its CSV files, its page and the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cuckoo_ml_plugin.threat_study.study import Study, predictions
 
 @dataclass(frozen=True, slots=True)
 class ResultTable:
-    """Rows under columns; ``name`` is that of its file."""
+    """Rows under columns; ``name`` is the name of its file without extension."""
 
     name: str
     title: str
@@ -24,9 +24,9 @@ class ResultTable:
 
 
 def result_tables(study: Study) -> list[ResultTable]:
-    """All tables that have rows, in the order in which a reader wants them."""
+    """All tables that have rows, the most interesting first."""
     levels = study.all_levels
-    found = [
+    tables = [
         _disagreements(study),
         *(_level(level) for level in levels),
         *(_correlations(study, level) for level in levels),
@@ -34,13 +34,13 @@ def result_tables(study: Study) -> list[ResultTable]:
         *_boosted(study),
         *(_predictions(study, level) for level in levels),
     ]
-    return [table for table in found if table.rows]
+    return [table for table in tables if table.rows]
 
 
 def _level(level: Level) -> ResultTable:
-    """The study's layout: name, a column a provider, and the sum; the highest first."""
-    extra = {level.parts_what: level.parts, "count": level.counts}
-    known = {name: values for name, values in extra.items() if values is not None}
+    """Name, a column for each provider, sum and joint score; the highest sum first."""
+    optional = {level.parts_what: level.parts, "count": level.counts}
+    extra = {name: values for name, values in optional.items() if values is not None}
     score, joint = level.score, level.joint
     rows: list[list[Cell]] = [
         [
@@ -48,11 +48,11 @@ def _level(level: Level) -> ResultTable:
             *(_number(value) for value in level.joined[i]),
             float(score[i]),
             float(joint[i]),
-            *(_whole(values[i]) for values in known.values()),
+            *(_whole(values[i]) for values in extra.values()),
         ]
         for i in np.argsort(-score, kind="stable")
     ]
-    columns = [level.what, *level.providers, "score", "joint", *known]
+    columns = [level.what, *level.providers, "score", "joint", *extra]
     return ResultTable(f"{level.what}s", f"Scores per {level.what}", columns, rows)
 
 
@@ -66,16 +66,16 @@ def _correlations(study: Study, level: Level) -> ResultTable:
     return ResultTable(f"correlations_{level.what}s", title, columns, rows)
 
 
-def _interval(one: Correlation | None) -> list[Cell]:
-    return [one.value, one.low, one.high] if one else [None, None, None]
+def _interval(correlation: Correlation | None) -> list[Cell]:
+    return [correlation.value, correlation.low, correlation.high] if correlation else [None, None, None]
 
 
 def _cubics(study: Study) -> ResultTable:
     columns = ["level", "from", "to", "x^3", "x^2", "x", "1", "rows", "RMSE", "RMSE, row left out"]
     rows: list[list[Cell]] = [
-        [what, one.predictor, one.target, *one.coefficients, one.rows, one.rmse, one.rmse_left_out]
+        [what, cubic.predictor, cubic.target, *cubic.coefficients, cubic.rows, cubic.rmse, cubic.rmse_left_out]
         for what, cubics in study.cubics.items()
-        for one in cubics
+        for cubic in cubics
     ]
     return ResultTable("cubics", f"Cubic regression of {study.target}", columns, rows)
 
@@ -86,15 +86,18 @@ def _boosted(study: Study) -> Iterator[ResultTable]:
         return
     yield ResultTable(
         "errors",
-        f"Errors in predicting {study.target}, {boosted.trees} trees, beside plain least squares and the mean",
+        f"Errors in predicting {study.target}: {boosted.trees} boosted trees, plain least squares, and the mean",
         ["model", "part", "rows", "RMSE", "mean absolute", "greatest"],
-        [[one.model, one.part, one.rows, one.rmse, one.mean_absolute, one.greatest] for one in boosted.errors],
+        [
+            [errors.model, errors.part, errors.rows, errors.rmse, errors.mean_absolute, errors.greatest]
+            for errors in boosted.errors
+        ],
     )
     yield ResultTable(
         "importance",
         "Importance: rise of the RMSE on test rows when a column is shuffled",
         ["column", "rise", "deviation"],
-        [[one.column, one.rise, one.deviation] for one in boosted.importance],
+        [[column.column, column.rise, column.deviation] for column in boosted.importance],
     )
     curve = zip(boosted.training_curve, boosted.validation_curve, strict=True)
     yield ResultTable(
@@ -106,8 +109,8 @@ def _boosted(study: Study) -> Iterator[ResultTable]:
 
 
 def _predictions(study: Study, level: Level) -> ResultTable:
-    """Every thing with its score, what each model predicts, and how far it is off."""
-    models = [(model, values) for one, model, values in predictions(study) if one is level]
+    """Every subject with its score, the prediction of each model, and the difference."""
+    models = [(model, values) for of_level, model, values in predictions(study) if of_level is level]
     y = level.joined[:, level.providers.index(study.target)]
     columns = [level.what, study.target, *(title for model, _ in models for title in (model, f"{model}: off"))]
     parts = study.boosted.part if study.boosted and level is study.levels.domains else None
@@ -125,18 +128,18 @@ def _disagreements(study: Study) -> ResultTable:
     columns = ["level", "name", "model", study.target, "prediction", "off", "joint of all", "count"]
     rows: list[list[Cell]] = [
         [
-            one.level,
-            one.name,
-            one.model,
-            one.score,
-            one.prediction,
-            one.off,
-            one.joint,
-            None if one.count is None else _whole(one.count),
+            disagreement.level,
+            disagreement.name,
+            disagreement.model,
+            disagreement.score,
+            disagreement.prediction,
+            disagreement.off,
+            disagreement.joint,
+            None if disagreement.count is None else _whole(disagreement.count),
         ]
-        for one in study.disagreements
+        for disagreement in study.disagreements
     ]
-    title = f"Disagreements: {study.target} and its prediction more than {study.threshold:g} apart"
+    title = f"Disagreements: {study.target} and its prediction differ by more than {study.threshold:g}"
     return ResultTable("disagreements", title, columns, rows)
 
 

@@ -1,4 +1,4 @@
-"""The study of a table: both levels, correlations, models of a target, and where score and prediction disagree."""
+"""The study of a table: levels, correlations, models of a target, and disagreements of score and prediction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _USUAL_TARGETS = ("vt", "virustotal")
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A thing whose score and prediction are further apart than the threshold; ``off`` is prediction - score."""
+    """A subject whose score and prediction differ by more than the threshold; ``off`` is prediction - score."""
 
     level: str
     name: str
@@ -32,26 +32,26 @@ class Disagreement:
     prediction: float
     off: float
     joint: float  # of all providers
-    count: float | None  # how often it was seen
+    count: float | None  # how often the subject was seen
 
 
 @dataclass(slots=True)
 class Study:
-    """All that is said of one table."""
+    """The results for one table."""
 
     source: str
     target: str
     threshold: float
     levels: Levels
     correlations: dict[str, list[Pair]]  # by level
-    cubics: dict[str, list[Cubic]]  # by level: from each other provider, the one that predicts first
+    cubics: dict[str, list[Cubic]]  # by level, from each other provider; the first one predicts
     boosted: Boosted | None
-    disagreements: list[Disagreement]  # the furthest apart first
+    disagreements: list[Disagreement]  # the greatest difference first
     notes: list[str] = field(default_factory=list)
 
     @property
     def all_levels(self) -> list[Level]:
-        """Devices, where there are some, and domains."""
+        """The level of devices, if there is one, and the level of domains."""
         return [level for level in (self.levels.devices, self.levels.domains) if level]
 
 
@@ -67,10 +67,10 @@ def study_file(
     Args:
         target: the provider to predict; by default VirusTotal under its usual names, else the last one.
         predictor: the provider that the cubic predicts from; by default the one with the highest rank correlation.
-        threshold: from where on a difference of score and prediction is a disagreement.
+        threshold: a difference of score and prediction above it is a disagreement.
 
     Raises:
-        TableError: see :func:`~cuckoo_ml_plugin.threat_study.reading.score_table.read_score_table`; or there is no such provider.
+        TableError: the table cannot be read, or lacks one of the providers.
         OSError: the file cannot be read.
     """
     return study_table(read_score_table(path, reading), path.name, target, predictor, threshold)
@@ -83,7 +83,7 @@ def study_table(
     predictor: str | None = None,
     threshold: float = THRESHOLD,
 ) -> Study:
-    """The same of a table that was read; ``source`` is what the study and its errors call it. Raises TableError."""
+    """Study a table; ``source`` is its name in results and errors. Raises TableError."""
     levels = levels_of(table)
     providers = levels.domains.providers
     target = _target(source, providers, target)
@@ -100,7 +100,7 @@ def study_table(
         disagreements=[],
         notes=[*table.notes, *levels.notes],
     )
-    _note_silence(study)
+    _note_missing_scores(study)
     for level in study.all_levels:
         study.correlations[level.what] = correlations(level)
         study.cubics[level.what] = _cubics(study, level, predictor)
@@ -109,47 +109,49 @@ def study_table(
     return study
 
 
-def _target(source: str, providers: list[str], asked: str | None) -> str:
-    if asked is None:
+def _target(source: str, providers: list[str], requested: str | None) -> str:
+    if requested is None:
         return next((name for name in providers if name.lower() in _USUAL_TARGETS), providers[-1])
-    if asked not in providers:
-        raise TableError(f"{source}: has no provider {asked!r} for --target; it has {', '.join(providers[:20])}.")
-    return asked
+    if requested not in providers:
+        raise TableError(
+            f"{source}: there is no provider {requested!r} for --target; choose from {', '.join(providers[:20])}."
+        )
+    return requested
 
 
 def _others(providers: list[str], target: str) -> str:
     return ", ".join(name for name in providers if name != target) or "a table with a second provider"
 
 
-def _note_silence(study: Study) -> None:
-    """Say which providers say nothing, or always 0."""
+def _note_missing_scores(study: Study) -> None:
+    """Note the providers without scores, with nothing but 0, or with missing scores."""
     level = study.levels.domains
     for i, provider in enumerate(level.providers):
-        said = level.joined[~np.isnan(level.joined[:, i]), i]
-        if not len(said):
-            study.notes.append(f"{provider} says nothing in any row: it adds nothing to a score and predicts nothing.")
-        elif not said.any():
-            study.notes.append(f"{provider} is 0 in every row: it adds nothing to a score and predicts nothing.")
-        elif len(said) < len(level.names):
-            missing = len(level.names) - len(said)
+        scores = level.joined[~np.isnan(level.joined[:, i]), i]
+        if not len(scores):
+            study.notes.append(f"{provider} has no score in any row: it adds nothing to a sum and predicts nothing.")
+        elif not scores.any():
+            study.notes.append(f"{provider} is 0 in every row: it adds nothing to a sum and predicts nothing.")
+        elif len(scores) < len(level.names):
+            missing = len(level.names) - len(scores)
             study.notes.append(
-                f"{provider} says nothing of {missing:,} of {len(level.names):,} {level.what}s: "
-                "these count as 0 in a score, and as unknown everywhere else."
+                f"{provider} has no score for {missing:,} of {len(level.names):,} {level.what}s: "
+                "they count as 0 in a sum and as unknown everywhere else."
             )
 
 
 def _cubics(study: Study, level: Level, predictor: str | None) -> list[Cubic]:
-    """A cubic from each other provider: that of ``predictor`` first, then by rank correlation with the target."""
+    """A cubic from each other provider: first that from ``predictor``, then by rank correlation with the target."""
     others = [name for name in level.providers if name != study.target]
     y = level.joined[:, level.providers.index(study.target)]
-    why = _unpredictable(study.target, level.what, y, others)
-    if why:
-        study.notes.append(why)
+    reason = _unpredictable_reason(study.target, level.what, y, others)
+    if reason:
+        study.notes.append(reason)
         return []
-    found = []
+    cubics = []
     for name in others:
         try:
-            found.append(fit_cubic(name, level.joined[:, level.providers.index(name)], study.target, y))
+            cubics.append(fit_cubic(name, level.joined[:, level.providers.index(name)], study.target, y))
         except NotEnoughError as error:
             study.notes.append(f"Per {level.what}: {error}")
     ranks = {frozenset((pair.first, pair.second)): pair.spearman for pair in study.correlations[level.what]}
@@ -158,18 +160,18 @@ def _cubics(study: Study, level: Level, predictor: str | None) -> list[Cubic]:
         rank = ranks[frozenset((cubic.predictor, study.target))]
         return cubic.predictor == predictor, abs(rank.value) if rank else 0.0
 
-    return sorted(found, key=strength, reverse=True)
+    return sorted(cubics, key=strength, reverse=True)
 
 
-def _unpredictable(target: str, what: str, y: Floats, others: list[str]) -> str | None:
-    """The sentence that says why nothing can be fitted."""
+def _unpredictable_reason(target: str, what: str, y: Floats, others: list[str]) -> str | None:
+    """A sentence if no model of the target can be fitted; None otherwise."""
     if not others:
         return f"{target} is the only provider: there is nothing to predict it from."
-    known = y[~np.isnan(y)]
+    scores = y[~np.isnan(y)]
     if len(y) == 1:
         return f"There is one {what} only: there is nothing to fit."
-    if len(known) and np.ptp(known) < 1e-12:
-        return f"{target} is {known[0]:g} for every {what}: there is nothing to predict."
+    if len(scores) and np.ptp(scores) < 1e-12:
+        return f"{target} is {scores[0]:g} for every {what}: there is nothing to predict."
     return None
 
 
@@ -177,10 +179,10 @@ def _trees(study: Study) -> Boosted | None:
     level = study.levels.domains
     y = level.joined[:, level.providers.index(study.target)]
     others = [name for name in level.providers if name != study.target]
-    if _unpredictable(study.target, level.what, y, others):
+    if _unpredictable_reason(study.target, level.what, y, others):
         return None
-    said = np.nan_to_num(level.answers).max(axis=0) > 0
-    chosen = [i for i, name in enumerate(level.columns) if provider_of(name) in others and said[i]]
+    informative = np.nan_to_num(level.answers).max(axis=0) > 0
+    chosen = [i for i, name in enumerate(level.columns) if provider_of(name) in others and informative[i]]
     if not chosen:
         return None
     try:
@@ -191,34 +193,34 @@ def _trees(study: Study) -> Boosted | None:
 
 
 def _disagreements(study: Study) -> list[Disagreement]:
-    found = []
+    disagreements = []
     for level, model, prediction in predictions(study):
         y = level.joined[:, level.providers.index(study.target)]
         off = prediction - y
         joint = level.joint
-        for i in map(int, np.flatnonzero(np.abs(off) > study.threshold)):  # never where either is NaN
-            one = (float(y[i]), float(prediction[i]), float(off[i]), float(joint[i]), _at(level.counts, i))
-            found.append(Disagreement(level.what, level.names[i], model, *one))
-    return sorted(found, key=lambda one: -abs(one.off))
+        for i in map(int, np.flatnonzero(np.abs(off) > study.threshold)):  # False where either is NaN
+            values = (float(y[i]), float(prediction[i]), float(off[i]), float(joint[i]), _at(level.counts, i))
+            disagreements.append(Disagreement(level.what, level.names[i], model, *values))
+    return sorted(disagreements, key=lambda disagreement: -abs(disagreement.off))
 
 
 def predictions(study: Study) -> list[tuple[Level, str, Floats]]:
-    """Level, model and (n,) predictions of the target, of every model that predicts.
+    """Level, model and (n,) predictions of the target, for the first cubic of each level and for the trees.
 
-    Those of the trees come from trees that have not seen the row; those of a cubic from the one that predicts.
+    The trees predict each row by a fit without it.
     """
-    found: list[tuple[Level, str, Floats]] = []
+    predicted: list[tuple[Level, str, Floats]] = []
     for level in study.all_levels:
         if cubics := study.cubics[level.what]:
             x = level.joined[:, level.providers.index(cubics[0].predictor)]
-            found.append((level, f"cubic from {cubics[0].predictor}", cubics[0].predict(x)))
+            predicted.append((level, f"cubic from {cubics[0].predictor}", cubics[0].predict(x)))
     if study.boosted:
-        found.append((study.levels.domains, "boosted trees", study.boosted.left_out))
-    return found
+        predicted.append((study.levels.domains, "boosted trees", study.boosted.left_out))
+    return predicted
 
 
 def study_json(study: Study) -> dict[str, Any]:
-    """The study as one JSON value: numbers finite, what is missing is null."""
+    """The study as one JSON value: numbers are finite, missing ones are null."""
     levels = {level.what: _level_json(level) for level in study.all_levels}
     boosted = asdict(study.boosted) if study.boosted else None
     if boosted:
@@ -227,7 +229,7 @@ def study_json(study: Study) -> dict[str, Any]:
     predicted = [
         {"level": level.what, "name": name, "model": model, "prediction": value}
         for level, model, values in predictions(study)
-        for name, value in zip(level.names, _plain(values), strict=True)
+        for name, value in zip(level.names, _finite(values), strict=True)
     ]
     return {
         "source": study.source,
@@ -239,7 +241,7 @@ def study_json(study: Study) -> dict[str, Any]:
         "cubics": {what: [asdict(cubic) for cubic in cubics] for what, cubics in study.cubics.items()},
         "boosted": boosted,
         "predictions": predicted,
-        "disagreements": [asdict(one) for one in study.disagreements],
+        "disagreements": [asdict(disagreement) for disagreement in study.disagreements],
     }
 
 
@@ -250,7 +252,7 @@ def _level_json(level: Level) -> list[dict[str, Any]]:
             "name": name,
             "count": _at(level.counts, i),
             "parts": _at(level.parts, i),
-            "providers": dict(zip(level.providers, _plain(level.joined[i]), strict=True)),
+            "providers": dict(zip(level.providers, _finite(level.joined[i]), strict=True)),
             "score": float(score[i]),
             "joint": float(joint[i]),
         }
@@ -262,5 +264,5 @@ def _at(values: Floats | None, i: int) -> float | None:
     return None if values is None else float(values[i])
 
 
-def _plain(values: Floats) -> list[float | None]:
+def _finite(values: Floats) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]

@@ -1,4 +1,4 @@
-"""A study in a folder: tables as CSV, plots as PNG, all of it as JSON, and one page that needs nothing else."""
+"""Writes a study into a folder: tables as CSV, plots as PNG, all of it as JSON and as one self-contained page."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from cuckoo_ml_plugin.version import __version__
 
 PAGE = "threat-scores.html"
 _MAX_CELL = 200  # characters of a text in a table on the page
-_MOST_ROWS = 200  # of a table on the page; its file has all
+_MOST_ROWS = 200  # of a table on the page; its CSV file has all rows
 
 
 def write_study(study: Study, folder: Path) -> Path:
-    """Write everything into a folder, made if need be; what an earlier study left there is replaced.
+    """Write all files into a folder, which is created if needed; files of an earlier study are replaced.
 
     Returns:
         The path of the page.
@@ -46,7 +46,10 @@ def write_study(study: Study, folder: Path) -> Path:
 
 
 def render_page(study: Study, tables: list[ResultTable], plots: list[Plot]) -> str:
-    """The HTML page: no script, nothing from elsewhere, every value escaped. Raises CuckooMLError without jinja2."""
+    """The HTML page, without scripts and outside resources, every value escaped.
+
+    Raises CuckooMLError: jinja2 is not installed.
+    """
     jinja2 = desk_package("jinja2", "Pages")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["cell"] = _cell
@@ -57,7 +60,7 @@ def render_page(study: Study, tables: list[ResultTable], plots: list[Plot]) -> s
 
 
 def _cell(value: Any) -> str:
-    """A value as a person reads it: six decimals, no control characters."""
+    """A value as text: six decimals, no control characters, 200 characters at most."""
     if value is None:
         return ""
     if isinstance(value, float):

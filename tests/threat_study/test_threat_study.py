@@ -1,4 +1,4 @@
-"""A study of a table of threat-exchange scores: what an analyst hands in, and what stands on the page."""
+"""The study of a table of threat scores: the tables that analysts have, and the results that they get."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def ten_devices(tmp_path: Path) -> Path:
     )
 
 
-def ask(folder: Path, *arguments: object) -> Done:
+def run_study(folder: Path, *arguments: object) -> Done:
     return cuckoo_ml(folder / "home", "threat-scores", *arguments)
 
 
 def study(folder: Path, *arguments: object) -> Any:
-    done = ask(folder, *arguments, "--json")
+    done = run_study(folder, *arguments, "--json")
     assert done.code == 0, done.err
     return done.json
 
@@ -72,7 +72,7 @@ def rmse(predicted: Any, true: Any) -> float:
 
 # -- the ten devices of the study --------------------------------------------------------------------------------------
 def test_the_printed_scores_are_reproduced(ten_devices: Path, tmp_path: Path) -> None:
-    devices = {one["name"]: one for one in study(tmp_path, ten_devices)["levels"]["device"]}
+    devices = {device["name"]: device for device in study(tmp_path, ten_devices)["levels"]["device"]}
     assert list(devices) == [row[0] for row in ROWS]
     for row in ROWS:
         assert devices[row[0]]["score"] == pytest.approx(float(row[4]), abs=1.1e-6), "printed with six digits"
@@ -93,27 +93,27 @@ def test_our_cubic_is_fed_the_column_that_it_was_fitted_on(ten_devices: Path, tm
     assert (ours["predictor"], ours["target"], ours["rows"]) == ("facebook", "vt", 10)
     assert [round(c, 4) for c in ours["coefficients"]] == [10.5560, -8.9701, 2.1038, 0.0219]
     assert round(ours["rmse"], 4) == 0.0502
-    predicted = np.array([one["prediction"] for one in answer["predictions"]])
+    predicted = np.array([prediction["prediction"] for prediction in answer["predictions"]])
     assert rmse(predicted, NUMBERS[:, 2]) == pytest.approx(ours["rmse"]), "the same column in fit and prediction"
     assert ours["rmse_left_out"] > 0.1, "ten rows do not carry a cubic"
-    far = {one["name"] for one in answer["disagreements"]}
-    assert far == {"MalcomWare-PC", "calcannea-mac", "abroad-android", "dgmac"}
+    names = {disagreement["name"] for disagreement in answer["disagreements"]}
+    assert names == {"MalcomWare-PC", "calcannea-mac", "abroad-android", "dgmac"}
 
 
-def test_leaving_each_row_out_is_what_it_says(ten_devices: Path, tmp_path: Path) -> None:
+def test_the_error_with_each_row_left_out_equals_that_of_n_fits(ten_devices: Path, tmp_path: Path) -> None:
     _, facebook, vt, _, _ = NUMBERS.T
-    alone = []
+    predicted = []
     for i in range(len(vt)):
         others = np.arange(len(vt)) != i
-        alone.append(np.polyval(np.polyfit(facebook[others], vt[others], 3), facebook[i]))
+        predicted.append(np.polyval(np.polyfit(facebook[others], vt[others], 3), facebook[i]))
     ours = study(tmp_path, ten_devices)["cubics"]["device"][0]["rmse_left_out"]
-    assert ours == pytest.approx(rmse(np.array(alone), vt), rel=1e-6)
+    assert ours == pytest.approx(rmse(np.array(predicted), vt), rel=1e-6)
 
 
 def test_correlations_with_their_intervals(ten_devices: Path, tmp_path: Path) -> None:
     from scipy.stats import pearsonr, spearmanr
 
-    pairs = {(one["first"], one["second"]): one for one in study(tmp_path, ten_devices)["correlations"]["device"]}
+    pairs = {(pair["first"], pair["second"]): pair for pair in study(tmp_path, ten_devices)["correlations"]["device"]}
     assert len(pairs) == 3
     _, facebook, vt, _, _ = NUMBERS.T
     expected = pearsonr(facebook, vt)
@@ -151,16 +151,16 @@ def test_answers_are_joined_per_provider_and_domains_per_device(tmp_path: Path) 
 def test_noisy_or_is_the_complement_of_the_product(rows: list[list[float | None]]) -> None:
     scores = np.array(rows, float)
     for row, joined in zip(rows, noisy_or(scores), strict=True):
-        said = [p for p in row if p is not None]
-        if said:
-            assert joined == pytest.approx(1 - np.prod([1 - p for p in said]))
-            assert max(said) - 1e-12 <= joined <= 1
+        scores_of_row = [p for p in row if p is not None]
+        if scores_of_row:
+            assert joined == pytest.approx(1 - np.prod([1 - p for p in scores_of_row]))
+            assert max(scores_of_row) - 1e-12 <= joined <= 1
         else:
             assert np.isnan(joined)
 
 
 def known_relations(path: Path, rows: int = 600) -> Path:
-    """vt is a known cubic of facebook; apility is noise; five rows are out of line."""
+    """A table in which vt is a known cubic of facebook, apility is noise, and five rows are outliers."""
     random = np.random.default_rng(5)
     facebook, apility = random.beta(1, 2, rows), random.beta(1, 8, rows)
     vt = np.clip(predict_cubic((2.0, -2.8, 1.8, 0.0), facebook) + random.normal(0, 0.005, rows), 0, 1)
@@ -169,24 +169,26 @@ def known_relations(path: Path, rows: int = 600) -> Path:
     return write(path, "domain,facebook.all,apility.all,vt.all", *lines)
 
 
-def test_known_relations_are_recovered_and_rows_out_of_line_found(tmp_path: Path) -> None:
+def test_known_relations_and_outliers_are_found(tmp_path: Path) -> None:
     answer = study(tmp_path, known_relations(tmp_path / "known.csv"))
     cubic = answer["cubics"]["domain"][0]
     assert cubic["predictor"] == "facebook"
     grid = np.linspace(0, 0.9, 50)
-    found = predict_cubic(cubic["coefficients"], grid)
-    assert np.abs(found - predict_cubic((2.0, -2.8, 1.8, 0.0), grid)).max() < 0.06
+    recovered = predict_cubic(cubic["coefficients"], grid)
+    assert np.abs(recovered - predict_cubic((2.0, -2.8, 1.8, 0.0), grid)).max() < 0.06
     boosted = answer["boosted"]
-    off = {(one["model"], one["part"]): one for one in boosted["errors"]}
-    assert sum(one["rows"] for one in boosted["errors"][:3]) == 600
-    trees, line = off["boosted trees", "test"], off["least squares", "test"]
-    assert trees["mean_absolute"] < 0.7 * line["mean_absolute"], "in the root mean square one row out of line says all"
+    errors = {(error["model"], error["part"]): error for error in boosted["errors"]}
+    assert sum(error["rows"] for error in boosted["errors"][:3]) == 600
+    trees, linear = errors["boosted trees", "test"], errors["least squares", "test"]
+    assert trees["mean_absolute"] < 0.7 * linear["mean_absolute"], "the outliers dominate the root mean square"
     assert boosted["importance"][0]["column"] == "facebook.all"
     assert boosted["trees"] == int(np.argmin(boosted["validation_curve"])) + 1
-    assert {f"d{i}.example" for i in range(5)} <= {one["name"] for one in answer["disagreements"][:12]}
+    assert {f"d{i}.example" for i in range(5)} <= {
+        disagreement["name"] for disagreement in answer["disagreements"][:12]
+    }
 
 
-def test_columns_that_say_nothing_or_always_the_same_where_it_counts(tmp_path: Path) -> None:
+def test_columns_without_information_do_not_stop_the_study(tmp_path: Path) -> None:
     lines = (f"d{i}.example,{i % 7 / 7},{i % 5 / 5},0.5,{0.3 if i == 17 else ''}" for i in range(80))
     file = write(tmp_path / "table.csv", "domain,vt.a,fb.a,fb.same,ap.rare", *lines)
     assert len(study(tmp_path, file)["boosted"]["importance"]) == 3
@@ -197,7 +199,7 @@ def test_the_same_table_gives_the_same_study(tmp_path: Path) -> None:
     assert study(tmp_path, file) == study(tmp_path, file)
 
 
-def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
+def test_parquet_gives_the_same_study_as_csv(tmp_path: Path) -> None:
     file = known_relations(tmp_path / "known.csv", rows=60)
     with file.open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
@@ -206,22 +208,22 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
         "tags": [["list"]] * 60,
     }
     pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "known.parquet")
-    told, expected = study(tmp_path, tmp_path / "known.parquet"), study(tmp_path, file)
-    assert told.pop("source") != expected.pop("source")
-    assert told == expected
+    from_parquet, from_csv = study(tmp_path, tmp_path / "known.parquet"), study(tmp_path, file)
+    assert from_parquet.pop("source") != from_csv.pop("source")
+    assert from_parquet == from_csv
 
 
 def test_any_provider_can_be_the_target(ten_devices: Path, tmp_path: Path) -> None:
     answer = study(tmp_path, ten_devices, "--target", "facebook", "--predictor", "apility", "--threshold", "0.2")
     assert answer["target"] == "facebook"
     assert answer["cubics"]["device"][0]["predictor"] == "apility"
-    assert all(abs(one["off"]) > 0.2 for one in answer["disagreements"])
+    assert all(abs(disagreement["off"]) > 0.2 for disagreement in answer["disagreements"])
 
 
-# -- what is written ---------------------------------------------------------------------------------------------------
+# -- files and output --------------------------------------------------------------------------------------------------
 def test_a_folder_with_tables_plots_and_one_page(tmp_path: Path) -> None:
     file = known_relations(tmp_path / "known.csv", rows=250)
-    done = ask(tmp_path, file, "--output", tmp_path / "out")
+    done = run_study(tmp_path, file, "--output", tmp_path / "out")
     assert done.code == 0, done.err
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"domains.csv", "disagreements.csv", "correlations_domains.csv", "cubics.csv", "errors.csv"} <= names
@@ -240,7 +242,7 @@ def test_a_folder_with_tables_plots_and_one_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["matplotlib", "jinja2", "pyarrow"])
-def test_without_the_extra_it_says_what_to_install(
+def test_without_the_extra_the_error_names_the_package_to_install(
     package: str, ten_devices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if package == "pyarrow":
@@ -249,7 +251,7 @@ def test_without_the_extra_it_says_what_to_install(
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setitem(sys.modules, f"{package}.parquet", None)
-    done = ask(tmp_path, ten_devices, "--output", tmp_path / "out")
+    done = run_study(tmp_path, ten_devices, "--output", tmp_path / "out")
     assert done.code == 1
     assert "pip install 'cuckoo-ml-plugin[desk]'" in done.err
     assert package in done.err
@@ -263,18 +265,18 @@ def test_the_command_line_starts_without_what_only_the_study_needs() -> None:
     assert done.stdout.strip() == "set()"
 
 
-# -- tables that are not as one would wish -----------------------------------------------------------------------------
-WRONG = {
+# -- invalid tables ----------------------------------------------------------------------------------------------------
+INVALID = {
     "outside": (("domain,vt.a", "x,0.5", "y,45"), (), "line 3, column vt.a: 45 lies outside [0, 1]"),
     "negative": (("domain,vt.a", "x,-0.1"), (), "-0.1 lies outside"),
     "infinite": (("domain,vt.a", "x,inf"), (), "inf lies outside"),
     "a negative count": (("domain,vt.a,count", "x,0.5,-5"), (), "column count holds -5"),
     "an infinite count": (("domain,vt.a,count", "x,0.5,1e400"), (), "column count holds inf"),
     "percent above 100": (("domain,vt.a", "x,150%"), (), "1.5 lies outside"),
-    "told percent": (("domain,vt.a", "x,45", "y,145"), ("--percent", "vt"), "145 lies outside 0 to 100 %"),
-    "a text among numbers": (("domain,vt.a", "x,0.5", "y,bad"), (), "line 3, column vt.a: 'bad' is no score"),
+    "percentages above 100": (("domain,vt.a", "x,45", "y,145"), ("--percent", "vt"), "145 lies outside 0 to 100 %"),
+    "a text among numbers": (("domain,vt.a", "x,0.5", "y,bad"), (), "line 3, column vt.a: 'bad' is not a score"),
     "no scores": (("domain,device", "x,y"), (), "no column of scores"),
-    "no rows": (("domain,vt.a",), (), "no row"),
+    "no rows": (("domain,vt.a",), (), "a header, but no row"),
     "empty": ((), (), "is empty"),
     "two of a name": (("vt,vt", "0.1,0.2"), (), "two columns 'vt'"),
     "too many cells": (("domain,vt", "x,0.5,0.7"), (), "line 2 has 3 cells, the header 2"),
@@ -285,10 +287,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_is_named_in_one_sentence(what: str, tmp_path: Path) -> None:
-    lines, arguments, expected = WRONG[what]
-    done = ask(tmp_path, write(tmp_path / "table.csv", *lines), *arguments, "--json")
+@pytest.mark.parametrize("what", INVALID)
+def test_an_error_is_one_sentence_that_names_the_fault(what: str, tmp_path: Path) -> None:
+    lines, arguments, expected = INVALID[what]
+    done = run_study(tmp_path, write(tmp_path / "table.csv", *lines), *arguments, "--json")
     assert done.code == 1
     assert expected in done.err
     assert "table.csv" in done.err
@@ -303,7 +305,7 @@ def test_a_pickle_is_refused_unread_with_the_recipe(tmp_path: Path) -> None:
 
     for name in ("table.pkl", "table.csv"):
         (tmp_path / name).write_bytes(pickle.dumps(Attack()))
-        done = ask(tmp_path, tmp_path / name)
+        done = run_study(tmp_path, tmp_path / name)
         assert done.code == 1
         assert "to_parquet" in done.err
     assert not (tmp_path / "ran").exists()
@@ -314,45 +316,47 @@ def test_a_pickle_is_refused_unread_with_the_recipe(tmp_path: Path) -> None:
 )
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_bytes(content)
-    done = ask(tmp_path, tmp_path / "table.csv")
+    done = run_study(tmp_path, tmp_path / "table.csv")
     assert done.code == 1
     assert "Parquet" in done.err
 
 
-def test_percentages_decimal_commas_and_what_stands_for_nothing(tmp_path: Path) -> None:
+def test_percentages_decimal_commas_and_missing_scores(tmp_path: Path) -> None:
     file = write(tmp_path / "table.csv", "Domain;vt.a;vt.b;fb", "x;45 %;20;0,25", "y;n/a;;-", "z;0,5;100;NULL")
-    names = {one["name"]: one["providers"] for one in study(tmp_path, file, "--percent", "vt.b")["levels"]["domain"]}
+    names = {
+        domain["name"]: domain["providers"] for domain in study(tmp_path, file, "--percent", "vt.b")["levels"]["domain"]
+    }
     assert names == {"x": {"vt": pytest.approx(1 - 0.55 * 0.8)}, "y": {"vt": None}, "z": {"vt": 1.0}}
     plain = write(tmp_path / "plain.csv", "domain;vt;fb", "x;45 %;0,25", "y;n/a;-")
     assert study(tmp_path, plain)["levels"]["domain"][0]["providers"] == pytest.approx({"vt": 0.45, "fb": 0.25})
 
 
-def test_values_outside_can_be_cut_off_and_columns_left_out(tmp_path: Path) -> None:
+def test_values_outside_can_be_clipped_and_columns_left_out(tmp_path: Path) -> None:
     file = write(tmp_path / "table.csv", "domain,vt.a,vt.hits,fb.a", "x,1.5,77,-1", "y,0.5,0,0.5")
     (first, _) = study(tmp_path, file, "--clip", "--leave-out", "vt.hits")["levels"]["domain"]
     assert first["providers"] == {"vt": 1.0, "fb": 0.0}
 
 
-QUIET = {
+LIMITED = {
     "one row": (("device,vt,fb", "a,0.5,0.2"), "There is one device only"),
     "one provider": (("domain,vt.a", "x,0.5", "y,0.6"), "vt is the only provider"),
     "constant target": (("domain,vt,fb", "x,0.3,0.1", "y,0.3,0.2", "z,0.3,0.4"), "vt is 0.3 for every domain"),
     "all zero": (("domain,vt,fb", "x,0.3,0", "y,0.2,0", "z,0.1,0", "w,0.5,0"), "fb is 0 in every row"),
-    "a missing provider": (("domain,vt,fb", "x,0.3,", "y,0.2,", "z,0.1,"), "fb says nothing in any row"),
-    "partly missing": (("domain,vt,fb", "x,0.3,", "y,0.2,0.1"), "fb says nothing of 1 of 2 domains"),
-    "a target that is silent": (("domain,vt,fb", "x,,0.1", "y,,0.2"), "vt says nothing in any row"),
+    "a missing provider": (("domain,vt,fb", "x,0.3,", "y,0.2,", "z,0.1,"), "fb has no score in any row"),
+    "partly missing": (("domain,vt,fb", "x,0.3,", "y,0.2,0.1"), "fb has no score for 1 of 2 domains"),
+    "a target without scores": (("domain,vt,fb", "x,,0.1", "y,,0.2"), "vt has no score in any row"),
     "repeated rows": (("domain,device,vt", "x,a,0.3", "x,a,0.3", "y,a,0.2"), "1 of 3 rows repeat another one"),
     "repeated rows without domains": (("device,vt", "a,0.3", "a,0.3", "a,0.4"), "1 of 3 rows repeat another one"),
-    "other scores elsewhere": (("domain,device,vt", "x,a,0.3", "x,b,0.4"), "Some domains have other scores"),
+    "different scores elsewhere": (("domain,device,vt", "x,a,0.3", "x,b,0.4"), "Some domains have different scores"),
     "texts beside scores": (("domain,vt.a,vt.link", "x,0.5,see", "y,0.2,there"), "Column vt.link holds no numbers"),
     "few different scores": (("domain,vt,fb", *(f"{i},0.{i},0.{i % 2}" for i in range(1, 8))), "there are 2"),
 }
 
 
-@pytest.mark.parametrize("what", QUIET)
-def test_what_cannot_be_said_is_said(what: str, tmp_path: Path) -> None:
-    lines, expected = QUIET[what]
-    done = ask(tmp_path, write(tmp_path / "table.csv", *lines), "--output", tmp_path / "out")
+@pytest.mark.parametrize("what", LIMITED)
+def test_what_a_table_cannot_show_is_noted(what: str, tmp_path: Path) -> None:
+    lines, expected = LIMITED[what]
+    done = run_study(tmp_path, write(tmp_path / "table.csv", *lines), "--output", tmp_path / "out")
     assert done.code == 0, done.err
     assert expected in done.out
     assert expected in (tmp_path / "out" / "threat-scores.html").read_text(encoding="utf-8")
@@ -364,13 +368,13 @@ def test_a_repeated_row_counts_once(tmp_path: Path) -> None:
     assert (device["providers"]["vt"], device["count"], device["parts"]) == (0.5, 5, 1)
 
 
-def test_rows_without_any_name_are_things_of_their_own(tmp_path: Path) -> None:
+def test_rows_without_names_are_not_joined(tmp_path: Path) -> None:
     rows = study(tmp_path, write(tmp_path / "table.csv", "vt,fb", "0.5,0.1", "0.5,0.1"))["levels"]["row"]
-    assert [one["name"] for one in rows] == ["row 1", "row 2"]
+    assert [row["name"] for row in rows] == ["row 1", "row 2"]
 
 
 # -- hostile tables ----------------------------------------------------------------------------------------------------
-EVIL = [
+HOSTILE_NAMES = [
     "<script>alert(1)</script>",
     "=cmd|'/c calc'!A1",
     "$\\frac{$",
@@ -385,13 +389,15 @@ EVIL = [
 def test_names_from_a_table_are_text_everywhere(tmp_path: Path) -> None:
     header = ["device", "domain", "<b>fb</b>.$x$", "vt.{{ config }}"]
     random = np.random.default_rng(1)
-    with (tmp_path / "evil.csv").open("w", encoding="utf-8", newline="") as file:
+    with (tmp_path / "hostile.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         for i in range(64):
-            name = EVIL[i % len(EVIL)]
-            writer.writerow([name, f"{name}{i // len(EVIL)}", round(random.random(), 3), round(random.random(), 3)])
-    done = ask(tmp_path, tmp_path / "evil.csv", "--output", tmp_path / "out")
+            name = HOSTILE_NAMES[i % len(HOSTILE_NAMES)]
+            writer.writerow(
+                [name, f"{name}{i // len(HOSTILE_NAMES)}", round(random.random(), 3), round(random.random(), 3)]
+            )
+    done = run_study(tmp_path, tmp_path / "hostile.csv", "--output", tmp_path / "out")
     assert done.code == 0, done.err
     page = (tmp_path / "out" / "threat-scores.html").read_text(encoding="utf-8")
     assert "<script" not in page
@@ -402,11 +408,11 @@ def test_names_from_a_table_are_text_everywhere(tmp_path: Path) -> None:
     assert "\u202e" not in page + done.out
     with (tmp_path / "out" / "devices.csv").open(encoding="utf-8") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
-    assert "'=cmd|'/c calc'!A1" in cells, "no formula for a spreadsheet"
+    assert "'=cmd|'/c calc'!A1" in cells, "a spreadsheet must not see a formula"
 
 
 def study_or_sentence(file: Path) -> Study | None:
-    """The study; None for an error of ours that names the file, and no other error will do."""
+    """The study; None for a CuckooMLError that names the file. Any other error fails the test."""
     try:
         return study_file(file)
     except CuckooMLError as error:
@@ -436,12 +442,12 @@ def test_any_table_gives_a_study_or_one_sentence(header: list[str], rows: list[l
     file = tmp_path / "table.csv"
     with file.open("w", encoding="utf-8", errors="replace", newline="") as lines:
         csv.writer(lines).writerows([header, *rows])
-    found = study_or_sentence(file)
-    if not found:
+    result = study_or_sentence(file)
+    if not result:
         return
-    json.dumps(study_json(found), allow_nan=False)
-    assert "<script" not in render_page(found, result_tables(found), [])
-    for level in found.all_levels:
+    json.dumps(study_json(result), allow_nan=False)
+    assert "<script" not in render_page(result, result_tables(result), [])
+    for level in result.all_levels:
         assert len(level.names) == len(level.joined) <= len(rows)
         assert ((level.joint >= 0) & (level.joint <= 1)).all()
 

@@ -1,4 +1,4 @@
-"""One column of scores as it is read, cell by cell: numbers in [0, 1], percentages, what is missing, what is wrong."""
+"""Reads the cells of one column of scores: numbers in [0, 1], percentages, missing and invalid values."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 MISSING = frozenset(("", "-", "?", "na", "n/a", "nan", "null", "none", "<na>"))
-"""What stands for "nothing is said", in lower case."""
+"""Texts that stand for a missing score, in lower case."""
 
 
 @dataclass(slots=True)
 class ScoreColumn:
-    """Takes the cells of a column. ``percent``: its numbers are percentages; ``clip``: what is outside is cut off."""
+    """Collects the cells of a column.
+
+    ``percent``: the numbers are percentages. ``clip``: numbers outside [0, 1] are set to its nearest end.
+    """
 
     name: str
     percent: bool = False
     clip: bool = False
     decimal_comma: bool = False
-    values: array[float] = field(default_factory=lambda: array("d"))  # NaN: nothing is said
+    values: array[float] = field(default_factory=lambda: array("d"))  # NaN for a missing score
     numbers: int = 0
-    first_text: tuple[int, str] | None = None  # where the first cell stands that is no number, and what it holds
-    first_outside: tuple[int, float] | None = None
+    first_text: tuple[int, str] | None = None  # line or row of the first cell that is not a number, and its text
+    first_outside: tuple[int, float] | None = None  # line or row of the first number outside [0, 1], and its value
 
     def add(self, cell: Any, where: int) -> None:
-        """Read one cell; what is wrong with it is kept, so that a column of texts can be passed over as a whole."""
+        """Read one cell. Errors are kept, not raised, so that a column without any number can be ignored."""
         try:
             value = self._number(cell)
         except (ValueError, OverflowError, ArithmeticError):
@@ -60,7 +63,7 @@ class ScoreColumn:
         share = self.percent or text.endswith("%")
         text = text.removesuffix("%")
         number = float(text.replace(",", ".") if self.decimal_comma else text)
-        if math.isnan(number) or "_" in text:  # Python's way to write numbers, nobody's scores
+        if math.isnan(number) or "_" in text:  # float() takes 1_000, which is no score
             raise ValueError("not a number")
         return number / 100 if share else number
 

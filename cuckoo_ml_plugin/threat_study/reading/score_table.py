@@ -1,4 +1,4 @@
-"""A table of threat scores: rows by device and domain, a column of scores in [0, 1] for each answer of a provider."""
+"""A table of threat scores: a row for each domain on a device, a column in [0, 1] for each answer of a provider."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cuckoo_ml_plugin.threat_study.reading.cells import ScoreColumn
 from cuckoo_ml_plugin.threat_study.reading.sources import Source, open_source
 
 Floats = NDArray[np.float64]
-_RESULTS = ("score", "joint", "prediction", "error")  # columns that such a study adds: no provider's scores
+_RESULTS = ("score", "joint", "prediction", "error")  # columns that a study adds
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingOptions:
-    """How a file is to be read; columns by name, ``percent`` and ``leave_out`` also by provider."""
+    """Options for reading a file. They name columns; ``percent`` and ``leave_out`` may name providers, too."""
 
     device: str = "device"
     domain: str = "domain"
@@ -32,32 +32,32 @@ class ReadingOptions:
 
 @dataclass(slots=True)
 class ScoreTable:
-    """What was read, n rows and c columns of scores."""
+    """The scores of a file, n rows and c columns."""
 
     columns: list[str]  # c, such as "vt.urls"
     providers: list[str]  # of each column, such as "vt"
-    scores: Floats  # (n, c) in [0, 1]; NaN where nothing is said
+    scores: Floats  # (n, c) in [0, 1]; NaN where a provider has no score
     devices: list[str] | None  # n
     domains: list[str] | None  # n
     counts: Floats | None  # (n,)
-    notes: list[str] = field(default_factory=list)  # what the reader should know, a sentence each
-    device_word: str = "device"  # what `devices` and `domains` are called
+    notes: list[str] = field(default_factory=list)  # remarks for the reader, each a sentence
+    device_word: str = "device"  # the word for each of `devices` in results; likewise for `domains`
     domain_word: str = "domain"
 
 
 def provider_of(column: str) -> str:
-    """The provider of a column: what stands before the first dot, or all of it."""
+    """The provider of a column: its name up to the first dot."""
     return column.partition(".")[0]
 
 
 def read_score_table(path: Path, options: ReadingOptions | None = None) -> ScoreTable:
     """Read a CSV or Parquet file.
 
-    Columns with a dot, such as ``vt.urls``, hold scores of the provider before the dot. Where there is none, every
-    column of numbers is a provider of its own, but those of the keys and of earlier results (score, prediction).
+    Columns with a dot, such as ``vt.urls``, hold scores of the provider before the dot. Without such columns, every
+    column of numbers is a provider, except keys and results of an earlier study (score, prediction).
 
     Raises:
-        TableError: the file is no such table; the sentence names line and column.
+        TableError: the file is not a table of scores; the message names line and column.
         CuckooMLError: the file is Parquet and pyarrow is not installed.
         OSError: there is no such file, or it cannot be read.
     """
@@ -65,10 +65,10 @@ def read_score_table(path: Path, options: ReadingOptions | None = None) -> Score
     source = open_source(path)
     _check_header(path, source.header, options)
     keys = {key: _position(source.header, getattr(options, key)) for key in ("device", "domain", "count")}
-    wanted = _score_columns(source.header, keys, options)
+    names_of_columns = _score_columns(source.header, keys, options)
     columns = {
-        position: ScoreColumn(name, _named(name, options.percent), options.clip, source.decimal_comma)
-        for position, name in wanted.items()
+        position: ScoreColumn(name, _is_named(name, options.percent), options.clip, source.decimal_comma)
+        for position, name in names_of_columns.items()
     }
     counts = ScoreColumn(options.count, decimal_comma=source.decimal_comma)
     names = _fill(source, columns, keys, counts)
@@ -77,34 +77,38 @@ def read_score_table(path: Path, options: ReadingOptions | None = None) -> Score
     table.domains = names["domain"]
     table.counts = None if keys["count"] is None else _checked_counts(path, counts)
     if not len(table.scores):
-        raise TableError(f"{path}: has names of columns, but no row; give it at least one.")
+        raise TableError(f"{path}: the file has a header, but no row; add at least one.")
     return table
 
 
 def _check_header(path: Path, header: Sequence[str], options: ReadingOptions) -> None:
-    seen = set()
+    names = set()
     for name in header:
-        if name and name in seen:
-            raise TableError(f"{path}: has two columns {name!r}; rename one of them.")
-        seen.add(name)
+        if name and name in names:
+            raise TableError(f"{path}: there are two columns {name!r}; rename one of them.")
+        names.add(name)
     defaults = ReadingOptions()
     for key in ("device", "domain", "count"):
-        asked = getattr(options, key)
-        if asked != getattr(defaults, key) and asked not in seen:
-            raise TableError(f"{path}: has no column {asked!r} for --{key}; it has {_some(header)}.")
-    for option, asked_for in (("--percent", options.percent), ("--leave-out", options.leave_out)):
-        for asked in asked_for:
-            if not any(_named(name, (asked,)) for name in header):
-                raise TableError(f"{path}: has no column or provider {asked!r} for {option}; it has {_some(header)}.")
+        column = getattr(options, key)
+        if column != getattr(defaults, key) and column not in names:
+            raise TableError(f"{path}: there is no column {column!r} for --{key}; choose from {_first_names(header)}.")
+    for option, values in (("--percent", options.percent), ("--leave-out", options.leave_out)):
+        for value in values:
+            if not any(_is_named(column, (value,)) for column in header):
+                raise TableError(
+                    f"{path}: there is no column or provider {value!r} for {option}; "
+                    f"choose from {_first_names(header)}."
+                )
 
 
 def _position(header: Sequence[str], name: str) -> int | None:
-    exact = [i for i, one in enumerate(header) if one == name]
-    alike = [i for i, one in enumerate(header) if one.lower() == name.lower()]
-    return next(iter(exact or alike), None)
+    """The position of a column; if no name is equal, of one that differs in case only; None if there is none."""
+    equal = [i for i, column in enumerate(header) if column == name]
+    equal_but_for_case = [i for i, column in enumerate(header) if column.lower() == name.lower()]
+    return next(iter(equal or equal_but_for_case), None)
 
 
-def _named(column: str, names: Sequence[str]) -> bool:
+def _is_named(column: str, names: Sequence[str]) -> bool:
     return column in names or provider_of(column) in names
 
 
@@ -119,35 +123,35 @@ def _score_columns(header: Sequence[str], keys: dict[str, int | None], options: 
     plain = {
         i: name for i, name in free.items() if name.lower() not in _RESULTS and not name.lower().endswith("prediction")
     }
-    return {i: name for i, name in (dotted or plain).items() if not _named(name, options.leave_out)}
+    return {i: name for i, name in (dotted or plain).items() if not _is_named(name, options.leave_out)}
 
 
 def _fill(
     source: Source, columns: dict[int, ScoreColumn], keys: dict[str, int | None], counts: ScoreColumn
 ) -> dict[str, list[str] | None]:
-    """Hand every cell to its column; return the names of devices and domains."""
+    """Add every cell to its column; return the names of devices and domains."""
     names: dict[str, list[str] | None] = {key: None if keys[key] is None else [] for key in ("device", "domain")}
-    known: dict[str, str] = {}  # each name once in memory, however often it is repeated
+    interned: dict[str, str] = {}  # keeps each name in memory once
     for where, cells in source.rows:
         width = len(cells)
         for position, column in columns.items():
             column.add(cells[position] if position < width else None, where)
-        for key, found in names.items():
+        for key, column_names in names.items():
             position = keys[key] or 0
-            if found is not None:
+            if column_names is not None:
                 name = _name(cells[position] if position < width else None)
-                found.append(known.setdefault(name, name))
-        if (at := keys["count"]) is not None:
-            counts.add(cells[at] if at < width else None, where)
+                column_names.append(interned.setdefault(name, name))
+        if (count_position := keys["count"]) is not None:
+            counts.add(cells[count_position] if count_position < width else None, where)
     return names
 
 
 def _checked_counts(path: Path, column: ScoreColumn) -> Floats:
-    """Raises TableError for what is no count."""
+    """The counts. Raises TableError if one is negative or infinite."""
     counts = column.array()
-    wrong = counts[(counts < 0) | np.isinf(counts)]
-    if len(wrong):
-        raise TableError(f"{path}: column {column.name} holds {wrong[0]:g}; how often a domain was seen is 0 or more.")
+    invalid = counts[(counts < 0) | np.isinf(counts)]
+    if len(invalid):
+        raise TableError(f"{path}: column {column.name} holds {invalid[0]:g}; a count must be 0 or more and finite.")
     return counts
 
 
@@ -156,36 +160,39 @@ def _name(cell: Any) -> str:
 
 
 def _checked(path: Path, unit: str, columns: list[ScoreColumn]) -> ScoreTable:
-    """The table of all columns that hold scores. Raises TableError if one holds both scores and something else."""
+    """The table of all columns with scores.
+
+    Raises TableError: a column holds numbers and texts, or a number outside [0, 1].
+    """
     notes = []
     kept = []
     for column in columns:
         if column.first_text and not column.numbers:
-            notes.append(f"Column {column.name} holds no numbers and is passed over.")
+            notes.append(f"Column {column.name} holds no numbers and is ignored.")
             continue
         if column.first_text:
             where, text = column.first_text
             raise TableError(
-                f"{path}: {unit} {where}, column {column.name}: {text!r} is no score; correct it, "
+                f"{path}: {unit} {where}, column {column.name}: {text!r} is not a score; correct it, "
                 f"or leave the column out with --leave-out {column.name}."
             )
         if column.first_outside:
             where, value = column.first_outside
             raise TableError(
                 f"{path}: {unit} {where}, column {column.name}: {value:g} lies outside "
-                f"{'0 to 100 %' if column.percent else '[0, 1]'}; say --percent {column.name} if the column holds "
-                f"percentages, --leave-out {column.name} if it holds no scores, or --clip to cut such values off."
+                f"{'0 to 100 %' if column.percent else '[0, 1]'}; use --percent {column.name} if the column holds "
+                f"percentages, --leave-out {column.name} if it holds no scores, or --clip to set such values to 0 or 1."
             )
         kept.append(column)
     if not kept:
         raise TableError(
-            f"{path}: has no column of scores; name such columns PROVIDER.ANSWER, as in vt.urls, or just PROVIDER."
+            f"{path}: there is no column of scores; name such columns PROVIDER.ANSWER, as in vt.urls, or PROVIDER."
         )
     scores = np.column_stack([column.array() for column in kept])
     names = [column.name for column in kept]
     return ScoreTable(names, [provider_of(name) for name in names], scores, None, None, None, notes)
 
 
-def _some(names: Iterable[str]) -> str:
+def _first_names(names: Iterable[str]) -> str:
     shown = [name[:60] for name in names if name]
     return ", ".join(shown[:8]) + (" and others" if len(shown) > 8 else "")
