@@ -9,10 +9,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -161,12 +161,19 @@ def our_command(folder: Path, before: str = "") -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def fresh_cuckoo(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterator[Cuckoo]:
-    """A working directory with the recorded analysis, which tests copy; one run of the tests at a time has it."""
+@cache
+def lock_environments() -> TextIO:
+    """Have the environments to ourselves until this process ends: all runs of the tests install into the same ones."""
     ENVIRONMENTS.mkdir(exist_ok=True)
-    with (ENVIRONMENTS / "lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # all runs install into the same environment
-        cuckoo = make_cuckoo(tmp_path_factory.mktemp("cuckoo") / "cwd")
-        cuckoo.add(shared_data / "cuckoo2" / RECORDED)
-        yield cuckoo
+    lock = (ENVIRONMENTS / "lock").open("w", encoding="utf-8")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+@pytest.fixture(scope="session")
+def fresh_cuckoo(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Cuckoo:
+    """A working directory with the recorded analysis, which tests copy."""
+    lock_environments()
+    cuckoo = make_cuckoo(tmp_path_factory.mktemp("cuckoo") / "cwd")
+    cuckoo.add(shared_data / "cuckoo2" / RECORDED)
+    return cuckoo
