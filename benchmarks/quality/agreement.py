@@ -4,9 +4,9 @@
 
 The vectors are those of RISS's distinct behaviours. For placement, 80 % are fitted, and both place the other 20 % from
 the same fit. "Only ours" counts behaviours that hdbscan calls noise and we place in a cluster: newcomers in a branch
-that the epsilon merged into a cluster. The other differences come from min_samples, which makes many distances equal, so
-that the order of equal edges decides. The certainty threshold and the floor of distances (``SAME``) are ours alone and
-are switched off.
+that the epsilon merged into a cluster. The other differences come from min_samples, which makes many distances equal,
+so that the order of equal edges decides. The certainty threshold and the floor of distances (``SAME``) are ours alone
+and are switched off.
 """
 
 from __future__ import annotations
@@ -73,9 +73,8 @@ def main() -> None:
     options = parser.parse_args()
     vectors = riss_vectors(options.data)
     console = Console(width=110)
-    table = Table(
-        title=f"Placement of {len(vectors) - len(vectors) * 4 // 5:,} behaviours that were held out, and the differences"
-    )
+    held_out = len(vectors) - len(vectors) * 4 // 5
+    table = Table(title=f"Placement of {held_out:,} behaviours that were held out, and differences")
     for name in ("settings", "same cluster", "only ours", "probability: greatest", "outlier: greatest", "mean"):
         table.add_column(name)
     for epsilon in (0.0, Settings().clustering.selection_epsilon):

@@ -3,8 +3,8 @@
     python -m benchmarks.quality.families [--data ../shared/data] [--plot docs/images/riss-curve.png]
 
 The store holds no labels; they are only compared with the clusters after the fit. The figures of the peers are
-constants, measured on the same 1,524 reports. Malheur's curve is the upper edge of a sweep of its three settings, chosen
-with the labels, with or without strings, whichever is higher.
+constants, measured on the same 1,524 reports. Malheur's curve is the upper edge of a sweep of its three settings,
+chosen with the labels, with or without strings, whichever is higher.
 """
 
 from __future__ import annotations
@@ -165,11 +165,18 @@ def main() -> None:
     curves = {}
     for name in CORPORA:
         measured = measure(samples, name)
-        defaults.add_row(
-            name, f"{measured.analyses:,}", f"{measured.clustered:.3f}", f"{measured.ami:.4f}",
-            f"{measured.ami_with_noise:.4f}", f"{measured.nearest:.4f}", str(len(measured.model.clusters)), f"{measured.fit_seconds:.1f}",
-            f"{measured.score_milliseconds:.2f}", f"{measured.bytes_stored:,.0f}",
-        )  # fmt: skip
+        values = (
+            f"{measured.analyses:,}",
+            f"{measured.clustered:.3f}",
+            f"{measured.ami:.4f}",
+            f"{measured.ami_with_noise:.4f}",
+            f"{measured.nearest:.4f}",
+            str(len(measured.model.clusters)),
+            f"{measured.fit_seconds:.1f}",
+            f"{measured.score_milliseconds:.2f}",
+            f"{measured.bytes_stored:,.0f}",
+        )
+        defaults.add_row(name, *values)
         curves[name] = measured.curve
         peers = [points for title, points in MALHEUR.items() if title.startswith(name)]
         by_share.add_row(name, "this plugin", *(f"{at_share(curves[name], share):.3f}" for share in SHARES))

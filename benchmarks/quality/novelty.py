@@ -2,11 +2,11 @@
 
     python -m benchmarks.quality.novelty [--data ../shared/data] [--seeds 2]
 
-Each family of RISS with 20 or more samples is left out in turn. Models are fitted without labels on a random 80 % of the
-other samples, and the family is ranked against the remaining 20 %. The measures are the AUC (1 is perfect, 0.5 is chance)
-and the share of the family that is detected with 5 % false alarms. The references get the usual input: the same tokens
-with inverse document frequencies, in 32 SVD dimensions of unit length, a row for each analysis. GLOSH is that of our
-clustering.
+Each family of RISS with 20 or more samples is left out in turn. Models are fitted without labels on a random 80 % of
+the other samples, and the family is ranked against the remaining 20 %. The measures are the AUC (1 is perfect, 0.5 is
+chance) and the share of the family that is detected with 5 % false alarms. The references get the usual input: the same
+tokens with inverse document frequencies, in 32 SVD dimensions of unit length, a row for each analysis. GLOSH is that of
+our clustering.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 A single setting is varied at a time; the others are as shipped.
 
-* demo: the generated corpus, whose families are known, with behaviour of both hosts. The columns are the share of family
-  members that are clustered, and their purity: the share whose cluster is mostly of their family.
+* demo: the generated corpus, whose families are known, with behaviour of both hosts. The columns are the share of
+  family members that are clustered, and their purity: the share whose cluster is mostly of their family.
 * stability, without labels: two fits on random 80 % parts of RISS. Of the analyses in both parts, those that both fits
   cluster are compared by the adjusted Rand index (Ben-Hur, Elisseeff & Guyon, PSB 2002). "Same left out" is the share
   that both fits cluster or both leave out. Means of three pairs.

@@ -2,10 +2,11 @@
 
     python -m benchmarks.quality.small_corpora [--sizes 20 40 80 150] [--crowds 1 2] [--draws 6] [--data ../shared/data]
 
-Random draws from the demo's corpus and from RISS are fitted with the shipped settings, where only ``Recipe.crowd`` varies (1: as
-many dimensions as analyses). AMI counts each analysis without a cluster as a cluster of its own. Then other analyses of
-the same corpus are placed. "Placed right" is the share that get the cluster of their own family, of those with a fitted
-family that get a cluster. "Strangers placed" is the share that get a cluster, of those without a fitted family.
+Random draws from the demo's corpus and from RISS are fitted with the shipped settings, where only ``Recipe.crowd``
+varies (1: as many dimensions as analyses). AMI counts each analysis without a cluster as a cluster of its own. Then
+other analyses of the same corpus are placed. "Placed right" is the share that get the cluster of their own family, of
+those with a fitted family that get a cluster. "Strangers placed" is the share that get a cluster, of those without a
+fitted family.
 """
 
 from __future__ import annotations

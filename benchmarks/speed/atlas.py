@@ -1,10 +1,10 @@
-"""The atlas of a large corpus: how long it takes to make, how large it is, how long a browser takes to show it.
+"""The atlas of a large corpus: the time to make it, its size, and the time until a browser shows it.
 
     python -m benchmarks.speed.atlas [--sizes 1000 50000] [--data ../shared/data] [--cache FOLDER]
 
-The stores are made by perturbing real behaviour and fitted before (not counted). Chromium opens the page from the disk:
-"ready" is when everything is drawn and answers; "a frame" is the median of 30 drawings of the whole map while it is
-moved. The reference is the smallest size in the same run.
+The stores hold perturbed real behaviour and are fitted before, which is not counted. Chromium opens the page from the
+disk. "Ready" is the time until everything is drawn and responds; "a frame" is the median of 30 drawings of the whole
+map while it is moved. The reference is the smallest size in the same run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FRAMES = """async () => {
 
 
 def measure(home: Path, page: Path, browser: Any) -> dict[str, float]:
-    """Seconds, megabytes and milliseconds for one corpus."""
+    """The measurements of a corpus: seconds, megabytes and milliseconds, as their names say."""
     engine = Engine(Home(home))
     start = time.perf_counter()
     scene = landscape(engine)
@@ -63,13 +63,13 @@ def measure(home: Path, page: Path, browser: Any) -> dict[str, float]:
 
 
 def main() -> None:
-    """Fit what is missing, measure each size, print one table."""
+    """Fit the homes that are missing, measure each size and print the table."""
     from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 50_000])
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--cache", type=Path, help="keep the homes here, and use those that are there")
+    parser.add_argument("--cache", type=Path, help="folder in which the fitted homes are kept for the next run")
     options = parser.parse_args()
     behaviours = real_behaviours(options.data)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:

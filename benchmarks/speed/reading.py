@@ -1,10 +1,10 @@
-"""How fast reports are read, and extracted in a host's process, against what everyone has: json.load and orjson.dumps.
+"""The time to read reports and to extract their behaviour, compared with json.load and orjson.dumps.
 
     python -m benchmarks.speed.reading [FOLDER] [--scoring-report PART_OF_NAME]
 
-FOLDER holds full CAPE reports (.json.gz or .json; default ../shared/data/cape beside the checkout); they are unpacked
-to a temporary folder first, so that reading is compared with reading. Everything runs in one process, except peak
-memory, which is that of a fresh process for each way to read the largest file.
+FOLDER contains full CAPE reports (.json.gz or .json; default: ../shared/data/cape beside the checkout). They are
+unpacked before, so that the times do not include decompression. Everything runs in one process, except for peak memory,
+which is that of a fresh process for each way to read the largest file.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ LATENCY_ROUNDS = 40
 
 
 def json_load(path: Path) -> object:
-    """The way everyone begins with."""
+    """The standard library's way."""
     with path.open(encoding="utf-8") as file:
         return json.load(file)
 
 
 def read_and_extract(path: Path) -> object:
-    """What ``cuckoo-ml import`` does with a file before it stores it."""
+    """All that ``cuckoo-ml import`` does with a file before it stores the behaviour."""
     return extract(read_report(path)).hashes()
 
 
@@ -53,7 +53,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
 
 
 def best_seconds(work: Callable[[], object], rounds: int) -> float:
-    """The shortest of several runs: what the code costs when the machine does nothing else."""
+    """The shortest of several runs, which other load on the machine disturbs least."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -63,19 +63,19 @@ def best_seconds(work: Callable[[], object], rounds: int) -> float:
 
 
 def peak_memory(way: str, path: Path) -> int:
-    """Bytes of the largest resident set of a fresh process that reads ``path`` once, with interpreter and imports."""
+    """The peak memory, in bytes, of a fresh process that reads ``path`` once, including interpreter and imports."""
     command = [sys.executable, "-m", "benchmarks.speed.reading", "--peak-of", way, str(path)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def _peak_of_this_process() -> int:
-    """Bytes. Not ``ru_maxrss``: that begins with what the parent held when it started us."""
+    """In bytes. ``ru_maxrss`` would not do: it starts with the memory that the parent process had."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
 
 
 def reading_table(paths: list[Path]) -> Table:
-    """Throughput of each way over all files, and its peak memory on the largest."""
+    """The throughput of each way over all files, and its peak memory for the largest."""
     total = sum(path.stat().st_size for path in paths)
     largest = max(paths, key=lambda path: path.stat().st_size)
     size = largest.stat().st_size
@@ -83,21 +83,21 @@ def reading_table(paths: list[Path]) -> Table:
     for column in ("way", "seconds", "MB/s", "× json.load", "peak memory", "× largest file"):
         table.add_column(column, justify="left" if column == "way" else "right")
     seconds = {name: sum(best_seconds(partial(way, path), ROUNDS) for path in paths) for name, way in WAYS.items()}
-    for name, spent in seconds.items():
+    for name, total_seconds in seconds.items():
         peak = peak_memory(name, largest)
         table.add_row(
             name,
-            f"{spent:.3f}",
-            f"{total / 1e6 / spent:.0f}",
-            f"{seconds['json.load'] / spent:.1f}",
+            f"{total_seconds:.3f}",
+            f"{total / 1e6 / total_seconds:.0f}",
+            f"{seconds['json.load'] / total_seconds:.1f}",
             f"{peak / 1e6:.0f} MB",
             f"{peak / size:.1f}",
         )
     return table
 
 
-def forget() -> None:
-    """Empty what extraction remembers between analyses."""
+def clear_caches() -> None:
+    """Empty the caches that extraction keeps between analyses."""
     for module in (normalise, addresses, volatile):
         for cache in vars(module).values():
             if isinstance(cache, volatile.BoundedCache):
@@ -106,18 +106,18 @@ def forget() -> None:
 
 
 def latency_table(path: Path) -> Table:
-    """What extraction adds to an analysis in the host's process, beside the host's own writing of the report."""
+    """The time of extraction in a host's process, compared with the time in which the host writes the report."""
     results = orjson.loads(path.read_bytes())
     calls = sum(len(process["calls"]) for process in results["behavior"]["processes"])
 
     def write() -> object:
         return orjson.dumps(results, option=orjson.OPT_INDENT_2)
 
-    def whole() -> object:
+    def extract_hashes() -> object:
         return extract(report_from_results(results)).hashes()
 
-    def forget_and_write() -> None:
-        forget()
+    def clear_caches_and_write() -> None:
+        clear_caches()
         write()
 
     def repeated(work: Callable[[], object], before: Callable[[], object] | None = None) -> list[float]:
@@ -130,13 +130,13 @@ def latency_table(path: Path) -> Table:
             times.append(time.perf_counter() - start)
         return times
 
-    whole()
+    extract_hashes()
     rows = {
         "orjson.dumps, indented": repeated(write),
-        "extract, repeated": repeated(whole),
-        "extract, nothing remembered": repeated(whole, forget),
-        "extract, each after a dumps (cold processor caches)": repeated(whole, write),
-        "extract, nothing remembered, after a dumps": repeated(whole, forget_and_write),
+        "extract, repeated": repeated(extract_hashes),
+        "extract, empty caches": repeated(extract_hashes, clear_caches),
+        "extract, each after a dumps (cold processor caches)": repeated(extract_hashes, write),
+        "extract, empty caches, after a dumps": repeated(extract_hashes, clear_caches_and_write),
     }
     table = Table(title=f"From a results dictionary to token hashes, {path.name[:12]}…, {calls:,} calls")
     for column in ("what", "best ms", "median ms", "best / dumps", "median / dumps"):
@@ -154,8 +154,8 @@ def latency_table(path: Path) -> Table:
     return table
 
 
-def unpacked(folder: Path, into: Path) -> list[Path]:
-    """The reports of ``folder`` as plain JSON files."""
+def unpack(folder: Path, into: Path) -> list[Path]:
+    """Write the reports of ``folder`` as plain JSON files; returns their paths."""
     paths = []
     for source in sorted(folder.glob("*.json*")):
         target = into / source.name.removesuffix(".gz")
@@ -168,9 +168,7 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=DATA / "cape")
-    parser.add_argument(
-        "--scoring-report", default="36d218f3", help="part of the name of the report for the second table"
-    )
+    parser.add_argument("--scoring-report", default="36d218f3", help="part of the name of the second table's report")
     parser.add_argument("--peak-of", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak_of:
@@ -179,9 +177,9 @@ def main() -> None:
         return
     console = Console()
     with tempfile.TemporaryDirectory() as temporary:
-        paths = unpacked(options.folder, Path(temporary))
+        paths = unpack(options.folder, Path(temporary))
         if not paths:
-            parser.error(f"{options.folder} holds no reports (.json or .json.gz)")
+            parser.error(f"{options.folder} contains no reports (.json or .json.gz)")
         console.print(reading_table(paths))
         for path in paths:
             if options.scoring_report in path.name:

@@ -1,9 +1,9 @@
-"""How a refit's time and memory grow: 1,000, 10,000 and 100,000 distinct analyses made by perturbing real behaviour.
+"""The time and memory of a refit of 1,000, 10,000 and 100,000 distinct analyses with perturbed real behaviour.
 
     python -m benchmarks.speed.refit_scale [--sizes 1000 10000 100000] [--data ../shared/data]
 
-Each refit is a fresh process held to two cores, with a store that was filled before (not counted). Memory is the sum of
-that process' peak and, while workers read the store, of theirs.
+Each refit is a fresh process that is limited to two cores. The store is filled before, which is not counted. Memory is
+the peak of the process together with its workers, as far as they run at the same time.
 """
 
 from __future__ import annotations
@@ -32,58 +32,58 @@ BAR_SECONDS, BAR_GIGABYTES = 300, 6.0
 
 
 def refit_once(folder: Path) -> None:
-    """Refit the home in ``folder``; prints seconds by stage and what was found, as JSON."""
+    """Refit the home in ``folder`` and print, as JSON, the seconds and the message of each stage."""
     from cuckoo_ml_plugin.fit.refit import refit
     from cuckoo_ml_plugin.home import Home
     from cuckoo_ml_plugin.settings import Settings
     from cuckoo_ml_plugin.store.store import Store
 
-    stages, found = {}, {}
+    stages, messages = {}, {}
     last = start = time.perf_counter()
 
-    def report(stage: str, said: str) -> None:
+    def report(stage: str, message: str) -> None:
         nonlocal last
         now = time.perf_counter()
-        stages[stage], found[stage], last = now - last, said, now
+        stages[stage], messages[stage], last = now - last, message, now
 
     home = Home(folder)
     with Store.open(home.store_file) as store:
         refit(home, store, Settings(), report)
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"seconds": time.perf_counter() - start, "stages": stages, "found": found, "own": own}))
+    print(json.dumps({"seconds": time.perf_counter() - start, "stages": stages, "messages": messages, "own": own}))
 
 
-def measure(folder: Path) -> dict[str, object]:
-    """Refit in a process of two cores, and the greatest memory that it and its workers held at once, in GB."""
+def measure(folder: Path) -> dict[str, Any]:
+    """Refit in a fresh process; returns what it prints, and its peak memory with its workers in GB."""
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(CORES))
-    command = [sys.executable, "-m", "benchmarks.speed.refit_scale", "--one", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.speed.refit_scale", "--refit", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     peak = 0.0
-    done = threading.Event()
+    finished = threading.Event()
 
     def watch() -> None:
         nonlocal peak
-        while not done.wait(0.25):
+        while not finished.wait(0.25):
             peak = max(peak, sum(map(_resident, _family(process.pid))))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     output, _ = process.communicate()
-    done.set()
+    finished.set()
     watcher.join()
     if process.returncode:
         raise SystemExit(f"The refit of {folder} failed.")
-    measured: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return measured | {"memory": max(peak, measured["own"])}
+    measurement: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return measurement | {"memory": max(peak, measurement["own"])}
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and its descendants."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     except OSError:
         return []
-    return [pid, *(one for child in children for one in _family(int(child)))]
+    return [pid, *(descendant for child in children for descendant in _family(int(child)))]
 
 
 def _resident(pid: int) -> float:
@@ -95,7 +95,7 @@ def _resident(pid: int) -> float:
 
 
 def exponent(sizes: list[int], values: list[float]) -> float:
-    """Slope of a straight line through the logarithms: 1 is linear growth, 2 quadratic."""
+    """The slope of a straight line through the logarithms: 1 is linear growth, 2 quadratic."""
     xs, ys = [math.log(size) for size in sizes], [math.log(max(value, 1e-3)) for value in values]
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
     spread = sum((x - mean_x) ** 2 for x in xs)
@@ -103,28 +103,28 @@ def exponent(sizes: list[int], values: list[float]) -> float:
 
 
 def main() -> None:
-    """Fill the stores, refit each, print one table."""
+    """Fill the stores, refit each and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--cache", type=Path, help="folder to keep the filled stores in")
-    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--cache", type=Path, help="folder in which the filled stores are kept for the next run")
+    parser.add_argument("--refit", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
+    if options.refit:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-        refit_once(options.one)
+        refit_once(options.refit)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.cache or Path(temporary)
-        measured = [measure(filled(folder / str(size), options.data, size)) for size in options.sizes]
+        measured = [measure(filled_home(folder / str(size), options.data, size)) for size in options.sizes]
     console = Console(width=140)
     console.print(scale_table(options.sizes, measured))
-    for size, one in zip(options.sizes, measured, strict=True):
-        console.print(f"{size:,}: " + "; ".join(str(text) for text in one["found"].values()))  # type: ignore[attr-defined]
+    for size, measurement in zip(options.sizes, measured, strict=True):
+        console.print(f"{size:,}: " + "; ".join(str(text) for text in measurement["messages"].values()))
 
 
-def filled(home: Path, data: Path, size: int) -> Path:
-    """A home with that many analyses stored, made unless it is there."""
+def filled_home(home: Path, data: Path, size: int) -> Path:
+    """Create a home with ``size`` analyses stored, unless it exists. Returns its path."""
     from benchmarks.support.perturbed import fill, real_behaviours
     from cuckoo_ml_plugin.store.store import Store
 
@@ -136,23 +136,24 @@ def filled(home: Path, data: Path, size: int) -> Path:
     return home
 
 
-def scale_table(sizes: list[int], measured: list[dict[str, object]]) -> Table:
-    """Seconds by stage, in all, and peak memory; the growth of each."""
+def scale_table(sizes: list[int], measured: list[dict[str, Any]]) -> Table:
+    """The seconds of each stage and in total, the peak memory, and the growth of each."""
     table = Table(title=f"Refit of distinct analyses on {CORES} cores")
     table.add_column("stage")
     for size in sizes:
         table.add_column(f"{size:,}", justify="right")
     table.add_column("growth exponent", justify="right")
-    rows: dict[str, list[float]] = {stage: [one["stages"][stage] for one in measured] for stage in STAGES}  # type: ignore[index]
+    rows: dict[str, list[float]] = {
+        stage: [measurement["stages"][stage] for measurement in measured] for stage in STAGES
+    }
     for stage, seconds in rows.items():
         table.add_row(f"{stage}, s", *(f"{value:.2f}" for value in seconds), f"{exponent(sizes, seconds):.2f}")
-    whole: list[float] = [one["seconds"] for one in measured]  # type: ignore[misc]
-    memory: list[float] = [one["memory"] for one in measured]  # type: ignore[misc]
-    bars = f"(bars at 100,000: {BAR_SECONDS} s, {BAR_GIGABYTES:g} GB)"
+    total: list[float] = [measurement["seconds"] for measurement in measured]
+    memory: list[float] = [measurement["memory"] for measurement in measured]
+    table.caption = f"(bars at 100,000: {BAR_SECONDS} s, {BAR_GIGABYTES:g} GB)"
     table.add_section()
-    table.add_row("in all, s", *(f"{value:.1f}" for value in whole), f"{exponent(sizes, whole):.2f}")
+    table.add_row("in total, s", *(f"{value:.1f}" for value in total), f"{exponent(sizes, total):.2f}")
     table.add_row("peak memory, GB", *(f"{value:.2f}" for value in memory), f"{exponent(sizes, memory):.2f}")
-    table.caption = bars
     return table
 
 

@@ -1,14 +1,15 @@
-"""What scoring adds to an analysis in the host's process, beside the host's own writing of the report.
+"""The time of scoring in a host's process, compared with the time in which the host writes the report.
 
     python -m benchmarks.speed.scoring [--sizes 1000 50000] [--data ../shared/data]
         [--report PART_OF_NAME] [--cache FOLDER]
 
-A full CAPE report in memory, as a reporting module gets it, is extracted and scored; the reference is ``orjson.dumps``,
-indented, of the same dictionary, which is how CAPE writes it. CAPE's parser of call logs uses one text for all calls of
-a function, so the dictionary is measured that way; and as ``orjson.loads`` gives it, with a text of its own for each
-call, which takes longer to read. Models are fitted on as many stored analyses as --sizes
-says, made by perturbing real behaviour; a quarter of them are full CAPE analyses. Each size is measured in a fresh
-process, which has read the other reports before: a host's process has seen other analyses.
+A full CAPE report in memory, as a reporting module gets it, is extracted and scored. The reference is ``orjson.dumps``
+of the same dictionary with indentation, which is how CAPE writes it. CAPE's parser of call logs shares one string
+between all calls of a function; ``orjson.loads`` creates a string for each call, which takes longer to read. Both are
+measured.
+
+Models are fitted on --sizes stored analyses with perturbed real behaviour; a quarter of them are full CAPE analyses.
+Each size is measured in a fresh process that has scored the other reports before, as a host's process has.
 """
 
 from __future__ import annotations
@@ -48,30 +49,35 @@ def repeated(work: Callable[[], object], before: Callable[[], object] | None = N
     return {"best": min(times), "median": statistics.median(times)}
 
 
-def with_texts_shared(results: dict[str, Any]) -> dict[str, Any]:
-    """The same results with what CAPE's log parser takes from its table of functions: one text for all calls of one.
+def share_strings(results: dict[str, Any]) -> dict[str, Any]:
+    """The same results with one string for all calls of a function, as in CAPE.
 
-    ``ParseProcessLog._parse`` of CAPE makes a table for each call, with the function's name, its category and the names
-    of its arguments as the log's description of the function has them; its summary and events name one text as well.
+    ``ParseProcessLog._parse`` of CAPE makes a dictionary for each call. The function's name, its category and the names
+    of its arguments in it are the strings of the log's description of the function. Its summary and events share
+    strings as well.
     """
-    known: dict[str, str] = {}
+    strings: dict[str, str] = {}
 
-    def one(value: Any) -> Any:
-        return known.setdefault(value, value) if isinstance(value, str) else value
+    def shared_string(value: Any) -> Any:
+        return strings.setdefault(value, value) if isinstance(value, str) else value
 
-    def call(found: dict[str, Any]) -> dict[str, Any]:
-        shared = {key: one(value) if key in ("api", "category", "thread_id") else value for key, value in found.items()}
-        return shared | {"arguments": [argument | {"name": one(argument["name"])} for argument in found["arguments"]]}
+    def shared_call(call: dict[str, Any]) -> dict[str, Any]:
+        shared = {key: call[key] for key in call}
+        shared |= {key: shared_string(call[key]) for key in ("api", "category", "thread_id") if key in call}
+        names = [argument | {"name": shared_string(argument["name"])} for argument in call["arguments"]]
+        return shared | {"arguments": names}
 
     behavior = results["behavior"]
-    processes = [process | {"calls": list(map(call, process["calls"]))} for process in behavior["processes"]]
-    summary = {operation: list(map(one, names)) for operation, names in behavior["summary"].items()}
-    enhanced = [event | {key: one(event[key]) for key in ("event", "object")} for event in behavior["enhanced"]]
+    processes = [process | {"calls": list(map(shared_call, process["calls"]))} for process in behavior["processes"]]
+    summary = {operation: list(map(shared_string, names)) for operation, names in behavior["summary"].items()}
+    enhanced = [
+        event | {key: shared_string(event[key]) for key in ("event", "object")} for event in behavior["enhanced"]
+    ]
     return results | {"behavior": behavior | {"processes": processes, "summary": summary, "enhanced": enhanced}}
 
 
 def measure(home: Path, report: Path, shared: bool) -> dict[str, dict[str, float]]:
-    """Milliseconds of each step on ``report``, with the model of ``home``; for a fresh process."""
+    """The milliseconds of each step on ``report`` with the model of ``home``, measured in a fresh process."""
     import orjson
 
     from cuckoo_ml_plugin.behaviour.extract import extract
@@ -84,7 +90,7 @@ def measure(home: Path, report: Path, shared: bool) -> dict[str, dict[str, float
             model.score(extract(read_report(other)))
     results = orjson.loads(gzip.decompress(report.read_bytes()))
     if shared:
-        results = with_texts_shared(results)
+        results = share_strings(results)
 
     def dump() -> object:
         return orjson.dumps(results, option=orjson.OPT_INDENT_2)
@@ -102,22 +108,22 @@ def measure(home: Path, report: Path, shared: bool) -> dict[str, dict[str, float
     }
 
 
-def fresh(*arguments: str) -> dict[str, dict[str, float]]:
-    """What this program prints in a fresh process."""
+def measure_in_fresh_process(*arguments: str) -> dict[str, dict[str, float]]:
+    """The output of this program in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.speed.scoring", *arguments]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return dict(json.loads(output.splitlines()[-1]))
 
 
 def scoring_table(title: str, measured: dict[str, dict[str, float]]) -> Table:
-    """Milliseconds of each step, and their share of the reference."""
+    """The milliseconds of each step, and their share of the reference."""
     table = Table(title=title, caption=f"bar: {BAR_SHARE:.0%} of orjson.dumps")
     for column in ("what", "best ms", "median ms", "best / dumps", "median / dumps"):
         table.add_column(column, justify="left" if column == "what" else "right")
     reference = measured["orjson.dumps, indented"]
-    for name, times in measured.items():
-        shares = (f"{times[one] / reference[one]:.1%}" for one in ("best", "median"))
-        table.add_row(name, f"{times['best']:.2f}", f"{times['median']:.2f}", *shares)
+    for step, times in measured.items():
+        shares = (f"{times[name] / reference[name]:.1%}" for name in ("best", "median"))
+        table.add_row(step, f"{times['best']:.2f}", f"{times['median']:.2f}", *shares)
     return table
 
 
@@ -133,32 +139,35 @@ print(json.dumps([seconds, peak]))
 
 
 def import_cost() -> tuple[float, float]:
-    """Seconds and megabytes that importing the scoring side takes beyond a bare Python; medians of fresh processes."""
+    """The seconds and megabytes of importing the scoring side, beyond a bare Python; medians of fresh processes."""
 
     def run(statement: str) -> tuple[float, float]:
         runs = []
         for _ in range(7):
             command = [sys.executable, "-c", _IMPORT.format(statement=statement)]
             runs.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-        return statistics.median(one[0] for one in runs), statistics.median(one[1] for one in runs)
+        return statistics.median(seconds for seconds, _ in runs), statistics.median(peak for _, peak in runs)
 
-    scoring = "from cuckoo_ml_plugin import behaviour, labels, model, report"
+    modules = ("behaviour.extract", "model.model", "report.labels", "report.report")
+    scoring = "import " + ", ".join(f"cuckoo_ml_plugin.{name}" for name in modules)
     bare, ours = run("pass"), run(scoring)
     return ours[0] - bare[0], ours[1] - bare[1]
 
 
 def main() -> None:
-    """Fit what is missing, measure each size in a process of its own, print the tables."""
+    """Fit the homes that are missing, measure each size in a fresh process and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 50_000])
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--report", default="36d218f3", help="part of the report's name (default: one of 15,638 calls)")
-    parser.add_argument("--cache", type=Path, help="folder to keep the fitted models in")
-    parser.add_argument("--one", nargs=3, metavar=("HOME", "REPORT", "TEXTS"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--report", default="36d218f3", help="part of the report's name (default: a report with 15,638 calls)"
+    )
+    parser.add_argument("--cache", type=Path, help="folder in which the fitted homes are kept for the next run")
+    parser.add_argument("--measure", nargs=3, metavar=("HOME", "REPORT", "STRINGS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        home, path, texts = options.one
-        print(json.dumps(measure(Path(home), Path(path), shared=texts == "shared")))
+    if options.measure:
+        home, path, strings = options.measure
+        print(json.dumps(measure(Path(home), Path(path), shared=strings == "shared")))
         return
     report = next((options.data / "cape").glob(f"*{options.report}*.json.gz"))
     console = Console()
@@ -166,8 +175,8 @@ def main() -> None:
         behaviours = real_behaviours(options.data, CAPE_SHARE)
         for size in options.sizes:
             home = fitted_home((options.cache or Path(temporary)) / str(size), behaviours, size)
-            for texts, title in (("shared", "as CAPE has them"), ("own", "as orjson.loads gives them")):
-                measured = fresh("--one", str(home), str(report), texts)
+            for strings, title in (("shared", "as CAPE holds them"), ("own", "as orjson.loads returns them")):
+                measured = measure_in_fresh_process("--measure", str(home), str(report), strings)
                 console.print(scoring_table(f"{size:,} analyses stored, results {title}", measured))
     seconds, megabytes = import_cost()
     console.print(

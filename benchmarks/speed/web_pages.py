@@ -1,9 +1,9 @@
-"""How long the web interface waits for us: the panel and each page, at 1,000 and 100,000 stored analyses.
+"""The time that the web interface needs for the panel and each page, with 1,000 and 100,000 stored analyses.
 
     python -m benchmarks.speed.web_pages [--sizes 1000 100000] [--data ../shared/data] [--cache FOLDER]
 
-The stores are made by perturbing real behaviour, each fitted once (not counted). Each page is asked for several times
-in one process, as a web interface does; the first request, which opens store and model, has a row of its own. The
+The stores hold perturbed real behaviour and are fitted before, which is not counted. Each page is requested several
+times in one process, as in a web interface. The first request, which opens store and model, has a row of its own. The
 reference is the same page at the smallest size.
 """
 
@@ -13,6 +13,8 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -38,7 +40,7 @@ PAGES: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def milliseconds(home: Path) -> dict[str, float]:
-    """Median time of each page; of the first request, the only one."""
+    """The median milliseconds of each page, and the milliseconds of the first request."""
     site = Site(Home(home), CAPE, Addresses("/cuckooml/", "/analysis/{}/"), home)
     engine = Engine(Home(home))
     analysis = engine.store.cluster_members("c0", limit=1)[0].finding.analysis
@@ -47,16 +49,17 @@ def milliseconds(home: Path) -> dict[str, float]:
     section = finding.section()
     start = time.perf_counter()
     site.page("", {})
-    found = {"the first request": (time.perf_counter() - start) * 1e3}
-    found["panel"] = timed(lambda: site.panel(section))
+    times = {"the first request": (time.perf_counter() - start) * 1e3}
+    times["panel"] = median_time(lambda: site.panel(section))
     for name, (path, query) in PAGES.items():
         assert site.page(path, query).status == 200, name
-        found[name] = timed(lambda path=path, query=query: site.page(path, query))
-    found["one analysis"] = timed(lambda: site.page("analysis", {"id": analysis}))
-    return found
+        times[name] = median_time(partial(site.page, path, query))
+    times["one analysis"] = median_time(lambda: site.page("analysis", {"id": analysis}))
+    return times
 
 
-def timed(work) -> float:  # type: ignore[no-untyped-def]
+def median_time(work: Callable[[], object]) -> float:
+    """The median milliseconds of ``ROUNDS`` calls."""
     times = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
@@ -66,11 +69,11 @@ def timed(work) -> float:  # type: ignore[no-untyped-def]
 
 
 def main() -> None:
-    """Fit what is missing, measure, print one table."""
+    """Fit the homes that are missing, measure each size and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 100_000])
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--cache", type=Path, help="keep the homes here, and use those that are there")
+    parser.add_argument("--cache", type=Path, help="folder in which the fitted homes are kept for the next run")
     options = parser.parse_args()
     behaviours = real_behaviours(options.data)
     with tempfile.TemporaryDirectory() as temporary:
