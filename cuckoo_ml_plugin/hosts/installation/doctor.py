@@ -24,7 +24,7 @@ _PATIENCE = 60  # seconds that a host may take to load its modules
 
 # Programs that run in a host's Python; each prints one line of JSON: whether the host's loader finds the modules, and
 # whether its configuration enables them.
-_ASK_CAPE = """
+_CAPE_PROGRAM = """
 import json, os, sys
 root = sys.argv[1]
 os.chdir(root); sys.path.insert(0, root)
@@ -37,7 +37,7 @@ enabled = {kind: bool(Config(kind).get("cuckooml").enabled) for kind in ("proces
 from cuckoo_ml_plugin.hosts import cape
 print(json.dumps({"loaded": all("CuckooML" in names for names in classes.values()), "enabled": all(enabled.values())}))
 """
-_ASK_CUCKOO2 = """
+_CUCKOO2_PROGRAM = """
 import json, sys
 from cuckoo.misc import set_cwd
 set_cwd(sys.argv[1])
@@ -115,7 +115,7 @@ def _files(root: Path, home: Home) -> str:
 
 
 def _state_of_host(host: str, root: Path, python: Path) -> dict[str, object]:
-    program = _ASK_CAPE if host == "cape" else _ASK_CUCKOO2
+    program = _CAPE_PROGRAM if host == "cape" else _CUCKOO2_PROGRAM
     command = [str(python), "-W", "ignore", "-c", program, str(root)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
