@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -66,8 +67,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value, for programs."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False))
+    """Print one JSON value, for programs; parts of a finding may be in it."""
+    click.echo(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=True, allow_nan=False))
 
 
 def share_text(value: float | None) -> str:

@@ -229,7 +229,7 @@ def test_a_mistyped_home_is_reported_and_not_created(new_report: Path, tmp_path:
     lost = cuckoo_ml(typo, "import", tmp_path / "nowhere.json", "--json")
     assert (lost.code, lost.json["unreadable"][0]["reason"]) == (1, "there is no such file")
     assert not typo.exists()
-    assert "is a file; --home names a folder" in cuckoo_ml(new_report, "score", new_report).err
+    assert "this is a file; --home must name a folder" in cuckoo_ml(new_report, "score", new_report).err
 
 
 def test_a_folder_without_reports_is_reported(demo: DemoHome, tmp_path: Path) -> None:

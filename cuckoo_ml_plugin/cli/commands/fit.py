@@ -147,7 +147,7 @@ def rollback(home: Home, model: str | None) -> None:
         restored = roll_back(home, engine.store, engine.settings, model, update_bar)
     brief = restored.brief()
     stdout.print(
-        safe_text(f"Model {restored.id} is in force, fitted at {brief['fitted_at']} on {brief['analyses']:,} analyses.")
+        safe_text(f"Model {restored.id} is in force, fitted at {brief.fitted_at} on {brief.analyses:,} analyses.")
     )
 
 
