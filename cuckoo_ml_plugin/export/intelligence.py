@@ -109,7 +109,7 @@ class Intelligence:
         first, last = self.facts.first_seen[:10], self.facts.last_seen[:10]
         text = f"{self.title}, analysed from {first} to {last}. Family labels: {labels}. {_NO_VERDICT}"
         if self.files > len(self.samples):
-            text += f" The {len(self.samples):,} surest members of its {self.files:,} files are listed."
+            text += f" Of its {self.files:,} files, those of the {len(self.samples):,} surest members are listed."
         return f"{text} Clustered by cuckoo-ml-plugin, model {self.model}, fitted at {self.fitted_at}."
 
 

@@ -47,7 +47,7 @@ class Atlas(Reader):
 
     def is_quiet(self) -> bool:
         """Whether nothing was written to the console, fetched or popped up."""
-        return not (self.console or self.errors or self.dialogs) and self.asked == {self.own}
+        return not (self.console or self.errors or self.dialogs) and self.requested == {self.own}
 
     def tab(self, name: str) -> str:
         self.page.click(f"#tabs button[data-tab={name}]")
@@ -67,7 +67,7 @@ def test_every_analysis_is_in_the_histogram_of_each_count_that_it_has(page: Path
 def atlas(browser: Any, page: Path) -> Iterator[Atlas]:
     atlas = Atlas(browser, page, width=1400, height=860)
     yield atlas
-    assert atlas.is_quiet(), (atlas.console, atlas.errors, atlas.dialogs, atlas.asked)
+    assert atlas.is_quiet(), (atlas.console, atlas.errors, atlas.dialogs, atlas.requested)
     atlas.close()
 
 
@@ -251,7 +251,7 @@ def test_hostile_reports_and_labels_are_text(browser: Any, hostile_page: Path, o
     assert not atlas.overflowing("aside")
     atlas.keep("atlas-hostile")
     assert atlas.page.locator("#panel img, #panel script, #panel iframe, #panel base, #legend img").count() == 0
-    assert atlas.is_quiet(), (atlas.console, atlas.errors, atlas.dialogs, atlas.asked)
+    assert atlas.is_quiet(), (atlas.console, atlas.errors, atlas.dialogs, atlas.requested)
     atlas.close()
 
     # The legend counts analyses, even if the analyses of a behaviour have several labels.
