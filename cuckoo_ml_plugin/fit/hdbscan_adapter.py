@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from cuckoo_ml_plugin.errors import CuckooMLError
 
 TESTED_VERSIONS = {
-    "hdbscan": ("0.8.40", "0.8.42", "0.8.43", "0.8.44"),
-    "fast-hdbscan": ("0.3.1", "0.3.2", "0.3.4"),
+    "hdbscan": ("0.8.44",),
+    "fast-hdbscan": ("0.3.4",),
 }
-"""The releases with which the demo corpus gets the same clusters to the last bit; the newest last."""
+"""The releases that the tests ran with, the newest last. Add one after a run of the tests with it."""
 
 _TREE_FIELDS = frozenset(("parent", "child", "lambda_val", "child_size"))
 _UNWEIGHTED = np.zeros(1, np.float32)
@@ -132,5 +132,5 @@ def _untested(package: str, difference: str) -> CuckooMLError:
     tested = TESTED_VERSIONS[package]
     return CuckooMLError(
         f"{package} {installed} cannot be used: {difference}; CuckooML was tested with {package} "
-        f"{', '.join(tested[:-1])} and {tested[-1]}, so run pip install '{package}=={tested[-1]}'."
+        f"{', '.join(tested)}, so run pip install '{package}=={tested[-1]}'."
     )

@@ -1,4 +1,4 @@
-"""An analyst asks how good the clustering is: against labels, without any, and beside other settings."""
+"""The quality of a clustering: against labels, without labels, and compared with other settings."""
 
 from __future__ import annotations
 
@@ -30,19 +30,21 @@ from cuckoo_ml_plugin.store.store import Store
 PARTITION = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(-1, 3)), min_size=1, max_size=30)
 
 
-def test_the_demo_is_judged_against_its_labels_and_without_them(demo: DemoHome) -> None:
-    judged = cuckoo_ml(demo.home, "assess", "--resamples", 2, "--json").json
-    clustered, whole = judged["with_labels"]["clustered"], judged["with_labels"]["with_noise"]
-    assert clustered["precision"] > 0.95  # families are told apart, variants of one are clusters of their own
+def test_the_demo_is_assessed_with_and_without_labels(demo: DemoHome) -> None:
+    assessment = cuckoo_ml(demo.home, "assess", "--resamples", 2, "--json").json
+    clustered, whole = assessment["with_labels"]["clustered"], assessment["with_labels"]["with_noise"]
+    assert clustered["precision"] > 0.95  # clusters separate families, and variants of a family
     assert clustered["homogeneity"] > clustered["completeness"]
-    assert clustered["analyses"] < whole["analyses"] <= judged["analyses"]
-    assert 0 < judged["without_labels"]["persistence"] < 1
-    assert judged["without_labels"]["silhouette"] > judged["without_labels"]["silhouette_with_noise"] > 0
-    assert judged["without_labels"]["dbcv"] > 0
-    assert judged["stability"]["ari"] > 0.9
+    assert clustered["analyses"] < whole["analyses"] <= assessment["analyses"]
+    assert 0 < assessment["without_labels"]["persistence"] < 1
+    assert assessment["without_labels"]["silhouette"] > assessment["without_labels"]["silhouette_with_noise"] > 0
+    assert assessment["without_labels"]["dbcv"] > 0
+    assert assessment["stability"]["ari"] > 0.9
     clusters = cuckoo_ml(demo.home, "clusters", "--json").json
-    assert [(one["cluster"], one["size"]) for one in judged["per_cluster"]] == [(c["id"], c["size"]) for c in clusters]
-    assert sum(one["analyses"] for one in judged["per_label"]) == whole["analyses"]
+    assert [(row["cluster"], row["size"]) for row in assessment["per_cluster"]] == [
+        (c["id"], c["size"]) for c in clusters
+    ]
+    assert sum(row["analyses"] for row in assessment["per_label"]) == whole["analyses"]
 
 
 def test_the_tables_name_every_cluster_and_measure(demo: DemoHome) -> None:
@@ -53,17 +55,17 @@ def test_the_tables_name_every_cluster_and_measure(demo: DemoHome) -> None:
     assert "random parts" not in done.out
 
 
-def test_what_is_newer_than_the_model_is_not_judged(own_demo: DemoHome) -> None:
+def test_analyses_newer_than_the_model_are_not_assessed(own_demo: DemoHome) -> None:
     newcomers = own_demo.corpus.new[:2]
-    cuckoo_ml(own_demo.home, "import", *(one.path for one in newcomers))
+    cuckoo_ml(own_demo.home, "import", *(analysis.path for analysis in newcomers))
     before = cuckoo_ml(own_demo.home, "assess", "--resamples", 0)
     assert "2 analyses are newer than the model" in before.out
 
 
-def test_without_labels_there_is_still_an_answer(own_demo: DemoHome) -> None:
+def test_a_store_without_labels_is_assessed(own_demo: DemoHome) -> None:
     home = own_demo.home
     with Store.open(home / "store.db") as store:
-        names = [one.analysis for one in store.analyses_in_order(behaviours=False)]
+        names = [stored.analysis for stored in store.analyses_in_order(behaviours=False)]
         for source in SOURCES:
             store.set_labels(dict.fromkeys(names), source=source)
     done = cuckoo_ml(home, "assess", "--resamples", 0, "--json")
@@ -78,13 +80,13 @@ def strangers(home: Path, analyses: int) -> None:
     rng = np.random.default_rng(1)
     with Store.open(home / "store.db") as store:
         for number in range(analyses):
-            tokens = sorted({f"api:Call{one}" for one in rng.integers(0, 60, 8)})
+            tokens = sorted({f"api:Call{function}" for function in rng.integers(0, 60, 8)})
             record = AnalysisRecord(str(number), pack(tokens, {"api_calls": int(rng.integers(1, 50))}), True)
             store.put([record])
 
 
 @pytest.mark.parametrize("algorithm", ["hdbscan", "dbscan"])
-def test_a_corpus_without_clusters_is_judged_and_exported_all_the_same(tmp_path: Path, algorithm: str) -> None:
+def test_a_corpus_without_clusters_is_assessed_and_exported(tmp_path: Path, algorithm: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
     strangers(home, 96)
@@ -102,13 +104,13 @@ def test_a_corpus_without_clusters_is_judged_and_exported_all_the_same(tmp_path:
     assert cuckoo_ml(home, "export", tmp_path / "out").code == 0
 
 
-def test_without_a_model_the_error_says_what_to_do(unfitted_home: Path) -> None:
+def test_the_error_without_a_model_names_the_command(unfitted_home: Path) -> None:
     done = cuckoo_ml(unfitted_home, "assess")
     assert done.code == 1
     assert "cuckoo-ml refit" in done.err
 
 
-def test_the_seeds_published_fit_comes_out_of_its_published_table(shared_data: Path) -> None:
+def test_cuckoomls_published_measures_follow_from_its_published_table(shared_data: Path) -> None:
     folder = shared_data / "gsoc199" / "published"
     with (folder / "cluster_label_distribution.csv").open() as file:
         columns, *rows = csv.reader(file)
@@ -128,7 +130,7 @@ def test_the_seeds_published_fit_comes_out_of_its_published_table(shared_data: P
         assert getattr(whole, ours) == pytest.approx(float(published[theirs]["clustering+noise"]))
 
 
-def test_the_seeds_experiment_runs_again_and_ties_move_it(shared_data: Path) -> None:
+def test_cuckoomls_experiment_is_repeated_and_depends_on_ties(shared_data: Path) -> None:
     from benchmarks.quality import gsoc199
 
     every, features = gsoc199.simple_features(shared_data / "gsoc199")
@@ -141,10 +143,10 @@ def test_the_seeds_experiment_runs_again_and_ties_move_it(shared_data: Path) -> 
 
 
 @given(PARTITION)
-def test_bcubed_and_malheurs_measures_are_what_their_papers_define(pairs: list[tuple[str, int]]) -> None:
+def test_bcubed_and_malheurs_measures_follow_their_papers(pairs: list[tuple[str, int]]) -> None:
     labels, clusters = [label for label, _ in pairs], [cluster for _, cluster in pairs]
-    found = agreement(labels, np.array(clusters))
-    assert found is not None
+    measured = agreement(labels, np.array(clusters))
+    assert measured is not None
     n = range(len(pairs))
     precision, recall = [], []
     for i in n:
@@ -153,13 +155,13 @@ def test_bcubed_and_malheurs_measures_are_what_their_papers_define(pairs: list[t
         both = len(set(together) & set(alike))
         precision.append(both / len(together))
         recall.append(both / len(alike))
-    assert found.bcubed_precision == pytest.approx(np.mean(precision))
-    assert found.bcubed_recall == pytest.approx(np.mean(recall))
+    assert measured.bcubed_precision == pytest.approx(np.mean(precision))
+    assert measured.bcubed_recall == pytest.approx(np.mean(recall))
     most = sum(max(sum(1 for pair in pairs if pair == (a, c)) for a in set(labels)) for c in set(clusters))
-    assert found.precision == pytest.approx(most / len(pairs))
+    assert measured.precision == pytest.approx(most / len(pairs))
     most = sum(max(sum(1 for pair in pairs if pair == (a, c)) for c in set(clusters)) for a in set(labels))
-    assert found.recall == pytest.approx(most / len(pairs))
-    assert all(-1 <= getattr(found, name) <= 1 + 1e-9 for name in MEASURES)
+    assert measured.recall == pytest.approx(most / len(pairs))
+    assert all(-1 <= getattr(measured, name) <= 1 + 1e-9 for name in MEASURES)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -190,7 +192,7 @@ def test_dbscan_has_no_tree_and_no_persistence() -> None:
     assert persistences(fitted) == [None] * fitted.clusters
 
 
-def test_measures_without_labels_tell_order_from_chance() -> None:
+def test_measures_without_labels_prefer_clusters_to_chance() -> None:
     vectors = blobs()
     right = hdbscan.HDBSCAN(min_cluster_size=5, min_samples=3).fit(vectors.astype(float)).labels_
     wrong = np.random.default_rng(1).permutation(right)
@@ -203,7 +205,7 @@ def test_measures_without_labels_tell_order_from_chance() -> None:
     assert dbcv(vectors, np.zeros(len(vectors), np.int64)) is None
 
 
-def test_stability_is_one_for_a_fit_that_never_changes_and_low_for_chance() -> None:
+def test_stability_is_one_for_equal_fits_and_low_for_chance() -> None:
     whole = np.repeat(np.arange(-1, 9), 20)
     parts = random_parts(len(whole), 3)
     same = stability(parts, [whole[part] for part in parts], whole)
@@ -213,7 +215,7 @@ def test_stability_is_one_for_a_fit_that_never_changes_and_low_for_chance() -> N
     chance = stability(parts, [rng.permutation(whole[part]) for part in parts], whole)
     assert chance.ari is not None
     assert abs(chance.ari) < 0.1
-    assert max(one for one in chance.found_again if one is not None) < 0.5
+    assert max(similarity for similarity in chance.found_again if similarity is not None) < 0.5
 
 
 @pytest.fixture(scope="module")
@@ -227,31 +229,34 @@ def swept(demo: DemoHome) -> Any:
 
 
 def test_a_sweep_names_the_best_by_each_measure(swept: Any) -> None:
-    trials = {one["name"]: one for one in swept["trials"]}
+    trials = {trial["name"]: trial for trial in swept["trials"]}
     assert len(trials) == len(swept["trials"]) == 2 * (1 + 2 + 4)  # the current settings, HDBSCAN, DBSCAN
-    assert {one["settings"]["algorithm"] for one in trials.values()} == {"hdbscan", "dbscan"}
+    assert {trial["settings"]["algorithm"] for trial in trials.values()} == {"hdbscan", "dbscan"}
     for measure, name in swept["best"].items():
         assert trials[name]["clustered"] >= swept["least_clustered"]
-        rivals = [one["measures"][measure] for one in trials.values()
-                  if one["clustered"] >= swept["least_clustered"] and one["measures"][measure] is not None]  # fmt: skip
-        assert trials[name]["measures"][measure] == max(rivals)
+        values = [
+            trial["measures"][measure]
+            for trial in trials.values()
+            if trial["clustered"] >= swept["least_clustered"] and trial["measures"][measure] is not None
+        ]
+        assert trials[name]["measures"][measure] == max(values)
     assert {"ami", "bcubed_f", "silhouette", "dbcv", "persistence", "stability"} <= set(swept["best"])
-    assert any(one["clustered"] < swept["least_clustered"] for one in trials.values())
+    assert any(trial["clustered"] < swept["least_clustered"] for trial in trials.values())
 
 
-def test_the_current_settings_of_a_sweep_are_what_assess_measures(swept: Any, demo: DemoHome) -> None:
-    (current,) = [one for one in swept["trials"] if one["current"]]
-    judged = cuckoo_ml(demo.home, "assess", "--resamples", 0, "--json").json
-    assert current["clusters"] == judged["clusters"]
-    assert current["clustered"] == pytest.approx(judged["clustered"])
-    assert current["measures"]["ami"] == pytest.approx(judged["with_labels"]["clustered"]["ami"])
-    assert current["measures"]["persistence"] == pytest.approx(judged["without_labels"]["persistence"])
+def test_a_sweep_measures_the_current_settings_as_assess_does(swept: Any, demo: DemoHome) -> None:
+    (current,) = [trial for trial in swept["trials"] if trial["current"]]
+    assessment = cuckoo_ml(demo.home, "assess", "--resamples", 0, "--json").json
+    assert current["clusters"] == assessment["clusters"]
+    assert current["clustered"] == pytest.approx(assessment["clustered"])
+    assert current["measures"]["ami"] == pytest.approx(assessment["with_labels"]["clustered"]["ami"])
+    assert current["measures"]["persistence"] == pytest.approx(assessment["without_labels"]["persistence"])
     for name in ("silhouette", "silhouette_with_noise"):
-        assert current["measures"][name] == pytest.approx(judged["without_labels"][name], abs=1e-5)
-    assert current["measures"]["dbcv"] == pytest.approx(judged["without_labels"]["dbcv"])
+        assert current["measures"][name] == pytest.approx(assessment["without_labels"][name], abs=1e-5)
+    assert current["measures"]["dbcv"] == pytest.approx(assessment["without_labels"]["dbcv"])
 
 
-def test_a_sweep_in_tables_and_what_is_not_there_is_said(demo: DemoHome) -> None:
+def test_a_sweep_prints_tables_and_its_options_need_sweep(demo: DemoHome) -> None:
     few = ("--features", "numerical", "--algorithm", "dbscan", "--eps", 0.7, "--min-cluster-size", 4, "--jobs", 1)
     done = cuckoo_ml(demo.home, "assess", "--sweep", *few)
     assert done.code == 0, done.err
@@ -261,7 +266,7 @@ def test_a_sweep_in_tables_and_what_is_not_there_is_said(demo: DemoHome) -> None
     assert "--sweep" in wrong.err
 
 
-def test_each_feature_set_holds_its_own_features(demo: DemoHome) -> None:
+def test_each_feature_set_has_its_own_features(demo: DemoHome) -> None:
     from cuckoo_ml_plugin.assess.feature_sets import FEATURE_SETS, feature_points
     from cuckoo_ml_plugin.behaviour.kinds import KINDS
 
@@ -274,11 +279,15 @@ def test_each_feature_set_holds_its_own_features(demo: DemoHome) -> None:
         lengths = np.linalg.norm(points.vectors, axis=1)
         assert np.all(np.isclose(lengths, 1, atol=1e-5) | (lengths == 0))
     tokens = corpus.kinds != KINDS.index("signature")
-    left = {"tokens": corpus.tokens[:, tokens], "hashes": corpus.hashes[tokens], "kinds": corpus.kinds[tokens]}
-    unsigned = replace(corpus, **left)
+    without_signatures = {
+        "tokens": corpus.tokens[:, tokens],
+        "hashes": corpus.hashes[tokens],
+        "kinds": corpus.kinds[tokens],
+    }
+    unsigned = replace(corpus, **without_signatures)
     assert feature_points(unsigned, "simple", Settings()) is None
     changed = replace(corpus, counts=np.random.default_rng(0).permutation(corpus.counts))
-    same, other = (feature_points(one, "nominal", Settings()) for one in (corpus, changed))
+    same, other = (feature_points(counted, "nominal", Settings()) for counted in (corpus, changed))
     assert same is not None
     assert other is not None
-    assert np.array_equal(same.vectors, other.vectors), "counts are no part of it"
+    assert np.array_equal(same.vectors, other.vectors), "counts are not nominal features"

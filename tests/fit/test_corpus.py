@@ -1,4 +1,4 @@
-"""The corpus that a refit reads."""
+"""The corpus that a refit reads from the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cuckoo_ml_plugin.fit import corpus
 from cuckoo_ml_plugin.store.store import Store
 
 
-def test_a_large_store_read_in_parts_is_the_same_corpus(demo: DemoHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_read_in_parts_gives_the_same_corpus(demo: DemoHome, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store.open(demo.home / "store.db")
     whole = corpus.read_corpus(store)
     monkeypatch.setattr(corpus, "_PARALLEL_FROM", 100)

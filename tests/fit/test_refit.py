@@ -1,4 +1,4 @@
-"""The admin's side: refit after refit, the analysts find the same clusters under the same names."""
+"""Refits and rollbacks: clusters keep their ids and names from one model to the next."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def digests(home: Path) -> dict[str, str]:
 
 
 def clusters(home: Path) -> dict[str, tuple[str, int]]:
-    return {one["id"]: (one["name"], one["size"]) for one in cuckoo_ml(home, "clusters", "--json").json}
+    return {cluster["id"]: (cluster["name"], cluster["size"]) for cluster in cuckoo_ml(home, "clusters", "--json").json}
 
 
-# -- the same again ----------------------------------------------------------------------------------------------------
-def test_the_same_corpus_gives_the_same_model_whatever_order_it_came_in(demo: DemoHome, tmp_path: Path) -> None:
+# -- unchanged data ----------------------------------------------------------------------------------------------------
+def test_the_order_of_imports_does_not_change_the_model(demo: DemoHome, tmp_path: Path) -> None:
     labels = demo.home.parent / "labels.tsv"
     for path in reversed(demo.corpus.import_paths):
         assert cuckoo_ml(tmp_path, "import", path, "--labels", labels).code == 0
@@ -45,7 +45,7 @@ def test_the_same_corpus_gives_the_same_model_whatever_order_it_came_in(demo: De
     assert digests(tmp_path) == digests(demo.home)
 
 
-def test_a_refit_of_what_is_known_changes_no_cluster(own_demo: DemoHome) -> None:
+def test_a_refit_without_new_analyses_changes_no_cluster(own_demo: DemoHome) -> None:
     before, model = clusters(own_demo.home), current_id(own_demo.home / "models")
     done = cuckoo_ml(own_demo.home, "refit", "--json")
     assert done.code == 0
@@ -57,7 +57,7 @@ def test_a_refit_of_what_is_known_changes_no_cluster(own_demo: DemoHome) -> None
 
 def test_clusters_keep_their_id_and_name_when_analyses_are_added(own_demo: DemoHome) -> None:
     before = clusters(own_demo.home)
-    cuckoo_ml(own_demo.home, "import", *[one.path for one in own_demo.corpus.new])
+    cuckoo_ml(own_demo.home, "import", *[analysis.path for analysis in own_demo.corpus.new])
     done = cuckoo_ml(own_demo.home, "refit", "--json")
     after = clusters(own_demo.home)
     kept = [name for name in before if name in after]
@@ -66,24 +66,24 @@ def test_clusters_keep_their_id_and_name_when_analyses_are_added(own_demo: DemoH
     assert {change["kind"] for change in done.json["changes"]} <= {"born", "split", "merged", "died"}
 
 
-# -- the first days ----------------------------------------------------------------------------------------------------
+# -- small corpora -----------------------------------------------------------------------------------------------------
 def test_a_few_dozen_analyses_are_clustered_by_their_families(demo: DemoHome, tmp_path: Path) -> None:
     chosen = np.random.default_rng(5).choice(len(demo.corpus.fitted), 30, replace=False)
     analyses = [demo.corpus.fitted[number] for number in chosen]
-    assert cuckoo_ml(tmp_path, "import", *[one.path for one in analyses]).code == 0
+    assert cuckoo_ml(tmp_path, "import", *[analysis.path for analysis in analyses]).code == 0
     assert cuckoo_ml(tmp_path, "refit").code == 0
-    found = Desk(tmp_path).analyses()["cluster"].dropna()
-    families = {one.name: one.family for one in analyses}
-    assert len(found) >= 15
-    assert homogeneity_score([families[name] for name in found.index], found) > 0.8
-    others = [one.path for one in demo.corpus.analyses if one.family not in families.values()]
+    assigned = Desk(tmp_path).analyses()["cluster"].dropna()
+    families = {analysis.name: analysis.family for analysis in analyses}
+    assert len(assigned) >= 15
+    assert homogeneity_score([families[name] for name in assigned.index], assigned) > 0.8
+    others = [analysis.path for analysis in demo.corpus.analyses if analysis.family not in families.values()]
     placed = [section["cluster"] for section in cuckoo_ml(tmp_path, "score", *others, "--json").json]
     assert len(placed) >= 5
-    assert sum(one is not None for one in placed) <= 0.2 * len(placed), "strangers stay outside"
+    assert sum(cluster is not None for cluster in placed) <= 0.2 * len(placed), "unknown families stay outside"
 
 
 @pytest.mark.parametrize("samples", [1, 2])
-def test_a_corpus_of_nothing_but_repeats_has_a_cluster_for_each(demo: DemoHome, tmp_path: Path, samples: int) -> None:
+def test_repeats_of_each_behaviour_make_a_cluster(demo: DemoHome, tmp_path: Path, samples: int) -> None:
     different = {made.family: made for made in demo.corpus.fitted if made.role == "member"}
     for number, made in enumerate(list(different.values())[:samples] * 25):
         shutil.copy(made.path, tmp_path / f"{number}{''.join(made.path.suffixes)}")
@@ -93,47 +93,49 @@ def test_a_corpus_of_nothing_but_repeats_has_a_cluster_for_each(demo: DemoHome, 
     assert [size for _, size in clusters(home).values()] == [25] * samples
 
 
-# -- the story that is told --------------------------------------------------------------------------------------------
-def story(before: Sequence[str | None], labels: list[int]) -> tuple[dict[str, str], list[tuple[str, str, str]], int]:
-    """Names of the new clusters' ids by number, the changes, and how many analyses moved."""
+# -- lineage -----------------------------------------------------------------------------------------------------------
+def lineage_of(
+    before: Sequence[str | None], labels: list[int]
+) -> tuple[dict[str, str], list[tuple[str, str, str]], int]:
+    """The ids of the new clusters by number, the changes, and how many analyses moved."""
     analyses = [str(number) for number in range(len(labels))]
     names = {cluster: f"name of {cluster}" for cluster in before if cluster}
     old = OldClusters(dict(zip(analyses, before, strict=False)), names, 10)
-    found = follow(analyses, np.array(labels), [None] * (max(labels) + 1), old)
-    changes = [(change.kind, change.cluster, change.other) for change in found.changes]
-    return dict(zip(map(str, range(9)), found.ids, strict=False)), changes, found.moved
+    lineage = follow(analyses, np.array(labels), [None] * (max(labels) + 1), old)
+    changes = [(change.kind, change.cluster, change.other) for change in lineage.changes]
+    return dict(zip(map(str, range(9)), lineage.ids, strict=False)), changes, lineage.moved
 
 
-def test_a_split_a_merger_a_birth_and_a_death_are_told_as_such() -> None:
-    ids, changes, moved = story(["c1"] * 10, [0] * 6 + [1] * 4)
+def test_splits_mergers_births_and_deaths_are_recognised() -> None:
+    ids, changes, moved = lineage_of(["c1"] * 10, [0] * 6 + [1] * 4)
     assert ids == {"0": "c1", "1": "c10"}
     assert changes == [("split", "c10", "c1")]
     assert moved == 4
-    ids, changes, moved = story(["c1"] * 6 + ["c2"] * 4, [0] * 10)
+    ids, changes, moved = lineage_of(["c1"] * 6 + ["c2"] * 4, [0] * 10)
     assert ids == {"0": "c1"}
     assert changes == [("merged", "c2", "c1")]
     assert moved == 4
-    ids, changes, moved = story([None] * 5 + ["c1"] * 5, [0] * 5 + [1] * 5)
+    ids, changes, moved = lineage_of([None] * 5 + ["c1"] * 5, [0] * 5 + [1] * 5)
     assert ids == {"0": "c10", "1": "c1"}
     assert changes == [("born", "c10", "")]
-    ids, changes, moved = story(["c1"] * 5 + ["c2"] * 5, [0] * 5 + [-1] * 5)
+    ids, changes, moved = lineage_of(["c1"] * 5 + ["c2"] * 5, [0] * 5 + [-1] * 5)
     assert changes == [("died", "c2", "")]
     assert moved == 5
 
 
-def test_a_number_that_was_a_clusters_is_never_given_again(own_demo: DemoHome) -> None:
+def test_the_number_of_a_cluster_is_never_used_again(own_demo: DemoHome) -> None:
     model = Model.load(own_demo.home / "models" / "current")
-    numbers = {int(one.id[1:]) for one in model.clusters}
+    numbers = {int(cluster.id[1:]) for cluster in model.clusters}
     assert int(model.facts["next_cluster"]) > max(numbers)
 
 
-# -- when --------------------------------------------------------------------------------------------------------------
-def test_if_needed_says_why_or_why_not(own_demo: DemoHome) -> None:
+# -- refit --if-needed -------------------------------------------------------------------------------------------------
+def test_if_needed_gives_its_reason(own_demo: DemoHome) -> None:
     home = own_demo.home
     done = cuckoo_ml(home, "refit", "--if-needed")
     assert done.code == 0
     assert done.out.startswith("No refit. 0 new analyses since the last fit on ")
-    cuckoo_ml(home, "import", *[one.path for one in own_demo.corpus.new])
+    cuckoo_ml(home, "import", *[analysis.path for analysis in own_demo.corpus.new])
     assert "No refit. 6 analyses have come" in cuckoo_ml(home, "refit", "--if-needed").out
     settings = home / "cuckooml.conf"
     text = settings.read_text()
@@ -147,21 +149,21 @@ def test_if_needed_says_why_or_why_not(own_demo: DemoHome) -> None:
     assert done.json["refitted"] is True
 
 
-def test_if_needed_sees_drift(own_demo: DemoHome) -> None:
-    """New analyses that are all unlike anything known call for a refit before enough have come."""
+def test_drift_makes_a_refit_due(own_demo: DemoHome) -> None:
+    """A refit is due early when all new analyses are anomalous."""
     from cuckoo_ml_plugin.store.finding_record import FindingRecord
     from cuckoo_ml_plugin.store.store import Store
 
-    cuckoo_ml(own_demo.home, "import", *[one.path for one in own_demo.corpus.new])
+    cuckoo_ml(own_demo.home, "import", *[analysis.path for analysis in own_demo.corpus.new])
     with Store.open(own_demo.home / "store.db") as store:
-        strange = [FindingRecord(one.name, "m", None, None, None, 0.99, True) for one in own_demo.corpus.new]
+        strange = [FindingRecord(analysis.name, "m", None, None, None, 0.99, True) for analysis in own_demo.corpus.new]
         store.save_findings(strange)
     done = cuckoo_ml(own_demo.home, "refit", "--if-needed")
     assert "Refit. Drift: 6 of the 6 new analyses that were scored are anomalous" in done.err
 
 
 def test_too_few_analyses_are_not_fitted(demo: DemoHome, tmp_path: Path) -> None:
-    cuckoo_ml(tmp_path, "import", *[one.path for one in demo.corpus.fitted[:5]])
+    cuckoo_ml(tmp_path, "import", *[analysis.path for analysis in demo.corpus.fitted[:5]])
     done = cuckoo_ml(tmp_path, "refit")
     assert done.code == 1
     assert "a model needs 20" in done.err.replace("\n", " ")
@@ -181,7 +183,7 @@ def test_two_refits_never_run_at_once(own_demo: DemoHome) -> None:
     assert current_id(own_demo.home / "models") == before
 
 
-def test_dbscan_and_kinds_left_out_are_a_matter_of_settings(own_demo: DemoHome) -> None:
+def test_settings_choose_dbscan_and_leave_out_kinds(own_demo: DemoHome) -> None:
     settings = own_demo.home / "cuckooml.conf"
     text = settings.read_text()
     settings.write_text(text.replace("algorithm = hdbscan", "algorithm = dbscan"))
@@ -195,23 +197,23 @@ def test_dbscan_and_kinds_left_out_are_a_matter_of_settings(own_demo: DemoHome) 
     assert "no_such_kind" in done.err
 
 
-def test_scoring_what_was_fitted_says_what_the_refit_said(demo: DemoHome) -> None:
-    """Also of analyses that differ only in what is too rare for the model to know: they are in one place."""
+def test_scoring_a_fitted_analysis_repeats_its_finding(demo: DemoHome) -> None:
+    """This includes analyses that differ only in tokens too rare for the model: they share one point."""
     engine = Engine(Home(demo.home))
-    for name, said in engine.store.findings_of([one.name for one in demo.corpus.fitted]).items():
+    for name, stored in engine.store.findings_of([analysis.name for analysis in demo.corpus.fitted]).items():
         finding = engine.score_stored(name)
         assert finding is not None
         assert finding.anomaly is not None
-        assert abs(finding.anomaly["score"] - (said.anomaly_score or 0)) < 1e-4, name
-        assert abs(finding.anomaly["outlier_score"] - (said.outlier_score or 0)) < 1e-4, name
-        assert (finding.cluster["id"] if finding.cluster else None) == said.cluster, name
+        assert abs(finding.anomaly["score"] - (stored.anomaly_score or 0)) < 1e-4, name
+        assert abs(finding.anomaly["outlier_score"] - (stored.outlier_score or 0)) < 1e-4, name
+        assert (finding.cluster["id"] if finding.cluster else None) == stored.cluster, name
 
 
-def test_a_refit_cut_off_before_its_findings_are_stored_is_told_and_finished(
+def test_a_refit_killed_before_it_stored_its_findings_is_completed_by_the_next(
     own_demo: DemoHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = own_demo.home
-    assert "cut off" not in cuckoo_ml(home, "clusters").err, "nothing is wrong yet"
+    assert "interrupted" not in cuckoo_ml(home, "clusters").err, "the refit is complete"
     settings = home / "cuckooml.conf"
     settings.write_text(re.sub(r"(?m)^certainty = .*", "certainty = 0.85", settings.read_text()))
     with monkeypatch.context() as patch:
@@ -220,16 +222,16 @@ def test_a_refit_cut_off_before_its_findings_are_stored_is_told_and_finished(
     stale = cuckoo_ml(home, "clusters")
     assert stale.err.count("refit --if-needed") == 1
     done = cuckoo_ml(home, "refit", "--if-needed")
-    assert "cut off" in done.err
+    assert "An interrupted refit was completed" in done.err
     fresh = cuckoo_ml(home, "clusters")
     assert "refit" not in fresh.err
     assert fresh.out != stale.out
-    for one in cuckoo_ml(home, "clusters", "--json").json:
-        assert one["size"] == one["stored"]
+    for cluster in cuckoo_ml(home, "clusters", "--json").json:
+        assert cluster["size"] == cluster["stored"]
 
 
 @pytest.mark.parametrize("keep", range(1, 7))
-def test_as_many_models_are_kept_as_was_asked(demo: DemoHome, tmp_path: Path, keep: int) -> None:
+def test_prune_keeps_the_given_number_of_models(demo: DemoHome, tmp_path: Path, keep: int) -> None:
     home = tmp_path / "home"
     shutil.copytree(demo.home, home, symlinks=True)
     current = current_id(home / "models")
@@ -237,28 +239,28 @@ def test_as_many_models_are_kept_as_was_asked(demo: DemoHome, tmp_path: Path, ke
     for number in range(3):
         shutil.copytree(home / "models" / current, home / "models" / f"2020010{number}-000000-000-abcdef00")
     done = cuckoo_ml(home, "models", "prune", "--keep", keep)
-    left = [one["id"] for one in cuckoo_ml(home, "models", "list", "--json").json]
-    assert len(left) == min(keep, 4), done.out
-    assert current in left
+    kept = [model["id"] for model in cuckoo_ml(home, "models", "list", "--json").json]
+    assert len(kept) == min(keep, 4), done.out
+    assert current in kept
     assert current_id(home / "models") == current
 
 
 def test_after_a_rollback_all_findings_are_those_of_the_model_in_force(own_demo: DemoHome) -> None:
     home = own_demo.home
     first = set(clusters(home))
-    newcomers = [one.name for one in own_demo.corpus.new]
-    cuckoo_ml(home, "import", *[one.path for one in own_demo.corpus.new])
+    newcomers = [analysis.name for analysis in own_demo.corpus.new]
+    cuckoo_ml(home, "import", *[analysis.path for analysis in own_demo.corpus.new])
     assert cuckoo_ml(home, "refit").code == 0
-    with Store.open(home / "store.db") as store:  # what a later model alone knows
-        later = [replace(one, cluster="c999", anomalous=True) for one in store.findings_of(newcomers).values()]
+    with Store.open(home / "store.db") as store:  # findings that only the later model could give
+        later = [replace(finding, cluster="c999", anomalous=True) for finding in store.findings_of(newcomers).values()]
         assert store.save_findings(later) == len(newcomers)
     assert cuckoo_ml(home, "models", "rollback").code == 0
-    found = Desk(home).analyses()
-    assert set(found["cluster"].dropna()) == first
-    for section in cuckoo_ml(home, "score", *[one.path for one in own_demo.corpus.new], "--json").json:
-        told = found.loc[section["analysis"]]
-        assert told["anomaly_score"] == pytest.approx(section["anomaly"]["score"])
-        assert (section["cluster"] or {}).get("id") == (told["cluster"] if isinstance(told["cluster"], str) else None)
+    analyses = Desk(home).analyses()
+    assert set(analyses["cluster"].dropna()) == first
+    for section in cuckoo_ml(home, "score", *[analysis.path for analysis in own_demo.corpus.new], "--json").json:
+        row = analyses.loc[section["analysis"]]
+        assert row["anomaly_score"] == pytest.approx(section["anomaly"]["score"])
+        assert (section["cluster"] or {}).get("id") == (row["cluster"] if isinstance(row["cluster"], str) else None)
     with Store.open(home / "store.db") as store:
         model = current_id(home / "models")
         assert model is not None
@@ -267,13 +269,13 @@ def test_after_a_rollback_all_findings_are_those_of_the_model_in_force(own_demo:
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
-def test_models_are_listed_gone_back_to_and_pruned(own_demo: DemoHome) -> None:
+def test_models_are_listed_rolled_back_and_pruned(own_demo: DemoHome) -> None:
     home = own_demo.home
     first = current_id(home / "models")
     for _ in range(2):
         assert cuckoo_ml(home, "refit").code == 0
     listed = cuckoo_ml(home, "models", "list", "--json").json
-    assert [one["current"] for one in listed] == [False, False, True]
+    assert [model["current"] for model in listed] == [False, False, True]
     assert cuckoo_ml(home, "models", "rollback").code == 0
     assert current_id(home / "models") == listed[1]["id"]
     assert cuckoo_ml(home, "models", "rollback", first).code == 0
@@ -284,5 +286,5 @@ def test_models_are_listed_gone_back_to_and_pruned(own_demo: DemoHome) -> None:
         assert done.err.count("Error: ") == 1
     assert cuckoo_ml(home, "models", "rollback").code == 1, "there is none before the first"
     cuckoo_ml(home, "models", "prune", "--keep", "1")
-    assert [one["id"] for one in cuckoo_ml(home, "models", "list", "--json").json] == [first]
+    assert [model["id"] for model in cuckoo_ml(home, "models", "list", "--json").json] == [first]
     assert cuckoo_ml(home, "score", own_demo.corpus.new[0].path).code == 0
