@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     table = Table(title=f"Small corpora: means of {options.draws} draws")
-    for column in ("corpus", "analyses", "for each direction", *COLUMNS):
+    for column in ("corpus", "analyses", "per dimension", *COLUMNS):
         table.add_column(column, justify="left" if column == "corpus" else "right")
     for name, corpus, families in corpora(options.data):
         for size in options.sizes:
