@@ -100,14 +100,14 @@ class JsonDump(Report):
 
 DRIVER = """
 import json, os, sys
+root, report, task = sys.argv[1:4]
+sys.path.insert(0, root)
+os.chdir(root)
 try:
     from cuckoo_ml_plugin.hosts.enrich import Enricher
     Enricher.__init__.__kwdefaults__["patience"] = 300  # a busy machine may keep the store busy for longer than 5 s
 except ImportError:
     pass
-root, report, task = sys.argv[1:4]
-sys.path.insert(0, root)
-os.chdir(root)
 try:
     from lib.cuckoo.core import database
     database.init_database(dsn="sqlite://")
