@@ -136,7 +136,7 @@ def test_if_needed_gives_its_reason(own_demo: DemoHome) -> None:
     assert done.code == 0
     assert done.out.startswith("No refit. 0 new analyses since the last fit on ")
     cuckoo_ml(home, "import", *[analysis.path for analysis in own_demo.corpus.new])
-    assert "No refit. 6 analyses have come" in cuckoo_ml(home, "refit", "--if-needed").out
+    assert "No refit. 6 new analyses since the last fit" in cuckoo_ml(home, "refit", "--if-needed").out
     settings = home / "cuckooml.conf"
     text = settings.read_text()
     fewer = text.replace("new_analyses = 50", "new_analyses = 5").replace("new_share = 0.1", "new_share = 0")
