@@ -17,7 +17,7 @@ from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
-from cuckoo_ml_plugin.finding.section import Finding
+from cuckoo_ml_plugin.finding.section import Finding, failed_section
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import error_log
 from cuckoo_ml_plugin.plumbing.analysis_ids import Source
@@ -168,11 +168,6 @@ def put_section(
         writeback.put_section(results, section, seed)
     except Exception as error:
         _LOG.error("The section could not be put into the results: %s", error)
-
-
-def failed_section(message: str) -> dict[str, Any]:
-    """The section of an analysis that could not be scored, with the reason."""
-    return Finding(status="failed", message=message).section()
 
 
 def _failure(what: str, error: Exception) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def test_a_part_is_read_from_the_arrays_that_it_writes() -> None:
         ("columns", np.zeros(3), "columns holds float64 instead of int32"),
         ("columns", np.zeros((3, 1), np.int32), "columns has 2 dimensions instead of 1"),
         ("columns", np.zeros(2, np.int32), "starts does not end at 2"),
-        ("starts", np.zeros(0, np.int64), "starts has the length 0"),
+        ("starts", np.zeros(0, np.int64), "starts does not end at 3"),
         ("starts", np.array([0, 3, 4]), "starts does not end at 3"),
     ],
 )
