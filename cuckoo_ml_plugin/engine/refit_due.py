@@ -55,8 +55,8 @@ def _new_or_drifted(model: Model, store: Store, settings: Settings) -> RefitDeci
     chance = chance_of_at_least(anomalous, scored, 1 - settings.anomaly.threshold)
     share = f"{anomalous:,} of the {scored:,} new analyses that were scored are anomalous"
     if chance < settings.refit.drift_significance:
-        odds = f"1 in {1 / max(chance, 1e-12):,.0f}"
-        return RefitDecision(True, f"Drift: {share}; the probability that this is chance is below {odds}.")
+        times = f"{1 / max(chance, 1e-12):,.0f}"
+        return RefitDecision(True, f"Drift: {share}; by chance, that happens at most once in {times} times.")
     return RefitDecision(False, f"{growth}; {enough:,} are needed. No drift: {share}.")
 
 
