@@ -92,7 +92,8 @@ class Embedding(ModelPart):
             return np.zeros(0, np.int64)
         positions = np.searchsorted(self.hashes, hashes)
         positions[positions == len(self.hashes)] = 0
-        return np.unique(positions[self.hashes[positions] == hashes])
+        columns: NDArray[np.int64] = np.unique(positions[self.hashes[positions] == hashes])
+        return columns
 
     def embed(self, columns: NDArray[np.integer[Any]], tokens: int) -> EmbeddedBehaviour:
         """Embed one behaviour by the columns of its known tokens (see :meth:`columns_of`).

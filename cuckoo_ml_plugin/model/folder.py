@@ -63,7 +63,8 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
 def _write_array(path: Path, array: NDArray[Any]) -> dict[str, Any]:
     contiguous = np.ascontiguousarray(array)
     with path.open("wb") as file:
-        np.lib.format.write_array(file, contiguous, allow_pickle=False)
+        # NumPy 2.2 and older declare no types here.
+        np.lib.format.write_array(file, contiguous, allow_pickle=False)  # type: ignore[no-untyped-call,unused-ignore]
         file.flush()
         os.fsync(file.fileno())
     return {"dtype": contiguous.dtype.str, "shape": list(contiguous.shape), "checksum": _checksum(contiguous)}

@@ -377,7 +377,7 @@ class Model:
     ) -> list[Evidence]:
         analyses = max(int(self.facts["analyses"]), 1)
         in_corpus = occurrences / analyses
-        in_cluster = np.zeros(len(columns))
+        in_cluster: NDArray[np.float64] = np.zeros(len(columns))
         if cluster != NOISE:
             in_cluster = self.frequencies.in_cluster(cluster, columns) / max(self.clusters[cluster].size, 1)
         shared: list[Evidence] = []
@@ -387,7 +387,7 @@ class Model:
             shared = cluster_evidence(behaviour.tokens, places, kinds, in_cluster, in_corpus[places], limit)
         if cluster != NOISE and not anomalous:
             return shared
-        all_in_cluster = np.zeros(len(behaviour.tokens))
+        all_in_cluster: NDArray[np.float64] = np.zeros(len(behaviour.tokens))
         if cluster != NOISE:
             all_in_cluster = self.frequencies.rare_in_cluster(cluster, hashes) / max(self.clusters[cluster].size, 1)
         all_in_cluster[places] = in_cluster

@@ -56,7 +56,7 @@ def fit_cubic(predictor: str, x: Floats, target: str, y: Floats) -> Cubic:
     coefficients = np.zeros(4)
     converted = fitted.convert().coef
     coefficients[: len(converted)] = converted
-    residuals = y - fitted(x)
+    residuals: Floats = np.asarray(y - fitted(x), np.float64)
     third, second, first, constant = (float(value) for value in coefficients[::-1])
     return Cubic(
         predictor=predictor,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.datasets import make_blobs
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
@@ -164,12 +165,12 @@ def test_bcubed_and_malheurs_measures_follow_their_papers(pairs: list[tuple[str,
     assert all(-1 <= getattr(measured, name) <= 1 + 1e-9 for name in MEASURES)
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    scaled: np.ndarray = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+def unit(vectors: NDArray[Any]) -> NDArray[Any]:
+    scaled: NDArray[Any] = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     return scaled
 
 
-def blobs() -> np.ndarray:
+def blobs() -> NDArray[Any]:
     return unit(make_blobs(150, 6, centers=5, cluster_std=0.8, random_state=3)[0])
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import hdbscan
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.quality.agreement import placements, riss_vectors
@@ -20,7 +21,7 @@ Algorithm = Literal["hdbscan", "dbscan"]
 DEFAULT = Settings().clustering
 
 
-def families(sizes: tuple[int, ...] = (40, 30, 20), noise: int = 6, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def families(sizes: tuple[int, ...] = (40, 30, 20), noise: int = 6, seed: int = 3) -> tuple[NDArray[Any], NDArray[Any]]:
     """Unit vectors (n, 12) of tight groups and some noise, and the truth."""
     rng = np.random.default_rng(seed)
     centres = np.eye(12)[: len(sizes)]
@@ -30,7 +31,7 @@ def families(sizes: tuple[int, ...] = (40, 30, 20), noise: int = 6, seed: int = 
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), truth
 
 
-def ones(vectors: np.ndarray) -> np.ndarray:
+def ones(vectors: NDArray[Any]) -> NDArray[Any]:
     return np.ones(len(vectors), np.int64)
 
 
@@ -113,12 +114,12 @@ def test_degenerate_corpora_are_clustered_without_a_word(algorithm: Algorithm, p
 
 # -- agreement, on real data (benchmarks/quality/agreement.py prints it all) -------------------------------------------
 @pytest.fixture(scope="module")
-def real(shared_data: Path) -> np.ndarray:
+def real(shared_data: Path) -> NDArray[Any]:
     return riss_vectors(shared_data)
 
 
 @pytest.mark.parametrize("tree", ["fast_hdbscan", "graph"])
-def test_the_fast_trees_give_hdbscans_clusters_on_real_data(real: np.ndarray, tree: str) -> None:
+def test_the_fast_trees_give_hdbscans_clusters_on_real_data(real: NDArray[Any], tree: str) -> None:
     plain = replace(DEFAULT, certainty=0.0)
     reference = fit_clustering(real, ones(real), plain, tree="hdbscan", same=0.0).density_labels
     fast = fit_clustering(real, ones(real), plain, tree=tree, same=0.0).density_labels
@@ -127,7 +128,7 @@ def test_the_fast_trees_give_hdbscans_clusters_on_real_data(real: np.ndarray, tr
 
 @pytest.mark.parametrize(("size", "samples", "epsilon"), [(4, 1, 0.0), (5, 5, 0.0), (4, 1, 0.5), (5, 5, 0.5)])
 def test_a_new_analysis_is_placed_as_approximate_predict_places_it(
-    real: np.ndarray, size: int, samples: int, epsilon: float
+    real: NDArray[Any], size: int, samples: int, epsilon: float
 ) -> None:
     settings = ClusteringSettings(min_cluster_size=size, min_samples=samples, selection_epsilon=epsilon)
     columns = placements(real, settings)

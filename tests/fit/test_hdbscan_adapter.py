@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import cuckoo_ml_plugin
 from cuckoo_ml_plugin.errors import CuckooMLError
@@ -30,7 +31,7 @@ EDGES = EDGES[np.lexsort((EDGES[:, 1], EDGES[:, 0], EDGES[:, 2]))]
 PUBLIC = {("hdbscan", "HDBSCAN"), ("hdbscan.validity", "validity_index")}
 
 
-def condensed_tree() -> np.ndarray:
+def condensed_tree() -> NDArray[Any]:
     return select_clusters(POINTS, linkage(EDGES), 4, 0.0)[2]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons
 from cuckoo_ml_plugin.fit.anomaly import left_out_unusualness
@@ -30,18 +32,18 @@ class Corpus:
         self.projection = self.rng.normal(size=(TOKENS, DIMENSIONS))
         self.rows = np.array([self.member(core) for core in self.cores for _ in range(size)])
 
-    def member(self, core: np.ndarray) -> np.ndarray:
+    def member(self, core: NDArray[Any]) -> NDArray[Any]:
         row = np.zeros(TOKENS)
         row[core] = self.rng.random(len(core)) < 0.85
         row[self.rng.choice(NORMAL_TOKENS, 2)] = 1
         return row
 
-    def vectors(self, rows: np.ndarray) -> np.ndarray:
+    def vectors(self, rows: NDArray[Any]) -> NDArray[Any]:
         flat = rows @ self.projection
-        unit: np.ndarray = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+        unit: NDArray[Any] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
         return unit
 
-    def fit(self, rows: np.ndarray) -> AnomalyDetector:
+    def fit(self, rows: NDArray[Any]) -> AnomalyDetector:
         unique, counts = np.unique(rows, axis=0, return_counts=True)
         self.points = unique
         self.point_vectors = self.vectors(unique)
@@ -51,7 +53,7 @@ class Corpus:
         reference = left_out_unusualness(self.point_vectors.astype(np.float32), explained, counts)
         return AnomalyDetector(counts, explained, np.sort(np.repeat(reference, counts)))
 
-    def score(self, detector: AnomalyDetector, row: np.ndarray, unknown: int = 0) -> AnomalyScore:
+    def score(self, detector: AnomalyDetector, row: NDArray[Any], unknown: int = 0) -> AnomalyScore:
         vector = self.vectors(row[None])[0]
         near = np.argsort(-(self.point_vectors @ vector), kind="stable")[:24]
         known = int(row.sum())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
@@ -82,11 +85,11 @@ def test_tiny_corpora_give_finite_vectors(shape: tuple[int, int]) -> None:
 
 
 # -- nearest neighbours ------------------------------------------------------------------------------------------------
-def groups(points: int, seed: int, dimensions: int = 8, spread: float = 0.05) -> np.ndarray:
+def groups(points: int, seed: int, dimensions: int = 8, spread: float = 0.05) -> NDArray[Any]:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(12, dimensions))
     points_around = centres[rng.integers(0, 12, points)] + spread * rng.normal(size=(points, dimensions))
-    vectors: np.ndarray = (points_around / np.linalg.norm(points_around, axis=1, keepdims=True)).astype(np.float32)
+    vectors: NDArray[Any] = (points_around / np.linalg.norm(points_around, axis=1, keepdims=True)).astype(np.float32)
     return vectors
 
 
