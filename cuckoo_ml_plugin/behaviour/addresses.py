@@ -8,6 +8,7 @@ from typing import Final
 
 from cuckoo_ml_plugin.behaviour.volatile import COMPUTER, DEFAULT_COMPUTER, MAX_NAME, WITHOUT_RANDOM_NAMES, BoundedCache
 
+_SCHEME: Final = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _OPAQUE: Final = re.compile(r"(?=.*\d)[0-9a-z%+=_]{20,}")
 
 
@@ -24,6 +25,12 @@ def network_host(raw: str) -> str:
 def url_path(raw: str) -> str:
     """The path of a request with identifiers replaced, and the names of its parameters without their values."""
     return _URL_PATHS[raw]
+
+
+def url_name(url: str) -> str:
+    """Host and path of a URL, as a request for it has them: ``evil.example/a?id``."""
+    name, _, path = _SCHEME.sub("", url).partition("/")
+    return f"{network_host(name)}{url_path('/' + path)}" if name or path else ""
 
 
 def _library_name(raw: str) -> str:

@@ -19,7 +19,8 @@ class Behaviour:
     """The tokens of an analysis, sorted and unique, and its counts: finite numbers by name.
 
     ``scores`` are what threat exchanges say about the analysis's indicators. They travel with the behaviour but are not
-    part of it: no token is made from them.
+    part of it: no token is made from them. Neither is the ``remark``, which says what the report lacks, or why it shows
+    no behaviour; it is empty where all is as usual.
 
     >>> from cuckoo_ml_plugin import Desk
     >>> behaviour = Desk("cuckoo-ml-demo").behaviour("1005")
@@ -30,6 +31,7 @@ class Behaviour:
     tokens: Sequence[str]
     counts: dict[str, int | float]
     scores: Sequence[ThreatScore] = ()
+    remark: str = ""
 
     def hashes(self) -> NDArray[np.uint64]:
         """The XXH3 64-bit hash of each token's UTF-8, shape ``(len(tokens),)``, in the order of ``tokens``."""

@@ -48,7 +48,7 @@ def count_features(report: Report, values: TokenValues) -> dict[str, int | float
     if report.static.present:
         counts |= _static_counts(report)
     if report.summary is not None:
-        for name, operations in (_CAPE if report.host == CAPE else _CUCKOO2).items():
+        for name, operations in _lists(report).items():
             counts[name] = sum(len(items(report.summary.get(operation))) for operation in operations)
         counts["files_touched"] = len(set().union(*(values[kind] for kind in _FILE_KINDS)))
     if report.network is not None:
@@ -58,6 +58,13 @@ def count_features(report: Report, values: TokenValues) -> dict[str, int | float
     if report.strings:
         counts["strings"] = len(report.strings)
     return counts
+
+
+def _lists(report: Report) -> Mapping[str, tuple[str, ...]]:
+    """The host's lists. What is read from events of Linux and Android has Cuckoo's names and no registry."""
+    if not report.paths_are_posix:
+        return _CAPE if report.host == CAPE else _CUCKOO2
+    return {name: lists for name, lists in _CUCKOO2.items() if name.startswith(("files", "directories", "commands"))}
 
 
 def _static_counts(report: Report) -> dict[str, int | float]:

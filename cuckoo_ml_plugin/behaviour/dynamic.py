@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.addresses import library_name, network_host, url_path
+from cuckoo_ml_plugin.behaviour.addresses import library_name, network_host, url_name
 from cuckoo_ml_plugin.behaviour.normalise import Normaliser
 from cuckoo_ml_plugin.behaviour.token_values import TokenValues, limit_names
 from cuckoo_ml_plugin.report.report import Report
@@ -28,8 +28,9 @@ _PATH_KINDS: Final = {
     "regkey_written": "reg_written", "write_keys": "reg_written",
     "regkey_deleted": "reg_deleted", "delete_keys": "reg_deleted",
 }  # fmt: skip
-_URL = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _USER_FOLDER = re.compile(r":\\(?:users|documents and settings)\\([^\\\"]+)\\", re.IGNORECASE)
+_HOME_FOLDER = re.compile(r"/home/([^/\s\"]+)/")
+_IN_POSIX_TEMP = re.compile(r"^/(?:var/)?tmp/([^/\s\"]+)")
 _IN_TEMP = re.compile(r"\\temp\\([^\\\"/:*?<>|]+\.[a-z0-9_]{1,5})(?=[\"\s]|$)", re.IGNORECASE)
 
 
@@ -41,11 +42,13 @@ def own_names(report: Report) -> tuple[set[str], set[str], set[str]]:
     sample = {name for name in (report.target, report.sha256, report.md5, report.sha1) if name and "/" not in name}
     for process in report.processes[:1]:
         for line in (process.command_line, process.path):
-            sample.update(_IN_TEMP.findall(line[:2000]))
+            sample.update((_IN_POSIX_TEMP if report.paths_are_posix else _IN_TEMP).findall(line[:2000]))
     users = {user for user in report.users if not user.endswith("$") and user.lower() != "system"}
     for process in report.processes[:100]:
         for line in (process.path, process.command_line):
             users.update(_USER_FOLDER.findall(line[:2000]))
+            if report.paths_are_posix:
+                users.update(_HOME_FOLDER.findall(line[:2000]))
     computers = report.computers | {user.rstrip("$") for user in report.users if user.endswith("$")}
     return sample, users, computers
 
@@ -122,9 +125,7 @@ def _resolved_api(raw: str) -> str:
 
 def _request(url: str) -> str:
     """A fetched URL in the form of an HTTP request: ``get evil.example/a``."""
-    rest = _URL.sub("", url)
-    name, _, path = rest.partition("/")
-    return f"get {network_host(name)}{url_path('/' + path)}"
+    return f"get {url_name(url) or '/'}"
 
 
 def add_processes(report: Report, names: Normaliser, values: TokenValues) -> None:

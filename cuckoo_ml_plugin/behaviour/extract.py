@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from cuckoo_ml_plugin.behaviour.absence import without_behaviour
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.counts import count_features
 from cuckoo_ml_plugin.behaviour.dynamic import add_calls, add_operations, add_processes, own_names
@@ -20,7 +21,7 @@ from cuckoo_ml_plugin.behaviour.token_values import (
 )
 from cuckoo_ml_plugin.report.report import Report
 
-EXTRACTION: Final = 2
+EXTRACTION: Final = 3
 """Version of the extraction. Raise it when the same report gives other tokens or counts: imports then read it again."""
 MAX_TOKENS: Final = 20_000  # of an analysis; the counts keep the true numbers
 
@@ -31,7 +32,7 @@ def extract(report: Report) -> Behaviour:
     Never raises, whatever the report contains. Equal reports give equal tokens.
     """
     values = TokenValues()
-    names = Normaliser(*own_names(report))
+    names = Normaliser(*own_names(report), posix=report.paths_are_posix)
     add_static(report, values)
     add_calls(report, values)
     add_operations(report, names, values)
@@ -45,7 +46,8 @@ def extract(report: Report) -> Behaviour:
     tokens = tokens_if_presentable(_bounded(values))
     if tokens is None:
         tokens = sorted_tokens(_bounded({kind: presentable(of_kind) for kind, of_kind in values.items()}))
-    return Behaviour(tokens, count_features(report, values), report.threat_scores)
+    behaviour = Behaviour(tokens, count_features(report, values), report.threat_scores, " ".join(report.missing))
+    return behaviour if behaviour.has_behaviour else without_behaviour(report, behaviour)
 
 
 def _bounded(values: Mapping[str, Collection[str]]) -> Mapping[str, Collection[str]]:

@@ -43,6 +43,8 @@ TOKEN_KINDS: Final = (
     TokenKind(10, "packer", Group.STATIC),
     TokenKind(11, "pdb", Group.STATIC),
     TokenKind(12, "imphash", Group.STATIC),
+    TokenKind(52, "link", Group.STATIC),
+    TokenKind(53, "task", Group.STATIC),
     TokenKind(13, "api", Group.DYNAMIC),
     TokenKind(14, "ngram", Group.DYNAMIC),
     TokenKind(15, "file_opened", Group.DYNAMIC),

@@ -65,6 +65,7 @@ _GUID_PARENTS: Final = frozenset(
     ("clsid", "interface", "typelib", "appid", "folderdescriptions", "namespace", "activatableclassid", "shellex")
 )
 _SYSTEM_PREFIXES: Final = ("%windir%", "%programfiles%", "hklm", "hkcr", "device", "pipe")
+_POSIX_SYSTEM: Final = frozenset(("bin", "boot", "etc", "lib", "lib32", "lib64", "opt", "sbin", "sys", "system", "usr"))
 _SHARED_PREFIXES: Final = (*_SYSTEM_PREFIXES, "hkcu", "hku")  # below these, the analysis's own names are not replaced
 
 _ALIASES: Final[dict[str, str]] = {
@@ -172,7 +173,16 @@ class Normaliser:
     case. They are replaced by ``%sample%``, ``%user%`` and ``%computer%``.
     """
 
-    def __init__(self, sample: Iterable[str] = (), users: Iterable[str] = (), computers: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        sample: Iterable[str] = (),
+        users: Iterable[str] = (),
+        computers: Iterable[str] = (),
+        *,
+        posix: bool = False,
+    ) -> None:
+        """``posix``: paths are those of Linux, Android or macOS."""
+        self._posix = posix
         own = dict.fromkeys(_usable_names(computers), COMPUTER)
         own.update(dict.fromkeys(_usable_names(users), USER))
         names = set(_usable_names(sample))
@@ -195,6 +205,8 @@ class Normaliser:
 
     def paths(self, names: Iterable[str]) -> list[str]:
         """As :meth:`path`, for many names. A name that was seen before is the quickest, then one in a known folder."""
+        if self._posix:
+            return [self._posix_path(raw) for raw in names]
         own_paths, path = self._paths, self._path
         raw_names = list(names)
         return [
@@ -222,6 +234,22 @@ class Normaliser:
             value = _ALIASES.get(value, value)
         self._paths[raw] = value
         return value
+
+    def _posix_path(self, raw: str) -> str:
+        """``/home/joe/.cache/x`` becomes ``/home/%user%/.cache/x``, and the numbers of processes become ``<n>``."""
+        parts = raw[:MAX_NAME].lower().split("/")[:_MAX_DEPTH]
+        while len(parts) > 1 and not parts[-1]:
+            parts.pop()
+        top = parts[1] if len(parts) > 1 and not parts[0] else ""
+        if top in ("proc", "dev"):
+            named = ["<n>" if part.isdigit() else self._own.get(part) or WITHOUT_IDENTIFIERS[part] for part in parts]
+        elif top in _POSIX_SYSTEM:
+            named = [self._own.get(part) or WITHOUT_IDENTIFIERS[part] for part in parts]
+        else:
+            named = [self._writable[part] if part else "" for part in parts]
+            if top == "home" and len(parts) > 2:
+                named[2] = USER
+        return "/".join(named) or "/"
 
     def _odd_path(self, raw: str) -> str:
         """A name without a folder, a name of a device, one with forward slashes, or one that ends in a slash."""
@@ -281,7 +309,11 @@ class Normaliser:
 
     def command(self, raw: str) -> str:
         """A command line, with its paths normalised and its numbers and identifiers replaced."""
-        return _COMMANDS[self._without_own_names(raw[:MAX_NAME].lower())]
+        text = self._without_own_names(raw[:MAX_NAME].lower())
+        if not self._posix:
+            return _COMMANDS[text]
+        words = text.replace('"', " ").replace("'", " ").split()
+        return " ".join(self._posix_path(word) if word.startswith("/") else _argument(word) for word in words)
 
 
 _MUTEX_SCOPE = re.compile(r"^(?:\\sessions\\\d+)?\\?(?:basenamedobjects\\)?(?:local\\)?")

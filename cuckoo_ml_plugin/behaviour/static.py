@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.addresses import library_name
+from cuckoo_ml_plugin.behaviour.addresses import library_name, url_name
 from cuckoo_ml_plugin.behaviour.normalise import Normaliser
 from cuckoo_ml_plugin.behaviour.token_values import TokenValues, limit_names, smallest_by_hash
 from cuckoo_ml_plugin.behaviour.volatile import without_identifiers, without_random_names
@@ -45,6 +45,7 @@ def add_static(report: Report, values: TokenValues) -> None:
     values.add("compiled", [facts.compiled[:7]])  # year and month
     values.add("pdb", [without_identifiers(_folded(facts.pdb))])
     values.add("imphash", [facts.imphash.lower()])
+    values.add("link", map(url_name, limit_names(facts.links)))
 
 
 def _folded(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.errors import ModelError
@@ -78,6 +79,8 @@ class Engine:
         if self.model() is None:
             return self._no_model(behaviour)
         finding = self.score_without_store(behaviour, analysis, label)
+        if finding.status == "scored":
+            finding.message = behaviour.remark
         if finding.status == "scored" and self._has_store:
             finding.similar = self._with_unfitted_repeats(finding.similar, behaviour, analysis)
         return finding
@@ -125,9 +128,11 @@ class Engine:
     def _no_model(self, behaviour: Behaviour) -> Finding:
         stored = self.store.count(with_behaviour=True) if self._has_store else 0
         needed = self.settings.refit.min_analyses
+        silent = "" if behaviour.has_behaviour else reason_for_absence(behaviour)
+        remark = f"{silent or behaviour.remark} ".lstrip()
         return Finding(
             status="no_model",
-            message=f"There is no model yet: {stored:,} analyses with behaviour are stored, and cuckoo-ml refit needs"
+            message=f"{remark}There is no model yet: {stored:,} analyses with behaviour are stored, and cuckoo-ml refit needs"
             f" {needed:,} to fit one.",
             threat_scores=threat_finding(behaviour.scores, None),
             counts=behaviour.counts,

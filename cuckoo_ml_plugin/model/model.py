@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence, rarest_evidence
@@ -209,7 +210,7 @@ class Model:
             if not behaviour.has_behaviour:
                 return Finding(
                     status="no_behaviour",
-                    message="The sample showed no behaviour when it ran: there is nothing to compare.",
+                    message=reason_for_absence(behaviour),
                     model=self.brief(),
                     threat_scores=threat,
                     counts=behaviour.counts,

@@ -6,21 +6,36 @@ readable, and nothing in a report can make reading it fail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
+from cuckoo_ml_plugin.errors import ReportError
+from cuckoo_ml_plugin.report.android import droidmon_calls, droidmon_operations, droidmon_requests
 from cuckoo_ml_plugin.report.call_log import CallLog, call_log
-from cuckoo_ml_plugin.report.decode import check_is_report, load_sections
+from cuckoo_ml_plugin.report.decode import load_reports
+from cuckoo_ml_plugin.report.host_signatures import host_signatures
 from cuckoo_ml_plugin.report.network import NetworkFacts, network_facts
 from cuckoo_ml_plugin.report.static import StaticFacts, static_facts
 from cuckoo_ml_plugin.report.threat_scores import ThreatScore, threat_scores
-from cuckoo_ml_plugin.report.values import hexadecimal, identifier, integer, items, mapping, mappings, text, texts
+from cuckoo_ml_plugin.report.trace import LINUX_CALLS, TraceFacts, strace_facts, tracee_facts
+from cuckoo_ml_plugin.report.values import (
+    hexadecimal,
+    identifier,
+    integer,
+    items,
+    mapping,
+    mappings,
+    plain_number,
+    text,
+    texts,
+)
 
 CUCKOO2: Final = "cuckoo2"
 CAPE: Final = "cape"
+_POSIX: Final = frozenset(("linux", "android", "darwin", "macos"))
 _YEARS: Final = range(1970, 2100)  # any other year is the mistake of a clock
 
 
@@ -63,20 +78,61 @@ class Report:
     processes: list[ProcessFacts] = field(default_factory=list)
     calls: CallLog = field(default_factory=CallLog)
     api_counts: dict[str, int] = field(default_factory=dict)  # Cuckoo's own count, over all processes
+    paths_are_posix: bool = False  # of Linux, Android or macOS
+    category: str = ""  # of the task: file, url, static, baseline, ...
+    platform: str = ""  # windows, linux, android, ...; empty where the host does not say
+    ran: bool = True  # False where the host says that the task never began
+    failure: str = ""  # the first error of the host, also of an analysis that ran; empty without any
+    missing: list[str] = field(default_factory=list)  # sentences on what the report should have and does not
     users: set[str] = field(default_factory=set)
     computers: set[str] = field(default_factory=set)
 
 
-def read_report(path: Path) -> Report:
-    """Read a report file of either host. It is JSON or gzipped JSON, whatever its name.
+@dataclass(frozen=True, slots=True)
+class ReportInFile:
+    """One of the reports in a file: its place (1, 2, ...) and, in a zip file, its name there.
+
+    ``error``: why it cannot be read, instead of ``report``.
+    """
+
+    place: int
+    name: str
+    report: Report | None
+    error: ReportError | None = None
+
+
+def read_reports(path: Path) -> Iterator[ReportInFile]:
+    """Each report in a file: JSON, packed or not, of one report or of several.
 
     Raises:
-        ReportError: one sentence that names the file, what is wrong with it and what to do.
+        ReportError: the file cannot be read or holds no report. One sentence that names it and says what to do.
     """
     path = Path(path)
-    sections = load_sections(path)
-    check_is_report(sections, path)
-    return report_from_results(sections)
+    for place, (name, sections) in enumerate(load_reports(path), 1):
+        if isinstance(sections, ReportError):
+            yield ReportInFile(place, name, None, sections)
+        else:
+            yield ReportInFile(place, name, report_from_results(sections))
+
+
+def read_report(path: Path) -> Report:
+    """Read a file of one report, of either host. What packs it is known by its content, whatever its name.
+
+    Raises:
+        ReportError: one sentence that names the file, what is wrong with it and what to do; also for several reports.
+    """
+    first: Report | None = None
+    for in_file in read_reports(path):
+        if in_file.place > 1:
+            raise ReportError(
+                f"{path} holds several reports: give it to cuckoo-ml import or cuckoo-ml score, which take each."
+            )
+        if in_file.error is not None:
+            raise in_file.error
+        first = in_file.report
+    if first is None:
+        raise ReportError(f"{path} holds no report: give a report.json of either host.")
+    return first
 
 
 def report_from_results(results: Mapping[str, Any]) -> Report:
@@ -84,12 +140,13 @@ def report_from_results(results: Mapping[str, Any]) -> Report:
     info = mapping(results.get("info"))
     target = mapping(results.get("target"))
     file = mapping(target.get("file"))
+    url = text(target.get("url")) or text(mapping(results.get("url_analysis")).get("url"))
     report = Report(
         host=host_of(results),
         host_version=text(info.get("version"))[:40],
         task_id=identifier(info.get("id")),
         sha256=hexadecimal(file.get("sha256"), 64),
-        target=text(file.get("name")) or text(target.get("url")),
+        target=text(file.get("name")) or url,
         analysed_at=_time(info.get("started")),
         machine=_machine(info.get("machine")),
         tags=texts(info.get("tags")),
@@ -101,13 +158,23 @@ def report_from_results(results: Mapping[str, Any]) -> Report:
         static=static_facts(results),
         network=network_facts(results),
         dropped=_dropped(results.get("dropped")),
-        signatures=[name for entry in mappings(results.get("signatures")) if (name := text(entry.get("name")))],
+        signatures=host_signatures(results),
         strings=texts(results.get("strings")) or texts(file.get("strings")),
         host_families=_families(results),
         scans=_scans(results.get("virustotal")) or _scans(file.get("virustotal")),
         threat_scores=threat_scores(results),
+        platform=_platform(info),
+        ran=not ("started" in info and info.get("started") is None),
+        paths_are_posix=_platform(info) in _POSIX or bool(mapping(results.get("droidmon"))),
+        category=text(info.get("category"))[:40] or text(target.get("category"))[:40],
+        failure=next(iter(texts(mapping(results.get("debug")).get("errors"))), ""),
     )
-    _read_behavior(report, mapping(results.get("behavior")))
+    behavior = mapping(results.get("behavior"))
+    _read_behavior(report, behavior)
+    _add_droidmon(report, mapping(results.get("droidmon")))
+    if results.get("tracee"):
+        _add_trace(report, tracee_facts(results.get("tracee")))
+    report.missing = _missing(report, behavior)
     return report
 
 
@@ -119,6 +186,8 @@ def host_of(results: Mapping[str, Any]) -> str:
         version.upper().endswith("-CAPE")
         or "CAPE" in results
         or "malfamily_tag" in results
+        or "url_analysis" in results
+        or "tracee" in results
         or "enhanced" in behavior
         or "read_keys" in mapping(behavior.get("summary"))
     )
@@ -133,6 +202,10 @@ def _machine(value: Any) -> str:
 def _time(value: Any) -> str | None:
     """The start of the analysis. CAPE writes text; Cuckoo writes seconds since 1970, and has a datetime in memory."""
     moment = None
+    if isinstance(value, Mapping):  # MongoDB's extended JSON
+        date = plain_number(value.get("$date"))
+        milliseconds = integer(date)
+        value = milliseconds / 1000 if milliseconds is not None and not isinstance(date, Mapping) else date
     if isinstance(value, datetime):
         moment = value
     elif isinstance(value, str):
@@ -196,6 +269,7 @@ def _scans(value: Any) -> dict[str, str]:
 
 def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
     call_lists = []
+    processes = []
     for process in mappings(behavior.get("processes")):
         if process.get("track") is False:  # such as lsass.exe, which Cuckoo watches only for keys
             continue
@@ -210,6 +284,7 @@ def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
             )
         )
         call_lists.append(process.get("calls"))
+        processes.append(process)
     report.calls = call_log(call_lists)
     for counts in mapping(behavior.get("apistats")).values():
         for api, value in mapping(counts).items():
@@ -218,6 +293,73 @@ def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
                 report.api_counts[api] = report.api_counts.get(api, 0) + count
     report.summary = _summary(behavior)
     report.libraries = _libraries(behavior.get("enhanced"))
+    if not report.summary and not LINUX_CALLS.isdisjoint(report.calls.names):
+        facts = strace_facts(processes)
+        for process_facts, program in zip(report.processes, facts.programs, strict=True):
+            if not process_facts.path and not process_facts.command_line:
+                process_facts.path, process_facts.command_line = program
+                process_facts.name = program.command_line.partition(" ")[0].rpartition("/")[2]
+        _add_trace(report, facts)
+
+
+def _add_trace(report: Report, facts: TraceFacts) -> None:
+    """Add what the events of a Linux analysis show to what the report has."""
+    report.paths_are_posix = True
+    _add_operations(report, facts.operations)
+    for name in facts.names:
+        report.api_counts[name] = report.api_counts.get(name, 0) + 1
+    report.processes += [ProcessFacts(name, "", "") for name in dict.fromkeys(facts.processes) if name]
+    if facts.connections:
+        report.network = report.network or NetworkFacts()
+        for protocol, address, port in facts.connections:
+            (report.network.udp if protocol == "udp" else report.network.tcp).append((address, port))
+
+
+def _add_droidmon(report: Report, section: Mapping[str, Any]) -> None:
+    """Add what Droidmon logged of an Android app."""
+    if not section:
+        return
+    _add_operations(report, droidmon_operations(section))
+    for name in droidmon_calls(section):
+        report.api_counts[name] = report.api_counts.get(name, 0) + 1
+    requests = droidmon_requests(section)
+    if requests:
+        report.network = report.network or NetworkFacts()
+        report.network.requests += requests
+
+
+def _add_operations(report: Report, operations: Mapping[str, list[Any]]) -> None:
+    joined = {operation: list(items(names)) for operation, names in (report.summary or {}).items()}
+    for operation, names in operations.items():
+        joined.setdefault(operation, []).extend(names)
+    if joined or report.summary is not None:
+        report.summary = joined
+
+
+def _platform(info: Mapping[str, Any]) -> str:
+    return (text(info.get("platform")) or text(mapping(info.get("machine")).get("platform"))).lower()
+
+
+def _missing(report: Report, behavior: Mapping[str, Any]) -> list[str]:
+    """What the report refers to, or what its host writes elsewhere, and what it does not have."""
+    sentences = []
+    if any(_are_elsewhere(process.get("calls")) for process in mappings(behavior.get("processes"))):
+        sentences.append(
+            "The API calls are not in the report: it names them by their ids in MongoDB's collection calls, where"
+            " cuckoo-ml import --mongodb reads them."
+        )
+    if report.host == CAPE and mapping(behavior.get("summary")) and "processes" not in behavior:
+        sentences.append("This is CAPE's short report (lite.json), which has no processes and no API calls.")
+    return sentences
+
+
+def _are_elsewhere(calls: Any) -> bool:
+    """Whether the calls of a process are ids: texts, ``{"$oid": ...}`` or MongoDB's own objects."""
+    if type(calls) is not list or not calls:
+        return False
+    first = calls[0]
+    is_extended = isinstance(first, Mapping) and set(first) == {"$oid"}
+    return is_extended or isinstance(first, str) or type(first).__name__ == "ObjectId"
 
 
 def _summary(behavior: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -22,6 +22,8 @@ class Info(TypedDict, total=False):
     owner: Any
     user_id: Any
     tags: Any
+    category: Any
+    platform: Any
 
 
 class ScanVerdict(TypedDict, total=False):
@@ -30,6 +32,27 @@ class ScanVerdict(TypedDict, total=False):
     positives: Any
     total: Any
     error: Any
+
+
+class Macros(TypedDict, total=False):
+    Analysis: MacroAnalysis | None
+
+
+class MacroAnalysis(TypedDict, total=False):
+    IOCs: list[list[str]] | None
+
+
+class Office(TypedDict, total=False):
+    Macro: Macros | None
+
+
+class Pdf(TypedDict, total=False):
+    """``target.file.pdf`` of CAPE, or one revision of a document in ``static.pdf`` of Cuckoo."""
+
+    urls: list[str] | None
+    All_URLs: list[str] | None
+    Annot_URLs: list[str] | None
+    JS_URLs: list[str] | None
 
 
 class TargetFile(TypedDict, total=False):
@@ -42,9 +65,13 @@ class TargetFile(TypedDict, total=False):
     pe: PortableExecutable | None
     strings: list[str] | None
     virustotal: Any
+    urls: list[str] | None
+    pdf: Pdf | None
+    office: Office | None
 
 
 class Target(TypedDict, total=False):
+    category: Any
     url: Any
     file: TargetFile | None
 
@@ -100,6 +127,8 @@ class PortableExecutable(TypedDict, total=False):
 
 class Static(PortableExecutable, total=False):
     pe: PortableExecutable | None
+    pdf: list[Pdf] | Pdf | None
+    office: Office | None
 
 
 class Call(msgspec.Struct, gc=False):
@@ -217,6 +246,45 @@ class Cape(TypedDict, total=False):
     configs: Any
 
 
+class UrlAnalysis(TypedDict, total=False):
+    url: Any
+
+
+class Debug(TypedDict, total=False):
+    errors: Any
+
+
+class HttpConnection(TypedDict, total=False):
+    request: str | None
+
+
+class Droidmon(TypedDict, total=False):
+    """What an Android app did, as Cuckoo's Droidmon logged it."""
+
+    reflection_calls: list[str] | None
+    fingerprint: list[str] | None
+    data_leak: list[str] | None
+    events: list[str] | None
+    file_accessed: list[str] | None
+    commands: list[str] | None
+    started_activities: list[Any] | None
+    loadDex: list[str] | None
+    sms: list[Any] | None
+    httpConnections: list[HttpConnection] | None
+
+
+class TraceeArgument(TypedDict, total=False):
+    name: str | None
+    value: Any
+
+
+class TraceeEvent(TypedDict, total=False):
+    eventName: str | None
+    processName: str | None
+    args: list[TraceeArgument] | None
+    returnValue: Any
+
+
 class ReportSections(TypedDict, total=False):
     """The sections of a report that are read, each with the type that it has in an undamaged report."""
 
@@ -237,3 +305,36 @@ class ReportSections(TypedDict, total=False):
     malfamily: Any
     malfamily_tag: Any
     CAPE: Cape | list[Any] | None
+    url_analysis: UrlAnalysis | None
+    debug: Debug | None
+    droidmon: Droidmon | None
+    tracee: dict[str, list[TraceeEvent]] | list[TraceeEvent] | None
+
+
+# -- the behaviour of a Linux analysis, which is decoded a second time, with the arguments of the calls ----------------
+
+
+class TracedArgument(TypedDict, total=False):
+    name: Any
+    value: Any
+
+
+TracedCall = TypedDict(
+    "TracedCall",
+    {"api": str, "arguments": "list[TracedArgument | str] | dict[str, Any] | None", "return": Any},
+    total=False,
+)
+
+
+class TracedProcess(Process, total=False):
+    calls: list[TracedCall] | None  # type: ignore[misc]  # as in Process, and with arguments
+
+
+class TracedBehavior(Behavior, total=False):
+    processes: list[TracedProcess] | None  # type: ignore[misc]
+
+
+class TracedSections(TypedDict, total=False):
+    """The section that is decoded again."""
+
+    behavior: TracedBehavior | None

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from cuckoo_ml_plugin.report.values import mapping, mappings, number, text, texts
+from cuckoo_ml_plugin.report.values import items, mapping, mappings, number, text, texts
+
+_DOCUMENT: Final = re.compile(
+    r"PDF document|Composite Document|Microsoft (?:Word|Excel|PowerPoint|OOXML|OneNote)|OpenDocument|Rich Text Format"
+    r"|HTML document|MS Windows shortcut|Internet shortcut|RFC 822 mail|SMTP mail"
+)  # in libmagic's descriptions
 
 
 @dataclass(slots=True)
@@ -23,6 +29,7 @@ class StaticFacts:
     compiled: str = ""  # as the host writes it: "2016-04-02 23:16:33"
     pdb: str = ""
     imphash: str = ""
+    links: list[str] = field(default_factory=list)  # URLs in a document
     present: bool = False
 
 
@@ -31,8 +38,9 @@ def static_facts(results: Mapping[str, Any]) -> StaticFacts:
     static = mapping(results.get("static"))
     file = mapping(mapping(results.get("target")).get("file"))
     pe = next((section for section in (file.get("pe"), static.get("pe"), static) if mapping(section)), None)
+    links = _links(static, file)
     if pe is None:
-        return StaticFacts()
+        return StaticFacts(links=links)
 
     def either(cape: str, cuckoo: str) -> Any:
         return pe.get(cape) if cape in pe else pe.get(cuckoo)
@@ -54,6 +62,7 @@ def static_facts(results: Mapping[str, Any]) -> StaticFacts:
         compiled=text(either("timestamp", "pe_timestamp")),
         pdb=text(either("pdbpath", "pdb_path")),
         imphash=text(either("imphash", "pe_imphash")),
+        links=links,
     )
     for resource in mappings(either("resources", "pe_resources")):
         if name := text(resource.get("name")):
@@ -65,6 +74,25 @@ def static_facts(results: Mapping[str, Any]) -> StaticFacts:
         ]
     facts.present = bool(facts.imports or facts.sections or facts.compiled or facts.imphash)
     return facts
+
+
+def _links(static: Mapping[str, Any], file: Mapping[str, Any]) -> list[str]:
+    """The URLs in a document: of its links, its scripts and its macros.
+
+    Cuckoo's ``urls`` are whatever looks like a URL in the bytes of any file, so they count for documents alone.
+    """
+    links: list[str] = []
+    for pdf in (file.get("pdf"), static.get("pdf")):
+        for part in mappings(pdf) or [mapping(pdf)]:
+            for key in ("urls", "All_URLs", "Annot_URLs", "JS_URLs"):
+                links += texts(part.get(key))
+    for office in (file.get("office"), static.get("office")):
+        indicators = mapping(mapping(mapping(office).get("Macro")).get("Analysis")).get("IOCs")
+        pairs = [texts(pair) for pair in items(indicators)]
+        links += [pair[1] for pair in pairs if len(pair) == 2 and pair[0].upper() == "URL"]
+    if _DOCUMENT.search(text(file.get("type"))[:300]):
+        links += texts(file.get("urls"))
+    return links
 
 
 def _imports(value: Any) -> list[tuple[str, list[str]]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 _NOTHING: Final[Mapping[str, Any]] = {}
+_EXTENDED_NUMBERS: Final = ("$numberInt", "$numberLong", "$numberDouble", "$numberDecimal")
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -36,8 +37,17 @@ def texts(value: Any) -> list[str]:
     return [entry for entry in items(value) if isinstance(entry, str) and entry]
 
 
+def plain_number(value: Any) -> Any:
+    """The number in MongoDB's extended JSON, such as ``{"$numberLong": "31"}``; any other value as it is."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        return next((value[key] for key in _EXTENDED_NUMBERS if key in value), value)
+    return value
+
+
 def integer(value: Any) -> int | None:
     """``value`` as an integer from 0 to 2**63 - 1, if it is one or is text that states one."""
+    if type(value) is not int:
+        value = plain_number(value)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     if isinstance(value, float) and math.isfinite(value) and value.is_integer():
@@ -49,6 +59,8 @@ def integer(value: Any) -> int | None:
 
 def number(value: Any) -> float | None:
     """``value`` as a finite number, if it is one or is text that states one: CAPE writes entropies as text."""
+    if type(value) is not float:
+        value = plain_number(value)
     if isinstance(value, str):
         try:
             value = float(value[:40])

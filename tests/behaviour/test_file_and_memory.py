@@ -15,14 +15,15 @@ from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddic
 
 import msgspec
 import pytest
-from support.reports import CAPE_REPORT, CUCKOO_REPORT, written
+from support.reports import CAPE_REPORT, CUCKOO_REPORT, case, written
 
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour, kind_of
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.behaviour.kinds import KINDS
 from cuckoo_ml_plugin.report.labels import labels_of
 from cuckoo_ml_plugin.report.report import read_report, report_from_results
-from cuckoo_ml_plugin.report.schema import ReportSections
+from cuckoo_ml_plugin.report.schema import ReportSections, TracedBehavior
+from cuckoo_ml_plugin.report.trace import is_trace
 from cuckoo_ml_samples import generate
 
 # What the sample analyses lack: kinds of tokens, and places in which only some versions of the hosts put a value.
@@ -52,6 +53,18 @@ RARE_PLACES: list[dict[str, Any]] = [
             "dead_hosts": [["9.9.9.9", 443]],
         },
     },
+    CUCKOO_REPORT | {"static": {"pdf": [{"urls": ["http://evil.example/a"]}]}},
+    CAPE_REPORT
+    | {
+        "target": {
+            "file": {
+                "pdf": {"All_URLs": ["http://evil.example/a"], "Annot_URLs": [], "JS_URLs": []},
+                "office": {"Macro": {"Analysis": {"IOCs": [["URL", "http://evil.example/b"]]}}},
+            }
+        }
+    },
+    *(case(name) for name in ("cape_url", "cape_linux_strace", "cape_linux_tracee_only", "cuckoo2_android")),
+    *(case(name) for name in ("cuckoo2_failed", "cape_static", "debug_only")),
 ]
 
 
@@ -139,7 +152,10 @@ def test_the_schema_of_files_has_exactly_the_keys_that_are_read(
 ) -> None:
     keys_read: Keys = defaultdict(set)
     for results in results_of_hosts:
-        report = report_from_results(recording(results, ReportSections, keys_read))
+        recorded = recording(results, ReportSections, keys_read)
+        if is_trace(results.get("behavior")):  # decoded a second time
+            recorded["behavior"] = recording(results["behavior"], TracedBehavior, keys_read)
+        report = report_from_results(recorded)
         extract(report)
         labels_of(report)
     assert len(keys_read) >= 25, "the results reach too few types of the schema"

@@ -51,5 +51,5 @@ def test_sections_reach_the_worker_whole() -> None:
     """Each named section is sent; of a list of tables only the named keys of each."""
     module = client()
     dropped = [{"name": "a.exe", "virustotal": {"positives": 1, "scans": {}}, "yara": []}]
-    only = module._only({"dropped": dropped, "url": {"virustotal": {}}, "debug": {}}, list(module.SECTIONS.items()))
+    only = module._only({"dropped": dropped, "url": {"virustotal": {}}, "memory": {}}, list(module.SECTIONS.items()))
     assert only == {"dropped": [{"name": "a.exe", "virustotal": {"positives": 1}}], "url": {"virustotal": {}}}

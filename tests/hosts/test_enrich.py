@@ -17,7 +17,7 @@ from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 
 from cuckoo_ml_plugin.hosts.enrich import Enricher, failed_section, put_section
-from cuckoo_ml_plugin.report.decode import load_sections
+from cuckoo_ml_plugin.report.decode import decode_sections
 from cuckoo_ml_plugin.report.report import report_from_results
 from cuckoo_ml_plugin.store.store import Store
 
@@ -205,4 +205,6 @@ def test_made_up_functions_do_not_change_later_analyses(own_demo: DemoHome) -> N
 
 def test_a_report_file_s_sections_are_results_too(demo: DemoHome) -> None:
     path = a_report(demo)
-    assert Enricher(demo.home).counts(load_sections(path)) == Enricher(demo.home).counts(results_of(path))
+    assert Enricher(demo.home).counts(decode_sections(path.read_bytes(), path)) == Enricher(demo.home).counts(
+        results_of(path)
+    )

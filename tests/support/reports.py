@@ -69,6 +69,15 @@ CAPE_REPORT: dict[str, Any] = {
 }
 
 
+CASES = Path(__file__).resolve().parents[1] / "report" / "cases"
+
+
+def case(name: str) -> dict[str, Any]:
+    """A report of a rare kind, by the name of its file without an extension."""
+    report: dict[str, Any] = json.loads((CASES / f"{name}.json").read_text(encoding="utf-8"))
+    return report
+
+
 def written(folder: Path, report: Any, name: str = "report.json") -> Path:
     path = folder / name
     path.write_text(json.dumps(report), encoding="utf-8")

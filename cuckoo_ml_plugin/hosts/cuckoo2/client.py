@@ -29,7 +29,7 @@ MAX_ANSWER = 64 * 1024 * 1024  # bytes
 # its own; of a list, the keys are those of its items. All else stays here. Wherever keys are named they are those that
 # cuckoo_ml_plugin/report/schema.py reads; a test compares the two. The call logs are sent in the header (_request).
 SECTIONS = {
-    "info": ("version", "id", "started", "machine", "owner", "user_id", "tags"),
+    "info": ("version", "id", "started", "machine", "owner", "user_id", "tags", "category", "platform"),
     "target": None,
     "static": None,
     "behavior": (
@@ -51,6 +51,13 @@ SECTIONS = {
     "malfamily": None,
     "malfamily_tag": None,
     "CAPE": None,
+    "url_analysis": None,
+    "debug": ("errors",),
+    "droidmon": (
+        "reflection_calls", "fingerprint", "data_leak", "events", "file_accessed", "commands", "started_activities",
+        "loadDex", "sms", ("httpConnections", ("request",)),
+    ),
+    "tracee": None,
 }
 
 
