@@ -67,6 +67,12 @@ class RefitSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
+    repeats: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings: a field for each section of ``cuckooml.conf``. The defaults are the documented ones."""
 
@@ -77,6 +83,7 @@ class Settings:
     anomaly: AnomalySettings = field(default_factory=AnomalySettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     refit: RefitSettings = field(default_factory=RefitSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
 
 def load_settings(path: Path) -> Settings:

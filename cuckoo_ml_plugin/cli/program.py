@@ -18,6 +18,7 @@ from cuckoo_ml_plugin.cli.commands.import_ import import_
 from cuckoo_ml_plugin.cli.commands.pictures import atlas, plots
 from cuckoo_ml_plugin.cli.commands.refresh import refresh
 from cuckoo_ml_plugin.cli.commands.threat import threat_scores
+from cuckoo_ml_plugin.cli.commands.upkeep import backup, forget, restore
 from cuckoo_ml_plugin.cli.commands.worker import worker
 from cuckoo_ml_plugin.cli.console import safe_text, stderr
 from cuckoo_ml_plugin.errors import CuckooMLError
@@ -47,7 +48,7 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
 
 for command in (
     demo, import_, refit, score, similar, clusters, anomalies, assess, export, plots, atlas, models, refresh,
-    threat_scores, install, uninstall, doctor, worker,
+    threat_scores, forget, backup, restore, install, uninstall, doctor, worker,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -83,6 +84,9 @@ _LEFT_BEHIND = {
     "import": "what was imported is stored, and the same command continues from there",
     "refit": "the model before it stays in force, and the next refit starts again",
     "score": "reports that were already written keep their new section",
+    "forget": "what is not yet forgotten goes when the same command is repeated",
+    "backup": "the file is as it was",
+    "restore": "the home is as it was",
     "refresh": "updated findings are kept, and the same command continues from there",
 }
 

@@ -49,7 +49,7 @@ class Engine:
         if current is None:
             self._model = None
         elif self._model is None or self._model.id != current:
-            self._model = Model.load(self.home.models / CURRENT)
+            self._model = _load(self.home, current)
         return self._model
 
     def require_model(self) -> Model:
@@ -157,6 +157,18 @@ class Engine:
             finding = findings.get(repeat.analysis)
             repeat.cluster = finding.cluster if finding else None
         return sorted([*similar, *repeats], key=lambda neighbour: -neighbour.similarity)[:limit]
+
+
+def _load(home: Home, current: str) -> Model:
+    """The model in force; when another is published while this one is read, that one. Raises ModelError."""
+    while True:
+        try:
+            return Model.load(home.models / current)
+        except ModelError:
+            published = current_id(home.models)
+            if published is None or published == current:
+                raise
+            current = published
 
 
 def readable_model(home: Home) -> Model | None:

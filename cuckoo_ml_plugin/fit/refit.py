@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 import msgspec
 
 from cuckoo_ml_plugin.engine.engine import Engine, readable_model
-from cuckoo_ml_plugin.errors import BusyError, ModelError, StoreError
+from cuckoo_ml_plugin.engine.model_lock import alone
+from cuckoo_ml_plugin.errors import ModelError, StoreError
 from cuckoo_ml_plugin.fit.corpus import Progress, read_corpus
 from cuckoo_ml_plugin.fit.fit_model import (
     StageProgress,
@@ -48,7 +48,7 @@ def refit(home: Home, store: Store, settings: Settings, progress: StageProgress 
             stays in force.
     """
     tell_stage = progress or _ignore_stage
-    with _alone(home):
+    with alone(home):
         read_at = datetime.now(timezone.utc)
         corpus = read_corpus(store)
         tell_stage("read", f"{len(corpus.analyses):,} analyses, {corpus.tokens.shape[0]:,} distinct behaviours")
@@ -107,23 +107,12 @@ def finish_findings(home: Home, store: Store, settings: Settings) -> int:
     current = current_id(home.models)
     if current is None or store.findings_are_of(current):
         return 0
-    with _alone(home):
+    with alone(home):
         return _update_findings(home, store, Model.load(home.models / CURRENT), settings)
 
 
 def _ignore_stage(stage: str, outcome: str) -> None:
     """The progress of a refit that nobody follows."""
-
-
-@contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    home.models.mkdir(parents=True, exist_ok=True)
-    with (home.models / ".refit.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases it when a process dies
-        except OSError as error:
-            raise BusyError(f"{home.path}: another refit is running; wait for it to end.") from error
-        yield
 
 
 def _facts_on_disk(model: Model) -> dict[str, Any]:
@@ -162,7 +151,7 @@ def rollback(home: Home, store: Store, settings: Settings, model_id: str, progre
     """
     if model_id not in {facts["folder"] for facts in list_models(home.models)}:
         raise ModelError(f"{home.models}: there is no model {model_id}; cuckoo-ml models list shows all.")
-    with _alone(home):
+    with alone(home):
         model = Model.load(home.models / model_id)
         _put_in_force(home, store, model, settings, _ignore_stage, progress)
     return model

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,45 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
     Raises:
         ModelError: the disk is full or not writable; no part of the folder is left behind.
     """
+    with _whole_folder(models, model_id) as folder:
+        listing = {name: _write_array(folder / f"{name}.npy", array) for name, array in arrays.items()}
+        _write_facts(folder, {"format": FORMAT, "id": model_id, **facts, "arrays": listing})
+    return models / model_id
+
+
+def write_edited_copy(
+    models: Path, original: str, model_id: str, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> Path:
+    """Write a copy of a model in which these facts and arrays are replaced, whole or not at all.
+
+    Arrays that do not change are not copied: both folders have the same files. A copy that is there already is whole,
+    and stays.
+
+    Raises:
+        ModelError: the original cannot be read, or the disk is full or not writable.
+    """
+    if (models / model_id).is_dir():
+        return models / model_id
+    described = _read_facts(models / original)
+    listing = dict(described["arrays"])
+    with _whole_folder(models, model_id) as folder:
+        for name in listing:
+            if name not in arrays:
+                _share_file(models / original / f"{name}.npy", folder / f"{name}.npy")
+        listing |= {name: _write_array(folder / f"{name}.npy", array) for name, array in arrays.items()}
+        _write_facts(folder, {**described, **facts, "id": model_id, "arrays": listing})
+    return models / model_id
+
+
+@contextmanager
+def _whole_folder(models: Path, model_id: str) -> Iterator[Path]:
+    """A folder to write into, which becomes a model's when the block ends without an error. Raises ModelError."""
     models.mkdir(parents=True, exist_ok=True)
     unfinished = models / f"{UNFINISHED}{model_id}"
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        listing = {name: _write_array(unfinished / f"{name}.npy", array) for name, array in arrays.items()}
-        described = {"format": FORMAT, "id": model_id, **facts, "arrays": listing}
-        described = json.loads(json.dumps(described, allow_nan=False))  # the form in which it is read back
-        text = json.dumps({**described, "checksum": _checksum_of(described)}, indent=1)
-        with (unfinished / _JSON).open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield unfinished
         sync_folder(unfinished)
         unfinished.rename(models / model_id)  # a whole folder, so files.replace_file does not do
         sync_folder(models)
@@ -57,7 +84,22 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
             f"{models}: the model cannot be written ({cause}); the previous model stays in force. Free disk space, then"
             " run cuckoo-ml refit again."
         ) from error
-    return models / model_id
+
+
+def _write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    described = json.loads(json.dumps(facts, allow_nan=False))  # the form in which it is read back
+    text = json.dumps({**described, "checksum": _checksum_of(described)}, indent=1)
+    with (folder / _JSON).open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _share_file(original: Path, copy: Path) -> None:
+    try:
+        copy.hardlink_to(original)
+    except OSError:  # the file system has no hard links
+        shutil.copyfile(original, copy)
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -57,6 +57,15 @@ class Members(ModelPart):
         for point in range(len(self.starts) - 1):
             for member in self.of_point(point):
                 yield point, member
+
+    def without(self, is_gone: Callable[[Member], bool]) -> Members | None:
+        """All but some analyses, whose behaviours stay; None where none of them is here."""
+        members = list(self.all())
+        kept = [(point, member) for point, member in members if not is_gone(member)]
+        if len(kept) == len(members):
+            return None
+        points = np.array([point for point, _ in kept], np.int64)
+        return self.build([member for _, member in kept], points, len(self.starts) - 1)
 
     def _decoded(self, numbers: Iterable[int]) -> Iterator[Member]:
         for number in numbers:

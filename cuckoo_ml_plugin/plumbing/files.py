@@ -8,6 +8,7 @@ leads to is replaced.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import secrets
@@ -17,15 +18,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+_AT_FDCWD: Final = -100  # of Linux
+_RENAME_EXCHANGE: Final = 2
 UNFINISHED: Final = ".unfinished-"  # how the names of temporary files begin
 
 
 @contextmanager
-def replacing(path: Path, *, owner_of_folder: bool = False) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, owner_of_folder: bool = False, mode: int | None = None) -> Iterator[BinaryIO]:
     """A binary file to write into, which takes the place of ``path`` when the block ends without an error.
 
     A new file gets the mode that the umask leaves; with ``owner_of_folder``, one that root writes gets the owner and
-    group of its folder. Raises OSError; ``path`` is then as it was.
+    group of its folder. With ``mode``, the file has that mode, whether it is new or not. Raises OSError; ``path`` is
+    then as it was.
     """
     try:
         target = path.resolve()
@@ -39,16 +43,19 @@ def replacing(path: Path, *, owner_of_folder: bool = False) -> Iterator[BinaryIO
         code = errno.EISDIR if stat.S_ISDIR(replaced.st_mode) else errno.EINVAL
         raise OSError(code, os.strerror(code), str(path))  # a device such as /dev/null must not become a file
     unfinished = _unfinished(target.parent)
-    mode = 0o666 if replaced is None else 0o600
+    first_mode = 0o666 if replaced is None and mode is None else 0o600
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
+        with os.fdopen(os.open(unfinished, flags, first_mode), "wb") as file:
             yield file
             file.flush()
             if replaced is not None:
                 _set_owner(file.fileno(), replaced)
-                os.fchmod(file.fileno(), stat.S_IMODE(replaced.st_mode))
+                os.fchmod(file.fileno(), stat.S_IMODE(replaced.st_mode) if mode is None else mode)
             elif owner_of_folder and os.geteuid() == 0:
                 _set_owner(file.fileno(), target.parent.stat())
+            if replaced is None and mode is not None:
+                os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         os.replace(unfinished, target)
     except BaseException:
@@ -75,6 +82,37 @@ def replace_link(link: Path, target: str) -> None:
             unfinished.unlink()
         raise
     sync_folder(link.parent)
+
+
+def move_folder(folder: Path, target: Path) -> None:
+    """Rename a folder to a name where nothing is, or an empty folder. Raises OSError; both are then as they were."""
+    os.rename(folder, target)
+    sync_folder(target.parent)
+
+
+def exchange_folders(folder: Path, other: Path) -> None:
+    """Let two folders change their names, at once where kernel and file system can do that. Raises OSError.
+
+    Elsewhere it takes three renames; a crash between them leaves one of the folders under an unfinished name.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "renameat2"):
+        names = os.fsencode(folder.absolute()), os.fsencode(other.absolute())
+        if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+            sync_folder(folder.parent)
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise OSError(code, os.strerror(code), str(other))
+    between = _unfinished(other.parent)
+    os.rename(other, between)
+    try:
+        os.rename(folder, other)
+    except BaseException:
+        os.rename(between, other)
+        raise
+    os.rename(between, folder)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -30,9 +30,11 @@ from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.activity import ActivityStore
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord, StoredAnalysis
 from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_url
+from cuckoo_ml_plugin.store.erasure import ErasureStore, erase_records
 from cuckoo_ml_plugin.store.findings import FindingStore
 from cuckoo_ml_plugin.store.labels import LabelStore, labels_by_analysis
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
+from cuckoo_ml_plugin.store.snapshot import SnapshotStore
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
 
 _TABLE = schema.analysis
@@ -47,7 +49,7 @@ class OrderRange:
     upto: str | None = None
 
 
-class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore):
+class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore, ErasureStore, SnapshotStore):
     """The store at a path (SQLite) or a URL: opened, and created or brought up to date if need be.
 
     It pickles as its URL and may be used on both sides of a fork.
@@ -121,20 +123,12 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore):
         return names
 
     def forget(self, analyses: Iterable[str]) -> int:
-        """Remove analyses with all that is stored of them; returns how many there were. Raises StoreError."""
+        """Remove analyses with all that is stored of them; returns how many there were. Raises StoreError.
+
+        Findings of others may still mention them; :meth:`erase` removes that, too.
+        """
         names = list(analyses)
-
-        def work(connection: Connection) -> int:
-            removed = 0
-            for batch in chunks(names):
-                keys = select(_TABLE.c.source_key).where(_TABLE.c.analysis.in_(batch), _TABLE.c.source_key.is_not(None))
-                connection.execute(delete(schema.reading).where(schema.reading.c.source_key.in_(keys)))
-                for table in (schema.label, schema.finding, schema.threat_score):
-                    connection.execute(delete(table).where(table.c.analysis.in_(batch)))
-                removed += connection.execute(delete(_TABLE).where(_TABLE.c.analysis.in_(batch))).rowcount
-            return removed
-
-        return self._db.write(work)
+        return self._db.write(lambda connection: erase_records(connection, names))
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

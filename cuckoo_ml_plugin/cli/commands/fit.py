@@ -25,12 +25,13 @@ def refit(home: Home, if_needed: bool, as_json: bool) -> None:
     from cuckoo_ml_plugin.fit.refit import refit as fit
 
     engine = Engine(home)
+    forgotten = _apply_retention(engine)
     if if_needed:
         decision = refit_decision(home, engine.store, engine.settings)
         if not decision.due:
             _finish(engine)
             if as_json:
-                print_json({"refitted": False, "why": decision.reason})
+                print_json({"refitted": False, "why": decision.reason, "forgotten": forgotten})
             else:
                 stdout.print(safe_text(f"No refit. {decision.reason}", 500), soft_wrap=True)
             return
@@ -51,10 +52,30 @@ def refit(home: Home, if_needed: bool, as_json: bool) -> None:
                 "compared": facts["compared"],
                 "changes": facts["changes"],
                 "damaged": result.damaged,
+                "forgotten": forgotten,
             }
         )
         return
     _show_changes(facts)
+
+
+def _apply_retention(engine: Engine) -> int:
+    """Forget what ``[retention]`` no longer keeps, and say how much that was."""
+    from cuckoo_ml_plugin.engine.retention import apply_retention
+
+    try:
+        forgotten = apply_retention(engine)
+    except BusyError:  # a refit is running, which has done it
+        return 0
+    if forgotten.analyses:
+        limits = engine.settings.retention
+        kept = [
+            *([f"older than {limits.days:,} days"] if limits.days else []),
+            *([f"repeats beyond {limits.repeats:,}"] if limits.repeats else []),
+        ]
+        sentence = f"Forgotten, as [retention] says ({' or '.join(kept)}): {forgotten.analyses:,} analyses."
+        stderr.print(safe_text(sentence, 300), soft_wrap=True)
+    return forgotten.analyses
 
 
 def _finish(engine: Engine) -> None:

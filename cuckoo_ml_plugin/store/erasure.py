@@ -1,0 +1,170 @@
+"""Forgetting in the store: whole records of analyses, and the mention of them in the findings of others."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta, timezone
+
+import msgspec
+from sqlalchemy import Connection, delete, select, update
+
+from cuckoo_ml_plugin.plumbing.times import utc_text
+from cuckoo_ml_plugin.store import tables as schema
+from cuckoo_ml_plugin.store.database import Database, chunks
+from cuckoo_ml_plugin.store.tables import analysis, finding
+
+_PAGE = 500  # sections that are read and changed in one transaction, so that other writers wait briefly
+_CLOCKS = timedelta(minutes=10)  # by how much the clocks of several nodes may differ
+
+
+class _Similar(msgspec.Struct):
+    analysis: str = ""
+    sha256: str | None = None
+
+
+class _Section(msgspec.Struct):
+    similar: list[_Similar] = []
+
+
+class ErasureStore:
+    """The part of the store that forgets."""
+
+    _db: Database
+
+    def erase(self, names: Collection[str], hashes: Collection[str] = ()) -> tuple[int, int]:
+        """Remove analyses with all that is stored of them, and their mention in the findings of others.
+
+        What is removed is overwritten in an SQLite file. Repeating it after a kill completes it.
+
+        Args:
+            names: ids of the analyses.
+            hashes: SHA-256 of files that no finding may mention any more.
+
+        Returns:
+            How many analyses were stored, and how many findings of others mentioned one.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        gone, files = set(names), set(hashes)
+        began = utc_text(datetime.now(timezone.utc) - _CLOCKS)
+        mentions = self._drop_mentions(gone, files)
+
+        def work(connection: Connection) -> tuple[int, int]:
+            self._overwrite(connection)
+            removed = erase_records(connection, gone)
+            later = 0
+            for page in _sections(connection, since=began):  # findings that were stored in the meantime
+                later += _edit(connection, page, gone, files)
+            return removed, later
+
+        removed, later = self._db.write(work)
+        self._truncate_log()
+        return removed, mentions + later
+
+    def _drop_mentions(self, names: Collection[str], hashes: Collection[str]) -> int:
+        last, edited = "", 0
+        while page := self._db.read(lambda connection, last=last: _page(connection, last)):  # type: ignore[misc]
+            last = page[-1][0]
+            if any(_without(section, names, hashes) is not None for _, section in page):
+
+                def work(connection: Connection, page: list[tuple[str, str]] = page) -> int:
+                    self._overwrite(connection)
+                    return _edit(connection, page, names, hashes)
+
+                edited += self._db.write(work)
+        return edited
+
+    def findings_of_clusters_change(self, clusters: Collection[str]) -> None:
+        """Drop the sections of findings in these clusters, so that they are made anew when they are asked for."""
+        for batch in chunks(sorted(clusters)):
+            statement = update(finding).where(finding.c.cluster.in_(batch)).values(section="")
+            self._db.write(lambda connection, statement=statement: connection.execute(statement))  # type: ignore[misc]
+
+    def rename_model_of_findings(self, model: str, renamed: str) -> None:
+        """Say of all findings of one model that another one gave them: a copy that scores alike. Raises StoreError."""
+        query = select(finding.c.analysis).where(finding.c.model == model).limit(_PAGE * 10)
+        while names := self._db.read(lambda connection: list(connection.execute(query).scalars())):
+
+            def work(connection: Connection, names: list[str] = names) -> None:
+                for batch in chunks(names):
+                    where = (finding.c.analysis.in_(batch), finding.c.model == model)
+                    connection.execute(update(finding).where(*where).values(model=renamed))
+
+            self._db.write(work)
+
+    def ids_of_file(self, sha256: str) -> list[str]:
+        """The analyses of one file, in order."""
+        query = select(analysis.c.analysis).where(analysis.c.sha256 == sha256).order_by(analysis.c.order_key)
+        return self._db.read(lambda connection: list(connection.execute(query).scalars()))
+
+    def _overwrite(self, connection: Connection) -> None:
+        if self._db.is_sqlite:
+            connection.exec_driver_sql("PRAGMA secure_delete=ON")
+
+    def _truncate_log(self) -> None:
+        """Bring SQLite's log into the file and empty it: it holds pages as they were. A reader may delay that."""
+        if not self._db.is_sqlite:
+            return
+        with self._db.engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            try:
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            except sqlite3.Error:
+                return
+
+
+def erase_records(connection: Connection, names: Collection[str]) -> int:
+    """Remove analyses from every table that has rows of them; returns how many were stored."""
+    removed = 0
+    for batch in chunks(sorted(names)):
+        for table in schema.tables.tables.values():
+            if "source_key" in table.c and "analysis" in table.c:
+                keys = select(table.c.source_key).where(table.c.analysis.in_(batch), table.c.source_key.is_not(None))
+                connection.execute(delete(schema.reading).where(schema.reading.c.source_key.in_(keys)))
+        for table in schema.tables.tables.values():
+            if table is not analysis and "analysis" in table.c:
+                connection.execute(delete(table).where(table.c.analysis.in_(batch)))
+        removed += connection.execute(delete(analysis).where(analysis.c.analysis.in_(batch))).rowcount
+    return removed
+
+
+def _page(connection: Connection, after: str, since: str = "") -> list[tuple[str, str]]:
+    query = select(finding.c.analysis, finding.c.section).where(
+        finding.c.analysis > after, finding.c.section != "", finding.c.scored_at >= since
+    )
+    return [(row[0], row[1]) for row in connection.execute(query.order_by(finding.c.analysis).limit(_PAGE))]
+
+
+def _sections(connection: Connection, since: str) -> Iterator[list[tuple[str, str]]]:
+    last = ""
+    while page := _page(connection, last, since):
+        yield page
+        last = page[-1][0]
+
+
+def _edit(connection: Connection, page: list[tuple[str, str]], names: Collection[str], hashes: Collection[str]) -> int:
+    edited = 0
+    for name, section in page:
+        rest = _without(section, names, hashes)
+        if rest is not None and name not in names:
+            where = (finding.c.analysis == name, finding.c.section == section)  # as it was read, not a newer one
+            edited += connection.execute(update(finding).where(*where).values(section=rest)).rowcount
+    return edited
+
+
+def _without(section: str, names: Collection[str], hashes: Collection[str]) -> str | None:
+    """The section without its mention of forgotten analyses; None where it mentions none of them."""
+    try:
+        similar = msgspec.json.decode(section, type=_Section).similar
+        gone = [i for i, past in enumerate(similar) if past.analysis in names or past.sha256 in hashes]
+        if not gone:
+            return None
+        whole = json.loads(section)
+        whole["similar"] = [past for i, past in enumerate(whole["similar"]) if i not in gone]
+        return json.dumps(whole)
+    except (ValueError, TypeError, KeyError, RecursionError, msgspec.MsgspecError):
+        return ""  # no section of ours; it is made anew when it is asked for
