@@ -24,6 +24,11 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSettings:
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureSettings:
     leave_out: tuple[str, ...] = ()
 
@@ -77,6 +82,7 @@ class Settings:
     """All settings: a field for each section of ``cuckooml.conf``. The defaults are the documented ones."""
 
     store: StoreSettings = field(default_factory=StoreSettings)
+    host: HostSettings = field(default_factory=HostSettings)
     features: FeatureSettings = field(default_factory=FeatureSettings)
     vectors: VectorSettings = field(default_factory=VectorSettings)
     clustering: ClusteringSettings = field(default_factory=ClusteringSettings)

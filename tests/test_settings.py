@@ -154,6 +154,7 @@ def test_a_model_records_settings_as_it_always_did() -> None:
     """Other JSON would look like changed settings to ``refit --if-needed``."""
     assert json.loads(json.dumps(asdict(Settings()))) == {
         "store": {"url": ""},
+        "host": {"node": ""},
         "features": {"leave_out": []},
         "vectors": {"dimensions": 48, "min_document_frequency": 3},
         "clustering": {

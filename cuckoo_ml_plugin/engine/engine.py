@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.model.providers import threat_finding
-from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, clean_id, source_key
 from cuckoo_ml_plugin.plumbing.hashes import behaviour_digest, joined_tokens
+from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.report.labels import ANALYST, Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report
 from cuckoo_ml_plugin.store.database import PATIENCE
@@ -43,6 +46,11 @@ class Engine:
             self._store = Store(self.home.store_url(self.settings), patience=self._patience)
         return self._store
 
+    @property
+    def node(self) -> str:
+        """The name of this node among those that share the store: from the settings, else the machine's host name."""
+        return storable(self.settings.host.node or socket.gethostname(), 100)
+
     def model(self) -> Model | None:
         """The model in force, None before the first refit. Raises ModelError when it cannot be read."""
         current = current_id(self.home.models)
@@ -62,12 +70,28 @@ class Engine:
     def score_file(self, path: Path, analysis: str) -> Finding:
         """The finding for a report file. Raises ReportError, ModelError, StoreError."""
         report = read_report(path)
-        return self.score_report(report, analysis)
+        return self.score_report(report, analysis, path)
 
-    def score_report(self, report: Report, analysis: str) -> Finding:
-        """The finding for a report that has been read. Raises ModelError, StoreError."""
-        analysis = clean_id(analysis)
-        return self.score(extract(report), analysis, self.label(labels_of(report), analysis))
+    def score_report(self, report: Report, analysis: str, path: Path | None = None) -> Finding:
+        """The finding for a report that has been read; ``path``: its file. Raises ModelError, StoreError.
+
+        What is stored of another analysis with the same id has no part in it.
+        """
+        stored = self._stored_id(report.identity, clean_id(analysis), path) if self._has_store else ""
+        return self.score(extract(report), stored, self.label(labels_of(report), stored))
+
+    def _stored_id(self, identity: Identity, analysis: str, path: Path | None) -> str:
+        """The id under which the run of a report is stored, "" if it is not. Raises StoreError."""
+        key = source_key(os.path.realpath(path)) if path is not None else ""
+        of_path = [name for name, _ in self.store.sources([key]).get(key, ())]
+        for stored in self.store.get_many(of_path).values():
+            if stored.sample == identity.sample and stored.identity.started == identity.started:
+                return stored.analysis
+        runs = [stored.analysis for stored in self.store.of_run(identity)]
+        if runs:
+            return analysis if analysis in runs else runs[0]
+        by_id = self.store.get_many([analysis]).get(analysis)
+        return analysis if by_id is not None and _may_be(by_id.identity, identity) else ""
 
     def label(self, labels: Iterable[Label], analysis: str) -> str | None:
         """The family of an analysis: the best of its report's labels and the analyst's. Raises StoreError."""
@@ -169,6 +193,12 @@ def _load(home: Home, current: str) -> Model:
             if published is None or published == current:
                 raise
             current = published
+
+
+def _may_be(stored: Identity, report: Identity) -> bool:
+    """Whether a stored analysis with the id of a report may be the same run, by what both know."""
+    known = ((stored.local_task, report.local_task), (stored.started, report.started))
+    return stored.sample == report.sample and not any(a and b and a != b for a, b in known)
 
 
 def readable_model(home: Home) -> Model | None:

@@ -6,17 +6,21 @@ therefore written last, after the report and the document.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import msgspec
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import ReportError, StoreError
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
 from cuckoo_ml_plugin.report.decode import MAX_UNPACKED
+from cuckoo_ml_plugin.report.identity import identity_of
+from cuckoo_ml_plugin.report.values import mapping
 from cuckoo_ml_plugin.report.writeback import write_section
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
@@ -28,7 +32,11 @@ _REPORT_NAMES = ("report.json", "report.json.gz")
 
 @dataclass(slots=True)
 class RefreshResult:
-    """How much a refresh looked at and changed; ``failed`` lists analyses that it could not refresh, with reasons."""
+    """How much a refresh looked at and changed.
+
+    ``failed`` lists analyses that it could not refresh, with reasons. ``other_runs`` lists those whose number
+    in the host now belongs to another run, because the host's ids began again: that run's report is left alone.
+    """
 
     model: str
     looked_at: int = 0
@@ -36,13 +44,24 @@ class RefreshResult:
     reports: int = 0
     documents: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    other_runs: list[tuple[str, str]] = field(default_factory=list)  # analysis, what bears its number instead
 
 
 class Documents(Protocol):
     """A host's database of reports."""
 
-    def put(self, analysis: str, section: Mapping[str, Any], seed: Mapping[str, Any], model: str) -> bool:
-        """Set the section of an analysis unless that model wrote it already; True if anything changed."""
+    def put(
+        self, identity: Identity, section: Mapping[str, Any], seed: Mapping[str, Any], model: str
+    ) -> DocumentChange:
+        """Set the section of an analysis unless that model wrote it already. Raises StoreError."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentChange:
+    """How many documents got a section; ``other_run``: the only ones with the analysis's number are of another run."""
+
+    changed: int = 0
+    other_run: bool = False
 
 
 def refresh(
@@ -95,7 +114,7 @@ def _refresh_analysis(
 ) -> Iterator[FindingRecord]:
     """Refresh the reports and the document of one analysis; yield its record unless the store is up to date."""
     try:
-        reports = [path for path in _reports(stored, analyses) if _model_of(path) != result.model]
+        reports = _reports(engine, stored, analyses, result)
         if up_to_date and not reports and documents is None:
             return
         finding = engine.score_stored(stored.analysis)
@@ -104,10 +123,13 @@ def _refresh_analysis(
         section = finding.section()
         seed = engine.seed(section)
         for path in reports:
-            write_section(path, section, seed)
-            result.reports += 1
+            is_own = write_section(path, section, seed, lambda report: identity_of(report).is_of_run(stored.identity))
+            result.reports += is_own
         if documents is not None:
-            result.documents += documents.put(stored.analysis, section, seed, result.model)
+            change = documents.put(stored.identity, section, seed, result.model)
+            result.documents += change.changed
+            if change.other_run:
+                result.other_runs.append((stored.analysis, f"the document of task {stored.task} in MongoDB"))
     except (ReportError, StoreError, OSError) as error:
         result.failed.append((stored.analysis, str(error)))
         return
@@ -116,30 +138,70 @@ def _refresh_analysis(
         yield record
 
 
-def _reports(stored: StoredAnalysis, analyses: Path | None) -> Iterator[Path]:
-    """The reports of an analysis in the host's folder."""
-    if analyses is None or not stored.analysis.isdecimal():
-        return
-    for name in _REPORT_NAMES:
-        path = analyses / stored.analysis / "reports" / name
-        if path.is_file():
-            yield path
+def _reports(engine: Engine, stored: StoredAnalysis, analyses: Path | None, result: RefreshResult) -> list[Path]:
+    """The reports of an analysis in the host's folder that another model wrote, or none.
+
+    A report counts only if it states the start and the sample of the analysis. A folder holds the analyses of its own
+    node, and on the main machine of a distributed CAPE those that were fetched from others.
+    """
+    if analyses is None:
+        return []
+    at_home = stored.node in ("", engine.node)
+    fetched = stored.task if stored.task != stored.local_task else ""
+    folders = {number for number in (stored.local_task if at_home else "", fetched) if number.isdecimal()}
+    paths = [analyses / number / "reports" / name for number in sorted(folders) for name in _REPORT_NAMES]
+    reports = {path: _read_brief(path) for path in paths if path.is_file()}
+    own = {path: brief for path, brief in reports.items() if brief is None or brief.identity.is_of_run(stored.identity)}
+    if reports and not own:
+        result.other_runs.append((stored.analysis, str(next(iter(reports)))))
+    return [path for path, brief in own.items() if brief is None or brief.model != result.model]
 
 
-class _Model(msgspec.Struct):
-    id: str | None = None
+@dataclass(frozen=True, slots=True)
+class _Brief:
+    """What a report states of its run, and the id of the model that wrote its section."""
+
+    identity: Identity
+    model: str | None
 
 
-class _Section(msgspec.Struct):
-    model: _Model | None = None
+class _Model(TypedDict, total=False):
+    id: Any
 
 
-class _Written(msgspec.Struct):
-    cuckooml: _Section | None = None
+class _Section(TypedDict, total=False):
+    model: _Model | None
 
 
-def _model_of(path: Path) -> str | None:
-    """The id of the model that wrote the section of a report; None without a section, or when it cannot be read."""
+class _Info(TypedDict, total=False):
+    started: Any
+
+
+class _File(TypedDict, total=False):
+    name: Any
+    sha256: Any
+
+
+class _Target(TypedDict, total=False):
+    url: Any
+    file: _File | None
+
+
+class _UrlAnalysis(TypedDict, total=False):
+    url: Any
+
+
+class _Sections(TypedDict, total=False):
+    """The parts of a report that are read; msgspec skips the rest."""
+
+    info: _Info | None
+    target: _Target | None
+    url_analysis: _UrlAnalysis | None
+    cuckooml: _Section | None
+
+
+def _read_brief(path: Path) -> _Brief | None:
+    """What refresh looks at in a report; None where nothing can read it, and so nothing can be written either."""
     import gzip
 
     try:
@@ -147,7 +209,16 @@ def _model_of(path: Path) -> str | None:
         if raw[:2] == b"\x1f\x8b":
             with gzip.open(path) as file:
                 raw = file.read(MAX_UNPACKED)
-        section = msgspec.json.decode(raw, type=_Written).cuckooml
-    except (OSError, EOFError, ValueError, RecursionError, msgspec.MsgspecError):
+        sections = mapping(_sections(raw))
+    except (OSError, EOFError, ValueError, RecursionError):
         return None
-    return section.model.id if section and section.model else None
+    model = mapping(mapping(sections.get("cuckooml")).get("model")).get("id")
+    return _Brief(identity_of(sections), model if isinstance(model, str) else None)
+
+
+def _sections(raw: bytes) -> Any:
+    """The sections; what msgspec refuses is read as :func:`write_section` reads it. Raises ValueError."""
+    try:
+        return msgspec.json.decode(raw, type=_Sections)
+    except msgspec.MsgspecError:
+        return json.loads(raw.decode("utf-8", "surrogateescape"))

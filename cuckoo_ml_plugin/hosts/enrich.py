@@ -20,9 +20,10 @@ from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
 from cuckoo_ml_plugin.finding.section import Finding, failed_section
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import error_log
-from cuckoo_ml_plugin.plumbing.analysis_ids import Source
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source
 from cuckoo_ml_plugin.plumbing.text import MAX_TEXT, display_text
 from cuckoo_ml_plugin.report import writeback
+from cuckoo_ml_plugin.report.identity import identity_of
 from cuckoo_ml_plugin.report.labels import Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, report_from_results
 from cuckoo_ml_plugin.report.values import mapping, mappings
@@ -43,7 +44,7 @@ class _ExtractedAnalysis:
 
     behaviour: Behaviour
     labels: list[Label]
-    analysis: str
+    analysis: str = ""  # its id once it is stored: before, the task's number may be another analysis's id
     stored: bool = False
     problem: str = ""
 
@@ -78,18 +79,28 @@ class Enricher:
             return _failure("The behaviour could not be counted", error)
 
     def enrich(
-        self, results: Mapping[str, Any], analysis: str, report_path: str | os.PathLike[str] | None = None
+        self,
+        results: Mapping[str, Any],
+        analysis: str,
+        report_path: str | os.PathLike[str] | None = None,
+        *,
+        central: bool = False,
     ) -> dict[str, Any]:
         """Store and score the analysis, save its finding, and return the section, JSON-ready.
 
-        ``report_path``: where the host will write this analysis's report.json. With it, the analysis replaces a record
-        that was imported from that file, and a later import of the file updates this record instead of adding one.
+        Args:
+            results: the host's results.
+            analysis: the host's id of the task.
+            report_path: where the host will write this analysis's report.json. A later import of that file updates this
+                record instead of adding one.
+            central: whether the host files its reports under the ids of a central machine.
         """
         try:
             report = report_from_results(results)
-            extracted = _ExtractedAnalysis(extract(report), labels_of(report), analysis)
+            extracted = _ExtractedAnalysis(extract(report), labels_of(report))
             engine = self._opened()
-            self._store(engine, report, extracted, report_path)
+            identity = identity_of(results, node=engine.node, task=analysis, central=central)
+            self._store(engine, report, identity, extracted, report_path)
             finding = self._score(engine, extracted)
             section = finding.section()
             if extracted.stored and finding.status in ("scored", "no_behaviour"):
@@ -122,17 +133,22 @@ class Enricher:
         return self._engine
 
     def _store(
-        self, engine: Engine, report: Report, extracted: _ExtractedAnalysis, report_path: str | os.PathLike[str] | None
+        self,
+        engine: Engine,
+        report: Report,
+        identity: Identity,
+        extracted: _ExtractedAnalysis,
+        report_path: str | os.PathLike[str] | None,
     ) -> None:
         # No file has this size and time, so an import reads the report once it is written, under the same id.
         source = Source(os.path.realpath(report_path), -1, -1) if report_path is not None else None
-        record = AnalysisRecord.of(extracted.analysis, report, extracted.behaviour, extracted.labels, source)
+        record = AnalysisRecord.of(identity.task, report, extracted.behaviour, extracted.labels, source, identity)
         try:
             [extracted.analysis] = engine.store.put([record])
             extracted.stored = True
         except StoreError as error:
             extracted.problem = f"The analysis was not stored: {error}"
-            _LOG.error("%s: %s", extracted.analysis, extracted.problem)
+            _LOG.error("%s", extracted.problem)
 
     def _score(self, engine: Engine, extracted: _ExtractedAnalysis) -> Finding:
         """The finding. Raises ModelError; StoreError only where there is no model to answer without the store."""
@@ -145,7 +161,7 @@ class Enricher:
                 raise
             if not extracted.problem:
                 extracted.problem = f"The store could not be read: {error}"
-                _LOG.error("%s: %s", extracted.analysis, extracted.problem)
+                _LOG.error("%s", extracted.problem)
             best = best_label(extracted.labels)
             return engine.score_without_store(extracted.behaviour, extracted.analysis, best.family if best else None)
 
@@ -157,7 +173,7 @@ class Enricher:
             engine.store.save_findings([record])
         except StoreError as error:
             extracted.problem = f"The finding was not saved: {error}"
-            _LOG.error("%s: %s", extracted.analysis, extracted.problem)
+            _LOG.error("%s", extracted.problem)
 
 
 def put_section(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cuckoo_ml_plugin.engine.refresh import DocumentChange
 from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
-from cuckoo_ml_plugin.report.values import integer
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
+from cuckoo_ml_plugin.report.identity import identity_of
+from cuckoo_ml_plugin.report.values import integer, mapping
 
 
 class MongoReports:
@@ -27,14 +30,44 @@ class MongoReports:
         except (PyMongoError, ValueError) as error:
             raise CuckooMLError(f"MongoDB cannot be reached ({str(error)[:200]}); check the URL.") from error
 
-    def put(self, analysis: str, section: Mapping[str, Any], seed: Mapping[str, Any], model: str) -> bool:
-        """As :meth:`cuckoo_ml_plugin.engine.refresh.Documents.put` says. Raises StoreError."""
-        number = integer(analysis)
-        if str(number) != analysis:
-            return False
-        outdated = {"info.id": number, "cuckooml.model.id": {"$ne": model}}
+    def put(
+        self, identity: Identity, section: Mapping[str, Any], seed: Mapping[str, Any], model: str
+    ) -> DocumentChange:
+        """As :meth:`cuckoo_ml_plugin.engine.refresh.Documents.put` says. Raises StoreError.
+
+        Hosts reuse their numbers, and those of several nodes collide. A document is changed only if it states the start
+        and the sample of the analysis.
+        """
+        number = integer(identity.task)
+        if str(number) != identity.task:
+            return DocumentChange()
         change = {"$set": {"cuckooml": dict(section), "info.clustering.hdbscan": dict(seed)}}
+        changed, documents, own = 0, 0, 0
         try:
-            return bool(self._collection.update_many(outdated, change).modified_count)
+            for document in self._collection.find({"info.id": number}, _STATED):
+                documents += 1
+                if not identity_of(document).is_of_run(identity):
+                    continue
+                own += 1
+                outdated = {**_same(document), "cuckooml.model.id": {"$ne": model}}
+                changed += self._collection.update_one(outdated, change).modified_count
         except self._error as error:
-            raise StoreError(f"MongoDB refused the section of analysis {analysis}: {str(error)[:200]}.") from error
+            raise StoreError(f"MongoDB refused the section of task {number}: {str(error)[:200]}.") from error
+        return DocumentChange(changed, other_run=documents > 0 and own == 0)
+
+
+_STATED = {
+    "info.started": 1,
+    "target.url": 1,
+    "target.file.name": 1,
+    "target.file.sha256": 1,
+    "target.file.file_ref": 1,
+    "url_analysis.url": 1,
+}
+
+
+def _same(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A filter for a document, as long as it states what it stated: hosts replace documents."""
+    info = mapping(document.get("info"))
+    started = {"info.started": info["started"]} if "started" in info else {"info.started": {"$exists": False}}
+    return {"_id": document["_id"], **started}

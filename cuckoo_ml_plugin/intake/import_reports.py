@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class ImportResult:
     without_behaviour: int = 0  # of those stored
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # path, reason
     renamed: list[tuple[str, str]] = field(default_factory=list)  # path, the id that it got because its own was in use
+    repeats: list[tuple[str, str]] = field(default_factory=list)  # path, the id under which the same run was stored
     labelled: int = 0
     unknown_labels: list[str] = field(default_factory=list)  # names in the label file that match no analysis
     bad_label_lines: list[tuple[int, str]] = field(default_factory=list)  # line number, reason
@@ -63,7 +64,7 @@ class ImportResult:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A file to read, and the id that its analysis gets. ``is_stored``: an analysis of this file is in the store."""
+    """A file to read, and the id for its analysis if that is new. ``is_stored``: an earlier import read this file."""
 
     file: ReportFile
     source: Source
@@ -105,9 +106,9 @@ def import_reports(
     label_file = read_labels(labels) if labels is not None else None
     files = find_reports(paths)
     result = ImportResult(found=len(files))
-    tasks = _plan(store, files, result, force)
-    count_file = _FileCounter(progress, len(files), len(files) - len(tasks))
     writer = _Writer(store, result)
+    tasks = _plan(store, files, result, force, writer.ids)
+    count_file = _FileCounter(progress, len(files), len(files) - len(tasks))
     try:
         for outcome in _outcomes(tasks, jobs or joblib.cpu_count()):
             writer.add(outcome)
@@ -116,13 +117,25 @@ def import_reports(
         writer.flush()
     result.unreadable.sort()
     result.renamed.sort()
+    result.repeats.sort()
     if label_file is not None:
-        _apply_label_file(store, label_file, result)
+        _apply_label_file(store, label_file, _ids_by_name(files, writer.ids), result)
     return result
 
 
-def _apply_label_file(store: Store, label_file: LabelFile, result: ImportResult) -> None:
-    result.unknown_labels = apply_labels(store, label_file)
+def _ids_by_name(files: Sequence[ReportFile], ids: Mapping[str, str]) -> dict[str, str]:
+    """The ids of the imported analyses by the names of their files, as far as these name one analysis."""
+    by_name: dict[str, set[str]] = {}
+    for file in files:
+        if file.path in ids:
+            by_name.setdefault(file.analysis, set()).add(ids[file.path])
+    return {name: stored.pop() for name, stored in by_name.items() if len(stored) == 1}
+
+
+def _apply_label_file(
+    store: Store, label_file: LabelFile, ids_by_name: Mapping[str, str], result: ImportResult
+) -> None:
+    result.unknown_labels = apply_labels(store, label_file, ids_by_name)
     result.labelled = len(label_file.families) - len(result.unknown_labels)
     result.bad_label_lines = label_file.bad_lines
 
@@ -147,6 +160,7 @@ class _Writer:
     def __init__(self, store: Store, result: ImportResult) -> None:
         self.store, self.result = store, result
         self.waiting: list[tuple[_Task, AnalysisRecord]] = []
+        self.ids: dict[str, str] = {}  # path -> the id under which its analysis is stored
         self.written_at = time.monotonic()
 
     def add(self, outcome: _Outcome) -> None:
@@ -160,20 +174,29 @@ class _Writer:
 
     def flush(self) -> None:
         batch, self.waiting = self.waiting, []
-        names = self.store.put([record for _, record in batch])
-        for (task, record), name in zip(batch, names, strict=True):
+        claims = self.store.put_claims([record for _, record in batch])
+        for (task, record), claim in zip(batch, claims, strict=True):
+            self.ids[task.file.path] = claim.analysis
+            if not claim.is_new and not task.is_stored:
+                self.result.repeats.append((task.file.path, claim.analysis))
+                continue
             self.result.stored += 1
             self.result.without_behaviour += not record.has_behaviour
-            if not task.is_stored and name != clean_id(task.file.analysis):
-                self.result.renamed.append((task.file.path, name))
+            if claim.is_new and claim.analysis != clean_id(task.file.analysis):
+                self.result.renamed.append((task.file.path, claim.analysis))
         self.written_at = time.monotonic()
 
 
 # -- which files are read, and under which ids ------------------------------------------------------------------------
 
 
-def _plan(store: Store, files: Sequence[ReportFile], result: ImportResult, force: bool) -> list[_Task]:
-    """The files that are new or have changed, with their analyses' ids. The other files are counted in the result."""
+def _plan(
+    store: Store, files: Sequence[ReportFile], result: ImportResult, force: bool, ids: dict[str, str]
+) -> list[_Task]:
+    """The files that are new or have changed, with ids for new analyses.
+
+    The other files are counted in the result, and their analyses are put into ``ids``, by path.
+    """
     readable: list[tuple[ReportFile, Source]] = []
     for file in files:
         reason = file.problem
@@ -188,11 +211,13 @@ def _plan(store: Store, files: Sequence[ReportFile], result: ImportResult, force
     stored = store.sources(source.key for _, source in readable)
     tasks = []
     for file, source in readable:
-        analysis, stored_source = stored.get(source.key, (None, None))
-        if not force and stored_source is not None and replace(source, path=stored_source.path) == stored_source:
+        earlier = stored.get(source.key, [])
+        unchanged = [name for name, was in earlier if replace(source, path=was.path) == was]
+        if unchanged and not force:
             result.skipped += 1
+            ids[file.path] = unchanged[0]
         else:
-            tasks.append(_Task(file, source, analysis or file.analysis, is_stored=analysis is not None))
+            tasks.append(_Task(file, source, file.analysis, is_stored=bool(earlier)))
     return _with_free_names(store, tasks)
 
 
@@ -210,7 +235,7 @@ def _with_free_names(store: Store, tasks: list[_Task]) -> list[_Task]:
     chosen: set[str] = set()
     while names:
         next_names = {i: next(candidates) for i, candidates in names.items()}
-        used = store.id_holders(next_names.values())
+        used = store.ids_in_use(next_names.values())
         for i, name in next_names.items():
             if name not in used and name not in chosen:
                 chosen.add(name)
@@ -224,7 +249,7 @@ def _with_free_names(store: Store, tasks: list[_Task]) -> list[_Task]:
 
 
 def _outcomes(tasks: Sequence[_Task], jobs: int) -> Iterator[_Outcome]:
-    """Read all files. The outcomes come in the order in which they are ready."""
+    """Read all files. The outcomes come in the files' order: of several copies of one run, the first is stored."""
     if jobs == 1 or len(tasks) < 2 or sum(task.source.size for task in tasks) < _ALONE_BYTES:
         for task in tasks:
             yield _read(task)
@@ -255,7 +280,7 @@ def _in_workers(
             handed_out[number] = chunk
             yield joblib.delayed(_read_chunk)(number, chunk)
 
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
     with workers_ignore_interrupts():
         ready = parallel(tasks())
     for number, outcomes in ready:

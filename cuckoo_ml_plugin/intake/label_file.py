@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,13 +61,22 @@ def _read_line(labels: LabelFile, number: int, line: str) -> None:
         labels.bad_lines.append((number, f"{name} has a different label on an earlier line, which is used"))
 
 
-def apply_labels(store: Store, labels: LabelFile) -> list[str]:
+def apply_labels(store: Store, labels: LabelFile, ids_by_name: Mapping[str, str] | None = None) -> list[str]:
     """Set the labels of stored analyses; returns the names of the label file that match none.
 
-    An analysis may also be named by its report file: ``x.json`` for the analysis ``x``.
+    An analysis may also be named by its report file: ``x.json`` for the analysis ``x``. What is imported together with
+    the labels is meant first: ``ids_by_name`` has the ids of these analyses by the names of their files.
     """
-    unknown = store.set_labels(labels.families)
-    by_stem = {report_stem(name): name for name in unknown if name.lower().endswith(SUFFIXES)}
-    unknown_stems = set(store.set_labels({stem: labels.families[name] for stem, name in by_stem.items()}))
-    matched = {name for stem, name in by_stem.items() if stem not in unknown_stems}
-    return [name for name in unknown if name not in matched]
+    names = {name: _id(name, ids_by_name or {}) for name in labels.families}
+    families = {names[name]: family for name, family in labels.families.items()}
+    unknown = set(store.set_labels(families))
+    stems = {report_stem(name): name for name in unknown if name.lower().endswith(SUFFIXES)}
+    unknown_stems = set(store.set_labels({stem: families[name] for stem, name in stems.items()}))
+    unknown -= {name for stem, name in stems.items() if stem not in unknown_stems}
+    return [name for name in labels.families if names[name] in unknown]
+
+
+def _id(name: str, ids_by_name: Mapping[str, str]) -> str:
+    """The id of the imported analysis that a label file names, else the name."""
+    stem = report_stem(name) if name.lower().endswith(SUFFIXES) else name
+    return ids_by_name.get(name, ids_by_name.get(stem, name))

@@ -1,4 +1,4 @@
-"""Ids of analyses, the order in which people count them, and the files that analyses come from."""
+"""What an analysis is known by, its short id, the order of ids as people count, and the files of analyses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from cuckoo_ml_plugin.plumbing.text import storable
@@ -30,6 +30,56 @@ def order_key(analysis: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """What an analysis is known by, wherever its report lies. An empty text: not known.
+
+    Attributes:
+        node: the node whose host reported it; unknown for a file.
+        task: the id by which the host's web interface and database know it. In a distributed CAPE this is the id on the
+            central machine.
+        local_task: the id on the node, which is the name of its folder.
+        job: the id that all reports of this run state, also those that were written before CAPE changed it.
+        started: when the host started it, ISO 8601.
+        sample: the SHA-256 of the file in lower case, or ``url:`` and the URL.
+    """
+
+    node: str = ""
+    task: str = ""
+    local_task: str = ""
+    job: str = ""
+    started: str = ""
+    sample: str = ""
+
+    @property
+    def run(self) -> str:
+        """A hash of task, start and sample, equal for all reports of one run; "" where start or sample is not known."""
+        if not (self.started and self.sample):
+            return ""
+        parts = "\0".join((self.job, self.started, self.sample))
+        return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def is_of_run(self, other: Identity) -> bool:
+        """Whether both state the same start and the same sample; what neither knows is no difference."""
+        return (self.started, self.sample) == (other.started, other.sample)
+
+
+def host_ids(identity: Identity, same_node: bool) -> Iterator[str]:
+    """The short ids to try, in order, for a host's analysis whose task id another analysis bears.
+
+    ``same_node``: the other one is of the same node, so the host's ids began again and the day tells them apart;
+    otherwise the node does. The numbers at the end never end.
+    """
+    task, node = identity.task, f"{identity.node}/{identity.task}"
+    day, moment = identity.started[:10], identity.started
+    dated = [f"{name}@{time}" for name in ((task, node) if same_node else (node,)) for time in (day, moment) if time]
+    yield from map(clean_id, [*dated, node] if same_node else [node, *dated])
+    number = 2
+    while True:
+        yield clean_id(f"{clean_id(node)[: MAX_ID - 12]}~{number}")
+        number += 1
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """The file that an analysis was read from. A file is read again only when one of these fields differs."""
 
@@ -37,11 +87,12 @@ class Source:
     size: int
     mtime_ns: int
     extraction: int = 0  # the version of the extraction that read it; 0: not known
+    stored_key: str = field(default="", compare=False)  # of a path that the store has cut
 
     @property
     def key(self) -> str:
         """The identity of the path, whatever its bytes and its length."""
-        return source_key(self.path)
+        return self.stored_key or source_key(self.path)
 
 
 def source_key(path: str) -> str:

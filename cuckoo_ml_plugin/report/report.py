@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
 from cuckoo_ml_plugin.errors import ReportError
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
 from cuckoo_ml_plugin.report.android import droidmon_calls, droidmon_operations, droidmon_requests
 from cuckoo_ml_plugin.report.call_log import CallLog, call_log
 from cuckoo_ml_plugin.report.decode import load_reports
 from cuckoo_ml_plugin.report.host_signatures import host_signatures
+from cuckoo_ml_plugin.report.identity import identity_of, start_of, url_of
 from cuckoo_ml_plugin.report.network import NetworkFacts, network_facts
 from cuckoo_ml_plugin.report.static import StaticFacts, static_facts
 from cuckoo_ml_plugin.report.threat_scores import ThreatScore, threat_scores
@@ -28,7 +29,6 @@ from cuckoo_ml_plugin.report.values import (
     items,
     mapping,
     mappings,
-    plain_number,
     text,
     texts,
 )
@@ -36,7 +36,6 @@ from cuckoo_ml_plugin.report.values import (
 CUCKOO2: Final = "cuckoo2"
 CAPE: Final = "cape"
 _POSIX: Final = frozenset(("linux", "android", "darwin", "macos"))
-_YEARS: Final = range(1970, 2100)  # any other year is the mistake of a clock
 
 
 @dataclass(slots=True)
@@ -86,6 +85,7 @@ class Report:
     missing: list[str] = field(default_factory=list)  # sentences on what the report should have and does not
     users: set[str] = field(default_factory=set)
     computers: set[str] = field(default_factory=set)
+    identity: Identity = field(default_factory=Identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +140,13 @@ def report_from_results(results: Mapping[str, Any]) -> Report:
     info = mapping(results.get("info"))
     target = mapping(results.get("target"))
     file = mapping(target.get("file"))
-    url = text(target.get("url")) or text(mapping(results.get("url_analysis")).get("url"))
     report = Report(
         host=host_of(results),
         host_version=text(info.get("version"))[:40],
         task_id=identifier(info.get("id")),
         sha256=hexadecimal(file.get("sha256"), 64),
-        target=text(file.get("name")) or url,
-        analysed_at=_time(info.get("started")),
+        target=text(file.get("name")) or url_of(results),
+        analysed_at=start_of(info.get("started")),
         machine=_machine(info.get("machine")),
         tags=texts(info.get("tags")),
         submitter=text(info.get("owner")) or identifier(info.get("user_id")) or "",
@@ -168,6 +167,7 @@ def report_from_results(results: Mapping[str, Any]) -> Report:
         paths_are_posix=_platform(info) in _POSIX or bool(mapping(results.get("droidmon"))),
         category=text(info.get("category"))[:40] or text(target.get("category"))[:40],
         failure=next(iter(texts(mapping(results.get("debug")).get("errors"))), ""),
+        identity=identity_of(results),
     )
     behavior = mapping(results.get("behavior"))
     _read_behavior(report, behavior)
@@ -197,27 +197,6 @@ def host_of(results: Mapping[str, Any]) -> str:
 def _machine(value: Any) -> str:
     machine = mapping(value)
     return text(machine.get("label")) or text(machine.get("name")) or text(value)
-
-
-def _time(value: Any) -> str | None:
-    """The start of the analysis. CAPE writes text; Cuckoo writes seconds since 1970, and has a datetime in memory."""
-    moment = None
-    if isinstance(value, Mapping):  # MongoDB's extended JSON
-        date = plain_number(value.get("$date"))
-        milliseconds = integer(date)
-        value = milliseconds / 1000 if milliseconds is not None and not isinstance(date, Mapping) else date
-    if isinstance(value, datetime):
-        moment = value
-    elif isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value.strip()[:19].replace(" ", "T"))
-        except ValueError:
-            return None
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 2**34:
-        moment = datetime.fromtimestamp(int(value), tz=timezone.utc)
-    if moment is None or moment.year not in _YEARS:
-        return None
-    return moment.replace(tzinfo=None, microsecond=0).isoformat()
 
 
 def _dropped(value: Any) -> list[tuple[str, str]] | None:

@@ -24,6 +24,9 @@ class Info(TypedDict, total=False):
     tags: Any
     category: Any
     platform: Any
+    options: Any
+    custom: Any
+    job_id: Any
 
 
 class ScanVerdict(TypedDict, total=False):
@@ -62,6 +65,7 @@ class TargetFile(TypedDict, total=False):
     md5: Any
     sha1: Any
     sha256: Any
+    file_ref: Any  # its SHA-256 in CAPE's database
     pe: PortableExecutable | None
     strings: list[str] | None
     virustotal: Any

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,17 @@ _SECTION_ROOM = 2**20  # characters that the section may have
 _MOST_GROWTH = 2  # times; beyond this, the first line's indentation is not that of the whole file
 
 
-def write_section(path: Path, section: dict[str, Any], seed: dict[str, Any]) -> None:
+def write_section(
+    path: Path,
+    section: dict[str, Any],
+    seed: dict[str, Any],
+    is_meant: Callable[[Mapping[str, Any]], bool] | None = None,
+) -> bool:
     """Set ``cuckooml`` and the seed's ``info.clustering.hdbscan`` in a report file (.json or .json.gz).
 
     The file is replaced in one rename. It keeps its mode, its indentation and its way of writing non-ASCII characters;
-    the rest of it is what a JSON round trip gives.
+    the rest of it is what a JSON round trip gives. ``is_meant`` says by the report whether it is the one to write into;
+    False if it is not, and the file is unchanged.
 
     Raises:
         ReportError: the file cannot be read as JSON or cannot be written. It is unchanged.
@@ -40,12 +46,15 @@ def write_section(path: Path, section: dict[str, Any], seed: dict[str, Any]) -> 
         raise ReportError(
             f"{path}: no section was written, because the file is not a report (its JSON is not an object)."
         )
+    if is_meant is not None and not is_meant(report):
+        return False
     put_section(report, section, seed)
     try:
         written = numbers.put_back(_dump(report, raw))
     except RecursionError as error:
         raise ReportError(f"{path}: no section was written, because the file is nested too deeply.") from error
     _replace(path, gzip.compress(written, mtime=0) if zipped else written)
+    return True
 
 
 def put_section(results: MutableMapping[str, Any], section: Mapping[str, Any], seed: Mapping[str, Any] | None) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from cuckoo_ml_plugin.errors import StoreError
-from cuckoo_ml_plugin.plumbing.analysis_ids import Source, clean_id
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.report.labels import first_by_source
@@ -56,6 +56,8 @@ class ReportLike(Protocol):
     def tags(self) -> list[str]: ...
     @property
     def submitter(self) -> str: ...
+    @property
+    def identity(self) -> Identity: ...
 
 
 class LabelLike(Protocol):
@@ -85,6 +87,7 @@ class AnalysisRecord:
     labels: dict[str, str] = field(default_factory=dict)  # source -> family
     scores: list[ThreatScore] = field(default_factory=list)
     source: Source | None = None
+    identity: Identity = field(default_factory=Identity)
 
     @classmethod
     def of(
@@ -94,8 +97,12 @@ class AnalysisRecord:
         behaviour: BehaviourLike,
         labels: Iterable[LabelLike] = (),
         source: Source | None = None,
+        identity: Identity | None = None,
     ) -> AnalysisRecord:
-        """Pack a behaviour with what its report says of the analysis; every text is made storable and bounded."""
+        """Pack a behaviour with what its report says of the analysis; every text is made storable and bounded.
+
+        ``identity``: what a host knows of it; by default, what the report states.
+        """
         sha256 = (report.sha256 or "").lower()
         families: dict[str, str] = {}
         for label in labels:
@@ -115,6 +122,7 @@ class AnalysisRecord:
             labels=families,
             scores=[_storable_score(score) for score in behaviour.scores],
             source=source,
+            identity=identity or report.identity,
         )
 
 
@@ -143,8 +151,17 @@ class StoredAnalysis:
     token_count: int
     has_behaviour: bool
     stored_at: str
+    node: str = ""  # what it is known by, see analysis_ids.Identity
+    task: str = ""
+    local_task: str = ""
+    sample: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     blob: bytes | None = None  # the packed behaviour
+
+    @property
+    def identity(self) -> Identity:
+        """What the analysis is known by."""
+        return Identity(self.node, self.task, self.local_task, "", self.analysed_at or "", self.sample)
 
     @property
     def label(self) -> str | None:

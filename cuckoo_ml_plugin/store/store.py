@@ -19,16 +19,17 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, or_, select, update
 
 from cuckoo_ml_plugin.errors import StoreError
-from cuckoo_ml_plugin.plumbing.analysis_ids import Source, clean_id, order_key, qualified_names
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, order_key
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
 from cuckoo_ml_plugin.report.labels import ANALYST
 from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.activity import ActivityStore
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord, StoredAnalysis
+from cuckoo_ml_plugin.store.claims import Claim, Claims
 from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_url
 from cuckoo_ml_plugin.store.erasure import ErasureStore, erase_records
 from cuckoo_ml_plugin.store.findings import FindingStore
@@ -38,7 +39,7 @@ from cuckoo_ml_plugin.store.snapshot import SnapshotStore
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
 
 _TABLE = schema.analysis
-_LIGHT = [c for c in _TABLE.columns if c.name not in ("behaviour", "order_key", "source_key")]
+_LIGHT = [c for c in _TABLE.columns if c.name not in ("behaviour", "order_key", "source_key", "run")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +89,30 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore, ErasureSt
     def put(self, records: Sequence[AnalysisRecord]) -> list[str]:
         """Store analyses in one transaction; returns the id under which each is stored, in the same order.
 
-        An analysis from the same source as before replaces the earlier one and keeps its id. An id that another source
-        holds is never overwritten: the new analysis gets a name qualified by its folders. The analyst's labels stay. A
-        finding stays as long as the behaviour is the same. Raises StoreError.
+        A record of a stored run replaces it, whatever file or node it comes from, and keeps its id. Nothing else is
+        replaced: a new analysis whose id is in use gets a longer one. The analyst's labels stay. A finding stays as
+        long as the behaviour is the same. Raises StoreError.
         """
-        if not records:
-            return []
-        return self._db.write(lambda connection: self._put(connection, records))
+        return [claim.analysis for claim in self.put_claims(records)]
 
-    def _put(self, connection: Connection, records: Sequence[AnalysisRecord]) -> list[str]:
-        names = _claim_names(connection, records)
-        latest = dict(zip(names, records, strict=True))  # of one source twice in a batch, the last record counts
+    def put_claims(self, records: Sequence[AnalysisRecord]) -> list[Claim]:
+        """As :meth:`put`; returns also whether each is new. Raises StoreError."""
+        return self._db.write(lambda connection: self._put(connection, records)) if records else []
+
+    def _put(self, connection: Connection, records: Sequence[AnalysisRecord]) -> list[Claim]:
+        claims_of_batch = Claims(connection, records)
+        claims = [claims_of_batch.claim(record) for record in records]
+        # Of one run twice in a batch, the last record counts.
+        written = {c.analysis: (c, record) for c, record in zip(claims, records, strict=True) if c.writes}
+        latest = {name: record for name, (_, record) in written.items()}
         moment = now_text()
+        for batch in chunks(claims_of_batch.without_file):
+            nothing = dict.fromkeys(("source_key", "source_path", "source_size", "source_mtime_ns"))
+            connection.execute(update(_TABLE).where(_TABLE.c.analysis.in_(batch)).values(nothing))
         _forget_outdated_findings(connection, latest)
-        connection.execute(
-            self._db.upsert(_TABLE, ["analysis"]), [_row(name, record, moment) for name, record in latest.items()]
-        )
+        if written:
+            rows = [_row(claim, record, moment) for claim, record in written.values()]
+            connection.execute(self._db.upsert(_TABLE, ["analysis"]), rows)
         for batch in chunks(list(latest)):
             connection.execute(
                 delete(schema.label).where(schema.label.c.analysis.in_(batch), schema.label.c.source != ANALYST)
@@ -116,11 +125,32 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore, ErasureSt
         if labels:
             connection.execute(self._db.upsert(schema.label, ["analysis", "source"]), labels)
         replace_scores(connection, {name: record.scores for name, record in latest.items()})
-        readings = {record.source.key: record.source.extraction for record in latest.values() if record.source}
+        self._note_files(connection, claims, records)
+        return claims
+
+    def _note_files(self, connection: Connection, claims: Sequence[Claim], records: Sequence[AnalysisRecord]) -> None:
+        """Note by which extraction each file was read, and which files hold copies."""
+        readings: dict[str, int] = {}
+        copies: dict[str, dict[str, object]] = {}
+        for claim, record in zip(claims, records, strict=True):
+            if record.source:
+                copies.pop(record.source.key, None)
+                readings[record.source.key] = record.source.extraction
+            for file in claim.copies:
+                copies[file.key] = {
+                    "source_key": file.key,
+                    "analysis": claim.analysis,
+                    "size": file.size,
+                    "mtime_ns": file.mtime_ns,
+                    "extraction": file.extraction,
+                }
+        for batch in chunks([key for key in readings if key not in copies]):
+            connection.execute(delete(schema.copy).where(schema.copy.c.source_key.in_(batch)))
+        if copies:
+            connection.execute(self._db.upsert(schema.copy, ["source_key"]), list(copies.values()))
         if readings:
             rows = [{"source_key": key, "extraction": extraction} for key, extraction in readings.items()]
             connection.execute(self._db.upsert(schema.reading, ["source_key"]), rows)
-        return names
 
     def forget(self, analyses: Iterable[str]) -> int:
         """Remove analyses with all that is stored of them; returns how many there were. Raises StoreError.
@@ -164,8 +194,8 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore, ErasureSt
         """The analyses with exactly this behaviour, by its :attr:`StoredAnalysis.digest`, in order, without it."""
         return self._db.read(lambda connection: _select(connection, _TABLE.c.digest == digest))
 
-    def sources(self, keys: Iterable[str]) -> dict[str, tuple[str, Source]]:
-        """For each known source key: the analysis id, and the source as it was when it was read."""
+    def sources(self, keys: Iterable[str]) -> dict[str, list[tuple[str, Source]]]:
+        """For each known source key: the analyses of this path, and the file as it was when each was read."""
         source_keys = list(keys)
         columns = (
             _TABLE.c.source_key,
@@ -174,22 +204,54 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore, ErasureSt
             func.coalesce(schema.reading.c.extraction, 0),
         )
         joined = _TABLE.outerjoin(schema.reading, _TABLE.c.source_key == schema.reading.c.source_key)
+        own = select(*columns).select_from(joined).order_by(_TABLE.c.number)
+        copied = select(schema.copy)
 
-        def work(connection: Connection) -> dict[str, tuple[str, Source]]:
+        def work(connection: Connection) -> dict[str, list[tuple[str, Source]]]:
+            files: dict[str, list[tuple[str, Source]]] = {}
+            for batch in chunks(source_keys):
+                for row in connection.execute(own.where(_TABLE.c.source_key.in_(batch))):
+                    path, size, mtime_ns, extraction = row[2:]
+                    source = Source(path, size, mtime_ns, extraction, row[0])
+                    files.setdefault(row[0], []).append((row[1], source))
+                for row in connection.execute(copied.where(schema.copy.c.source_key.in_(batch))):
+                    source = Source("", row.size, row.mtime_ns, row.extraction, row.source_key)
+                    files.setdefault(row.source_key, []).append((row.analysis, source))
+            return files
+
+        return self._db.read(work)
+
+    def ids_in_use(self, analyses: Iterable[str]) -> set[str]:
+        """Those of these ids that are in use."""
+        names = list(analyses)
+
+        def work(connection: Connection) -> set[str]:
             return {
-                row[0]: (row[1], Source(*row[2:]))
-                for batch in chunks(source_keys)
-                for row in connection.execute(
-                    select(*columns).select_from(joined).where(_TABLE.c.source_key.in_(batch))
-                )
+                name
+                for batch in chunks(names)
+                for name in connection.execute(select(_TABLE.c.analysis).where(_TABLE.c.analysis.in_(batch))).scalars()
             }
 
         return self._db.read(work)
 
-    def id_holders(self, analyses: Iterable[str]) -> dict[str, str | None]:
-        """For each of these ids that is in use: the key of the source that holds it; None if it came from no file."""
-        names = list(analyses)
-        return self._db.read(lambda connection: _holders(connection, names))
+    def of_run(self, identity: Identity) -> list[StoredAnalysis]:
+        """The analyses of a run, of every node that reported it, in order, without their behaviours."""
+        if not identity.run:
+            return []
+        return self._db.read(lambda connection: _select(connection, _TABLE.c.run == identity.run))
+
+    def of_tasks(self, tasks: Iterable[str]) -> list[StoredAnalysis]:
+        """The analyses that a host knows under these ids, on a node or on the central machine, without behaviours."""
+        ids = list(tasks)
+
+        def work(connection: Connection) -> list[StoredAnalysis]:
+            analyses: dict[str, StoredAnalysis] = {}
+            for batch in chunks(ids):
+                named = or_(_TABLE.c.task.in_(batch), _TABLE.c.local_task.in_(batch))
+                analyses.update((stored.analysis, stored) for stored in _select(connection, named))
+            return list(analyses.values())
+
+        return self._db.read(work)
 
     def analyses_in_order(
         self,
@@ -280,21 +342,30 @@ def _stored(row: Row[Any], labels: dict[str, str], blobs: bool) -> StoredAnalysi
         token_count=row.token_count,
         has_behaviour=row.has_behaviour,
         stored_at=row.stored_at,
+        node=row.node,
+        task=row.task,
+        local_task=row.local_task,
+        sample=row.sample,
         labels=labels,
         blob=bytes(row.behaviour) if blobs else None,
     )
 
 
-def _row(name: str, record: AnalysisRecord, moment: str) -> dict[str, object]:
-    source = record.source
+def _row(claim: Claim, record: AnalysisRecord, moment: str) -> dict[str, object]:
+    source, identity = claim.source, claim.identity
     return {
-        "analysis": name,
-        "order_key": order_key(name),
+        "analysis": claim.analysis,
+        "order_key": order_key(claim.analysis),
+        "node": identity.node,
+        "task": identity.task,
+        "local_task": identity.local_task,
+        "sample": identity.sample,
+        "run": claim.run,
         "host": record.host,
         "host_version": record.host_version,
         "sha256": record.sha256,
         "target": record.target,
-        "analysed_at": record.analysed_at,
+        "analysed_at": record.analysed_at or identity.started or None,
         "machine": record.machine,
         "tags": json.dumps(record.tags),
         "submitter": record.submitter,
@@ -308,44 +379,6 @@ def _row(name: str, record: AnalysisRecord, moment: str) -> dict[str, object]:
         "stored_at": moment,
         "behaviour": record.packed.blob,
     }
-
-
-def _holders(connection: Connection, names: Sequence[str]) -> dict[str, str | None]:
-    return {
-        row.analysis: row.source_key
-        for batch in chunks(names)
-        for row in connection.execute(
-            select(_TABLE.c.analysis, _TABLE.c.source_key).where(_TABLE.c.analysis.in_(batch))
-        )
-    }
-
-
-def _claim_names(connection: Connection, records: Sequence[AnalysisRecord]) -> list[str]:
-    """The id for each record: the one that its source has already, else the first name that no other source holds."""
-    keys = [record.source.key for record in records if record.source]
-    name_of_key = {
-        row.source_key: row.analysis
-        for batch in chunks(keys)
-        for row in connection.execute(
-            select(_TABLE.c.source_key, _TABLE.c.analysis).where(_TABLE.c.source_key.in_(batch))
-        )
-    }
-    holders = _holders(connection, [record.analysis for record in records])
-    names = []
-    for record in records:
-        key = record.source.key if record.source else None
-        name = name_of_key.get(key) if key else None
-        for candidate in () if name else qualified_names(record.analysis, record.source, record.host):
-            if candidate not in holders:
-                holders.update(_holders(connection, [candidate]))
-            if holders.setdefault(candidate, key) == key:
-                name = candidate
-                break
-        assert name is not None
-        if key:
-            name_of_key[key] = name
-        names.append(name)
-    return names
 
 
 def _forget_outdated_findings(connection: Connection, latest: dict[str, AnalysisRecord]) -> None:

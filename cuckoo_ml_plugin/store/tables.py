@@ -1,5 +1,7 @@
 """The tables of the store, their version, and how an older store becomes a current one.
 
+Version 4 has what an analysis is known by (node, task, start, sample) and the files that repeat a stored run.
+
 To change the schema, change the tables below *and* append to ``UPGRADES`` a function that upgrades a store of the
 previous version. A new store is created from the tables, and an older one runs the upgrades; the tests compare the two.
 """
@@ -7,6 +9,8 @@ previous version. A new store is created from the tables, and an older one runs 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -19,8 +23,10 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Row,
     Table,
     Text,
+    bindparam,
     insert,
     inspect,
     select,
@@ -28,6 +34,7 @@ from sqlalchemy import (
 )
 
 from cuckoo_ml_plugin.errors import StoreError
+from cuckoo_ml_plugin.plumbing import analysis_ids
 from cuckoo_ml_plugin.store.database import Database
 
 tables = MetaData()
@@ -46,7 +53,12 @@ analysis = Table(
     "cuckooml_analysis",
     tables,
     Column("number", Number, Identity(), primary_key=True),  # in the order in which analyses were first stored
-    Column("analysis", Bytewise, nullable=False, unique=True),
+    Column("analysis", Bytewise, nullable=False, unique=True),  # the short id, which is never given to another run
+    Column("node", Text, nullable=False, server_default=""),  # of the host that reported it; "" for a file
+    Column("task", Text, nullable=False, server_default="", index=True),  # its id in the host's web interface
+    Column("local_task", Text, nullable=False, server_default="", index=True),  # its id on the node
+    Column("sample", Text, nullable=False, server_default=""),  # SHA-256, or "url:" and the URL
+    Column("run", Text, nullable=False, server_default="", index=True),  # analysis_ids.Identity.run
     Column("order_key", Bytewise, nullable=False, unique=True),  # the order of a corpus, see analysis_ids.order_key
     Column("host", Text, nullable=False),
     Column("host_version", Text, nullable=False),
@@ -56,7 +68,8 @@ analysis = Table(
     Column("machine", Text, nullable=False),
     Column("tags", Text, nullable=False),  # a JSON list
     Column("submitter", Text, nullable=False),
-    Column("source_key", Text, unique=True),  # SHA-256 of the path, because a path may be too long for an index
+    # SHA-256 of the path, because a path may be too long for an index. Two nodes may have the same path.
+    Column("source_key", Text, index=True),
     Column("source_path", Text),
     Column("source_size", BigInteger),
     Column("source_mtime_ns", BigInteger),
@@ -111,6 +124,16 @@ reading = Table(
     Column("extraction", Integer, nullable=False),  # the version of the extraction that read the file
 )
 
+copy = Table(  # files that hold the run of an analysis that was stored from elsewhere
+    "cuckooml_copy",
+    tables,
+    Column("source_key", Text, primary_key=True),
+    Column("analysis", Bytewise, nullable=False, index=True),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("extraction", Integer, nullable=False),
+)
+
 Upgrade = Callable[[Connection], None]
 
 
@@ -121,8 +144,72 @@ def _to_version_3(connection: Connection) -> None:
     connection.execute(update(analysis).where((made < "1970") | (made >= "2100")).values(analysed_at=None))
 
 
+_NEW_IN_4 = ("node", "task", "local_task", "sample", "run")
+_BATCH = 2_000
+
+
+def _to_version_4(connection: Connection) -> None:
+    """Give analyses the columns of their identity, as far as an older store tells it, and allow a path to several."""
+    copy.create(connection, checkfirst=True)
+    if "run" in {column["name"] for column in inspect(connection).get_columns(analysis.name)}:
+        return
+    if connection.dialect.name == "sqlite":
+        _rebuild_sqlite_table(connection)
+    else:
+        _alter_postgresql_table(connection)
+    columns = [analysis.c[n] for n in ("number", "analysis", "sha256", "target", "analysed_at", "source_path")]
+    change = update(analysis).where(analysis.c.number == bindparam("row"))
+    last = -1
+    while rows := connection.execute(
+        select(*columns).where(analysis.c.number > last).order_by(analysis.c.number).limit(_BATCH)
+    ).all():
+        last = rows[-1].number
+        connection.execute(change, [_identity_of_version_3(row) for row in rows])
+
+
+def _rebuild_sqlite_table(connection: Connection) -> None:
+    """SQLite can neither drop a constraint nor add a column before the last one."""
+    old = f"{analysis.name}_3"
+    for index in inspect(connection).get_indexes(analysis.name):
+        connection.exec_driver_sql(f'DROP INDEX "{index["name"]}"')
+    connection.exec_driver_sql(f"ALTER TABLE {analysis.name} RENAME TO {old}")
+    analysis.create(connection)
+    kept = ", ".join(column.name for column in analysis.columns if column.name not in _NEW_IN_4)
+    connection.exec_driver_sql(f"INSERT INTO {analysis.name} ({kept}) SELECT {kept} FROM {old} ORDER BY number")
+    connection.exec_driver_sql(f"DROP TABLE {old}")
+
+
+def _alter_postgresql_table(connection: Connection) -> None:
+    for name in _NEW_IN_4:
+        connection.exec_driver_sql(f"ALTER TABLE {analysis.name} ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+    for constraint in inspect(connection).get_unique_constraints(analysis.name):
+        if constraint["column_names"] == ["source_key"]:
+            connection.exec_driver_sql(f'ALTER TABLE {analysis.name} DROP CONSTRAINT "{constraint["name"]}"')
+    for index in analysis.indexes:
+        index.create(connection, checkfirst=True)
+
+
+def _identity_of_version_3(row: Row[Any]) -> dict[str, object]:
+    """What version 3 tells of an identity: the task by the folder of a host's report, or by an id from no file."""
+    folders = PurePath(row.source_path or "").parts
+    task = ""
+    if len(folders) > 2 and folders[-2] == "reports" and folders[-3].isdecimal():
+        task = folders[-3]
+    elif row.source_path is None and row.analysis.isdecimal():
+        task = row.analysis
+    sample = row.sha256 or (f"url:{row.target}" if "://" in row.target else "")
+    identity = analysis_ids.Identity(task=task, local_task=task, job=task, started=row.analysed_at or "", sample=sample)
+    return {
+        "row": row.number,
+        "task": task,
+        "local_task": task,
+        "sample": sample,
+        "run": identity.run if task else "",
+    }
+
+
 # UPGRADES[0] upgrades a store from version 1 to version 2, and so on.
-UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3]
+UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3, _to_version_4]
 
 
 def current_version() -> int:

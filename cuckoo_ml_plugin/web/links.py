@@ -21,7 +21,8 @@ class Links:
     Attributes:
         base: the address of our pages, ``/cuckooml/``.
         analysis: the host's page of an analysis, ``/analysis/{}/``.
-        storage: the host's ``storage/analyses``; the host has a page of each analysis that was read from there.
+        storage: the host's ``storage/analyses``. The host has a page of each analysis whose folder lies there, and a
+            central host has one of each analysis that its workers report.
     """
 
     base: str
@@ -34,13 +35,22 @@ class Links:
         """Look the analyses up in the store, and which of them the host has; without a store, nothing is known."""
         try:
             self._stored.update(engine.store.get_many(set(analyses)))
+            pages = {name: page for name, stored in self._stored.items() if (page := self._page(stored, engine.node))}
+            rivals = engine.store.of_tasks({*pages.values(), *(self._stored[name].task for name in pages)})
         except CuckooMLError:
             return
-        for name, stored in self._stored.items():
-            path = Path(stored.source_path) if stored.source_path and self.storage else None
-            # <storage>/17/reports/report.json
-            if path and len(path.parents) > 2 and path.parents[2] == self.storage and path.parents[1].name.isdecimal():
-                self._tasks[name] = path.parents[1].name
+        latest = {self._page(stored, engine.node): stored.analysis for stored in sorted(rivals, key=_age)}
+        self._tasks.update((name, page) for name, page in pages.items() if latest.get(page, name) == name)
+
+    def _page(self, stored: StoredAnalysis, node: str) -> str:
+        """The number of the host's page of an analysis, "" where the host has none."""
+        if stored.task != stored.local_task:  # it is the central machine's id
+            return stored.task if stored.task.isdecimal() else ""
+        path = Path(stored.source_path) if stored.source_path else None
+        if path is None or self.storage is None or stored.node not in ("", node) or len(path.parents) < 3:
+            return ""
+        folder = path.parents[1]  # <storage>/17/reports/report.json
+        return folder.name if folder.parent == self.storage and folder.name.isdecimal() and folder.is_dir() else ""
 
     def known(self, analysis: str) -> StoredAnalysis | None:
         """The stored analysis, if it was looked up and the store has it."""
@@ -63,3 +73,8 @@ class Links:
         parameters = {key: str(value)[:MAX_VALUE] for key, value in query.items() if value not in ("", None)}
         text = urlencode(parameters, errors="replace")
         return f"{self.base}{path}{'/' if path else ''}{'?' if text else ''}{text}"
+
+
+def _age(stored: StoredAnalysis) -> tuple[str, str]:
+    """Sorts the runs of a task's id by their start, because ids begin again."""
+    return stored.analysed_at or "", stored.stored_at

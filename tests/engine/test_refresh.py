@@ -15,9 +15,10 @@ from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 
 from cuckoo_ml_plugin.engine.engine import Engine
-from cuckoo_ml_plugin.engine.refresh import refresh
+from cuckoo_ml_plugin.engine.refresh import DocumentChange, refresh
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.mongodb import MongoReports
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
 from cuckoo_ml_plugin.store.store import Store
 
 
@@ -104,23 +105,65 @@ def test_an_analysis_whose_name_is_no_number_has_no_document(name: str) -> None:
     client: Any = mongomock.MongoClient("mongodb://localhost/cuckoo")
     client["cuckoo"]["analysis"].insert_many([{"info": {"id": number}} for number in (2, 3, 7)])
     documents = MongoReports("mongodb://localhost/cuckoo", client)
-    assert not documents.put(name, {}, {}, "model")
-    assert documents.put("7", {"schema": 1}, {}, "model")
+    assert documents.put(Identity(task=name), {}, {}, "model") == DocumentChange()
+    assert documents.put(Identity(task="7"), {"schema": 1}, {}, "model") == DocumentChange(1)
 
 
 def test_documents_in_mongodb_are_brought_up_to_date(host: Path) -> None:
     client: Any = mongomock.MongoClient("mongodb://localhost/cuckoo")
     collection = client["cuckoo"]["analysis"]
     names = sorted(sections(host))
-    collection.insert_many([{"info": {"id": int(name)}, "target": "kept"} for name in names])
+    collection.insert_many([document_of(host, name) for name in names])
     documents = MongoReports("mongodb://localhost/cuckoo", client)
     engine = Engine(Home(host / "cuckooml"))
     assert refresh(engine, documents=documents).documents == len(names)
     for document in collection.find():
-        assert document["target"] == "kept"
+        assert document["target"]["category"] == "file"
         assert document["cuckooml"]["schema"] == 1
         assert "clusterID" in document["info"]["clustering"]["hdbscan"]
     assert refresh(engine, documents=documents).documents == 0
+
+
+def document_of(storage: Path, name: str) -> dict[str, Any]:
+    """The document of a report as CAPE's MongoDB has it: what belongs to the file lies elsewhere."""
+    report = json.loads((storage / "analyses" / name / "reports" / "report.json").read_bytes())
+    file = report["target"]["file"]
+    target = {"category": "file", "file": {"name": file["name"], "file_ref": file["sha256"]}}
+    return {"info": {"id": int(name), "started": report["info"]["started"]}, "target": target}
+
+
+def test_a_report_or_document_of_another_run_with_the_same_number_is_left_alone(host: Path) -> None:
+    """The host's ids began again, and two tasks of a distributed CAPE collide: nobody gets another's finding."""
+    home = host / "cuckooml"
+    first, second, third, *_ = sorted(sections(host))
+    path = host / "analyses" / first / "reports" / "report.json"
+    report = json.loads(path.read_bytes())
+    report["info"]["started"] = "2027-01-01 00:00:00"
+    path.write_text(json.dumps(report))
+    other = host / "analyses" / second / "reports" / "report.json"
+    report = json.loads(other.read_bytes())
+    report["target"]["file"]["sha256"] = "ab" * 32
+    other.write_text(json.dumps(report | {"nan": float("nan")}))  # what msgspec refuses is compared, too
+    done = cuckoo_ml(home, "refresh", "--reports", "--json")
+    assert done.code == 0, done.err
+    assert {entry["analysis"]: entry["where"] for entry in done.json["other_runs"]} == {
+        first: str(path),
+        second: str(other),
+    }
+    assert done.json["reports"] == 10
+    assert sections(host)[first] is sections(host)[second] is None
+    client: Any = mongomock.MongoClient("mongodb://localhost/cuckoo")
+    collection = client["cuckoo"]["analysis"]
+    own, collided = document_of(host, third), document_of(host, third)
+    collided["target"]["file"]["file_ref"] = "cd" * 32
+    collection.insert_many([document_of(host, first), document_of(host, second), collided, own])
+    result = refresh(Engine(Home(home)), documents=MongoReports("mongodb://localhost/cuckoo", client))
+    assert result.documents == 1
+    assert [document["_id"] for document in collection.find({"cuckooml": {"$exists": True}})] == [own["_id"]]
+    assert [name for name, _ in result.other_runs] == [first, second]
+    shown = cuckoo_ml(home, "refresh", "--reports")
+    assert "of another run" in shown.out
+    assert str(path) in shown.out.replace("\n", "")
 
 
 def test_a_missing_model_or_server_is_an_error_that_says_so(unfitted_home: Path, host: Path) -> None:

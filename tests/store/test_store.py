@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 
 from cuckoo_ml_plugin.errors import StoreError
-from cuckoo_ml_plugin.plumbing.analysis_ids import Source, order_key
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, order_key
 from cuckoo_ml_plugin.report.threat_scores import ThreatScore
 from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
@@ -222,6 +222,7 @@ class _Report:
         self.host = self.host_version = self.sha256 = self.target = self.analysed_at = text
         self.machine = self.submitter = text
         self.tags = [text]
+        self.identity = Identity("", text, text, text, text, text)
 
 
 # -- several processes -------------------------------------------------------------------------------------------------

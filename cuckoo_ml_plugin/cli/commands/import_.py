@@ -50,6 +50,7 @@ def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int 
                 "skipped": result.skipped,
                 "without_behaviour": result.without_behaviour,
                 "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
+                "repeats": [{"path": path, "analysis": name} for path, name in result.repeats],
                 "renamed": [{"path": path, "analysis": name} for path, name in result.renamed],
                 "labelled": result.labelled,
                 "unknown_labels": result.unknown_labels,
@@ -67,6 +68,7 @@ def _show_import(result: ImportResult, labels: Path | None) -> None:
         ("read", result.read),
         ("stored", result.stored),
         ("skipped (unchanged)", result.skipped),
+        ("the same run as one that is stored", len(result.repeats)),
         ("without behaviour", result.without_behaviour),
         ("unreadable", len(result.unreadable)),
     ]

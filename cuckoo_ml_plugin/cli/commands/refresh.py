@@ -37,18 +37,22 @@ def refresh(home: Home, reports: bool, analyses: Path | None, mongodb: str | Non
         result = refresh_findings(Engine(home), analyses=folder, documents=documents, progress=update_bar)
     if as_json:
         counts = {name: getattr(result, name) for name in ("model", "looked_at", "findings", "reports", "documents")}
-        print_json(
-            counts | {"failed": [{"analysis": analysis, "reason": reason} for analysis, reason in result.failed]}
-        )
+        failed = [{"analysis": analysis, "reason": reason} for analysis, reason in result.failed]
+        other_runs = [{"analysis": analysis, "where": where} for analysis, where in result.other_runs]
+        print_json(counts | {"failed": failed, "other_runs": other_runs})
     else:
         rows = [
             ("checked", f"{result.looked_at:,}"),
             ("findings updated", f"{result.findings:,}"),
             ("reports updated", f"{result.reports:,}"),
             ("MongoDB documents updated", f"{result.documents:,}"),
+            ("left alone: of another run", f"{len(result.other_runs):,}"),
             ("failed", f"{len(result.failed):,}"),
         ]
         stdout.print(table(f"Model {result.model}", ["", "analyses"], rows, numbers=[1]))
+        for analysis, where in result.other_runs:
+            text = f"{analysis}: {where} is of another run, because the host's ids began again; it is left alone"
+            stdout.print(safe_text(text, 600), soft_wrap=True)
         for analysis, reason in result.failed:
             stdout.print(safe_text(f"{analysis}: {reason}", 600), soft_wrap=True)
     if result.failed:

@@ -26,10 +26,11 @@ def counts(results: Any, root: str, home: str | None) -> dict[str, Any]:
 
 def enrich(results: Any, task_id: object, root: str, home: str | None, report_path: str | None = None) -> None:
     """Put the section into the results; never raises."""
+    from cuckoo_ml_plugin.hosts.cape.central import files_under_central_ids
     from cuckoo_ml_plugin.hosts.enrich import put_section
 
     enricher = _enricher(root, home)
-    section = enricher.enrich(results, str(task_id), report_path)
+    section = enricher.enrich(results, str(task_id), report_path, central=files_under_central_ids())
     put_section(results, section, enricher.seed(section))
 
 

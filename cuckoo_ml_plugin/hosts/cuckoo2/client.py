@@ -29,7 +29,10 @@ MAX_ANSWER = 64 * 1024 * 1024  # bytes
 # its own; of a list, the keys are those of its items. All else stays here. Wherever keys are named they are those that
 # cuckoo_ml_plugin/report/schema.py reads; a test compares the two. The call logs are sent in the header (_request).
 SECTIONS = {
-    "info": ("version", "id", "started", "machine", "owner", "user_id", "tags", "category", "platform"),
+    "info": (
+        "version", "id", "started", "machine", "owner", "user_id", "tags", "category", "platform", "options", "custom",
+        "job_id",
+    ),
     "target": None,
     "static": None,
     "behavior": (
