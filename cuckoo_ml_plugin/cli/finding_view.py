@@ -18,6 +18,8 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
         _show_threat_scores(finding)
         return
     stdout.print(_headline(finding), soft_wrap=True)
+    if finding.message:
+        stdout.print(safe_text(f"  {finding.message}", 500), soft_wrap=True)
     for reason in finding.anomaly.reasons if finding.anomaly else []:
         stdout.print(safe_text(f"  - {reason.text}", 400), soft_wrap=True)
     if finding.similar:

@@ -8,8 +8,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id, order_key
+from cuckoo_ml_plugin.report.report import ReportInFile
 
-SUFFIXES = (".json", ".json.gz")
+_JSON = (".json", ".jsonl", ".ndjson")
+_PACKED = ("", ".gz", ".zip", ".zst", ".xz", ".bz2")
+SUFFIXES = tuple(json + packed for json in _JSON for packed in _PACKED)
+_HOST_NAMES = ("report", "lite")  # of the report in a host's folder; the short one only where there is no other
+UNKNOWN_SUFFIX = "the name does not end in .json, .jsonl or .ndjson, packed (.gz, .zip, .zst, .xz, .bz2) or not"
+NO_REPORT = "an analysis folder of a host without a report"
+SHORT_REPORT = "the short report beside a whole one"
 # What an analysis folder of either host has besides reports.
 _HOST_FILES = ("task.json", "analysis.log", "analysis.conf")
 
@@ -27,6 +34,14 @@ class ReportFile:
     problem: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A file or folder that was found in a folder and is not read; ``reason`` is one of this module's constants."""
+
+    path: str
+    reason: str
+
+
 def report_stem(name: str) -> str:
     """A file name without ``.json``, ``.json.gz`` or whatever other extension it has."""
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
@@ -35,19 +50,32 @@ def report_stem(name: str) -> str:
     return os.path.splitext(name)[0]
 
 
-def find_reports(paths: Iterable[str | os.PathLike[str]]) -> list[ReportFile]:
+def name_in_file(analysis: str, in_file: ReportInFile) -> str:
+    """The id of one of several reports in a file: its host's, its name in a zip file, or the file's with its place."""
+    if in_file.report is not None and in_file.report.task_id:
+        return clean_id(in_file.report.task_id)
+    return clean_id(report_stem(os.path.basename(in_file.name)) if in_file.name else f"{analysis}#{in_file.place}")
+
+
+def find_reports(
+    paths: Iterable[str | os.PathLike[str]], passed_over: list[PassedOver] | None = None
+) -> list[ReportFile]:
     """The report files among the paths and in folders at any depth, each once, in the order of their paths.
 
     In a host's analysis folder ``N``, the report is ``reports/report.json``, its analysis is N, and no other file is a
     report. The analysis of any other file is its name without extension. A path to a file is used whatever its name; in
-    folders only ``.json`` and ``.json.gz`` are used. Links may form loops. A path that cannot be used is in the list
-    with its ``problem``.
+    folders only names with one of ``SUFFIXES`` are used. Links may form loops. A path that cannot be used is in the
+    list with its ``problem``. What else is in the folders is added to ``passed_over``; of a host's analysis
+    folder this is the folder itself if it has no report, and none of its other files.
     """
+    other: list[PassedOver] = [] if passed_over is None else passed_over
     files: dict[str, ReportFile] = {}
     visited: set[str] = set()
     for path in sorted({os.path.abspath(os.fspath(path)) for path in paths}):
         real = os.path.realpath(path)
-        reports = _reports_below(real, visited) if os.path.isdir(real) else [(report_at(path), os.path.islink(path))]
+        reports = (
+            _reports_below(real, visited, other) if os.path.isdir(real) else [(report_at(path), os.path.islink(path))]
+        )
         for report, is_link in reports:
             if report.path not in files or not is_link:  # the file's own name takes precedence over a link's
                 files[report.path] = report
@@ -68,7 +96,7 @@ def report_at(location: str | os.PathLike[str]) -> ReportFile:
 def _host_id(path: str) -> str:
     """N if the path ends in ``N/reports/report.json``, else an empty text."""
     folder, name = os.path.split(path)
-    if report_stem(name) != "report" or os.path.basename(folder) != "reports":
+    if report_stem(name) not in _HOST_NAMES or os.path.basename(folder) != "reports":
         return ""
     return os.path.basename(os.path.dirname(folder))
 
@@ -84,7 +112,7 @@ def _problem(real: str) -> str | None:
     return None if stat.S_ISREG(mode) else "not a regular file"
 
 
-def _reports_below(top: str, visited: set[str]) -> Iterator[tuple[ReportFile, bool]]:
+def _reports_below(top: str, visited: set[str], passed_over: list[PassedOver]) -> Iterator[tuple[ReportFile, bool]]:
     """The reports below a folder (its real path), and whether each is a link. Does not enter ``visited`` folders."""
     waiting = [top]
     while waiting:
@@ -95,6 +123,8 @@ def _reports_below(top: str, visited: set[str]) -> Iterator[tuple[ReportFile, bo
         reports = _in_analysis_folder(folder)
         if reports is not None:
             yield from ((report_at(path), False) for path in reports)
+            if not reports:
+                passed_over.append(PassedOver(folder, NO_REPORT))
             continue
         try:
             with os.scandir(folder) as entries:
@@ -103,22 +133,29 @@ def _reports_below(top: str, visited: set[str]) -> Iterator[tuple[ReportFile, bo
             reason = f"the folder cannot be listed: {(error.strerror or 'no reason given').lower()}"
             yield ReportFile(folder, os.path.basename(folder), reason), False
             continue
+        names = {entry.name.lower() for entry in listed}
+        has_report = any(f"report{suffix}" in names for suffix in SUFFIXES)
         for entry in listed:
             is_link = entry.is_symlink()
             real = os.path.realpath(entry.path) if is_link else entry.path
             if os.path.isdir(real) if is_link else entry.is_dir():
                 waiting.append(real)
-            elif entry.name.lower().endswith(SUFFIXES):
+            elif not entry.name.lower().endswith(SUFFIXES):
+                passed_over.append(PassedOver(entry.path, UNKNOWN_SUFFIX))
+            elif has_report and report_stem(entry.name) == "lite":
+                passed_over.append(PassedOver(entry.path, SHORT_REPORT))
+            else:
                 yield report_at(entry.path), is_link
 
 
 def _in_analysis_folder(folder: str) -> list[str] | None:
     """The report in a host's analysis folder, or in its ``reports``: one path or none. None for any other folder."""
     reports = folder if os.path.basename(folder) == "reports" else os.path.join(folder, "reports")
-    for suffix in SUFFIXES:
-        candidate = os.path.join(reports, f"report{suffix}")
-        if os.path.isfile(candidate):
-            return [candidate]
+    for name in _HOST_NAMES:
+        for suffix in SUFFIXES:
+            candidate = os.path.join(reports, f"{name}{suffix}")
+            if os.path.isfile(candidate):
+                return [candidate]
     has_number = os.path.basename(folder).isdigit()
     if has_number and any(os.path.isfile(os.path.join(folder, name)) for name in _HOST_FILES):
         return []

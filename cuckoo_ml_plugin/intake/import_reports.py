@@ -18,12 +18,12 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from cuckoo_ml_plugin.behaviour.extract import EXTRACTION, extract
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.intake.find_reports import ReportFile, find_reports
+from cuckoo_ml_plugin.intake.find_reports import PassedOver, ReportFile, find_reports, name_in_file
 from cuckoo_ml_plugin.intake.label_file import LabelFile, apply_labels, read_labels
 from cuckoo_ml_plugin.plumbing.analysis_ids import Source, clean_id, qualified_names
 from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
 from cuckoo_ml_plugin.report.labels import labels_of
-from cuckoo_ml_plugin.report.report import read_report
+from cuckoo_ml_plugin.report.report import read_reports
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.store import Store
 
@@ -55,6 +55,8 @@ class ImportResult:
     skipped: int = 0  # stored earlier and unchanged
     without_behaviour: int = 0  # of those stored
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # path, reason
+    passed_over: list[tuple[str, str]] = field(default_factory=list)  # path of what is no report by its name, reason
+    remarks: list[tuple[str, str]] = field(default_factory=list)  # analysis, what its report lacks or why it is silent
     renamed: list[tuple[str, str]] = field(default_factory=list)  # path, the id that it got because its own was in use
     repeats: list[tuple[str, str]] = field(default_factory=list)  # path, the id under which the same run was stored
     labelled: int = 0
@@ -74,11 +76,20 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """The result of a task: a record, or the reason why there is none."""
+    """The result of a task: a record for each report in the file, or the reasons why there is none.
+
+    ``remarks`` has a text for each record, which may be empty.
+    """
 
     task: _Task
-    record: AnalysisRecord | None
-    reason: str = ""
+    records: list[AnalysisRecord]
+    reasons: list[str]
+    remarks: list[str]
+
+    @classmethod
+    def failed(cls, task: _Task, reason: str) -> _Outcome:
+        """A file that gave nothing."""
+        return cls(task, [], [reason], [])
 
 
 def import_reports(
@@ -104,8 +115,9 @@ def import_reports(
         ReportError: the label file cannot be read. Nothing was imported.
     """
     label_file = read_labels(labels) if labels is not None else None
-    files = find_reports(paths)
-    result = ImportResult(found=len(files))
+    passed_over: list[PassedOver] = []
+    files = find_reports(paths, passed_over)
+    result = ImportResult(found=len(files), passed_over=sorted((other.path, other.reason) for other in passed_over))
     writer = _Writer(store, result)
     tasks = _plan(store, files, result, force, writer.ids)
     count_file = _FileCounter(progress, len(files), len(files) - len(tasks))
@@ -117,6 +129,7 @@ def import_reports(
         writer.flush()
     result.unreadable.sort()
     result.renamed.sort()
+    result.remarks.sort()
     result.repeats.sort()
     if label_file is not None:
         _apply_label_file(store, label_file, _ids_by_name(files, writer.ids), result)
@@ -159,30 +172,38 @@ class _Writer:
 
     def __init__(self, store: Store, result: ImportResult) -> None:
         self.store, self.result = store, result
-        self.waiting: list[tuple[_Task, AnalysisRecord]] = []
+        self.waiting: list[tuple[_Task, AnalysisRecord, str]] = []
         self.ids: dict[str, str] = {}  # path -> the id under which its analysis is stored
+        self.several: set[str] = set()  # paths of files with several reports
         self.written_at = time.monotonic()
 
     def add(self, outcome: _Outcome) -> None:
-        if outcome.record is None:
-            self.result.unreadable.append((outcome.task.file.path, outcome.reason))
-            return
-        self.result.read += 1
-        self.waiting.append((outcome.task, outcome.record))
+        """Take the records of one file, which are written together: none or all of them are stored."""
+        self.result.unreadable += [(outcome.task.file.path, reason) for reason in outcome.reasons]
+        self.result.read += len(outcome.records)
+        if len(outcome.records) > 1:
+            self.several.add(outcome.task.file.path)
+        self.waiting += [
+            (outcome.task, record, remark) for record, remark in zip(outcome.records, outcome.remarks, strict=True)
+        ]
         if len(self.waiting) >= _WRITE_RECORDS or time.monotonic() - self.written_at > _WRITE_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         batch, self.waiting = self.waiting, []
-        claims = self.store.put_claims([record for _, record in batch])
-        for (task, record), claim in zip(batch, claims, strict=True):
-            self.ids[task.file.path] = claim.analysis
+        claims = self.store.put_claims([record for _, record, _ in batch])
+        for (task, record, remark), claim in zip(batch, claims, strict=True):
+            if task.file.path not in self.several:
+                self.ids[task.file.path] = claim.analysis
             if not claim.is_new and not task.is_stored:
                 self.result.repeats.append((task.file.path, claim.analysis))
                 continue
             self.result.stored += 1
+            if remark:
+                self.result.remarks.append((claim.analysis, remark))
             self.result.without_behaviour += not record.has_behaviour
-            if claim.is_new and claim.analysis != clean_id(task.file.analysis):
+            suggested = record.analysis if task.file.path in self.several else task.file.analysis
+            if claim.is_new and claim.analysis != clean_id(suggested):
                 self.result.renamed.append((task.file.path, claim.analysis))
         self.written_at = time.monotonic()
 
@@ -311,19 +332,44 @@ def _read_alone(task: _Task) -> _Outcome:
         # With n_jobs=1, joblib would read the file in this process.
         [(_, [outcome])] = joblib.Parallel(n_jobs=2)([joblib.delayed(_read_chunk)(0, [task])])
     except TerminatedWorkerError:
-        return _Outcome(task, None, "the process that read it was killed, probably because it used too much memory")
+        return _Outcome.failed(task, "the process that read it was killed, probably because it used too much memory")
     return outcome  # type: ignore[no-any-return]
 
 
 def _read(task: _Task) -> _Outcome:
-    """Read, extract and pack one report. Any error becomes the reason in the outcome."""
+    """Read, extract and pack the reports of one file. Any error becomes a reason in the outcome."""
     try:
-        report = read_report(Path(task.file.path))
-        record = AnalysisRecord.of(task.analysis, report, extract(report), labels_of(report), task.source)
+        return _read_file(task)
     except CuckooMLError as error:
-        return _Outcome(task, None, str(error))
+        return _Outcome.failed(task, str(error))
     except MemoryError:
-        return _Outcome(task, None, "reading it takes more memory than there is")
+        return _Outcome.failed(task, "reading it takes more memory than there is")
     except Exception as error:  # a report is hostile input: a bug that it triggers must not stop the import
-        return _Outcome(task, None, f"unexpected {type(error).__name__}: {str(error)[:200]}")
-    return _Outcome(task, record)
+        return _Outcome.failed(task, f"unexpected {type(error).__name__}: {str(error)[:200]}")
+
+
+def _read_file(task: _Task) -> _Outcome:
+    """The reports of one file. Raises CuckooMLError for a file that cannot be read.
+
+    Of several, each has the id that its host gave it, else one from the file's name and its place in the file.
+    """
+    outcome = _Outcome(task, [], [], [])
+    names: list[str] = []  # that the reports have as parts of a file of several
+    for in_file in read_reports(Path(task.file.path)):
+        if in_file.report is None:
+            reason = str(in_file.error)
+            outcome.reasons.append(reason if in_file.place == 1 else f"report {in_file.place} in it: {reason}")
+            continue
+        name = name_in_file(task.file.analysis, in_file)
+        place = name if name not in names else f"{name}/{in_file.place}"
+        source = replace(task.source, path=f"{task.source.path}#{place}") if names else task.source
+        names.append(place)
+        behaviour = extract(in_file.report)
+        analysis = name if len(names) > 1 else task.analysis
+        outcome.records.append(
+            AnalysisRecord.of(analysis, in_file.report, behaviour, labels_of(in_file.report), source)
+        )
+        outcome.remarks.append(behaviour.remark)
+    if len(names) > 1:
+        outcome.records[0].analysis = names[0]
+    return outcome

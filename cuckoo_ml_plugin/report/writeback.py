@@ -13,6 +13,8 @@ from typing import Any
 
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.plumbing.files import replace_file
+from cuckoo_ml_plugin.report.decode import is_report
+from cuckoo_ml_plugin.report.packing import is_packed
 
 _INDENT = re.compile(rb"\s*\{\s*?\n( {1,16}|\t{1,4})\"")
 _SECTION_ROOM = 2**20  # characters that the section may have
@@ -37,6 +39,8 @@ def write_section(
     try:
         packed = path.read_bytes()
         zipped = packed[:2] == b"\x1f\x8b"
+        if not zipped and is_packed(packed[:8]):
+            raise ReportError(f"{path}: no section was written, as only .json and .json.gz can be written; unpack it.")
         raw = gzip.decompress(packed) if zipped else packed
         numbers = _Numbers()
         report = json.loads(raw.decode("utf-8", "surrogateescape"), parse_float=numbers.read)
@@ -46,6 +50,8 @@ def write_section(
         raise ReportError(
             f"{path}: no section was written, because the file is not a report (its JSON is not an object)."
         )
+    if not is_report(report):
+        raise ReportError(f"{path}: no section was written, because the report stands in an envelope; take it out.")
     if is_meant is not None and not is_meant(report):
         return False
     put_section(report, section, seed)

@@ -29,6 +29,7 @@ from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.report.report import read_reports
 from cuckoo_ml_plugin.report.writeback import write_section
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -42,7 +43,7 @@ _MOST_IN_FULL = 3  # more findings than this are shown as one table
 @click.pass_obj
 def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> None:
     """Score report files, or all in folders, against the model in force; model and store stay as they are."""
-    from cuckoo_ml_plugin.intake.find_reports import find_reports
+    from cuckoo_ml_plugin.intake.find_reports import find_reports, name_in_file
 
     engine = Engine(home)
     if not home.exists:
@@ -50,7 +51,7 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
         stderr.print(safe_text(warning, 600), style="yellow", soft_wrap=True)
     files = find_reports(reports)
     if not files:
-        raise CuckooMLError(f"{reports[0]}: there is no report file (*.json, *.json.gz); name another path.")
+        raise CuckooMLError(f"{reports[0]}: there is no report file (*.json, packed or not); name another path.")
     findings: list[tuple[str, str, Finding]] = []
     failed = 0
     with progress_bar("Scoring") as update_bar:
@@ -58,11 +59,22 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
             try:
                 if file.problem:
                     raise ReportError(f"{file.path}: {file.problem}" if file.path not in file.problem else file.problem)
-                finding = engine.score_file(Path(file.path), file.analysis)
-                if write:
-                    section = finding.section()
-                    write_section(Path(file.path), section, engine.seed(section))
-                findings.append((file.analysis, file.path, finding))
+                in_files = list(read_reports(Path(file.path)))
+                if write and len(in_files) > 1:
+                    raise ReportError(
+                        f"{file.path}: no section was written, because the file holds several reports; split it."
+                    )
+                for in_file in in_files:
+                    if in_file.report is None:
+                        failed += 1
+                        show_error(in_file.error or ReportError(file.path))
+                        continue
+                    name = name_in_file(file.analysis, in_file) if len(in_files) > 1 else file.analysis
+                    finding = engine.score_report(in_file.report, name)
+                    if write:
+                        section = finding.section()
+                        write_section(Path(file.path), section, engine.seed(section))
+                    findings.append((name, file.path, finding))
             except ReportError as error:
                 failed += 1
                 show_error(error)

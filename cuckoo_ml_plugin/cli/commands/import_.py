@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from cuckoo_ml_plugin.intake.import_reports import ImportResult
 
 
+_MOST_NAMED = 10  # files or analyses of one kind that are named
+
+
 @click.command("import")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
@@ -49,6 +52,8 @@ def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int 
                 "stored": result.stored,
                 "skipped": result.skipped,
                 "without_behaviour": result.without_behaviour,
+                "passed_over": [{"path": path, "reason": reason} for path, reason in result.passed_over],
+                "remarks": [{"analysis": name, "remark": remark} for name, remark in result.remarks],
                 "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
                 "repeats": [{"path": path, "analysis": name} for path, name in result.repeats],
                 "renamed": [{"path": path, "analysis": name} for path, name in result.renamed],
@@ -63,6 +68,19 @@ def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int 
         raise click.exceptions.Exit(1)
 
 
+def _show_passed_over(result: ImportResult) -> None:
+    """How many files were passed over for each reason, with the first names."""
+    paths_by_reason: dict[str, list[str]] = {}
+    for path, reason in result.passed_over:
+        paths_by_reason.setdefault(reason, []).append(path)
+    for reason, paths in sorted(paths_by_reason.items()):
+        stdout.print(f"passed over, {len(paths):,} times: {reason}", soft_wrap=True)
+        for path in paths[:_MOST_NAMED]:
+            stdout.print(safe_text(f"  {path}", 600), soft_wrap=True)
+        if len(paths) > _MOST_NAMED:
+            stdout.print(f"  and {len(paths) - _MOST_NAMED:,} more (--json lists all)")
+
+
 def _show_import(result: ImportResult, labels: Path | None) -> None:
     rows = [
         ("read", result.read),
@@ -71,16 +89,22 @@ def _show_import(result: ImportResult, labels: Path | None) -> None:
         ("the same run as one that is stored", len(result.repeats)),
         ("without behaviour", result.without_behaviour),
         ("unreadable", len(result.unreadable)),
+        ("passed over", len(result.passed_over)),
     ]
     if labels:
         rows.append(("labelled", result.labelled))
     if not result.found and not result.unreadable and not result.labelled:
-        stdout.print("No report file was found (*.json or *.json.gz, at any depth).")
+        stdout.print("No report file was found (*.json, packed or not, at any depth).")
     stdout.print(table("Import", ["", "analyses"], [(name, f"{number:,}") for name, number in rows], numbers=[1]))
     if result.labelled:
         stdout.print("The next cuckoo-ml refit updates names and labels of clusters.")
     for path, reason in result.unreadable:
         stdout.print(safe_text(f"unreadable: {reason if path in reason else f'{path}: {reason}'}", 600), soft_wrap=True)
+    _show_passed_over(result)
+    for name, remark in result.remarks[:_MOST_NAMED]:
+        stdout.print(safe_text(f"{name}: {remark}", 600), soft_wrap=True)
+    if len(result.remarks) > _MOST_NAMED:
+        stdout.print(f"and {len(result.remarks) - _MOST_NAMED:,} more such remarks (--json lists all)")
     for path, name in result.renamed:
         stdout.print(safe_text(f"stored as {name}, because its own id is taken: {path}", 600), soft_wrap=True)
     for name in result.unknown_labels:
