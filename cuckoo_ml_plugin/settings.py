@@ -26,6 +26,7 @@ class StoreSettings:
 @dataclass(frozen=True, slots=True)
 class HostSettings:
     node: str = ""
+    signature: Literal["no", "yes"] = "no"
 
 
 @dataclass(frozen=True, slots=True)

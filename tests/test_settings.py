@@ -154,7 +154,7 @@ def test_a_model_records_settings_as_it_always_did() -> None:
     """Other JSON would look like changed settings to ``refit --if-needed``."""
     assert json.loads(json.dumps(asdict(Settings()))) == {
         "store": {"url": ""},
-        "host": {"node": ""},
+        "host": {"node": "", "signature": "no"},
         "features": {"leave_out": []},
         "vectors": {"dimensions": 48, "min_document_frequency": 3},
         "clustering": {
@@ -174,6 +174,7 @@ def test_a_model_records_settings_as_it_always_did() -> None:
             "drift_significance": 0.001,
             "keep_models": 5,
         },
+        "retention": {"days": 0, "repeats": 0},
     }
 
 

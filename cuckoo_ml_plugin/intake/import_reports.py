@@ -270,7 +270,7 @@ def _with_free_names(store: Store, tasks: list[_Task]) -> list[_Task]:
 
 
 def _outcomes(tasks: Sequence[_Task], jobs: int) -> Iterator[_Outcome]:
-    """Read all files. The outcomes come in the files' order: of several copies of one run, the first is stored."""
+    """Read all files. The outcomes come in the order of the files, and so do ids that depend on each other."""
     if jobs == 1 or len(tasks) < 2 or sum(task.source.size for task in tasks) < _ALONE_BYTES:
         for task in tasks:
             yield _read(task)

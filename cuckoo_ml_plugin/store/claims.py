@@ -1,7 +1,8 @@
 """Which stored analysis a record is, and the short id that a new one gets.
 
 A record is a stored analysis when both are the same run, never because they share an id or a path. It replaces that
-analysis. Everything else is new, and gets an id that no other analysis has.
+analysis. Everything else is new, and gets an id that no other analysis has. A file that holds a run which a host has
+reported is a copy of it; two files that were imported stay two analyses, as a report and its shortened version are.
 """
 
 from __future__ import annotations
@@ -108,7 +109,8 @@ class Claims:
             of_file = [h for h in same_file if h.identity.node in ("", node)]
         else:
             from_here = [h for h in same_run if h.source_key == key]
-            candidates = from_here or (same_run if len(same_run) == 1 else [])  # of several nodes, none is meant
+            of_hosts = [h for h in same_run if h.identity.node]
+            candidates = from_here or (of_hosts if len(of_hosts) == 1 else [])  # of several nodes, none is meant
             of_file = same_file
         if candidates:
             return candidates[0]

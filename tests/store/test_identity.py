@@ -127,6 +127,13 @@ def test_files_of_a_stored_run_are_not_stored_twice(location: str) -> None:
         assert store.count() == 1
 
 
+def test_two_imported_files_of_one_run_stay_two_analyses(location: str) -> None:
+    with Store.open(location) as store:
+        files = [run_of("17", path=f"/data/{name}.json") for name in ("report", "lite")]
+        assert [store.put([file])[0] for file in files] == ["report", "lite"]
+        assert [store.put([file])[0] for file in files] == ["report", "lite"]
+
+
 def test_a_host_that_reports_an_imported_run_again_takes_its_record_over(location: str) -> None:
     with Store.open(location) as store:
         assert store.put([run_of("17", path="/backup/x.json")]) == ["x"]
