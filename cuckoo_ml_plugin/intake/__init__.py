@@ -5,5 +5,7 @@ the ids of their analyses, ``import_reports`` reads them over all cores and stor
 ``label_file`` applies the labels. Analyses in the store go out, with an
 :class:`~cuckoo_ml_plugin.intake.import_reports.ImportResult` that says what was done.
 
+``import_mongodb`` reads a host's past analyses from its MongoDB, where the calls are in a collection of their own.
+
 The room imports ``store``, ``behaviour``, ``report``, ``plumbing`` and ``errors``, and joblib for the workers.
 """

@@ -26,9 +26,16 @@ _MOST_NAMED = 10  # files or analyses of one kind that are named
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=None, help="Number of reading processes (default: one per core)."
 )
+@click.option(
+    "--mongodb",
+    metavar="URL",
+    help="Read a host's past analyses from its MongoDB instead, such as mongodb://127.0.0.1:27017/cuckoo.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @click.pass_obj
-def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int | None, as_json: bool) -> None:
+def import_(
+    home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int | None, mongodb: str | None, as_json: bool
+) -> None:
     """Read report files, folders of them, or a host's storage/analyses into the store.
 
     Reports that are stored already and unchanged are skipped, so repeating an interrupted import continues it. With
@@ -36,14 +43,32 @@ def import_(home: Home, paths: tuple[Path, ...], labels: Path | None, jobs: int 
     """
     from cuckoo_ml_plugin.intake.import_reports import ImportResult, find_reports, import_reports
 
-    if not paths and labels is None:
-        raise click.UsageError("Name report files or folders, or give --labels.")
+    if not paths and labels is None and mongodb is None:
+        raise click.UsageError("Name report files or folders, or give --mongodb or --labels.")
+    if mongodb is not None and (paths or labels):
+        raise click.UsageError("Give --mongodb alone, and files and labels in an import of their own.")
+    if mongodb is not None:
+        _report_result(_import_mongodb(home, mongodb), None, as_json)
+        return
     engine = Engine(home if paths else home.require())
     if home.exists or any(path.exists() for path in paths):
         with progress_bar("Importing") as update_bar:
             result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=update_bar)
     else:  # every path is mistyped, so no home is made
         result = ImportResult(unreadable=[(file.path, file.problem or "") for file in find_reports(paths)])
+    _report_result(result, labels, as_json)
+
+
+def _import_mongodb(home: Home, url: str) -> ImportResult:
+    from cuckoo_ml_plugin.intake.import_mongodb import MongoAnalyses, import_mongodb
+
+    analyses = MongoAnalyses(url)  # before the store, so that a mistyped URL makes no home
+    with progress_bar("Importing") as update_bar:
+        return import_mongodb(Engine(home).store, analyses, progress=update_bar)
+
+
+def _report_result(result: ImportResult, labels: Path | None, as_json: bool) -> None:
+    """Print what the import did; exit with 1 if nothing could be read."""
     nothing = not result.read and not result.skipped
     if as_json:
         print_json(
