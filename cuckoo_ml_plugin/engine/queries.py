@@ -16,6 +16,12 @@ from cuckoo_ml_plugin.store.finding_record import ListedAnalysis
 NEAREST = 5
 
 
+def did_you_mean(engine: Engine, analysis: str) -> str:
+    """What to do about an id that is not stored: "did you mean nodeB/17?", or to check it."""
+    ids = engine.store.like(analysis)
+    return f"did you mean {' or '.join(ids)}?" if ids else "check the id."
+
+
 def cluster_brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
     """One cluster in short; ``stored``: how many stored analyses it has now."""
     return {

@@ -107,7 +107,7 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore, ErasureSt
         latest = {name: record for name, (_, record) in written.items()}
         moment = now_text()
         for batch in chunks(claims_of_batch.without_file):
-            nothing = dict.fromkeys(("source_key", "source_path", "source_size", "source_mtime_ns"))
+            nothing = dict.fromkeys(("source_key", "source_size", "source_mtime_ns"))  # source_path says where it was
             connection.execute(update(_TABLE).where(_TABLE.c.analysis.in_(batch)).values(nothing))
         _forget_outdated_findings(connection, latest)
         if written:
@@ -252,6 +252,18 @@ class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore, ErasureSt
             return list(analyses.values())
 
         return self._db.read(work)
+
+    def like(self, name: str, limit: int = 3) -> list[str]:
+        """The ids that somebody may mean by one that is not stored: those of the task or the file with that name."""
+        plain, column = clean_id(name), _TABLE.c.analysis
+        escaped = plain.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+        named = or_(
+            _TABLE.c.task == plain,
+            column.like(f"%/{escaped}", escape="\\"),
+            column.like(f"{escaped}@%", escape="\\"),
+        )
+        query = select(column).where(named).order_by(_TABLE.c.order_key).limit(limit)
+        return self._db.read(lambda connection: list(connection.execute(query).scalars()))
 
     def analyses_in_order(
         self,

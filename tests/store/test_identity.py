@@ -187,6 +187,16 @@ def test_an_id_is_never_given_to_another_run_even_in_one_batch(location: str) ->
         assert targets(store) == {name: f"s{number}" for number, name in enumerate(names)}
 
 
+def test_an_id_that_is_not_stored_brings_up_those_that_may_be_meant(location: str) -> None:
+    with Store.open(location) as store:
+        store.put([run_of("17", "a", node="n"), run_of("17", "b", node="m"), run_of("170", "c", node="n")])
+        store.put([run_of("4", "d", path="/mail/x_1.json"), run_of("5", "e", path="/other/x_1.json")])
+        store.forget(["17", "x_1"])
+        assert (store.like("17"), store.like("x_1"), store.like("x%1"), store.like("\x00")) == (
+            ["m/17"], ["other/x_1"], [], [],
+        )  # fmt: skip
+
+
 # -- several nodes at once ---------------------------------------------------------------------------------------------
 def _report_many(location: str, node: str, first: int) -> None:
     with Store.open(location) as store:

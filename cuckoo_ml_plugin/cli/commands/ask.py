@@ -104,7 +104,8 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
     if finding is None and Path(analysis).is_file():
         finding = engine.score_file(Path(analysis), report_at(analysis).analysis)
     if finding is None:
-        raise CuckooMLError(f"{analysis}: there is no such analysis in the store and no such file; check the id.")
+        hint = queries.did_you_mean(engine, analysis)
+        raise CuckooMLError(f"{analysis}: there is no such analysis in the store and no such file; {hint}")
     if as_json:
         print_json(finding.section()["similar"])
         return
