@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""The two commands of the README, for a machine that has only Python 3.10 or newer.
+"""The commands of the README, for a machine that has only Python 3.10 or newer.
 
     python3 dev.py demo [--home DIR]    set up, then make, learn and score sample analyses in DIR
     python3 dev.py test [PYTEST ARGS]   set up, then run all checks and tests on this checkout
+    python3 dev.py wheel [--to DIR]     build the package into DIR (default: dist), to install it elsewhere
 
-Both set up `.venv` beside this file; a second run installs again only when the package's sources have changed.
+The first two set up `.venv` beside this file; a second run installs again only when the package's sources have changed.
 """
 
 import sys
@@ -35,11 +36,15 @@ def main() -> int:
     demo = commands.add_parser("demo", help="set up and run the main job on sample analyses")
     demo.add_argument("--home", type=Path, default=Path("cuckoo-ml-demo"), help="default: cuckoo-ml-demo, here")
     commands.add_parser("test", help="set up and run all checks; further arguments go to pytest", add_help=False)
+    wheel = commands.add_parser("wheel", help="build the package as a file that pip, poetry and uv install")
+    wheel.add_argument("--to", type=Path, default=ROOT / "dist", metavar="DIR", help="default: dist, beside dev.py")
     options, others = parser.parse_known_args()
     if options.command == "test":
         return run_checks(others)
     if others:
         parser.error(f"unknown arguments: {' '.join(others)}")
+    if options.command == "wheel":
+        return build_wheel(options.to)
     set_up()
     return subprocess.run([VENV / "bin" / "cuckoo-ml", "--home", options.home, "demo"], check=False).returncode
 
@@ -93,8 +98,7 @@ def set_up(extra: str = "") -> None:
     if installed[1:2] != wanted[1:] or not PYTHON.exists():
         say("making .venv")
         clear = ["--clear"] if installed else []  # made here for another Python; one that was made by hand is kept
-        if subprocess.run([sys.executable, "-m", "venv", *clear, VENV], check=False).returncode:
-            sys.exit("No .venv could be made; on Debian and Ubuntu: apt-get install python3-venv")
+        make_environment(VENV, *clear)
     STAMP.write_text(f"unfinished {wanted[1]}\n", encoding="utf-8")
     say("installing the package and what it needs into .venv (half a minute the first time)")
     with tempfile.TemporaryDirectory() as folder:  # a copy: what an older build left behind would be installed too
@@ -109,6 +113,32 @@ def set_up(extra: str = "") -> None:
     subprocess.run([PYTHON, "-W", "ignore", "-m", "compileall", "-q", *sources], check=False)
     STAMP.write_text(" ".join([*wanted, extra]) + "\n", encoding="utf-8")
     say(f"set up in {time.monotonic() - began:.0f} s")
+
+
+def build_wheel(target: Path) -> int:
+    """Build the wheel in an environment that is thrown away, and print its path; nothing else is installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        sources, builder, built = Path(folder, "sources"), Path(folder, "builder"), Path(folder, "built")
+        copy_sources(sources)  # a copy: what an older build left behind would be packed too
+        make_environment(builder)
+        options: list[str | Path] = ["--quiet", "--disable-pip-version-check", "--no-deps", "--wheel-dir", built]
+        if subprocess.run(
+            [builder / "bin" / "python", "-m", "pip", "wheel", *options, sources], check=False
+        ).returncode:
+            say("no wheel could be built; pip says above why. It needs to reach a package index, for setuptools.")
+            return 1
+        target.mkdir(parents=True, exist_ok=True)
+        for wheel in built.glob("*.whl"):
+            unfinished = target / f".{wheel.name}.{os.getpid()}"
+            shutil.copyfile(wheel, unfinished)
+            unfinished.replace(target / wheel.name)
+            print((target / wheel.name).absolute())
+    return 0
+
+
+def make_environment(folder: Path, *options: str) -> None:
+    if subprocess.run([sys.executable, "-m", "venv", *options, folder], check=False).returncode:
+        sys.exit(f"No environment could be made in {folder}; on Debian and Ubuntu: apt-get install python3-venv")
 
 
 def source_files() -> list[Path]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cuckoo_ml_plugin.errors import (
     BusyError,
     CuckooMLError,
+    MissingPackageError,
     ModelError,
     NotEnoughError,
     ReportError,
@@ -38,6 +39,7 @@ __all__ = [
     "Finding",
     "ImportResult",
     "Label",
+    "MissingPackageError",
     "ModelError",
     "NotEnoughError",
     "ReportError",

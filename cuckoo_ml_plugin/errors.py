@@ -43,3 +43,7 @@ class NotEnoughError(CuckooMLError):
 
 class TableError(CuckooMLError):
     """A table of threat scores cannot be read, or holds values that are no scores."""
+
+
+class MissingPackageError(CuckooMLError):
+    """An optional part needs a package that is not installed; the message has the command that installs it."""

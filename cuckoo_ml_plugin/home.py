@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.plumbing.commands import program, shell_command
 from cuckoo_ml_plugin.plumbing.files import replace_file
 from cuckoo_ml_plugin.settings import Settings, documented_settings, load_settings
 
 ENVIRONMENT_VARIABLE = "CUCKOO_ML_HOME"
+_DEFAULT = ".cuckoo-ml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,14 @@ class Home:
             CuckooMLError: there is no home.
         """
         if not self.exists:
-            raise CuckooMLError(f"{self.path}: there is no home; check --home, or run cuckoo-ml import first.")
+            command = self.command("import", "FOLDER")
+            raise CuckooMLError(f"{self.path}: there is no home; check --home, or import reports first: {command}")
         return self
+
+    def command(self, *words: str | Path) -> str:
+        """A line for a shell that runs a command of this program on this home, such as ``command("refit")``."""
+        ours = self.path != Path.home() / _DEFAULT or self.path != default_home()  # else --home can be left out
+        return shell_command(*program(), *(("--home", self.path) if ours else ()), *words)
 
     def create(self) -> Home:
         """Create the folder and, unless it has settings already, the documented settings in it.
@@ -77,4 +85,4 @@ class Home:
 
 def default_home() -> Path:
     """``$CUCKOO_ML_HOME``, or ``~/.cuckoo-ml``."""
-    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or Path.home() / ".cuckoo-ml")
+    return Path(os.environ.get(ENVIRONMENT_VARIABLE) or Path.home() / _DEFAULT)

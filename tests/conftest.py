@@ -10,12 +10,13 @@ import pytest
 from support.browser import browser
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
+from support.missing_packages import missing
 from support.needs import skip_or_fail
 from support.paths import REPOSITORY
 
 from cuckoo_ml_samples import generate
 
-__all__ = ["browser"]  # here, so that all stories share one: two cannot run in a process
+__all__ = ["browser", "missing"]  # here, so that all stories share one: two cannot run in a process
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +32,7 @@ TESTS_OF_SEVERAL_ROOMS = {"support", "samples"}
 MOST_FILES = 12
 LARGER_ROOMS = {
     "cuckoo_ml_plugin/model": "one module for each part of a model's folder, and one for the folder",
+    "cuckoo_ml_plugin/store": "one module for each part of the store, and one for the store",
 }
 SCORING_SIDE = ("report", "behaviour", "finding", "model")
 ONLY_FITTING_NEEDS = (
@@ -176,10 +178,10 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not broken
 
 
-def test_the_readme_gives_the_two_commands_and_they_exist() -> None:
+def test_the_readme_gives_the_commands_of_dev_py_and_they_exist() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     commands = set(re.findall(r"^python3 dev\.py (\w+)", readme, re.MULTILINE))
-    assert commands == {"demo", "test"}
+    assert commands == {"demo", "test", "wheel"}
     for command in commands:
         shown = subprocess.run(
             [sys.executable, REPOSITORY / "dev.py", "--help"], capture_output=True, text=True, check=True
@@ -191,6 +193,28 @@ def test_an_unknown_command_of_dev_py_is_wrong_usage() -> None:
     done = subprocess.run([sys.executable, REPOSITORY / "dev.py", "fly"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "invalid choice: 'fly'" in done.stderr
+
+
+def test_no_page_installs_the_package_from_an_index_where_it_is_not() -> None:
+    pages = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("examples/*.ipynb")]
+    from_index = re.compile(r"pip install [^\n`]*(?<![/\w])cuckoo-ml-plugin\b")
+    assert [page.name for page in pages if page.name != "CHANGELOG.md" and from_index.search(page.read_text())] == []
+
+
+def test_the_wheel_holds_what_the_package_reads(tmp_path: Path) -> None:
+    dev = load_dev_py()
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "dev.py", "wheel", "--to", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.iterdir()
+    assert done.stdout.strip() == str(wheel)
+    names = set(zipfile.ZipFile(wheel).namelist())
+    sources = {file.relative_to(REPOSITORY).as_posix() for file in dev.source_files()}
+    packaged = {name for name in sources if name.startswith(("cuckoo_ml_plugin/", "cuckoo_ml_samples/"))}
+    packaged |= {f"cuckoo_ml_plugin/{name}" for name in sources if name.startswith("conf/")}
+    assert packaged <= names
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
 
 def load_dev_py() -> ModuleType:

@@ -124,9 +124,7 @@ def assess_model(
     """
     rows, points = fitted_rows(model, corpus)
     if not len(rows):
-        raise NotEnoughError(
-            f"Model {model.id}: none of its analyses is in the store; fit a new model with cuckoo-ml refit."
-        )
+        raise NotEnoughError(f"Model {model.id}: none of its analyses is in the store; fit a new model.")
     newer = len(corpus.analyses) - len(rows)
     corpus = corpus.take(rows)
     clusters = model.clustering.labels[points].astype(np.int64)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.fit.hdbscan_adapter import has_reference
 from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.settings import SEED
 
@@ -54,9 +55,11 @@ def dbcv(vectors: Vectors, clusters: Labels) -> float | None:
         clusters: (n,); noise lowers the result, by DBCV's definition.
 
     Returns:
-        None unless two clusters hold at least two distinct behaviours each. Smaller clusters, for which it is
-        undefined, are left out.
+        None unless two clusters hold at least two distinct behaviours each, and where hdbscan is not installed. Smaller
+        clusters, for which it is undefined, are left out.
     """
+    if not has_reference():
+        return None
     from hdbscan.validity import validity_index
 
     chosen = sample(len(clusters), DBCV_SAMPLE)

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from cuckoo_ml_plugin.errors import MissingPackageError
 from cuckoo_ml_plugin.plumbing.text import display_text
 
 _PIPED_WIDTH = 160  # columns where the output is not a terminal; 80 would break most lines of a table
@@ -48,6 +49,11 @@ def show_error(error: Exception) -> None:
         for line in "".join(traceback.format_exception(error)).splitlines():
             stderr.print(safe_text(line, 600), soft_wrap=True)
     stderr.print(safe_text(f"Error: {error}", 600), style="red", soft_wrap=True)
+
+
+def show_missing(consequence: str, error: MissingPackageError) -> None:
+    """Say on standard error what an answer lacks, and the command that installs what it needs."""
+    stderr.print(safe_text(f"{consequence}: {error}", 1000), style="yellow", soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = ()) -> Table:

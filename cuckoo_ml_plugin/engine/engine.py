@@ -64,7 +64,9 @@ class Engine:
         """The model in force. Raises ModelError, also when there is none."""
         model = self.model()
         if model is None:
-            raise ModelError(f"{self.home.path}: there is no model yet; run cuckoo-ml import, then cuckoo-ml refit.")
+            raise ModelError(
+                f"{self.home.path}: there is no model yet; import reports, then run {self.home.command('refit')}"
+            )
         return model
 
     def score_file(self, path: Path, analysis: str) -> Finding:

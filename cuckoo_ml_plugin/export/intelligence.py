@@ -120,7 +120,10 @@ def intelligence_of(engine: Engine, cluster: str, tlp: str = "amber") -> Intelli
     model = engine.require_model()
     number = cluster_number(model, cluster)
     if number is None:
-        raise CuckooMLError(f"{cluster}: there is no such cluster in model {model.id}; cuckoo-ml clusters lists them.")
+        raise CuckooMLError(
+            f"{cluster}: there is no such cluster in model {model.id}; all are listed by"
+            f" {engine.home.command('clusters')}"
+        )
     facts = model.clusters[number]
     files = _samples(engine, facts)
     return Intelligence(

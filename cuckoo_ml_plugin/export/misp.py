@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from cuckoo_ml_plugin.export.intelligence import Intelligence, Trait
-from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 
 # Kind of token -> type of a MISP attribute. Every other kind becomes a text.
 _TYPES = {
@@ -23,7 +23,7 @@ _OWN_ORGANISATION, _UNDEFINED, _INITIAL = 0, 4, 0  # distribution, threat level,
 
 def misp_event(cluster: Intelligence) -> str:
     """The event as JSON text, ``{"Event": ...}``, as MISP imports it. Raises CuckooMLError without PyMISP."""
-    misp = desk_package("pymisp", "MISP events")
+    misp = optional_package("pymisp", "MISP events")
     event = misp.MISPEvent()
     event.uuid = cluster.uuid("event")
     event.info = f"cuckoo-ml: {cluster.title}"

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 from cuckoo_ml_plugin.plumbing.files import replacing
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
@@ -31,7 +31,7 @@ def write_features(store: Store, count_names: Iterable[str], path: Path) -> Path
         StoreError: the store cannot be read.
         OSError: the file cannot be written.
     """
-    pa = desk_package("pyarrow", "Parquet files")
+    pa = optional_package("pyarrow", "Parquet files")
     names = list(count_names)
     schema = pa.schema([
         *((name, pa.string()) for name in _FACTS),
@@ -44,7 +44,7 @@ def write_features(store: Store, count_names: Iterable[str], path: Path) -> Path
 
 def write_findings(store: Store, path: Path) -> Path:
     """Write a row for the latest finding of each analysis. Raises CuckooMLError (no pyarrow), StoreError, OSError."""
-    pa = desk_package("pyarrow", "Parquet files")
+    pa = optional_package("pyarrow", "Parquet files")
     texts, numbers = ("analysis", "model", "cluster"), ("probability", "outlier_score", "anomaly_score")
     schema = pa.schema([
         *((name, pa.string()) for name in texts),
@@ -75,7 +75,7 @@ def _finding_rows(store: Store, names: Iterable[str]) -> Iterator[dict[str, Any]
 
 
 def _write(path: Path, schema: Any, rows: Iterator[dict[str, Any]]) -> Path:
-    pa, parquet = desk_package("pyarrow", "Parquet files"), desk_package("pyarrow.parquet", "Parquet files")
+    pa, parquet = optional_package("pyarrow", "Parquet files"), optional_package("pyarrow.parquet", "Parquet files")
     with replacing(path) as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         while batch := list(islice(rows, _BATCH)):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from cuckoo_ml_plugin.export.intelligence import Intelligence, Trait
-from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 
 _PATTERNS = {
     "mutex": "mutex:name", "domain": "domain-name:value", "http": "url:value",
@@ -24,7 +24,7 @@ _MARKINGS = {"clear": "TLP_WHITE", "green": "TLP_GREEN", "amber": "TLP_AMBER", "
 
 def stix_bundle(cluster: Intelligence) -> str:
     """The bundle as JSON text. Raises CuckooMLError without the package stix2."""
-    stix = desk_package("stix2", "STIX bundles")
+    stix = optional_package("stix2", "STIX bundles")
     marking = getattr(stix, _MARKINGS[cluster.tlp])
     created = cluster.facts.first_seen or cluster.fitted_at
     modified = max(created, cluster.fitted_at)

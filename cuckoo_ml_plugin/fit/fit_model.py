@@ -49,8 +49,8 @@ def require_enough(analyses: int, settings: Settings) -> None:
     needed = settings.refit.min_analyses
     if analyses < needed:
         raise NotEnoughError(
-            f"{analyses} analyses with behaviour are stored, a model needs {needed}; import more reports with "
-            "cuckoo-ml import, or lower [refit] min_analyses."
+            f"{analyses} analyses with behaviour are stored, a model needs {needed}; import more reports,"
+            " or lower [refit] min_analyses."
         )
 
 

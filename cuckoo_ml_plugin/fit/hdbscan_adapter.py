@@ -1,8 +1,11 @@
-"""The only module that calls functions which hdbscan and fast-hdbscan do not document as their interface.
+"""The only module that calls functions which hdbscan, fast-hdbscan and scikit-learn do not document as their interface.
 
-HDBSCAN on weighted points needs its steps one by one (spanning tree, linkage, condensed tree, scores), and neither
-library offers them all in public. Their names and signatures may change with any release, so each function is checked
-when it is used: a version that differs gives one sentence instead of a traceback, or worse, of other clusters.
+HDBSCAN on weighted points needs its steps one by one (spanning tree, linkage, condensed tree, scores), and no library
+offers them all in public. Their names and signatures may change with any release, so each function is checked when it
+is used: a version that differs gives one sentence instead of a traceback, or worse, of other clusters.
+
+hdbscan has no wheel for some machines, such as ARM. Where it is not installed, scikit-learn's port of it does the same
+steps and gives the same clusters; only the plot-free measures that hdbscan alone has (DBCV) are then missing.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.plumbing.commands import install_command
 
 TESTED_VERSIONS = {
     "hdbscan": ("0.8.44",),
     "fast-hdbscan": ("0.3.4",),
+    "scikit-learn": ("1.9.1",),
 }
 """The releases that the tests ran with, the newest last. Add one after a run of the tests with it."""
 
@@ -35,8 +40,11 @@ Floats = NDArray[np.floating[Any]]
 def reference_tree(points: NDArray[np.float32], min_samples: int) -> Floats:
     """hdbscan's exact spanning tree of the points (n, d): edges (n - 1, 3) of from, to, mutual reachability distance.
 
-    It needs nothing compiled and is the reference for the other trees, but takes minutes for tens of thousands.
+    It needs nothing compiled and is the reference for the other trees, but takes minutes for tens of thousands. Where
+    hdbscan is not installed, this is fast-hdbscan's tree.
     """
+    if not has_reference():
+        return boruvka_tree(points, min_samples)
     import hdbscan
 
     fitted = hdbscan.HDBSCAN(
@@ -74,9 +82,12 @@ def boruvka_tree(points: NDArray[np.float32], min_samples: int) -> Floats:
 def linkage(edges: Floats) -> Floats:
     """The single-linkage tree (n - 1, 4) of a spanning tree's edges (n - 1, 3), which ascend in distance.
 
-    Raises CuckooMLError: the installed hdbscan is not as tested.
+    Raises CuckooMLError: the installed hdbscan, or scikit-learn in its place, is not as tested.
     """
-    return np.asarray(_function("hdbscan", "hdbscan._hdbscan_linkage", "label", ("L",))(edges))
+    if has_reference():
+        return np.asarray(_function("hdbscan", "hdbscan._hdbscan_linkage", "label", ("L",))(edges))
+    tree = _function("scikit-learn", f"{_PORT}._linkage", "make_single_linkage", ("mst",))(_records(edges, _EDGE))
+    return np.column_stack([np.asarray(tree[name], np.float64) for name in tree.dtype.names])
 
 
 def select_clusters(
@@ -86,8 +97,10 @@ def select_clusters(
 
     The condensed tree is a structured array of parent, child, lambda_val (1 / distance) and child_size.
 
-    Raises CuckooMLError: the installed hdbscan is not as tested.
+    Raises CuckooMLError: the installed hdbscan, or scikit-learn in its place, is not as tested.
     """
+    if not has_reference():
+        return _select_by_port(linkage_tree, min_cluster_size, selection_epsilon)
     to_labels = _function(
         "hdbscan",
         "hdbscan.hdbscan_",
@@ -108,7 +121,72 @@ def outlier_scores(condensed: NDArray[Any]) -> NDArray[np.float64]:
 
     Raises CuckooMLError: the installed hdbscan is not as tested.
     """
+    if not has_reference():
+        return _glosh(condensed)
     return np.asarray(_function("hdbscan", "hdbscan._hdbscan_tree", "outlier_scores", ("tree",))(condensed))
+
+
+def has_reference() -> bool:
+    """Whether hdbscan is installed and can be imported."""
+    try:
+        import_module("hdbscan")
+    except ImportError:
+        return False
+    return True
+
+
+_PORT = "sklearn.cluster._hdbscan"
+_EDGE = np.dtype([("current_node", np.int64), ("next_node", np.int64), ("distance", np.float64)])
+_MERGE = np.dtype([("left_node", np.intp), ("right_node", np.intp), ("value", np.float64), ("cluster_size", np.intp)])
+_CONDENSED = np.dtype([("parent", np.intp), ("child", np.intp), ("lambda_val", np.float64), ("child_size", np.intp)])
+
+
+def _records(columns: Floats, kind: np.dtype[Any]) -> NDArray[Any]:
+    """The columns of an array as the fields of a structured one."""
+    records = np.empty(len(columns), kind)
+    for number, name in enumerate(kind.names or ()):
+        records[name] = columns[:, number]
+    return records
+
+
+def _select_by_port(
+    linkage_tree: Floats, min_cluster_size: int, selection_epsilon: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[Any]]:
+    """As ``select_clusters``, by scikit-learn."""
+    to_labels = _function(
+        "scikit-learn",
+        f"{_PORT}._tree",
+        "tree_to_labels",
+        ("single_linkage_tree", "min_cluster_size", "cluster_selection_epsilon"),
+    )
+    condense = _function("scikit-learn", f"{_PORT}._tree", "_condense_tree", ("hierarchy", "min_cluster_size"))
+    merges = _records(linkage_tree, _MERGE)
+    try:
+        labels, probabilities = to_labels(merges, min_cluster_size, cluster_selection_epsilon=selection_epsilon)
+        tree = condense(merges, min_cluster_size)
+        condensed = np.empty(len(tree), _CONDENSED)
+        for name, theirs in zip(_CONDENSED.names or (), ("parent", "child", "value", "cluster_size"), strict=True):
+            condensed[name] = tree[theirs]
+    except (TypeError, ValueError, LookupError) as error:
+        raise _untested("scikit-learn", f"its port of HDBSCAN fails ({error})") from error
+    return np.asarray(labels, np.int64), np.asarray(probabilities, np.float64), condensed
+
+
+def _glosh(condensed: NDArray[Any]) -> NDArray[np.float64]:
+    """GLOSH (Campello et al., TKDD 2015) as hdbscan computes it: 1 - density of the point / densest of its cluster."""
+    points = int(condensed["parent"].min())  # clusters are numbered from there on
+    deepest = np.zeros(int(max(condensed["parent"].max(), condensed["child"].max())) + 1)
+    np.maximum.at(deepest, condensed["parent"], condensed["lambda_val"])
+    clusters = condensed[condensed["child"] >= points]
+    for parent, child in zip(clusters["parent"][::-1], clusters["child"][::-1], strict=True):  # children come later
+        deepest[parent] = max(deepest[parent], deepest[child])
+    leaves = condensed[condensed["child"] < points]
+    limit = deepest[leaves["parent"]]
+    density = leaves["lambda_val"]
+    scores = np.zeros(points)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scores[leaves["child"]] = np.where((limit == 0) | ~np.isfinite(density), 0.0, (limit - density) / limit)
+    return scores
 
 
 def _function(package: str, module: str, name: str, parameters: tuple[str, ...]) -> Callable[..., Any]:
@@ -132,5 +210,5 @@ def _untested(package: str, difference: str) -> CuckooMLError:
     tested = TESTED_VERSIONS[package]
     return CuckooMLError(
         f"{package} {installed} cannot be used: {difference}; CuckooML was tested with {package} "
-        f"{', '.join(tested)}, so run pip install '{package}=={tested[-1]}'."
+        f"{', '.join(tested)}, so run {install_command(f'{package}=={tested[-1]}')}"
     )

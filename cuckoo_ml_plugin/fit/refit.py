@@ -150,7 +150,8 @@ def rollback(home: Home, store: Store, settings: Settings, model_id: str, progre
         BusyError: a refit is running.
     """
     if model_id not in {facts["folder"] for facts in list_models(home.models)}:
-        raise ModelError(f"{home.models}: there is no model {model_id}; cuckoo-ml models list shows all.")
+        listing = home.command("models", "list")
+        raise ModelError(f"{home.models}: there is no model {model_id}; all are listed by {listing}")
     with alone(home):
         model = Model.load(home.models / model_id)
         _put_in_force(home, store, model, settings, _ignore_stage, progress)

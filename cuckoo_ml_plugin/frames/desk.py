@@ -38,7 +38,7 @@ _ALL = 1_000_000_000
 class Desk:
     """A home, for notebooks and programs: load reports, fit a model, and ask what the commands answer.
 
-    Analyses are named by their ids. Frames are pandas frames and need ``pip install 'cuckoo-ml-plugin[desk]'``. A
+    Analyses are named by their ids. Frames are pandas frames; only methods that return one need pandas. A
     method that fails raises a :class:`~cuckoo_ml_plugin.errors.CuckooMLError`, whose message says what to do.
 
     >>> from cuckoo_ml_plugin import Desk
@@ -283,13 +283,16 @@ class Desk:
     # -- files for other tools ----------------------------------------------------------------------------------------
 
     def export(self, folder: PathLike) -> list[Path]:
-        """Write CuckooML's CSV files and the Parquet files; returns their paths."""
+        """Write CuckooML's CSV files and the Parquet files; returns their paths. Warns where pyarrow is missing."""
         from cuckoo_ml_plugin.export.export_files import write_tables
 
         return write_tables(self.engine, Path(folder))
 
     def export_cluster(self, cluster: str, folder: PathLike, tlp: str = "amber") -> list[Path]:
-        """Write a cluster (id or name) as a MISP event and a STIX bundle; returns their paths."""
+        """Write a cluster (id or name) as a MISP event and a STIX bundle; returns their paths.
+
+        Warns where one of the packages pymisp and stix2 is missing, and raises where both are.
+        """
         from cuckoo_ml_plugin.export.export_files import write_cluster
 
         return write_cluster(self.engine, cluster, Path(folder), tlp)

@@ -1,8 +1,8 @@
 """pandas as ``pd`` for the frames' modules; where it is missing, the import raises a CuckooMLError that says so."""
 
-from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 
-desk_package("pandas", "Data frames")
+optional_package("pandas", "Data frames")
 
 import pandas as pd  # noqa: E402 -- the line above turns an ImportError into a sentence
 

@@ -13,6 +13,7 @@ from cuckoo_ml_plugin.errors import CuckooMLError, NotEnoughError, SettingsError
 from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.frames.pandas_import import pd
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 from cuckoo_ml_plugin.settings import Settings, settings_from
 
 
@@ -66,7 +67,7 @@ def _dbscan(frame: pd.DataFrame, settings: Mapping[str, object]) -> pd.DataFrame
 
 
 def _hdbscan(frame: pd.DataFrame, settings: Mapping[str, object]) -> pd.DataFrame:
-    from hdbscan import HDBSCAN
+    HDBSCAN = optional_package("hdbscan", "Trials with HDBSCAN").HDBSCAN
 
     values = np.nan_to_num(frame.to_numpy(np.float64))
     with warnings.catch_warnings(), np.errstate(all="ignore"):

@@ -8,6 +8,7 @@ from typing import Any
 from cuckoo_ml_plugin.engine.refresh import DocumentChange
 from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
+from cuckoo_ml_plugin.plumbing.extras import missing_package
 from cuckoo_ml_plugin.report.identity import identity_of
 from cuckoo_ml_plugin.report.values import integer, mapping
 
@@ -21,7 +22,7 @@ class MongoReports:
             from pymongo import MongoClient
             from pymongo.errors import PyMongoError
         except ImportError as error:
-            raise CuckooMLError("Access to MongoDB needs the package pymongo; run pip install pymongo.") from error
+            raise missing_package("pymongo", "The reports in MongoDB", error) from error
         self._error = PyMongoError
         try:
             mongo = client or MongoClient(url, serverSelectionTimeoutMS=5000)

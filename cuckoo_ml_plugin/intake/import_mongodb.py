@@ -17,6 +17,7 @@ from cuckoo_ml_plugin.behaviour.extract import EXTRACTION, extract
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.intake.import_reports import ImportProgress, ImportResult
 from cuckoo_ml_plugin.plumbing.analysis_ids import Source, clean_id
+from cuckoo_ml_plugin.plumbing.extras import missing_package
 from cuckoo_ml_plugin.plumbing.hashes import text_hash
 from cuckoo_ml_plugin.plumbing.text import MAX_TEXT, display_text
 from cuckoo_ml_plugin.report.labels import labels_of
@@ -43,9 +44,7 @@ class MongoAnalyses:
             from pymongo import MongoClient
             from pymongo.errors import PyMongoError
         except ImportError as error:
-            raise CuckooMLError(
-                f"Reading MongoDB needs the package pymongo, which is not there ({error}); run pip install pymongo."
-            ) from error
+            raise missing_package("pymongo", "The reports in MongoDB", error) from error
         self._error: type[Exception] = PyMongoError
         self.name = _CREDENTIALS.sub("//", url.partition("?")[0])  # for messages and the store: without a password
         try:

@@ -2,7 +2,8 @@
 
 t-SNE: van der Maaten & Hinton, Visualizing Data using t-SNE, JMLR 2008. The library openTSNE interpolates as FIt-SNE
 does (Linderman et al., Nature Methods 2019), so the time grows linearly with the number of points. The map starts from
-the first two principal components, which keeps far groups apart and gives the same map for the same model.
+the first two principal components, which keeps far groups apart and gives the same map for the same model. Without
+openTSNE these components are the map.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.errors import MissingPackageError
 from cuckoo_ml_plugin.fit.corpus import Progress
 from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.landscape.islands import gather_islands
-from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 from cuckoo_ml_plugin.settings import SEED
 
 PERPLEXITY = 30.0
@@ -28,16 +30,22 @@ def positions(vectors: NDArray[np.float32], progress: Progress | None = None) ->
 
     Args:
         progress: called with the iterations done, and how many there are.
-
-    Raises:
-        CuckooMLError: openTSNE is not installed.
     """
     places = _principal(vectors)
-    if len(vectors) >= _FEWEST:
+    if len(vectors) >= _FEWEST and missing_for_maps() is None:
         places = gather_islands(_tsne(vectors, places, progress))
     spread = np.abs(places - (places.max(axis=0) + places.min(axis=0)) / 2).max() if len(places) else 0.0
     centred = places - (places.max(axis=0) + places.min(axis=0)) / 2 if len(places) else places
     return np.asarray(centred / spread if spread > 0 else centred, np.float64)
+
+
+def missing_for_maps() -> MissingPackageError | None:
+    """Why maps show the principal components alone: the error that names openTSNE, or None where it is installed."""
+    try:
+        optional_package("openTSNE", "Maps of neighbours")
+    except MissingPackageError as error:
+        return error
+    return None
 
 
 def _principal(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -54,9 +62,9 @@ def _principal(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _tsne(vectors: NDArray[np.float32], start: NDArray[np.float64], progress: Progress | None) -> NDArray[np.float64]:
-    affinity = desk_package("openTSNE.affinity", "Maps")
-    neighbours = desk_package("openTSNE.nearest_neighbors", "Maps")
-    open_tsne = desk_package("openTSNE", "Maps")
+    affinity = optional_package("openTSNE.affinity", "Maps of neighbours")
+    neighbours = optional_package("openTSNE.nearest_neighbors", "Maps of neighbours")
+    open_tsne = optional_package("openTSNE", "Maps of neighbours")
     perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
     numbers, distances = nearest_of_all(vectors, int(3 * perplexity) + 1)
     nearest = neighbours.PrecomputedNeighbors(numbers[:, 1:], distances[:, 1:])

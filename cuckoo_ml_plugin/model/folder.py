@@ -20,12 +20,12 @@ import xxhash
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.errors import ModelError
+from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.plumbing.files import UNFINISHED, replace_link, sync_folder
 
 FORMAT = 1
 CURRENT = "current"
 _JSON = "model.json"
-_REMEDY = "run cuckoo-ml refit, or cuckoo-ml models rollback"
 _MAX_JSON = 256 * 2**20
 
 
@@ -82,7 +82,7 @@ def _whole_folder(models: Path, model_id: str) -> Iterator[Path]:
         cause = error.strerror or f"the disk is full or fails: {error}"  # an error from NumPy has no strerror
         raise ModelError(
             f"{models}: the model cannot be written ({cause}); the previous model stays in force. Free disk space, then"
-            " run cuckoo-ml refit again."
+            f" run {Home(models.parent).command('refit')}"
         ) from error
 
 
@@ -120,6 +120,12 @@ def _checksum_of(facts: Mapping[str, Any]) -> str:
     return xxhash.xxh3_128_hexdigest(msgspec.json.encode(facts, order="sorted"))
 
 
+def remedy(folder: Path) -> str:
+    """What to do about a model's folder that cannot be used."""
+    home = Home(folder.absolute().parent.parent)
+    return f"run {home.command('refit')}, or {home.command('models', 'rollback')}"
+
+
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The facts and the memory-mapped arrays of a model.
 
@@ -131,18 +137,18 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     for name, listed in facts["arrays"].items():
         path = folder / f"{name}.npy"
         if Path(name).name != name:
-            raise ModelError(f"{folder / _JSON}: it names an array outside the model's folder; {_REMEDY}.")
+            raise ModelError(f"{folder / _JSON}: it names an array outside the model's folder; {remedy(folder)}")
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise ModelError(f"{path}: it is missing or not an array of a model ({error}); {_REMEDY}.") from error
+            raise ModelError(f"{path}: it is missing or not an array of a model ({error}); {remedy(folder)}") from error
         if (
             not isinstance(array, np.ndarray)
             or array.dtype.hasobject
             or [array.dtype.str, list(array.shape)] != [listed.get("dtype"), listed.get("shape")]
             or _checksum(np.ascontiguousarray(array)) != listed.get("checksum")
         ):
-            raise ModelError(f"{path}: it has changed since the model was fitted; {_REMEDY}.")
+            raise ModelError(f"{path}: it has changed since the model was fitted; {remedy(folder)}")
         arrays[name] = np.asarray(array)  # still mapped, but without the overhead of indexing a memmap
     return facts, arrays
 
@@ -161,9 +167,9 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         if checksum is not None and checksum != _checksum_of(facts):  # models from before 0.3.0 have none
             raise ValueError("it has changed since the model was fitted")
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: cannot be read ({error}); {_REMEDY}.") from error
+        raise ModelError(f"{path}: cannot be read ({error}); {remedy(folder)}") from error
     if facts.get("format") != FORMAT:
-        raise ModelError(f"{path}: it is from another version of cuckoo-ml-plugin; {_REMEDY}.")
+        raise ModelError(f"{path}: it is from another version of cuckoo-ml-plugin; {remedy(folder)}")
     return facts
 
 

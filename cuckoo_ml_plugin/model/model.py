@@ -40,7 +40,7 @@ from cuckoo_ml_plugin.model.changes import Change
 from cuckoo_ml_plugin.model.clustering import NOISE, Clustering, Placement
 from cuckoo_ml_plugin.model.embedding import Embedding
 from cuckoo_ml_plugin.model.fences import CountFences
-from cuckoo_ml_plugin.model.folder import read_model
+from cuckoo_ml_plugin.model.folder import read_model, remedy
 from cuckoo_ml_plugin.model.frequencies import Frequencies
 from cuckoo_ml_plugin.model.members import Members
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
@@ -137,7 +137,7 @@ class Model:
         try:
             return cls._from(facts, arrays)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-            raise ModelError(f"{folder}: its parts do not belong together ({error}); run cuckoo-ml refit.") from error
+            raise ModelError(f"{folder}: its parts do not belong together ({error}); {remedy(folder)}") from error
 
     @classmethod
     def _from(cls, facts: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Model:
@@ -218,7 +218,7 @@ class Model:
             return self._score(behaviour, analysis, label, scoring, anomaly, threat)
         except (IndexError, ValueError, TypeError, OverflowError) as error:
             raise ModelError(
-                f"{self.id}: the model's parts contradict each other ({error}); run cuckoo-ml refit."
+                f"{self.id}: the model's parts contradict each other ({error}); fit a new model."
             ) from error
 
     def _score(

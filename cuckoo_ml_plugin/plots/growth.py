@@ -9,7 +9,7 @@ import numpy as np
 
 from cuckoo_ml_plugin.landscape.landscape import UNKNOWN_DAY, Landscape
 from cuckoo_ml_plugin.plots.style import GREY, PALETTE, draw_notice, figure, name_of, plain
-from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 
 
 @plain
@@ -35,7 +35,7 @@ def growth(scene: Landscape) -> Any:
                    colors=[*PALETTE[: len(largest)], "#c4cbd2", GREY], step="post")  # fmt: skip
     axes.set_ylabel("analyses so far")
     axes.set_title("Growth of the clusters")
-    ticks = desk_package("matplotlib.dates", "Plots")
+    ticks = optional_package("matplotlib.dates", "Plots")
     locator = ticks.AutoDateLocator(minticks=2, maxticks=10, interval_multiples=True)
     locator.intervald[ticks.HOURLY] = [24]  # no ticks finer than a day
     axes.xaxis.set_major_locator(locator)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 from cuckoo_ml_plugin.plumbing.text import display_text
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart, and four more colours.
@@ -32,7 +32,7 @@ def plain(draw: F) -> F:
 
     @wraps(draw)
     def drawn(*arguments: Any, **options: Any) -> Any:
-        with desk_package("matplotlib", "Plots").rc_context(_PLAIN):
+        with optional_package("matplotlib", "Plots").rc_context(_PLAIN):
             return draw(*arguments, **options)
 
     return drawn  # type: ignore[return-value]
@@ -40,7 +40,7 @@ def plain(draw: F) -> F:
 
 def figure(width: float = 8.0, height: float = 5.0) -> Any:
     """A figure outside of pyplot's windows and state. Sizes are in inches."""
-    return desk_package("matplotlib.figure", "Plots").Figure(figsize=(width, height), layout="constrained")
+    return optional_package("matplotlib.figure", "Plots").Figure(figsize=(width, height), layout="constrained")
 
 
 def name_of(text: object, limit: int = 28) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from cuckoo_ml_plugin.errors import ReportError
+from cuckoo_ml_plugin.plumbing.extras import missing_package
 
 Content = bytes | bytearray
 
@@ -172,10 +173,7 @@ def _unzstd(file: io.FileIO, path: Path, limit: int) -> bytearray:
     try:
         import zstandard
     except ImportError as error:
-        raise ReportError(
-            f"{path} is packed by zstandard, and the package zstandard cannot be imported ({error}); "
-            "run pip install zstandard, or unpack the file."
-        ) from error
+        raise ReportError(f"{path}: {missing_package('zstandard', 'Files packed by zstandard', error)}") from error
     data = bytearray()
     streams, whole = 0, False
     unpacker = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.pool import NullPool
 
 from cuckoo_ml_plugin.errors import StoreError
+from cuckoo_ml_plugin.plumbing.extras import missing_package
 
 T = TypeVar("T")
 
@@ -85,9 +86,7 @@ class Database:
         try:
             self.engine = create_engine(url, **self._engine_options())
         except ImportError as error:
-            raise StoreError(
-                f"The store {self.name} needs the package psycopg: run pip install 'psycopg[binary]'."
-            ) from error
+            raise StoreError(str(missing_package("psycopg", "Stores in PostgreSQL", error))) from error
         if self.is_sqlite:
             event.listen(self.engine, "connect", self._prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 from cuckoo_ml_plugin.plumbing.text import REPLACEMENT, display_text
 from cuckoo_ml_plugin.threat_study.correlations import Pair
 from cuckoo_ml_plugin.threat_study.levels import Level
@@ -35,7 +35,7 @@ def plots_of(study: Study) -> list[Plot]:
     Raises:
         CuckooMLError: matplotlib is not installed.
     """
-    matplotlib = desk_package("matplotlib", "Plots")
+    matplotlib = optional_package("matplotlib", "Plots")
     plots: list[Plot] = []
     plain = {"text.parse_math": False, "text.usetex": False, "font.size": 9, "axes.grid": True, "grid.alpha": 0.25}
     with matplotlib.rc_context(plain):
@@ -54,7 +54,7 @@ def plots_of(study: Study) -> list[Plot]:
 
 def _plot(name: str, title: str, draw: Callable[[Any], None]) -> Plot:
     """A plot of one pair of axes, without a window and without pyplot's shared state."""
-    figure = desk_package("matplotlib.figure", "Plots").Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = optional_package("matplotlib.figure", "Plots").Figure(figsize=(6.4, 4.2), layout="constrained")
     draw(figure.add_subplot())
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})

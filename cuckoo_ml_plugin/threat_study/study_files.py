@@ -8,8 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
+from cuckoo_ml_plugin.errors import MissingPackageError
 from cuckoo_ml_plugin.plumbing.csv_file import write_csv
-from cuckoo_ml_plugin.plumbing.extras import desk_package
 from cuckoo_ml_plugin.plumbing.files import replace_file
 from cuckoo_ml_plugin.plumbing.text import display_text
 from cuckoo_ml_plugin.threat_study.plots import Plot, plots_of
@@ -22,17 +24,21 @@ _MAX_CELL = 200  # characters of a text in a table on the page
 _MOST_ROWS = 200  # of a table on the page; its CSV file has all rows
 
 
-def write_study(study: Study, folder: Path) -> Path:
+def write_study(study: Study, folder: Path) -> tuple[Path, MissingPackageError | None]:
     """Write all files into a folder, which is created if needed; files of an earlier study are replaced.
 
     Returns:
-        The path of the page.
+        The path of the page; and why there are no plots, where matplotlib is not installed.
 
     Raises:
-        CuckooMLError: a package of the extra ``desk`` is not installed.
         OSError: the folder cannot be written.
     """
-    plots, tables = plots_of(study), result_tables(study)
+    missing, plots = None, []
+    try:
+        plots = plots_of(study)
+    except MissingPackageError as error:
+        missing = error
+    tables = result_tables(study)
     page = render_page(study, tables, plots)
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
@@ -42,15 +48,11 @@ def write_study(study: Study, folder: Path) -> Path:
     replace_file(folder / "study.json", json.dumps(study_json(study), indent=1, allow_nan=False).encode())
     path = folder / PAGE
     replace_file(path, page.encode("utf-8", "replace"))
-    return path
+    return path, missing
 
 
 def render_page(study: Study, tables: list[ResultTable], plots: list[Plot]) -> str:
-    """The HTML page, without scripts and outside resources, every value escaped.
-
-    Raises CuckooMLError: jinja2 is not installed.
-    """
-    jinja2 = desk_package("jinja2", "Pages")
+    """The HTML page, without scripts and outside resources, every value escaped."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["cell"] = _cell
     source = (files("cuckoo_ml_plugin.threat_study") / "study.html").read_text(encoding="utf-8")

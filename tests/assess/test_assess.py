@@ -108,7 +108,7 @@ def test_a_corpus_without_clusters_is_assessed_and_exported(tmp_path: Path, algo
 def test_the_error_without_a_model_names_the_command(unfitted_home: Path) -> None:
     done = cuckoo_ml(unfitted_home, "assess")
     assert done.code == 1
-    assert "cuckoo-ml refit" in done.err
+    assert f"--home {unfitted_home} refit" in done.err
 
 
 def test_cuckoomls_published_measures_follow_from_its_published_table(shared_data: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 import stix2
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
+from support.missing_packages import Missing
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.queries import cluster_number
@@ -150,7 +151,7 @@ def test_an_id_takes_precedence_over_a_name(own_demo: DemoHome, tmp_path: Path) 
     labels = tmp_path / "labels.tsv"
     labels.write_text("".join(f"{member['analysis']}\t{other}\n" for member in members), encoding="utf-8")
     output = cuckoo_ml(own_demo.home, "import", "--labels", labels).out
-    assert "The next cuckoo-ml refit" in output
+    assert "The next refit" in output
     shutil.rmtree(own_demo.home / "models")
     assert cuckoo_ml(own_demo.home, "refit").code == 0
     names = {cluster["id"]: cluster["name"] for cluster in cuckoo_ml(own_demo.home, "clusters", "--json").json}
@@ -291,18 +292,70 @@ def test_an_indicator_is_a_value_that_occurs_on_machines(kind: str, value: str, 
     assert indicator_value(kind, value) == expected
 
 
+CSV_FILES = {f"{name}.csv" for name in SEED_FILES}
+
+
 @pytest.mark.parametrize(
-    ("package", "arguments"), [("pyarrow", ()), ("pymisp", ("--cluster", "c0")), ("stix2", ("--cluster", "c0"))]
+    ("package", "arguments", "name", "rest"),
+    [
+        ("pyarrow", (), "parquet", CSV_FILES),
+        ("pymisp", ("--cluster", "c0"), "misp", {"c0.stix.json"}),
+        ("stix2", ("--cluster", "c0"), "stix", {"c0.misp.json"}),
+    ],
 )
-def test_the_error_for_a_missing_package_names_what_to_install(
-    demo: DemoHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, arguments: tuple[str, ...]
+def test_without_a_package_the_rest_is_exported_and_the_package_named(
+    demo: DemoHome,
+    tmp_path: Path,
+    missing: Missing,
+    package: str,
+    arguments: tuple[str, ...],
+    name: str,
+    rest: set[str],
 ) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    result = cuckoo_ml(demo.home, "export", tmp_path / "out", *arguments)
-    assert result.code == 1
-    assert package in result.err
-    assert "pip install 'cuckoo-ml-plugin[desk]'" in result.err
+    missing(package)
+    out = tmp_path / "out"
+    done = cuckoo_ml(demo.home, "export", out, *arguments, "--json")
+    assert done.code == 0
+    assert {Path(path).name for path in done.json} == rest == {path.name for path in out.iterdir()}
+    assert done.err.count(f"{sys.executable} -m pip install '{package}>=") == 1
+    asked = cuckoo_ml(demo.home, "export", tmp_path / "asked", *arguments, "--format", name)
+    assert asked.code == 1
+    assert f"{sys.executable} -m pip install '{package}>=" in asked.err
+    assert not (tmp_path / "asked").exists()
+
+
+def test_where_no_format_is_left_the_error_names_each_package(demo: DemoHome, tmp_path: Path, missing: Missing) -> None:
+    missing("pymisp", "stix2")
+    done = cuckoo_ml(demo.home, "export", tmp_path / "out", "--cluster", "c0")
+    assert done.code == 1
+    assert "pip install 'pymisp>=" in done.err
+    assert "pip install 'stix2>=" in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_only_the_format_that_is_named_is_written(demo: DemoHome, tmp_path: Path) -> None:
+    for arguments, names in (
+        (("--format", "csv"), CSV_FILES),
+        (("--format", "parquet"), {"features.parquet", "findings.parquet"}),
+        (("--cluster", "c0", "--format", "stix"), {"c0.stix.json"}),
+    ):
+        out = tmp_path / "-".join(arguments)
+        assert cuckoo_ml(demo.home, "export", out, *arguments).code == 0
+        assert {path.name for path in out.iterdir()} == names
+
+
+@pytest.mark.parametrize("arguments", [("--format", "misp"), ("--format", "csv", "--cluster", "c0")])
+def test_a_format_of_the_other_kind_is_wrong_usage(demo: DemoHome, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = cuckoo_ml(demo.home, "export", tmp_path / "out", *arguments)
+    assert done.code == 2
+    assert "does not fit" in done.err
+
+
+def test_the_desk_warns_of_a_format_that_it_leaves_out(demo: DemoHome, tmp_path: Path, missing: Missing) -> None:
+    missing("pyarrow")
+    with pytest.warns(UserWarning, match="pip install 'pyarrow>="):
+        paths = Desk(demo.home).export(tmp_path / "out")
+    assert {path.name for path in paths} == CSV_FILES
 
 
 def test_the_error_for_an_unknown_cluster_is_a_sentence(demo: DemoHome, tmp_path: Path) -> None:

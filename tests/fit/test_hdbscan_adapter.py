@@ -24,6 +24,7 @@ from cuckoo_ml_plugin.fit.hdbscan_adapter import (
     reference_tree,
     select_clusters,
 )
+from cuckoo_ml_plugin.plumbing.commands import install_command
 
 POINTS = np.random.default_rng(7).normal(size=(60, 40)).astype(np.float32)
 EDGES = reference_tree(POINTS, 2)
@@ -47,7 +48,7 @@ def assert_sentence(error: CuckooMLError, package: str, installed: str) -> None:
     sentence = str(error)
     assert sentence.startswith(f"{package} {installed} cannot be used: ")
     assert all(tested in sentence for tested in TESTED_VERSIONS[package])
-    assert sentence.endswith(f"run pip install '{package}=={TESTED_VERSIONS[package][-1]}'.")
+    assert sentence.endswith(f"so run {install_command(f'{package}=={TESTED_VERSIONS[package][-1]}')}")
     assert "\n" not in sentence
 
 
@@ -118,3 +119,51 @@ def test_only_the_adapter_reaches_beyond_the_public_functions() -> None:
             continue
         beyond = set(imported_names(path)) - PUBLIC
         assert not beyond, f"{path.relative_to(root)} imports {beyond}; put the call into fit/hdbscan_adapter.py"
+
+
+# -- machines without hdbscan, such as ARM ---------------------------------------------------------------------------
+
+
+def groups(trial: int) -> NDArray[np.float32]:
+    """Four groups of points of different density; in odd trials with many equal distances."""
+    random = np.random.default_rng(trial)
+    parts = [random.normal(random.normal(size=5) * 3, random.uniform(0.1, 1), (50, 5)) for _ in range(4)]
+    points = np.concatenate(parts).astype(np.float32)
+    return np.round(points) if trial % 2 else points
+
+
+@pytest.mark.parametrize("trial", range(12))
+@pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
+def test_scikit_learns_port_gives_what_hdbscan_gives(
+    trial: int, epsilon: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = groups(trial)
+    edges = reference_tree(points, 1 + trial % 5)
+    edges[:, 2] = np.maximum(edges[:, 2], 1e-6)  # as a fit does
+    edges = edges[np.lexsort((edges[:, 1], edges[:, 0], edges[:, 2]))]
+    tree = linkage(edges)
+    labels, probabilities, condensed = select_clusters(points, tree, 2 + trial % 7, epsilon)
+    scores = outlier_scores(condensed)
+    assert labels.max() > 0
+    assert 0 < scores.max() <= 1
+
+    monkeypatch.setattr(hdbscan_adapter, "has_reference", lambda: False)
+    np.testing.assert_array_equal(linkage(edges), tree)
+    ours = select_clusters(points, tree, 2 + trial % 7, epsilon)
+    np.testing.assert_array_equal(ours[0], labels)
+    np.testing.assert_allclose(ours[1], probabilities)
+    assert ours[2].dtype.names == condensed.dtype.names
+    for name in ours[2].dtype.names or ():
+        np.testing.assert_allclose(ours[2][name], condensed[name])
+    np.testing.assert_allclose(outlier_scores(ours[2]), scores)
+
+
+@pytest.mark.parametrize("name", ["make_single_linkage", "tree_to_labels", "_condense_tree"])
+def test_another_scikit_learn_gives_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = linkage(EDGES)
+    monkeypatch.setattr(hdbscan_adapter, "has_reference", lambda: False)
+    module = "_linkage" if name == "make_single_linkage" else "_tree"
+    monkeypatch.delattr(import_module(f"sklearn.cluster._hdbscan.{module}"), name)
+    with pytest.raises(CuckooMLError) as raised:
+        select_clusters(POINTS, tree, 4, 0.0) if module == "_tree" else linkage(EDGES)
+    assert_sentence(raised.value, "scikit-learn", version("scikit-learn"))

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.command import Done, cuckoo_ml
+from support.missing_packages import Missing
 
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.threat_study.cubic import predict_cubic
@@ -241,20 +242,26 @@ def test_a_folder_with_tables_plots_and_one_page(tmp_path: Path) -> None:
     assert "vt = " in done.out
 
 
-@pytest.mark.parametrize("package", ["matplotlib", "jinja2", "pyarrow"])
-def test_without_the_extra_the_error_names_the_package_to_install(
-    package: str, ten_devices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_pyarrow_the_error_for_a_parquet_table_names_it(
+    ten_devices: Path, tmp_path: Path, missing: Missing
 ) -> None:
-    if package == "pyarrow":
-        pyarrow.parquet.write_table(pyarrow.table({"vt": [0.5]}), ten_devices)
-    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
-        monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.setitem(sys.modules, f"{package}.parquet", None)
+    pyarrow.parquet.write_table(pyarrow.table({"vt": [0.5]}), ten_devices)
+    missing("pyarrow")
     done = run_study(tmp_path, ten_devices, "--output", tmp_path / "out")
     assert done.code == 1
-    assert "pip install 'cuckoo-ml-plugin[desk]'" in done.err
-    assert package in done.err
+    assert f"{sys.executable} -m pip install 'pyarrow>=" in done.err
+
+
+def test_without_matplotlib_the_tables_and_the_page_are_written(
+    ten_devices: Path, tmp_path: Path, missing: Missing
+) -> None:
+    missing("matplotlib")
+    done = run_study(tmp_path, ten_devices, "--output", tmp_path / "out")
+    assert done.code == 0
+    assert f"{sys.executable} -m pip install 'matplotlib>=" in done.err
+    names = {path.suffix for path in (tmp_path / "out").iterdir()}
+    assert names == {".csv", ".json", ".html"}
+    assert "data:image/png" not in (tmp_path / "out" / "threat-scores.html").read_text()
 
 
 def test_the_command_line_starts_without_what_only_the_study_needs() -> None:

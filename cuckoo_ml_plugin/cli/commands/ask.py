@@ -132,7 +132,7 @@ def clusters(home: Home, cluster: str | None, limit: int, as_json: bool) -> None
     if cluster is None:
         _all_clusters(engine, model, as_json)
         return
-    detail = queries.cluster_detail(engine, model, _cluster_number(model, cluster), limit)
+    detail = queries.cluster_detail(engine, model, _cluster_number(home, model, cluster), limit)
     if as_json:
         print_json(detail)
     else:
@@ -143,9 +143,9 @@ def _warn_of_unfinished_refit(engine: Engine) -> None:
     if not engine.store.findings_are_of(current_id(engine.home.models)):
         warning = (
             "The stored findings are not yet those of the model in force: a refit is running or was interrupted;"
-            " cuckoo-ml refit --if-needed completes an interrupted one."
+            f" an interrupted one is completed by {engine.home.command('refit', '--if-needed')}"
         )
-        stderr.print(warning, style="yellow", soft_wrap=True)
+        stderr.print(safe_text(warning, 1000), style="yellow", soft_wrap=True)
 
 
 def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
@@ -173,10 +173,12 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
     stdout.print(f"{counts.get(None, 0):,} analyses belong to no cluster.{more}")
 
 
-def _cluster_number(model: Model, cluster: str) -> int:
+def _cluster_number(home: Home, model: Model, cluster: str) -> int:
     number = queries.cluster_number(model, cluster)
     if number is None:
-        raise CuckooMLError(f"{cluster}: there is no such cluster in model {model.id}; cuckoo-ml clusters lists them.")
+        raise CuckooMLError(
+            f"{cluster}: there is no such cluster in model {model.id}; all are listed by {home.command('clusters')}"
+        )
     return number
 
 

@@ -72,7 +72,7 @@ def assess(home: Home, /, resamples: int, sweeping: bool, as_json: bool, least_c
     corpus = _read(engine)
     with progress_bar("Fitting parts") as update_bar:
         assessment = assess_model(model, corpus, engine.settings, resamples, update_bar)
-    print_json(asdict(assessment)) if as_json else _show(assessment)
+    print_json(asdict(assessment)) if as_json else _show(home, assessment)
 
 
 def _sweep(engine: Engine, chosen: dict[str, tuple[Any, ...]], least_clustered: float, jobs: int | None) -> Sweep:
@@ -96,13 +96,12 @@ def _read(engine: Engine) -> Corpus:
         return read_corpus(engine.store, update_bar)
 
 
-def _show(assessment: Assessment) -> None:
+def _show(home: Home, assessment: Assessment) -> None:
     covered = f"{assessment.clusters:,} clusters hold {assessment.clustered:.1%} of {assessment.analyses:,} analyses."
     stdout.print(safe_text(f"Model {assessment.model}: {covered}", 300), soft_wrap=True)
     if assessment.newer:
-        stdout.print(
-            f"{assessment.newer:,} analyses are newer than the model and not judged; cuckoo-ml refit includes them."
-        )
+        newer = f"{assessment.newer:,} analyses are newer than the model and not judged; a refit includes them:"
+        stdout.print(safe_text(f"{newer} {home.command('refit')}", 1000), soft_wrap=True)
     if assessment.with_labels:
         _show_agreement(assessment.with_labels)
     else:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -80,14 +77,5 @@ def _show_places(home: Home, reports: Path, written: Path) -> None:
         ("model", home.models / "current"),
     ):
         stdout.print(safe_text(f"  {name:<26} {path}", 600), soft_wrap=True)
-    command = f"{_command()} --home {home.path}"
-    missing = "" if find_spec("openTSNE") else ", after pip install 'cuckoo-ml-plugin[desk]'"
-    stdout.print(safe_text(f"Continue with: {command} clusters", 600), soft_wrap=True)
-    stdout.print(safe_text(f"Explore all of it: {command} atlas{missing}", 600), soft_wrap=True)
-
-
-def _command() -> str:
-    """The word that runs this program from a shell: its name where the shell finds it, else its path."""
-    program = Path(sys.argv[0])
-    installed = program.name == "cuckoo-ml" and program.is_file()
-    return str(program) if installed and shutil.which("cuckoo-ml") is None else "cuckoo-ml"
+    stdout.print(safe_text(f"Continue with: {home.command('clusters')}", 1000), soft_wrap=True)
+    stdout.print(safe_text(f"Explore all of it: {home.command('atlas')}", 1000), soft_wrap=True)

@@ -162,7 +162,9 @@ def rollback(home: Home, model: str | None) -> None:
         current = current_id(home.models)
         older = names[: names.index(current)] if current in names else names
         if not older:
-            raise click.ClickException("there is no older model to go back to; cuckoo-ml models list shows all.")
+            raise click.ClickException(
+                f"there is no older model to go back to; all are listed by {home.command('models', 'list')}"
+            )
         model = older[-1]
     with progress_bar("Scoring newer analyses") as update_bar:
         restored = roll_back(home, engine.store, engine.settings, model, update_bar)

@@ -19,7 +19,7 @@ _MOST_NAMED = 10  # files or analyses of one kind that are named
 
 
 @click.command("import")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--labels", type=click.Path(path_type=Path), help="A file of your own labels, with analysis<TAB>label on each line."
 )
@@ -48,7 +48,7 @@ def import_(
     if mongodb is not None and (paths or labels):
         raise click.UsageError("Give --mongodb alone, and files and labels in an import of their own.")
     if mongodb is not None:
-        _report_result(_import_mongodb(home, mongodb), None, as_json)
+        _report_result(home, _import_mongodb(home, mongodb), None, as_json)
         return
     engine = Engine(home if paths else home.require())
     if home.exists or any(path.exists() for path in paths):
@@ -56,7 +56,7 @@ def import_(
             result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=update_bar)
     else:  # every path is mistyped, so no home is made
         result = ImportResult(unreadable=[(file.path, file.problem or "") for file in find_reports(paths)])
-    _report_result(result, labels, as_json)
+    _report_result(home, result, labels, as_json)
 
 
 def _import_mongodb(home: Home, url: str) -> ImportResult:
@@ -67,7 +67,7 @@ def _import_mongodb(home: Home, url: str) -> ImportResult:
         return import_mongodb(Engine(home).store, analyses, progress=update_bar)
 
 
-def _report_result(result: ImportResult, labels: Path | None, as_json: bool) -> None:
+def _report_result(home: Home, result: ImportResult, labels: Path | None, as_json: bool) -> None:
     """Print what the import did; exit with 1 if nothing could be read."""
     nothing = not result.read and not result.skipped
     if as_json:
@@ -88,7 +88,7 @@ def _report_result(result: ImportResult, labels: Path | None, as_json: bool) -> 
             }
         )
     else:
-        _show_import(result, labels)
+        _show_import(home, result, labels)
     if nothing and result.unreadable:
         raise click.exceptions.Exit(1)
 
@@ -106,7 +106,7 @@ def _show_passed_over(result: ImportResult) -> None:
             stdout.print(f"  and {len(paths) - _MOST_NAMED:,} more (--json lists all)")
 
 
-def _show_import(result: ImportResult, labels: Path | None) -> None:
+def _show_import(home: Home, result: ImportResult, labels: Path | None) -> None:
     rows = [
         ("read", result.read),
         ("stored", result.stored),
@@ -122,7 +122,8 @@ def _show_import(result: ImportResult, labels: Path | None) -> None:
         stdout.print("No report file was found (*.json, packed or not, at any depth).")
     stdout.print(table("Import", ["", "analyses"], [(name, f"{number:,}") for name, number in rows], numbers=[1]))
     if result.labelled:
-        stdout.print("The next cuckoo-ml refit updates names and labels of clusters.")
+        text = f"The next refit updates names and labels of clusters: {home.command('refit')}"
+        stdout.print(safe_text(text, 1000), soft_wrap=True)
     for path, reason in result.unreadable:
         stdout.print(safe_text(f"unreadable: {reason if path in reason else f'{path}: {reason}'}", 600), soft_wrap=True)
     _show_passed_over(result)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, stdout
+from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, show_missing, stdout
 from cuckoo_ml_plugin.cli.options import pass_existing_home
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 
 
 @click.command()
@@ -29,8 +30,10 @@ def plots(home: Home, folder: Path, formats: tuple[str, ...], as_json: bool) -> 
     from cuckoo_ml_plugin.plots import write_plots
     from cuckoo_ml_plugin.plots.plot_files import FORMATS
 
+    optional_package("matplotlib", "Plots")  # fails before anything is computed
     engine = Engine(home)
     engine.require_model()
+    _say_what_maps_lack()
     with progress_bar("Computing the map") as update_bar:
         scene = landscape(engine, update_bar)
     written = []
@@ -51,6 +54,14 @@ def atlas(home: Home, file: Path) -> None:
 
     engine = Engine(home)
     engine.require_model()
+    _say_what_maps_lack()
     with progress_bar("Computing the map") as update_bar:
         size = write_atlas(engine, file, update_bar)
     stdout.print(safe_text(f"{file.absolute()} ({size / 1e6:.1f} MB): open it in a browser.", 1000), soft_wrap=True)
+
+
+def _say_what_maps_lack() -> None:
+    from cuckoo_ml_plugin.landscape.positions import missing_for_maps
+
+    if missing := missing_for_maps():
+        show_missing("The map shows the first two principal components instead", missing)

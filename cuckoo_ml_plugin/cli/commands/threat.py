@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cuckoo_ml_plugin.cli.console import print_json, safe_text, share_text, stderr, stdout, table
+from cuckoo_ml_plugin.cli.console import print_json, safe_text, share_text, show_missing, stderr, stdout, table
 from cuckoo_ml_plugin.cli.options import Finite
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.plumbing.extras import desk_package
 from cuckoo_ml_plugin.threat_study.reading.score_table import ReadingOptions
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ _MAX_COLUMNS = {"disagreements": 6}
 
 
 @click.command("threat-scores")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--by",
     type=click.Choice(["machine", "tag", "submitter"]),
@@ -97,8 +96,6 @@ def _stored(
     from cuckoo_ml_plugin.threat_study.groups import group_scores, groups_json
     from cuckoo_ml_plugin.threat_study.study import study_table
 
-    if output:
-        desk_package("matplotlib", "Plots")  # fails before anything is computed
     groups = group_scores(Engine(home.require()).store, by)
     if output:
         _write(study_table(groups.table, f"stored analyses by {by}", *options), output)
@@ -124,7 +121,11 @@ def _stored(
 def _write(study: Study, folder: Path) -> None:
     from cuckoo_ml_plugin.threat_study.study_files import write_study
 
-    stderr.print(safe_text(f"Wrote tables, plots and the page {write_study(study, folder)}", 1000), soft_wrap=True)
+    page, missing = write_study(study, folder)
+    written = "tables and" if missing else "tables, plots and"
+    stderr.print(safe_text(f"Wrote {written} the page {page}", 1000), soft_wrap=True)
+    if missing:
+        show_missing("There are no plots", missing)
 
 
 def _show(study: Study) -> None:

@@ -15,6 +15,7 @@ from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import error_log
 from cuckoo_ml_plugin.hosts.installation import cape, cuckoo2
+from cuckoo_ml_plugin.hosts.installation.file_systems import place_of_store
 from cuckoo_ml_plugin.hosts.installation.installer import changed_pieces
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.store.store import Store
@@ -90,6 +91,7 @@ def examine(host: str, root: Path, home: Home, python: Path) -> Iterator[Check]:
     yield _checked("modules", loader)
     yield _checked("configuration", lambda: _configuration(host_state, home))
     yield _checked("store", lambda: _store(home))
+    yield _checked("place of the store", lambda: place_of_store(home, home.settings()))
     yield _checked("model", lambda: _model(home))
     if host == "cuckoo2":
         yield _checked("worker", lambda: _worker(str(host_state.get("command") or "cuckoo-ml"), home))

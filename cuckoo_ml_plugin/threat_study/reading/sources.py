@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cuckoo_ml_plugin.errors import TableError
-from cuckoo_ml_plugin.plumbing.extras import desk_package
+from cuckoo_ml_plugin.plumbing.extras import optional_package
 
 MAX_ROWS = 5_000_000
 MAX_COLUMNS = 2_000
@@ -89,8 +89,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _parquet(path: Path) -> Source:
-    parquet = desk_package("pyarrow.parquet", "Parquet files")
-    arrow = desk_package("pyarrow", "Parquet files")
+    parquet = optional_package("pyarrow.parquet", "Parquet files")
+    arrow = optional_package("pyarrow", "Parquet files")
     try:
         file = parquet.ParquetFile(path)
         rows, names = file.metadata.num_rows, _flat_columns(file.schema_arrow, arrow.types)
