@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypedDict
 import msgspec
 
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.visibility import section_for_report
 from cuckoo_ml_plugin.errors import ReportError, StoreError
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
 from cuckoo_ml_plugin.report.decode import MAX_UNPACKED
@@ -122,11 +123,12 @@ def _refresh_analysis(
             return
         section = finding.section()
         seed = engine.seed(section)
+        shown = section_for_report(engine, section, stored.analysis)
         for path in reports:
-            is_own = write_section(path, section, seed, lambda report: identity_of(report).is_of_run(stored.identity))
+            is_own = write_section(path, shown, seed, lambda report: identity_of(report).is_of_run(stored.identity))
             result.reports += is_own
         if documents is not None:
-            change = documents.put(stored.identity, section, seed, result.model)
+            change = documents.put(stored.identity, shown, seed, result.model)
             result.documents += change.changed
             if change.other_run:
                 result.other_runs.append((stored.analysis, f"the document of task {stored.task} in MongoDB"))

@@ -189,10 +189,12 @@ class Desk:
 
     def write(self, report: PathLike) -> Finding:
         """Score a report file and write the section into it; a failure leaves the file as it was."""
+        from cuckoo_ml_plugin.engine.visibility import section_for_report
         from cuckoo_ml_plugin.report.writeback import write_section
 
-        finding = self.engine.score_file(Path(report), report_at(report).analysis)
-        section = finding.section()
+        analysis = report_at(report).analysis
+        finding = self.engine.score_file(Path(report), analysis)
+        section = section_for_report(self.engine, finding.section(), analysis)
         write_section(Path(report), section, self.engine.seed(section))
         return finding
 

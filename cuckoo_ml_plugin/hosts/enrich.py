@@ -16,13 +16,14 @@ from typing import Any, Final
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.visibility import Visible, visible_finding, with_more_similar
 from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
 from cuckoo_ml_plugin.finding.section import Finding, failed_section
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import error_log
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source
 from cuckoo_ml_plugin.plumbing.text import MAX_TEXT, display_text
-from cuckoo_ml_plugin.report import writeback
+from cuckoo_ml_plugin.report import host_signatures, writeback
 from cuckoo_ml_plugin.report.identity import identity_of
 from cuckoo_ml_plugin.report.labels import Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, report_from_results
@@ -30,7 +31,7 @@ from cuckoo_ml_plugin.report.values import mapping, mappings
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
 
-__all__ = ["Enricher", "failed_section", "put_section"]
+__all__ = ["Enricher", "failed_section", "put_section", "put_signature"]
 
 STORE_PATIENCE: Final = 5.0  # seconds that an analysis waits for other writers of the store
 _NEEDS_CALLS: Final = ("distinct_call_pairs",)  # counts that only the call log gives
@@ -61,6 +62,7 @@ class Enricher:
         self._patience = patience
         self._engine: Engine | None = None
         self._settings_time: int | None = None
+        self._tenants_noted: bool | None = None
 
     def counts(self, results: Mapping[str, Any]) -> dict[str, Any]:
         """The section as the processing stage leaves it: the counts, with ``failed`` until the analysis is scored.
@@ -83,6 +85,7 @@ class Enricher:
         results: Mapping[str, Any],
         analysis: str,
         report_path: str | os.PathLike[str] | None = None,
+        readers: Visible | None = None,
         *,
         central: bool = False,
     ) -> dict[str, Any]:
@@ -93,6 +96,8 @@ class Enricher:
             analysis: the host's id of the task.
             report_path: where the host will write this analysis's report.json. A later import of that file updates this
                 record instead of adding one.
+            readers: what the readers of the report may see of other analyses, None where there is one tenant. The store
+                keeps the whole finding, the section that is returned holds what they may see.
             central: whether the host files its reports under the ids of a central machine.
         """
         try:
@@ -105,6 +110,9 @@ class Enricher:
             section = finding.section()
             if extracted.stored and finding.status in ("scored", "no_behaviour"):
                 self._save(engine, extracted, section)
+            self._note_tenants(engine, readers is not None)
+            if readers is not None:
+                section = _for_readers(engine, finding, extracted, readers)
             if extracted.problem:
                 error_log.record(self._home.path, f"analysis {analysis}: {extracted.problem}")
                 section["message"] = f"{section['message']} {extracted.problem}".strip()[:1000]
@@ -121,6 +129,15 @@ class Enricher:
         except Exception:  # logged when the section was made
             return None
 
+    def signature(self, section: Mapping[str, Any], *, cape: bool) -> dict[str, Any] | None:
+        """The signature that goes with a section; None unless ``[host] signature`` asks for it."""
+        try:
+            if self._opened().settings.host.signature != "yes":
+                return None
+            return host_signatures.finding_signature(section, cape=cape)
+        except Exception:  # logged when the section was made
+            return None
+
     def _opened(self) -> Engine:
         """The engine, opened again when the settings have changed. Raises CuckooMLError."""
         try:
@@ -131,6 +148,15 @@ class Enricher:
             self._engine = Engine(self._home, patience=self._patience)
             self._settings_time = changed_at
         return self._engine
+
+    def _note_tenants(self, engine: Engine, several: bool) -> None:
+        """Leave word in the store, for commands that write into reports and cannot ask the host."""
+        if self._tenants_noted != several:
+            try:
+                engine.store.note_tenants(several)
+                self._tenants_noted = several
+            except StoreError as error:
+                _LOG.error("That the host has several tenants was not noted: %s", error)
 
     def _store(
         self,
@@ -174,6 +200,21 @@ class Enricher:
         except StoreError as error:
             extracted.problem = f"The finding was not saved: {error}"
             _LOG.error("%s", extracted.problem)
+
+
+def _for_readers(
+    engine: Engine, finding: Finding, extracted: _ExtractedAnalysis, readers: Visible
+) -> dict[str, Any]:  # fmt: skip
+    finding = with_more_similar(engine, finding, extracted.behaviour, extracted.analysis, readers)
+    return visible_finding(engine, finding, extracted.analysis, readers).section()
+
+
+def put_signature(results: MutableMapping[str, Any], signature: Mapping[str, Any] | None) -> None:
+    """Put :meth:`Enricher.signature` into a host's results, or take an earlier one away; never raises."""
+    try:
+        host_signatures.put_signature(results, signature)
+    except Exception as error:
+        _LOG.error("The signature could not be put into the results: %s", error)
 
 
 def put_section(

@@ -73,7 +73,11 @@ def _enrich(resources: Resources, header: Header, body: bytes) -> dict[str, Any]
         str(header.get("analysis", "")),
         report_path if isinstance(report_path, str) and report_path else None,
     )
-    return {"section": section, "seed": resources.enricher.seed(section)}
+    return {
+        "section": section,
+        "seed": resources.enricher.seed(section),
+        "signature": resources.enricher.signature(section, cape=False),
+    }
 
 
 def _html_report(_resources: Resources, header: Header, body: bytes) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.plumbing.files import replace_file
 from cuckoo_ml_plugin.report.decode import is_report
+from cuckoo_ml_plugin.report.host_signatures import update_signature
 from cuckoo_ml_plugin.report.packing import is_packed
 
 _INDENT = re.compile(rb"\s*\{\s*?\n( {1,16}|\t{1,4})\"")
@@ -66,6 +67,7 @@ def write_section(
 def put_section(results: MutableMapping[str, Any], section: Mapping[str, Any], seed: Mapping[str, Any] | None) -> None:
     """Set both in a report or in a host's results. ``seed`` is left out if it is None or if ``info`` is no mapping."""
     results["cuckooml"] = section
+    update_signature(results, section)
     if seed is None:
         return
     info = results.setdefault("info", {})

@@ -34,6 +34,7 @@ from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_ur
 from cuckoo_ml_plugin.store.erasure import ErasureStore, erase_records
 from cuckoo_ml_plugin.store.findings import FindingStore
 from cuckoo_ml_plugin.store.labels import LabelStore, labels_by_analysis
+from cuckoo_ml_plugin.store.overview import OverviewStore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
 from cuckoo_ml_plugin.store.snapshot import SnapshotStore
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
@@ -50,7 +51,7 @@ class OrderRange:
     upto: str | None = None
 
 
-class Store(LabelStore, FindingStore, ActivityStore, ThreatScoreStore, ErasureStore, SnapshotStore):
+class Store(LabelStore, FindingStore, OverviewStore, ActivityStore, ThreatScoreStore, ErasureStore, SnapshotStore):
     """The store at a path (SQLite) or a URL: opened, and created or brought up to date if need be.
 
     It pickles as its URL and may be used on both sides of a fork.

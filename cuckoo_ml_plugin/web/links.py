@@ -23,11 +23,13 @@ class Links:
         analysis: the host's page of an analysis, ``/analysis/{}/``.
         storage: the host's ``storage/analyses``. The host has a page of each analysis whose folder lies there, and a
             central host has one of each analysis that its workers report.
+        for_everything: whether the reader may see all analyses, and so the page of the model.
     """
 
     base: str
     analysis: str
     storage: Path | None = None
+    for_everything: bool = True
     _tasks: dict[str, str] = field(default_factory=dict)
     _stored: dict[str, StoredAnalysis] = field(default_factory=dict)
 
@@ -51,6 +53,12 @@ class Links:
             return ""
         folder = path.parents[1]  # <storage>/17/reports/report.json
         return folder.name if folder.parent == self.storage and folder.name.isdecimal() and folder.is_dir() else ""
+
+    @property
+    def menu(self) -> list[tuple[str, str]]:
+        """The pages in the navigation: path and name."""
+        pages = [("", "Clusters"), ("anomalies", "Anomalies")]
+        return [*pages, ("model", "Model")] if self.for_everything else pages
 
     def known(self, analysis: str) -> StoredAnalysis | None:
         """The stored analysis, if it was looked up and the store has it."""

@@ -9,12 +9,16 @@ from urllib.parse import unquote
 
 from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.refit_due import refit_decision
+from cuckoo_ml_plugin.engine.visibility import VisibleCorpus, days, summary_of
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.model.folder import list_models
 from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
+from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.store.activity import Activity
+from cuckoo_ml_plugin.store.overview import AnalysisBrief
 from cuckoo_ml_plugin.web.panel import PanelView
-from cuckoo_ml_plugin.web.request import PAGE_SIZE, NotFoundError, PageResponse, Paging, Request
+from cuckoo_ml_plugin.web.request import PAGE_SIZE, ForbiddenError, NotFoundError, PageResponse, Paging, Request
 from cuckoo_ml_plugin.web.timeline import timeline
 
 NEW_DAYS = 7
@@ -41,14 +45,14 @@ def clusters_page(request: Request) -> PageResponse:
     """All clusters: searchable, sortable, paged."""
     model = request.engine.require_model()
     since = datetime.now(timezone.utc) - timedelta(days=NEW_DAYS)
-    store = request.engine.store
-    activity = request.memory.recall("activity", lambda: store.cluster_activity(since))
     sort, search = request.choice("sort", _SORTS), request.text("q").strip().lower()
-    rows = [
-        queries.cluster_brief(facts, 0) | {"activity": activity.get(facts.id, Activity(0, 0, "", ""))}
-        for facts in model.clusters
-        if not search or any(search in name.lower() for name in (facts.id, facts.name, *facts.labels))
-    ]
+    corpus = request.corpus
+    if corpus is None:
+        rows, outside = _all_clusters(request, model, since)
+    else:
+        rows, outside = _visible_clusters(corpus, model, since)
+    count = len(rows)
+    rows = [row for row in rows if not search or any(search in name.lower() for name in _names_of(row))]
     rows.sort(key=_SORT_KEYS[sort])
     return request.respond(
         "Clusters",
@@ -57,10 +61,40 @@ def clusters_page(request: Request) -> PageResponse:
         sort=sort,
         search=request.text("q"),
         new_days=NEW_DAYS,
-        model=model.brief(),
-        outside=activity.get(None, Activity(0, 0, "", "")),
+        clusters=count,
+        outside=outside,
         paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(rows), len(rows)),
     )
+
+
+def _all_clusters(request: Request, model: Model, since: datetime) -> tuple[list[dict[str, Any]], Activity]:
+    """The rows of all clusters, and the analyses in none."""
+    store = request.engine.store
+    activity = request.memory.recall("activity", lambda: store.cluster_activity(since))
+    none = Activity(0, 0, "", "")
+    rows = [queries.cluster_brief(facts, 0) | {"activity": activity.get(facts.id, none)} for facts in model.clusters]
+    return rows, activity.get(None, none)
+
+
+def _visible_clusters(corpus: VisibleCorpus, model: Model, since: datetime) -> tuple[list[dict[str, Any]], Activity]:
+    """The rows of the clusters that the reader may see a member of."""
+    moment = utc_text(since)
+    rows = [
+        {
+            "id": cluster.id,
+            "name": cluster.name,
+            "size": len(cluster.members),
+            "labels": [{"label": label, "count": count} for label, count in cluster.labels.items()],
+            "activity": cluster.activity(moment),
+        }
+        for facts in model.clusters
+        if (cluster := corpus.clusters.get(facts.id)) is not None
+    ]
+    return rows, summary_of(corpus.outside, moment)
+
+
+def _names_of(row: dict[str, Any]) -> list[str]:
+    return [row["id"], row["name"], *(part["label"] for part in row["labels"])]
 
 
 _SORT_KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -79,6 +113,8 @@ def _backwards(text: str) -> list[int]:
 def cluster_page(request: Request, cluster_id: str) -> PageResponse:
     """One cluster: its labels, evidence, members, nearest clusters and timeline."""
     model = request.engine.require_model()
+    if request.corpus is not None:
+        return _visible_cluster_page(request, model, request.corpus, cluster_id)
     number = queries.cluster_number(model, cluster_id)
     if number is None:
         raise NotFoundError(_fate(model, cluster_id))
@@ -92,6 +128,38 @@ def cluster_page(request: Request, cluster_id: str) -> PageResponse:
         members=members[:PAGE_SIZE],
         timeline=timeline(request.engine.store.days(detail["id"])),
         paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored"]),
+    )
+
+
+def _visible_cluster_page(request: Request, model: Model, corpus: VisibleCorpus, cluster_id: str) -> PageResponse:
+    """One cluster as far as the reader may see it."""
+    number = next((i for i, facts in enumerate(model.clusters) if facts.id == cluster_id), None)
+    cluster = corpus.clusters.get(cluster_id)
+    if number is None or cluster is None:
+        raise NotFoundError("The model in force has no such cluster that you may see.")
+    members = cluster.members[request.offset : request.offset + PAGE_SIZE]
+    request.links.look_up(request.engine, [member.analysis for member in members])
+    nearest = queries.nearest_clusters(model, number, len(model.clusters))
+    detail = {
+        "id": cluster.id,
+        "name": cluster.name,
+        "size": len(cluster.members),
+        "stored": len(cluster.members),
+        "labels": [{"label": label, "count": count} for label, count in cluster.labels.items()],
+        "evidence": corpus.evidence(request.engine, cluster, model.clusters[number].evidence),
+        "nearest": [
+            neighbour | {"name": corpus.clusters[neighbour["id"]].name}
+            for neighbour in nearest
+            if neighbour["id"] in corpus.clusters
+        ][: queries.NEAREST],
+    }
+    return request.respond(
+        f"Cluster {cluster.name}",
+        "cluster.html",
+        cluster=detail,
+        members=members,
+        timeline=timeline(days(cluster.members)),
+        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(cluster.members), len(cluster.members)),
     )
 
 
@@ -113,7 +181,13 @@ def anomalies_page(request: Request) -> PageResponse:
     since = None if period == "all" else datetime.now(timezone.utc) - timedelta(days=int(period))
     by = "score" if order == "score" else "date"
     offset = (request.page_number - 1) * _ANOMALIES
-    rows = list(queries.anomalies(request.engine, _ANOMALIES + 1, by, since, offset))  # type: ignore[arg-type]
+    corpus = request.corpus
+    if corpus is None:
+        rows = list(queries.anomalies(request.engine, _ANOMALIES + 1, by, since, offset))  # type: ignore[arg-type]
+    else:
+        moment = None if since is None else utc_text(since)
+        anomalies = corpus.anomalies(by, moment)[offset : offset + _ANOMALIES + 1]
+        rows = [_visible_anomaly(request, corpus, anomaly) for anomaly in anomalies]
     request.links.look_up(request.engine, [row["analysis"] for row in rows])
     return request.respond(
         "Anomalies",
@@ -122,13 +196,27 @@ def anomalies_page(request: Request) -> PageResponse:
         period=period,
         periods=_PERIODS,
         order=order,
-        names=_names(request.engine.require_model()),
+        names=_names(request.engine.require_model(), corpus),
         paging=Paging(request.page_number, len(rows) > _ANOMALIES),
     )
 
 
+def _visible_anomaly(request: Request, corpus: VisibleCorpus, anomaly: AnalysisBrief) -> dict[str, Any]:
+    return {
+        "analysis": anomaly.analysis,
+        "target": anomaly.target,
+        "label": anomaly.label,
+        "stored_at": anomaly.stored_at,
+        "cluster": anomaly.cluster,
+        "score": anomaly.anomaly_score,
+        "reasons": corpus.reasons(request.engine, anomaly),
+    }
+
+
 def model_page(request: Request) -> PageResponse:
     """The model in force: its facts, whether it is out of date, what the last refit changed, and older models."""
+    if request.reader is not None:
+        raise ForbiddenError("This page covers the analyses of every tenant, so that only administrators may open it.")
     engine = request.engine
     current = engine.require_model()
     try:
@@ -159,8 +247,11 @@ def model_page(request: Request) -> PageResponse:
 def analysis_page(request: Request) -> PageResponse:
     """One stored analysis, even one that the host does not have."""
     name = request.query.get("id", "")[:1000]
-    stored = request.engine.store.get(name)
-    finding = request.engine.score_stored(name)
+    corpus = request.corpus
+    stored = request.engine.store.get(name) if corpus is None or corpus.get(clean_id(name)) else None
+    finding = None
+    if stored is not None:
+        finding = request.engine.score_stored(name) if corpus is None else corpus.scored(request.engine, name)
     if stored is None or finding is None:
         raise NotFoundError("The store has no such analysis.")
     request.links.look_up(request.engine, [stored.analysis])
@@ -174,7 +265,9 @@ def analysis_page(request: Request) -> PageResponse:
     )
 
 
-def _names(model: Model) -> dict[str, str]:
+def _names(model: Model, corpus: VisibleCorpus | None) -> dict[str, str]:
+    if corpus is not None:
+        return {cluster.id: cluster.name for cluster in corpus.clusters.values()}
     return {cluster.id: cluster.name for cluster in model.clusters}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.visibility import leaves_out
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.finding.section import Finding, read_section
 from cuckoo_ml_plugin.web.links import Links
@@ -46,6 +47,7 @@ class PanelView:
             section=self.section,
             links=self.links,
             headline=headline(self.section),
+            left_out=leaves_out(self.section),
             first_reasons=reasons[:_AT_A_GLANCE],
             other_reasons=reasons[_AT_A_GLANCE:],
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.visibility import Visible, VisibleCorpus
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.web.links import Links
 from cuckoo_ml_plugin.web.render import Look, render
@@ -18,8 +19,20 @@ _MOST_PAGES = 1_000_000
 T = TypeVar("T")
 
 
+class ForbiddenError(CuckooMLError):
+    """The page is not for this reader; the message is shown to him."""
+
+
 class NotFoundError(CuckooMLError):
     """There is no such page, cluster or analysis; the message is shown to the reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A reader who may see a part of the analyses only. ``key``: equal for readers who may see the same."""
+
+    key: str
+    visible: Visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +64,12 @@ class Memory:
     def recall(self, name: str, count: Callable[[], T]) -> T:
         """The result of ``count``, at most a minute old."""
         now = time.monotonic()
-        if name not in self._kept or now - self._kept[name][0] > self.SECONDS:
-            self._kept[name] = (now, count())
-        value: T = self._kept[name][1]
+        for outdated in [key for key, (moment, _) in list(self._kept.items()) if now - moment > self.SECONDS]:
+            self._kept.pop(outdated, None)
+        kept = self._kept.get(name)
+        if kept is None:
+            kept = self._kept[name] = (now, count())
+        value: T = kept[1]
         return value
 
 
@@ -66,6 +82,18 @@ class Request:
     look: Look
     query: dict[str, str]
     memory: Memory
+    reader: Reader | None = None
+
+    @property
+    def corpus(self) -> VisibleCorpus | None:
+        """What the reader may see, at most a minute old; None: everything. Raises StoreError."""
+        reader = self.reader
+        if reader is None:
+            return None
+        overview = self.memory.recall("overview", self.engine.store.overview)
+        return self.memory.recall(
+            f"visible to {reader.key}", lambda: VisibleCorpus.chosen(self.engine, overview, reader.visible)
+        )
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         """The value of a parameter if it is one of ``choices``, else the first of them."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.visibility import visible_section
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.web import pages
 from cuckoo_ml_plugin.web.links import Links
 from cuckoo_ml_plugin.web.panel import PanelView
 from cuckoo_ml_plugin.web.render import PLAIN, PLAIN_DARK, Look, render
-from cuckoo_ml_plugin.web.request import Memory, NotFoundError, PageResponse, Request
+from cuckoo_ml_plugin.web.request import ForbiddenError, Memory, NotFoundError, PageResponse, Reader, Request
 
 _PATIENCE = 3.0  # seconds that a page waits for a busy store
 
@@ -41,20 +42,28 @@ class Site:
         self._engine: Engine | None = None
         self._memory = Memory()
 
-    def panel(self, section: object) -> str:
-        """The panel of a section; a section that cannot be read gives a line that says so. Never raises."""
-        return self._drawn(section, "panel.html")
+    def panel(self, section: object, analysis: str = "", reader: Reader | None = None) -> str:
+        """The panel of a section; a section that cannot be read gives a line that says so. Never raises.
 
-    def similar(self, section: object) -> str:
-        """The table of similar analyses alone. Never raises."""
-        return self._drawn(section, "similar.html")
+        ``reader``: whose view it is, None for one who may see everything; then ``analysis`` is the id of the section's.
+        """
+        return self._drawn(section, "panel.html", analysis, reader)
 
-    def page(self, path: str, query: Mapping[str, str]) -> PageResponse:
-        """One of our pages; ``path`` is relative to the base, without slashes at its ends. Never raises."""
-        links = self._links()
+    def similar(self, section: object, analysis: str = "", reader: Reader | None = None) -> str:
+        """The table of similar analyses alone, as :meth:`panel`. Never raises."""
+        return self._drawn(section, "similar.html", analysis, reader)
+
+    def page(self, path: str, query: Mapping[str, str], reader: Reader | None = None) -> PageResponse:
+        """One of our pages; ``path`` is relative to the base, without slashes at its ends. Never raises.
+
+        ``reader``: whose view it is; None for one who may see everything.
+        """
+        links = self._links(reader)
         try:
-            request = Request(self._opened(), links, self._look, dict(query), self._memory)
+            request = Request(self._opened(), links, self._look, dict(query), self._memory, reader)
             return pages.find_page(path)(request)
+        except ForbiddenError as error:
+            return self._problem(403, str(error), links)
         except NotFoundError as error:
             return self._problem(404, str(error), links)
         except CuckooMLError as error:
@@ -63,15 +72,18 @@ class Site:
             _LOG.exception("Page %r could not be drawn", path[:100])
             return self._problem(500, "This page could not be drawn; see the log of the web interface.", links)
 
-    def _drawn(self, section: object, template: str) -> str:
+    def _drawn(self, section: object, template: str, analysis: str, reader: Reader | None) -> str:
         try:
-            return PanelView.of(section, self._links(), self._opened()).html(self._look, template)
+            engine = self._opened()
+            if reader is not None:
+                section = visible_section(engine, section, analysis, reader.visible)
+            return PanelView.of(section, self._links(reader), engine).html(self._look, template)
         except Exception:
             _LOG.exception("The panel could not be drawn")
             return ""
 
-    def _links(self) -> Links:
-        return Links(self._addresses.base, self._addresses.analysis, self._storage)
+    def _links(self, reader: Reader | None) -> Links:
+        return Links(self._addresses.base, self._addresses.analysis, self._storage, for_everything=reader is None)
 
     def _opened(self) -> Engine:
         if self._engine is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.cape_analysis import MODULES, analyse, cape_sample, cape_version
@@ -110,6 +112,62 @@ def test_processing_an_analysis_again_replaces_its_record(cape: Path, demo: Demo
     assert done.code == 0
     with Store.open(home / "store.db") as store:
         assert store.count() == before + 1, "importing the host's tree finds the same record"
+
+
+LITE = ("modules.processing.cuckooml", "modules.reporting.litereport", *MODULES[1:])
+
+
+def test_the_short_report_that_other_tools_read_has_the_finding(cape: Path, demo: DemoHome) -> None:
+    """Litereport has no order of its own, which is order 1; Assemblyline reads what it writes."""
+    with_model(cape, demo)
+    conf = cape / "custom" / "conf" / "reporting.conf.d" / "litereport.conf"
+    keys = "keys_to_copy = info signatures cuckooml\nbehavior_keys_to_copy = processtree"
+    conf.write_text(f"[litereport]\nenabled = yes\n{keys}\n", encoding="utf-8")
+    try:
+        written, seen = analyse(cape, cape_sample(demo), modules=LITE)
+    finally:
+        conf.unlink()
+    assert seen["errors"] == 0
+    lite = json.loads((cape / "storage" / "analyses" / "7" / "reports" / "lite.json").read_bytes())
+    assert lite["cuckooml"]["status"] == "scored"
+    assert lite["cuckooml"] == written["cuckooml"]
+    assert lite["info"]["clustering"] == written["info"]["clustering"]
+
+
+def test_a_finding_is_a_signature_only_where_the_admin_asks_for_it(cape: Path, demo: DemoHome) -> None:
+    home = with_model(cape, demo)
+    without, _ = analyse(cape, cape_sample(demo))
+    assert not ours(without)
+    settings = home / "cuckooml.conf"
+    settings.write_text("[host]\nsignature = yes\n", encoding="utf-8")
+    report = cape / "storage" / "analyses" / "7" / "reports" / "report.json"
+    for _ in range(2):  # processed again, the report has it already
+        written, seen = analyse(cape, report)
+        assert seen["errors"] == 0
+        [signature] = ours(written)
+        cluster = written["cuckooml"]["cluster"]
+        place = f"({cluster['id']}, probability {cluster['probability']:.2f})"
+        name = "a known cluster" if cluster["name"] == cluster["id"] else cluster["name"]
+        assert signature["description"] == f"Behaves like {name} {place}"
+        assert (signature["weight"], signature["severity"], signature["alert"]) == (0, 1, False)
+    assert written.get("malscore") == without.get("malscore")
+    assert written["cuckooml"]["counts"] == without["cuckooml"]["counts"]
+    copy = cape / "storage" / "copy.json"
+    shutil.copy(report, copy)
+    assert cuckoo_ml(home, "import", copy).code == 0
+    copy.unlink()
+    with Store.open(home / "store.db") as store:
+        for analysis in ("7", "copy"):
+            stored = store.get(analysis)
+            assert stored is not None
+            assert not [token for token in stored.unpack()[0] if "behaves_like" in token], "a finding is no behaviour"
+    settings.write_text("", encoding="utf-8")
+    written, _ = analyse(cape, report)
+    assert not ours(written), "the setting was taken back"
+
+
+def ours(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [signature for signature in report.get("signatures") or [] if signature["name"] == "behaves_like"]
 
 
 def test_a_cold_start_counts_what_is_stored(cape: Path, demo: DemoHome) -> None:

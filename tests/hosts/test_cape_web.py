@@ -242,11 +242,12 @@ import django
 django.setup()
 from django.contrib.auth.models import AnonymousUser
 from django.test import Client
-from cuckoo_ml_plugin.hosts.cape.web.access import visible_section
+from cuckoo_ml_plugin.hosts.cape.web.reader import reader_of
+from cuckoo_ml_plugin.hosts.cape.web.site import site
 paths = ("/cuckooml/", "/cuckooml/model/", "/cuckooml/clusters/c0/", "/cuckooml/analysis/?id=7")
 answers = [(answer.status_code, answer.get("Location", "")) for answer in map(Client().get, paths)]
-section = {"similar": [{"analysis": "7"}, {"analysis": "imported"}]}
-print(json.dumps({"answers": answers, "visible": visible_section(section, AnonymousUser())["similar"]}))
+section = json.loads(sys.argv[1])
+print(json.dumps({"answers": answers, "panel": site().panel(section, "7", reader_of(AnonymousUser()))}))
 """
 
 
@@ -257,7 +258,7 @@ def as_a_stranger(web: Web, name: str, configuration: str) -> dict[str, Any]:
     try:
         environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "CAPE_AS_ROOT": "1"}
         done = subprocess.run(
-            [PYTHON, "-W", "ignore", "-c", ASK], cwd=web.root / "web", env=environment,
+            [PYTHON, "-W", "ignore", "-c", ASK, json.dumps(web.section)], cwd=web.root / "web", env=environment,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
@@ -269,10 +270,15 @@ def as_a_stranger(web: Web, name: str, configuration: str) -> dict[str, Any]:
 def test_our_pages_require_a_login_where_cape_does(web: Web) -> None:
     seen = as_a_stranger(web, "web.conf", "[web_auth]\nenabled = yes\n")
     assert all(status == 302 and to.startswith("/accounts/login/") for status, to in seen["answers"]), seen
-    assert len(seen["visible"]) == 2
+    assert web.section["similar"][0]["analysis"] in seen["panel"]
 
 
 def test_with_several_tenants_a_stranger_sees_none_of_their_analyses(web: Web) -> None:
     seen = as_a_stranger(web, "cuckoo.conf", "[multitenancy]\nenabled = yes\n")
-    assert [status for status, _ in seen["answers"]] == [403] * 4
-    assert seen["visible"] == []
+    assert [status for status, _ in seen["answers"]] == [200, 403, 404, 404]
+    assert web.section["similar"]
+    assert not [
+        similar["analysis"] for similar in web.section["similar"] if f">{similar['analysis']}<" in seen["panel"]
+    ]
+    assert f"{len(web.section['similar'])} similar analyses of other tenants are left out." in seen["panel"]
+    assert web.section["cluster"]["name"] not in seen["panel"]

@@ -62,6 +62,32 @@ def test_an_analysis_is_scored_as_its_report_is_afterwards(taught: Cuckoo) -> No
         assert store.count() == count
 
 
+def test_a_finding_is_a_signature_only_where_the_admin_asks_for_it(taught: Cuckoo) -> None:
+    without = taught.process()
+    assert not ours(without.report)
+    settings = taught.home / "cuckooml.conf"
+    settings.write_text("[host]\nsignature = yes\n", encoding="utf-8")
+    for _ in range(2):
+        report = taught.process().report
+        cluster = report["cuckooml"]["cluster"]
+        signatures = ours(report)
+        assert len(signatures) == (1 if cluster else 0)
+        for signature in signatures:
+            assert f"({cluster['id']}, probability {cluster['probability']:.2f})" in signature["description"]
+            shape = {"name", "description", "severity", "families", "references", "marks", "markcount", "ttp"}
+            assert set(signature) == shape, "as Cuckoo's own signatures have it"
+        assert report["info"]["score"] == without.report["info"]["score"]
+        assert report["cuckooml"]["counts"] == without.section["counts"], "a finding is no behaviour"
+    with Store.open(taught.home / "store.db") as store:
+        stored = store.get("210")
+        assert stored is not None
+        assert not [token for token in stored.unpack()[0] if "behaves_like" in token]
+
+
+def ours(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [signature for signature in report.get("signatures") or [] if signature["name"] == "behaves_like"]
+
+
 # What VirusTotal's module would leave in the results, from where a site puts its own signatures.
 VERDICT = """
 from cuckoo.common.abstracts import Signature

@@ -9,6 +9,9 @@
 * Before reporting, lazy call logs become lists.
 * ``report.json`` is written by ``orjson``, which refuses what is not of Python's own types, NumPy's numbers among them.
 * Configuration comes from ``custom/conf/NAME.conf.d/*.conf`` as well.
+* ``litereport`` sets no order and copies ``keys_to_copy``; the options are attributes, too.
+* Of the database the tables ``tasks`` and ``samples``, and over them the rules of ``lib.cuckoo.common.tenancy``;
+  ``web/tenancy_optional.py`` makes a viewer of a user.
 
 :data:`DRIVER` runs the modules of such a folder, or of CAPE itself: tests use it on both.
 """
@@ -48,7 +51,10 @@ def _options(kind, cls):
     config = configparser.ConfigParser()
     config.read(sorted(glob.glob(os.path.join(CUCKOO_ROOT, "custom", "conf", kind + ".conf.d", "*.conf"))))
     section = inspect.getmodule(cls).__name__.rsplit(".", 1)[1]
-    return dict(config[section]) if section in config and config.getboolean(section, "enabled") else None
+    return _Options(config[section]) if section in config and config.getboolean(section, "enabled") else None
+
+class _Options(dict):
+    __getattr__ = dict.get
 
 class _Run:
     def __init__(self, task, results, reprocess=False):
@@ -98,6 +104,115 @@ class JsonDump(Report):
             file.write(orjson.dumps(results, option=orjson.OPT_INDENT_2))
 """
 
+_LITEREPORT = """
+import os
+import orjson
+from lib.cuckoo.common.abstracts import Report
+
+class LiteReport(Report):
+    def run(self, results):
+        lite = {key: results[key] for key in results.keys() & self.options.keys_to_copy.split(" ")}
+        with open(os.path.join(self.reports_path, "lite.json"), "wb") as file:
+            file.write(orjson.dumps(lite))
+"""
+_TENANCY = """
+import configparser, os
+from dataclasses import dataclass
+from typing import Optional
+from lib.cuckoo.common.constants import CUCKOO_ROOT
+
+PUBLIC, TENANT, PRIVATE = "public", "tenant", "private"
+
+@dataclass(frozen=True)
+class Viewer:
+    user_id: Optional[int]
+    tenant_id: Optional[int]
+    is_superuser: bool = False
+    is_tenant_admin: bool = False
+    is_local_admin: bool = False
+
+@dataclass(frozen=True)
+class Job:
+    owner_id: Optional[int]
+    tenant_id: Optional[int]
+    visibility: str
+
+@dataclass(frozen=True)
+class MTConfig:
+    enabled: bool
+
+def can_read(viewer, job):
+    if job.visibility == PUBLIC or viewer.is_local_admin:
+        return True
+    if viewer.user_id is not None and viewer.user_id == job.owner_id:
+        return True
+    return job.visibility == TENANT and job.tenant_id is not None and viewer.tenant_id == job.tenant_id
+
+def multitenancy_config():
+    config = configparser.ConfigParser()
+    config.read(os.path.join(CUCKOO_ROOT, "custom", "conf", "cuckoo.conf"))
+    return MTConfig(config.getboolean("multitenancy", "enabled", fallback=False))
+"""
+_TENANCY_OPTIONAL = """
+from lib.cuckoo.common.tenancy import Viewer, multitenancy_config
+
+def viewer_for(user):
+    if not multitenancy_config().enabled:
+        return Viewer(user.id, None, is_local_admin=True)
+    if not user.is_authenticated:
+        return Viewer(None, None)
+    return Viewer(user.id, user.userprofile.tenant_id, is_local_admin=user.is_superuser)
+"""
+_SAMPLES = """
+from sqlalchemy import Integer, String
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+class Base(DeclarativeBase):
+    pass
+
+class Sample(Base):
+    __tablename__ = "samples"
+    id, file_size = mapped_column(Integer, primary_key=True), mapped_column(Integer)
+    sha256, sha512, sha1, md5, crc32 = (mapped_column(String) for _ in range(5))
+    file_type = mapped_column(String)
+"""
+_TASK = """
+from sqlalchemy import DateTime, ForeignKey, Integer, String
+from sqlalchemy.orm import mapped_column
+from .samples import Base
+
+class Task(Base):
+    __tablename__ = "tasks"
+    id = mapped_column(Integer, primary_key=True)
+    target, options, category, status, platform = (mapped_column(String) for _ in range(5))
+    started_on = mapped_column(DateTime)
+    sample_id = mapped_column(ForeignKey("samples.id"))
+    user_id, tenant_id = mapped_column(Integer), mapped_column(Integer)
+    visibility = mapped_column(String, server_default="private")
+
+    def __init__(self, target=None):
+        self.target = target
+"""
+_DATABASE = """
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+from .data.task import Base
+
+class _Database:
+    def __init__(self, dsn):
+        self.engine = create_engine(dsn)
+        Base.metadata.create_all(self.engine)
+        self.session = Session(self.engine)
+
+def init_database(dsn):
+    global _DATABASE
+    _DATABASE = _Database(dsn)
+    return _DATABASE
+
+def Database():
+    return _DATABASE
+"""
+
 DRIVER = """
 import json, os, sys
 root, report, task = sys.argv[1:4]
@@ -110,7 +225,7 @@ except ImportError:
     pass
 try:
     from lib.cuckoo.core import database
-    database.init_database(dsn="sqlite://")
+    database.init_database(dsn=os.environ.get("CAPE_DSN", "sqlite://"))
 except ImportError:
     pass
 from lib.cuckoo.core import plugins
@@ -141,7 +256,13 @@ def make_cape(root: Path) -> Path:
         "lib/cuckoo/common/abstracts.py": _ABSTRACTS,
         "lib/cuckoo/common/constants.py": f"CUCKOO_ROOT = {str(root)!r}\n",
         "lib/cuckoo/core/plugins.py": _PLUGINS,
+        "lib/cuckoo/common/tenancy.py": _TENANCY,
+        "lib/cuckoo/core/database.py": _DATABASE,
+        "lib/cuckoo/core/data/samples.py": _SAMPLES,
+        "lib/cuckoo/core/data/task.py": _TASK,
+        "web/tenancy_optional.py": _TENANCY_OPTIONAL,
         "modules/reporting/jsondump.py": _JSONDUMP,
+        "modules/reporting/litereport.py": _LITEREPORT,
         "modules/processing/__init__.py": "",
         "custom/conf/reporting.conf.d/jsondump.conf": "[jsondump]\nenabled = yes\n",
     }

@@ -6,6 +6,7 @@ next to nothing are taken there. In the reporting stage the logs are plain lists
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,14 +25,21 @@ def counts(results: Any, root: str, home: str | None) -> dict[str, Any]:
     return _enricher(root, home).counts(results)
 
 
-def enrich(results: Any, task_id: object, root: str, home: str | None, report_path: str | None = None) -> None:
-    """Put the section into the results; never raises."""
+def enrich(results: Any, task: Any, root: str, home: str | None, report_path: str | None = None) -> None:
+    """Put the section, as the readers of the report may have it, into the results; never raises.
+
+    ``task``: as CAPE gives it to its modules, or its id alone, as modules that an earlier version installed do.
+    """
+    from cuckoo_ml_plugin.hosts.cape.access import has_tenants, visible_to_readers_of
     from cuckoo_ml_plugin.hosts.cape.central import files_under_central_ids
-    from cuckoo_ml_plugin.hosts.enrich import put_section
+    from cuckoo_ml_plugin.hosts.enrich import put_section, put_signature
 
     enricher = _enricher(root, home)
-    section = enricher.enrich(results, str(task_id), report_path, central=files_under_central_ids())
+    facts = task if isinstance(task, Mapping) else {"id": task}
+    readers = visible_to_readers_of(facts) if has_tenants() else None
+    section = enricher.enrich(results, str(facts["id"]), report_path, readers, central=files_under_central_ids())
     put_section(results, section, enricher.seed(section))
+    put_signature(results, enricher.signature(section, cape=True))
 
 
 def complete_html(results: Any, reports: str) -> None:

@@ -24,6 +24,7 @@ TIMEOUT = 10  # seconds for both stages of one analysis together
 COUNTS_SHARE = 0.5  # the share of TIMEOUT that the processing stage may take
 MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
 MAX_ANSWER = 64 * 1024 * 1024  # bytes
+SIGNATURE = "behaves_like"  # the name of the signature that [host] signature of cuckooml.conf adds
 
 # What is sent of a report: for each section None (all of it) or the keys that are kept, each of which may have keys of
 # its own; of a list, the keys are those of its items. All else stays here. Wherever keys are named they are those that
@@ -96,12 +97,12 @@ def count(results, task_id):
 
 def enrich(results, task_id, report_path):
     """Put the section into the results, in the reporting stage."""
-    seed = None
+    seed, signature = None, None
     try:
         header, body = _request("enrich", results, calls=True)
         header.update(analysis="%s" % task_id, report_path=os.path.realpath(report_path))
         answer = _ask(header, body, task_id, 1.0)
-        section, seed = answer["section"], answer["seed"]
+        section, seed, signature = answer["section"], answer["seed"], answer.get("signature")
     except Exception as error:
         section = _failed("The analysis could not be scored", error, task_id)
         before = results.get("cuckooml")
@@ -113,6 +114,15 @@ def enrich(results, task_id, report_path):
         clustering = info.setdefault("clustering", {})
         if isinstance(clustering, dict):
             clustering["hdbscan"] = seed
+    signatures = results.get("signatures")
+    if isinstance(signatures, list):  # one of an earlier run of this task is replaced
+        signatures[:] = [entry for entry in signatures if not _is_ours(entry)] + ([signature] if signature else [])
+    elif signatures is None and signature:
+        results["signatures"] = [signature]
+
+
+def _is_ours(entry):
+    return isinstance(entry, dict) and entry.get("name") == SIGNATURE
 
 
 def complete_html(results, task_id, path):

@@ -10,16 +10,16 @@ log = logging.getLogger(__name__)
 
 
 class CuckooML(Report):
-    """Completes ``cuckooml`` before the JSON report (10) and MongoDB (9999) are written."""
+    """Completes ``cuckooml`` before any report is written: a module without an order of its own has order 1."""
 
-    order = 5
+    order = 0
 
     def run(self, results):
         try:
             from cuckoo_ml_plugin.hosts import cape
 
             report = os.path.join(self.reports_path, "report.json")
-            cape.enrich(results, self.task["id"], CUCKOO_ROOT, self.options.get("home"), report)
+            cape.enrich(results, self.task, CUCKOO_ROOT, self.options.get("home"), report)
         except Exception as error:
             from modules.processing.cuckooml import failed_section
 

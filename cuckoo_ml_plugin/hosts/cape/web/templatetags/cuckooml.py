@@ -40,10 +40,11 @@ class _ReportNode(template.Node):
     def render(self, context: Any) -> SafeString:
         page = str(self._inner.render(context))
         try:
-            section = _section(context)
+            section, analysis = _section(context)
             if section is not None:
-                page = _with_panel(page, _site().panel(section))
-                page = _with_tab(page, _site().similar(section))
+                reader = _reader(context)
+                page = _with_panel(page, _site().panel(section, analysis, reader))
+                page = _with_tab(page, _site().similar(section, analysis, reader))
         except Exception:
             _LOG.exception("cuckoo-ml: the panel could not be drawn")
         return mark_safe(page)
@@ -53,7 +54,7 @@ class _ReportNode(template.Node):
 def cuckooml_similar(context: Any) -> SafeString:
     """The table of similar analyses, for CAPE's own tab."""
     try:
-        return mark_safe(_site().similar(_section(context)))
+        return mark_safe(_site().similar(*_section(context), _reader(context)))
     except Exception:
         _LOG.exception("cuckoo-ml: the table of similar analyses could not be drawn")
         return mark_safe("")
@@ -65,14 +66,19 @@ def _site() -> Any:
     return site()
 
 
-def _section(context: Any) -> Any:
-    """The section of the report, without what the reader may not see; None where there is none."""
-    from cuckoo_ml_plugin.hosts.cape.web.access import visible_section
-
+def _section(context: Any) -> tuple[Any, str]:
+    """The section of the report, None where there is none, and the id of the analysis."""
     analysis = context.get("analysis")
-    section = analysis.get("cuckooml") if isinstance(analysis, dict) else None
-    request = context.get("request")
-    return None if section is None else visible_section(section, getattr(request, "user", None))
+    if not isinstance(analysis, dict):
+        return None, ""
+    info = analysis.get("info")
+    return analysis.get("cuckooml"), str(info.get("id")) if isinstance(info, dict) else ""
+
+
+def _reader(context: Any) -> Any:
+    from cuckoo_ml_plugin.hosts.cape.web.reader import reader_of
+
+    return reader_of(getattr(context.get("request"), "user", None))
 
 
 def _with_panel(page: str, panel: str) -> str:

@@ -1,0 +1,359 @@
+"""What readers may see where a host serves several tenants: findings and lists without the analyses of others.
+
+Comes in: a :data:`Visible`, which the host's adapter makes of its own rules. Everything here is computed over the
+analyses that it lets through, so that neither a name nor a number tells of the rest. In doubt nothing is shown.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.errors import ReportError
+from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons
+from cuckoo_ml_plugin.finding.section import (
+    MAX_LABELS,
+    MAX_MESSAGE,
+    ClusterFinding,
+    Evidence,
+    Finding,
+    LabelCount,
+    ModelFacts,
+    Reason,
+    SimilarAnalysis,
+    failed_section,
+    read_section,
+)
+from cuckoo_ml_plugin.store.activity import Activity
+from cuckoo_ml_plugin.store.overview import AnalysisBrief
+
+MOST_CANDIDATES: Final = 100  # similar analyses that are looked through for those that the readers may see
+
+_OWN_REASONS: Final = frozenset((
+    "no_cluster", "high_outlier_score", "novel_behaviour", "abnormal_count_suspect", "abnormal_count_outlier",
+    "threat_scores_disagree",
+))  # reasons that name no other analysis  # fmt: skip
+_MEMBERS_READ: Final = 20  # of a cluster, for what they have in common
+_TOKEN_READ: Final = 250  # characters; a finding cuts longer values
+_LEFT_OUT: Final = re.compile(r" ?\b([\d,]+) similar analys[ie]s of other tenants (?:is|are) left out\.")
+
+_LOG = logging.getLogger(__name__)
+
+
+class HostAnalysis(Protocol):
+    """What a host is asked by: the stored facts that tell which of its tasks an analysis is."""
+
+    @property
+    def analysis(self) -> str: ...
+    @property
+    def sha256(self) -> str | None: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def source_path(self) -> str | None: ...
+    @property
+    def node(self) -> str: ...
+    @property
+    def analysed_at(self) -> str | None: ...
+
+
+Visible = Callable[[Iterable[HostAnalysis]], Collection[str]]
+"""The ids, of the given analyses, that a reader may see."""
+
+
+def nothing(_analyses: Iterable[HostAnalysis]) -> Collection[str]:
+    """What is visible where nobody can say who may see what."""
+    return ()
+
+
+def leaves_out(finding: Finding) -> bool:
+    """Whether a finding says that similar analyses are left out."""
+    return _LEFT_OUT.search(finding.message) is not None
+
+
+def majority(labels: Mapping[str, int]) -> str | None:
+    """The label of more than half of the labelled analyses, as clusters are named; None if there is none."""
+    return next((label for label, count in labels.items() if 2 * count > sum(labels.values())), None)
+
+
+def visible_section(engine: Engine | None, section: object, analysis: str, visible: Visible) -> dict[str, Any]:
+    """A section as those readers may have it: the fields are the same, what is left out is a number in ``message``.
+
+    ``engine``: of the home with the analyses; None or one whose store cannot be read: nothing of others is shown.
+    """
+    try:
+        finding = read_section(section)
+    except ReportError as error:
+        return failed_section(str(error))
+    return visible_finding(engine, finding, analysis, visible).section()
+
+
+def section_for_report(engine: Engine, section: dict[str, Any], analysis: str) -> dict[str, Any]:
+    """A section for a report of the host, as a command writes it: where the host has tenants, without other analyses.
+
+    A command cannot ask the host whose an analysis is; the host's own modules write more. Raises StoreError.
+    """
+    has_store = bool(engine.settings.store.url) or engine.home.store_file.exists()
+    if not has_store or not engine.store.has_tenants():
+        return section
+    return visible_section(None, section, analysis, nothing)
+
+
+def visible_finding(
+    engine: Engine | None,
+    finding: Finding,
+    analysis: str,
+    visible: Visible,
+    members: list[AnalysisBrief] | None = None,
+) -> Finding:
+    """As :func:`visible_section`. Each field is named, so that a new one is left out until somebody decides on it.
+
+    ``members``: those of its cluster that may be seen, if they are known already.
+    """
+    similar = _visible_similar(engine, finding.similar, visible)
+    if members is None:
+        members = _visible_members(engine, finding.cluster, visible)
+    cluster = _visible_cluster(finding.cluster, members)
+    own = next((member.label for member in members if member.analysis == analysis), None)
+    return Finding(
+        status=finding.status,
+        message=_message(finding, len(finding.similar) - len(similar)),
+        model=_visible_model(finding.model),
+        cluster=cluster,
+        anomaly=_visible_anomaly(finding, cluster, own),
+        similar=similar,
+        evidence=finding.evidence,
+        threat_scores=finding.threat_scores,
+        counts=finding.counts,
+    )
+
+
+def with_more_similar(
+    engine: Engine, finding: Finding, behaviour: Behaviour, analysis: str, visible: Visible
+) -> Finding:
+    """The finding with those similar analyses first that the readers may see, also from further down the list.
+
+    The list is longer than the settings say by as many as will be left out. Raises ModelError.
+    """
+    model = engine.model()
+    if model is None or finding.status != "scored":
+        return finding
+    limit = engine.settings.scoring.similar
+    wide = replace(engine.settings.scoring, similar=MOST_CANDIDATES)
+    candidates = model.score(behaviour, analysis=analysis, scoring=wide, anomaly=engine.settings.anomaly).similar
+    listed = {similar.analysis for similar in finding.similar}
+    further = [similar for similar in candidates if similar.analysis not in listed]
+    shown = {similar.analysis for similar in _visible_similar(engine, [*finding.similar, *further], visible)}
+    hidden = [similar for similar in finding.similar if similar.analysis not in shown]
+    seen = [similar for similar in [*finding.similar, *further] if similar.analysis in shown][:limit]
+    similar = sorted([*seen, *hidden], key=lambda neighbour: -neighbour.similarity)
+    return Finding(**{name: getattr(finding, name) for name in finding.__struct_fields__} | {"similar": similar})
+
+
+def _visible_similar(
+    engine: Engine | None, similar: list[SimilarAnalysis], visible: Visible
+) -> list[SimilarAnalysis]:  # fmt: skip
+    try:
+        stored = engine.store.get_many({neighbour.analysis for neighbour in similar}) if engine and similar else {}
+        shown = set(visible(_of_this_node(engine, stored.values()))) if engine and stored else set()
+    except Exception as error:
+        _LOG.error("Similar analyses are left out, because nothing says who may see them: %s", error)
+        return []
+    return [neighbour for neighbour in similar if neighbour.analysis in shown]
+
+
+def _of_this_node(engine: Engine, analyses: Iterable[HostAnalysis]) -> list[HostAnalysis]:
+    """Without those of other nodes that share the store: their paths and task ids may be the same."""
+    return [known for known in analyses if known.node in ("", engine.node)]
+
+
+def _visible_members(engine: Engine | None, cluster: ClusterFinding | None, visible: Visible) -> list[AnalysisBrief]:
+    try:
+        members = engine.store.overview(cluster.id) if engine and cluster else []
+        shown = set(visible(_of_this_node(engine, members))) if engine and members else set()
+    except Exception as error:
+        _LOG.error("The members of a cluster are left out, because nothing says who may see them: %s", error)
+        return []
+    return [member for member in members if member.analysis in shown]
+
+
+def _visible_cluster(cluster: ClusterFinding | None, members: list[AnalysisBrief]) -> ClusterFinding | None:
+    """The cluster by the members that may be seen; ``size`` counts at least the analysis itself."""
+    if cluster is None:
+        return None
+    labels = _label_counts(members)
+    return ClusterFinding(
+        id=cluster.id,
+        name=majority(labels) or cluster.id,
+        size=max(len(members), 1),
+        probability=cluster.probability,
+        labels=[LabelCount(label=label, count=count) for label, count in list(labels.items())[:MAX_LABELS]],
+    )
+
+
+def _visible_model(model: ModelFacts | None) -> ModelFacts | None:
+    """The model without the numbers of all tenants' analyses and clusters."""
+    return None if model is None else ModelFacts(id=model.id, fitted_at=model.fitted_at)
+
+
+def _visible_anomaly(finding: Finding, cluster: ClusterFinding | None, own_label: str | None) -> Any:
+    """The anomaly with the reasons that name nothing of others; those that name a cluster are made anew."""
+    anomaly = finding.anomaly
+    if anomaly is None:
+        return None
+    reasons: list[Reason] = []
+    for reason in anomaly.reasons:
+        if reason.kind in _OWN_REASONS:
+            reasons.append(reason)
+        elif reason.kind == "low_probability" and cluster is not None:
+            reasons += cluster_reasons(
+                cluster=cluster.name, probability=reason.value, outlier_score=0.0,
+                high_outlier_score=2.0, low_probability=2.0,
+            )  # fmt: skip
+        elif reason.kind == "label_mismatch" and cluster is not None:
+            labels = {label.label: label.count for label in cluster.labels}
+            reasons += label_reasons(own_label, cluster.name, labels)
+    return type(anomaly)(
+        score=anomaly.score, outlier_score=anomaly.outlier_score, anomalous=anomaly.anomalous, reasons=reasons
+    )
+
+
+def _message(finding: Finding, left_out: int) -> str:
+    message = finding.message
+    if finding.status == "no_model":
+        message = "There is no model yet."  # the rest of the sentence counts all tenants' analyses
+    for number in _LEFT_OUT.findall(message):
+        left_out += int(number.replace(",", ""))
+    message = _LEFT_OUT.sub("", message)
+    if left_out:
+        what = "similar analysis of other tenants is" if left_out == 1 else "similar analyses of other tenants are"
+        sentence = f"{left_out:,} {what} left out."
+        message = f"{message[: MAX_MESSAGE - len(sentence) - 1]} {sentence}".strip()
+    return message
+
+
+def _label_counts(members: Iterable[AnalysisBrief]) -> dict[str, int]:
+    counts = Counter(member.label for member in members if member.label)
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+# -- lists ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class VisibleCluster:
+    """A cluster as far as a reader may see it: its members, most probable first."""
+
+    id: str
+    members: list[AnalysisBrief] = field(default_factory=list)
+
+    @property
+    def labels(self) -> dict[str, int]:
+        return _label_counts(self.members)
+
+    @property
+    def name(self) -> str:
+        return majority(self.labels) or self.id
+
+    def activity(self, since: str) -> Activity:
+        """Its size, growth, first and last day, by the visible members."""
+        return summary_of(self.members, since)
+
+
+def summary_of(members: list[AnalysisBrief], since: str) -> Activity:
+    """How many there are, how many were stored after ``since`` (UTC, as the store has it), first and last day."""
+    days = [member.day for member in members]
+    new = sum(member.stored_at > since for member in members)
+    return Activity(len(members), new, min(days, default=""), max(days, default=""))
+
+
+class VisibleCorpus:
+    """The stored analyses that a reader may see, for pages with lists."""
+
+    def __init__(self, analyses: Iterable[AnalysisBrief]) -> None:
+        self.analyses = list(analyses)
+        self._by_id = {brief.analysis: brief for brief in self.analyses}
+        members: defaultdict[str | None, list[AnalysisBrief]] = defaultdict(list)
+        for brief in self.analyses:
+            if brief.scored:
+                members[brief.cluster].append(brief)
+        self.outside = members.pop(None, [])
+        self.clusters = {
+            cluster: VisibleCluster(cluster, sorted(briefs, key=lambda brief: -(brief.probability or 0.0)))
+            for cluster, briefs in members.items()
+            if cluster is not None
+        }
+
+    @classmethod
+    def chosen(cls, engine: Engine, analyses: list[AnalysisBrief], visible: Visible) -> VisibleCorpus:
+        """Of these analyses those that a reader may see; an error of the host's leaves none."""
+        try:
+            shown = set(visible(_of_this_node(engine, analyses)))
+        except Exception as error:
+            _LOG.error("Nothing is shown, because nothing says who may see it: %s", error)
+            shown = set()
+        return cls(brief for brief in analyses if brief.analysis in shown)
+
+    def visible(self, analyses: Iterable[HostAnalysis]) -> Collection[str]:
+        """As a :data:`Visible`."""
+        return [known.analysis for known in analyses if known.analysis in self._by_id]
+
+    def get(self, analysis: str) -> AnalysisBrief | None:
+        return self._by_id.get(analysis)
+
+    def members(self, cluster: str | None) -> list[AnalysisBrief]:
+        """The visible members of a cluster, most probable first."""
+        return self.clusters[cluster].members if cluster in self.clusters else []
+
+    def finding(self, engine: Engine, finding: Finding, analysis: str) -> Finding:
+        """A finding as the reader may see it."""
+        members = self.members(finding.cluster.id if finding.cluster else None)
+        return visible_finding(engine, finding, analysis, self.visible, members)
+
+    def scored(self, engine: Engine, analysis: str) -> Finding | None:
+        """The finding for a stored analysis, as the reader may see it. Raises ModelError, StoreError."""
+        stored, finding = engine.store.get(analysis), engine.score_stored(analysis)
+        if stored is None or finding is None:
+            return None
+        tokens, counts = stored.unpack()
+        wide = with_more_similar(engine, finding, Behaviour(tokens, counts), stored.analysis, self.visible)
+        return self.finding(engine, wide, stored.analysis)
+
+    def reasons(self, engine: Engine, anomaly: AnalysisBrief) -> list[Reason]:
+        """Why a visible analysis is unusual, without what names others. Raises ModelError, StoreError."""
+        record = engine.store.findings_of([anomaly.analysis]).get(anomaly.analysis)
+        finding: Finding | None = None
+        if record is not None and record.section:
+            try:
+                finding = self.finding(engine, read_section(record.section), anomaly.analysis)
+            except ReportError:
+                finding = None
+        if finding is None:  # a refit stores no section
+            finding = self.scored(engine, anomaly.analysis)
+        return finding.anomaly.reasons if finding and finding.anomaly else []
+
+    def evidence(self, engine: Engine, cluster: VisibleCluster, evidence: Iterable[Evidence]) -> list[Evidence]:
+        """Of what is typical of a cluster, what the first of its visible members show. Raises StoreError."""
+        shown: set[str] = set()
+        for member in cluster.members[:_MEMBERS_READ]:
+            stored = engine.store.get(member.analysis)
+            shown |= {token[:_TOKEN_READ] for token in stored.unpack()[0]} if stored else set()
+        return [piece for piece in evidence if f"{piece.kind}:{piece.value}"[:_TOKEN_READ] in shown]
+
+    def anomalies(self, order: str, since: str | None) -> list[AnalysisBrief]:
+        """The anomalous analyses stored after ``since``, those with the highest score or stored last first."""
+        rows = [brief for brief in self.analyses if brief.anomalous and (since is None or brief.stored_at > since)]
+        if order == "score":
+            return sorted(rows, key=lambda brief: -(brief.anomaly_score or 0.0))
+        return sorted(rows, key=lambda brief: brief.stored_at, reverse=True)
+
+
+def days(members: Iterable[AnalysisBrief]) -> list[tuple[str, int]]:
+    """Each day with the number of analyses made on it, in order."""
+    return sorted(Counter(member.day for member in members).items())

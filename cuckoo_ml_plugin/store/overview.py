@@ -1,0 +1,98 @@
+"""What lists show of every analysis, without behaviours and sections: for readers who may see only a part of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from cuckoo_ml_plugin.report.labels import first_by_source
+from cuckoo_ml_plugin.store.database import Database, chunks
+from cuckoo_ml_plugin.store.finding_record import finite
+from cuckoo_ml_plugin.store.labels import labels_by_analysis
+from cuckoo_ml_plugin.store.tables import analysis, finding, meta
+
+_TENANTS = "tenants"  # key in the table meta
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisBrief:
+    """An analysis with the place of its latest finding; ``cluster`` and the scores are None without one.
+
+    ``day``: when it was made, or stored if its host did not say: ``2026-11-23``.
+    """
+
+    analysis: str
+    sha256: str | None
+    target: str
+    source_path: str | None
+    node: str
+    analysed_at: str | None
+    stored_at: str
+    day: str
+    label: str | None
+    scored: bool
+    cluster: str | None
+    probability: float | None
+    anomaly_score: float | None
+    anomalous: bool
+
+
+class OverviewStore:
+    """The part of the store that lists analyses in brief."""
+
+    _db: Database
+
+    def overview(self, cluster: str | None = None) -> list[AnalysisBrief]:
+        """Every analysis in brief, or those of one cluster by their latest findings, in order. Raises StoreError."""
+        query = (
+            select(
+                *(analysis.c[name] for name in ("analysis", "sha256", "target", "source_path", "node", "analysed_at")),
+                analysis.c.stored_at,
+                func.substr(func.coalesce(analysis.c.analysed_at, analysis.c.stored_at), 1, 10).label("day"),
+                finding.c.analysis.is_not(None).label("scored"),
+                *(finding.c[name] for name in ("cluster", "probability", "anomaly_score", "anomalous")),
+            )
+            .select_from(analysis.outerjoin(finding, finding.c.analysis == analysis.c.analysis))
+            .order_by(analysis.c.order_key)
+        )
+        if cluster is not None:
+            query = query.where(finding.c.cluster == cluster)
+        return self._db.read(lambda connection: list(_briefs(connection, connection.execute(query).all())))
+
+    def note_tenants(self, several: bool) -> None:
+        """Record whether the host serves several tenants. Raises StoreError."""
+        if self.has_tenants() != several:
+            statement = self._db.upsert(meta, ["key"])
+            row = {"key": _TENANTS, "value": "several" if several else ""}
+            self._db.write(lambda connection: connection.execute(statement, row))
+
+    def has_tenants(self) -> bool:
+        """Whether the host serves several tenants, by the latest analysis that it reported. Raises StoreError."""
+        query = select(meta.c.value).where(meta.c.key == _TENANTS)
+        return bool(self._db.read(lambda connection: connection.execute(query).scalar()))
+
+
+def _briefs(connection: Connection, rows: Any) -> Iterator[AnalysisBrief]:
+    labels: dict[str, dict[str, str]] = {}
+    for batch in chunks([row.analysis for row in rows]):
+        labels |= labels_by_analysis(connection, batch)
+    for row in rows:
+        yield AnalysisBrief(
+            analysis=row.analysis,
+            sha256=row.sha256,
+            target=row.target,
+            source_path=row.source_path,
+            node=row.node,
+            analysed_at=row.analysed_at,
+            stored_at=row.stored_at,
+            day=str(row.day),
+            label=first_by_source(labels.get(row.analysis, {})),
+            scored=bool(row.scored),
+            cluster=row.cluster,
+            probability=finite(row.probability),
+            anomaly_score=finite(row.anomaly_score),
+            anomalous=bool(row.anomalous),
+        )
