@@ -211,14 +211,17 @@ def test_a_task_number_that_another_sample_has_now_opens_nothing(shared: Shared)
         shared.cape.change_task(old, **before)
 
 
-def test_refresh_writes_nothing_of_another_tenant_into_reports(shared: Shared) -> None:
+def test_commands_write_nothing_of_another_tenant_into_reports(shared: Shared) -> None:
     analyse_for(shared, NEW + 5, B)
     report = shared.cape.root / f"storage/analyses/{NEW + 5}/reports/report.json"
     done = cuckoo_ml(shared.cape.home, "refit")
     assert done.code == 0, done.err
     done = cuckoo_ml(shared.cape.home, "refresh", "--analyses", shared.cape.root / "storage" / "analyses")
     assert done.code == 0, done.err
-    section = json.loads(report.read_bytes())["cuckooml"]
-    assert section["similar"] == []
-    assert "of other tenants are left out" in section["message"]
-    assert not shared.traces(A, json.dumps(section))
+    for _ in ("refresh", "score --write"):
+        section = json.loads(report.read_bytes())["cuckooml"]
+        assert section["similar"] == []
+        assert "of other tenants are left out" in section["message"]
+        assert not shared.traces(A, json.dumps(section))
+        done = cuckoo_ml(shared.cape.home, "score", "--write", report)
+        assert done.code == 0, done.err

@@ -24,6 +24,7 @@ from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary
 from cuckoo_ml_plugin.cli.options import MAX_COUNT, MAX_DAYS, Finite, pass_existing_home
 from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.visibility import section_for_report
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
 from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.home import Home
@@ -72,7 +73,7 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
                     name = name_in_file(file.analysis, in_file) if len(in_files) > 1 else file.analysis
                     finding = engine.score_report(in_file.report, name)
                     if write:
-                        section = finding.section()
+                        section = section_for_report(engine, finding.section(), name)
                         write_section(Path(file.path), section, engine.seed(section))
                     findings.append((name, file.path, finding))
             except ReportError as error:
