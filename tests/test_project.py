@@ -297,11 +297,11 @@ def cli_commands() -> dict[str, click.Command]:
 @pytest.mark.parametrize("name", sorted(cli_commands()))
 def test_every_command_is_documented_with_its_options(name: str) -> None:
     page = (REPOSITORY / "docs" / "commands.md").read_text(encoding="utf-8")
-    usage = re.search(rf"^cuckoo-ml (?:--home DIR )?{name}\b.*$", page, re.MULTILINE)
+    usage = " ".join(re.findall(rf"^cuckoo-ml (?:--home DIR )?{name}\b.*$", page, re.MULTILINE))
     assert usage
     for option in cli_commands()[name].params:
         if isinstance(option, click.Option) and not option.hidden:
-            assert option.opts[0] in usage[0]
+            assert option.opts[0] in usage
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
