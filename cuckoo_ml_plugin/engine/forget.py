@@ -7,7 +7,6 @@ repeating it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from cuckoo_ml_plugin.engine.host_tasks import deleted_tasks
 from cuckoo_ml_plugin.engine.model_lock import alone
 from cuckoo_ml_plugin.errors import CuckooMLError, ModelError
 from cuckoo_ml_plugin.model.clustering import NOISE
-from cuckoo_ml_plugin.model.folder import current_id, publish, write_edited_copy
+from cuckoo_ml_plugin.model.folder import current_id, publish, remove_leftovers, remove_model, write_edited_copy
 from cuckoo_ml_plugin.model.members import Member, Members
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.plumbing.hashes import text_digest, token_hash
@@ -100,7 +99,7 @@ def choose_deleted(engine: Engine, storage: Path) -> Chosen:
             f"{storage}: there is no task at all in this folder, so nothing was forgotten; check --host-root, and that"
             " the disk is mounted. Without tasks, use --before DATE instead."
         )
-    return _chosen(deleted_tasks(engine.store.analyses_in_order(behaviours=False), storage))
+    return _chosen(deleted_tasks(engine.store.analyses_in_order(behaviours=False), storage, engine.node))
 
 
 def _chosen(analyses: Iterable[StoredAnalysis]) -> Chosen:
@@ -143,6 +142,7 @@ def forget(engine: Engine, chosen: Chosen, progress: Progress | None = None) -> 
     if not chosen.names and not chosen.hashes:
         return forgotten
     with alone(engine.home):
+        remove_leftovers(engine.home.models)
         readable, forgotten.unreadable = _models(engine)
         for done, model in enumerate(readable, 1):
             if _forget_in_model(engine, model, chosen):
@@ -175,7 +175,7 @@ def _forget_in_model(engine: Engine, model: Model, chosen: Chosen) -> bool:
         store.findings_of_clusters_change(
             {after.id for before, after in zip(model.clusters, clusters, strict=True) if before != after}
         )
-    shutil.rmtree(models / model.id, ignore_errors=True)
+    remove_model(models, model.id)
     return True
 
 

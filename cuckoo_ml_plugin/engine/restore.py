@@ -29,7 +29,7 @@ from cuckoo_ml_plugin.model.folder import CURRENT, publish
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.files import exchange_folders, move_folder, sync_folder
 from cuckoo_ml_plugin.settings import load_settings
-from cuckoo_ml_plugin.store.snapshot import examine_store_file
+from cuckoo_ml_plugin.store.upkeep import examine_store_file
 
 _INSTALLED: Final = "install.json"
 _MOST_FILES: Final = 200_000

@@ -211,10 +211,26 @@ def prune(models: Path, keep: int) -> list[str]:
     kept = max(keep - (1 if current else 0), 0)
     removed = others[: max(len(others) - kept, 0)]
     for name in removed:
-        shutil.rmtree(models / name, ignore_errors=True)
+        remove_model(models, name)
+    remove_leftovers(models)
+    return removed
+
+
+def remove_model(models: Path, name: str) -> None:
+    """Remove a model's folder; a kill meanwhile leaves no part of it under a model's name. Raises ModelError."""
+    unfinished = models / f"{UNFINISHED}{name}"
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        (models / name).rename(unfinished)
+    except OSError as error:
+        raise ModelError(f"{models / name}: the model cannot be removed ({error.strerror}).") from error
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def remove_leftovers(models: Path) -> None:
+    """Remove what a crash left of models that were being written or removed."""
     for leftover in models.glob(f"{UNFINISHED}*"):
         if leftover.is_symlink():
             leftover.unlink(missing_ok=True)
         else:
             shutil.rmtree(leftover, ignore_errors=True)
-    return removed

@@ -31,13 +31,12 @@ from cuckoo_ml_plugin.store.activity import ActivityStore
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord, StoredAnalysis
 from cuckoo_ml_plugin.store.claims import Claim, Claims
 from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_url
-from cuckoo_ml_plugin.store.erasure import ErasureStore, erase_records
 from cuckoo_ml_plugin.store.findings import FindingStore
 from cuckoo_ml_plugin.store.labels import LabelStore, labels_by_analysis
 from cuckoo_ml_plugin.store.overview import OverviewStore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
-from cuckoo_ml_plugin.store.snapshot import SnapshotStore
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
+from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records
 
 _TABLE = schema.analysis
 _LIGHT = [c for c in _TABLE.columns if c.name not in ("behaviour", "order_key", "source_key", "run")]

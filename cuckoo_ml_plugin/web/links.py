@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.host_tasks import task_of
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 
@@ -31,6 +32,7 @@ class Links:
     storage: Path | None = None
     for_everything: bool = True
     _tasks: dict[str, str] = field(default_factory=dict)
+    _deleted: set[str] = field(default_factory=set)
     _stored: dict[str, StoredAnalysis] = field(default_factory=dict)
 
     def look_up(self, engine: Engine, analyses: Iterable[str]) -> None:
@@ -43,6 +45,11 @@ class Links:
             return
         latest = {self._page(stored, engine.node): stored.analysis for stored in sorted(rivals, key=_age)}
         self._tasks.update((name, page) for name, page in pages.items() if latest.get(page, name) == name)
+        if self.storage is not None:
+            of_host = (
+                n for n, stored in self._stored.items() if task_of(stored, self.storage, engine.node) is not None
+            )
+            self._deleted.update(name for name in of_host if name not in self._tasks)
 
     def _page(self, stored: StoredAnalysis, node: str) -> str:
         """The number of the host's page of an analysis, "" where the host has none."""
@@ -67,6 +74,10 @@ class Links:
     def is_at_host(self, analysis: str) -> bool:
         """Whether the host has a page of an analysis that was looked up."""
         return analysis in self._tasks
+
+    def was_at_host(self, analysis: str) -> bool:
+        """Whether an analysis that was looked up is of this host, which has deleted its task."""
+        return analysis in self._deleted
 
     def to_analysis(self, analysis: str) -> str:
         """The host's page of an analysis, or ours where the host has none."""
