@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import mongomock
 import pytest
 from support.command import cuckoo_ml
+from support.paths import REPOSITORY
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.refresh import DocumentChange
@@ -21,6 +24,7 @@ from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_plugin.web.links import Links
 
+CAPE, CAPE_PYTHON = os.environ.get("CAPE_ROOT"), os.environ.get("CAPE_PYTHON", "")
 STARTED = "2026-02-03 10:00:00"
 
 
@@ -119,22 +123,23 @@ def test_a_colleagues_file_and_the_hosts_task_with_its_number_stay_apart(
     assert documents.put(stored["nodeA/17"].identity, {"schema": 1}, {}, "m") == DocumentChange(1)
 
 
-@pytest.mark.parametrize(
-    ("info", "central", "task"),
-    [
-        ({}, False, "17"),
-        ({"options": {"main_task_id": "500"}}, False, "500"),
-        ({"options": {"main_task_id": "no number"}}, False, "17"),
-        ({"options": "main_task_id=500"}, False, "17"),  # Cuckoo's options are a text
-        ({"custom": "job_id=ui-600"}, True, "600"),
-        ({"custom": "job_id=ui-600"}, False, "17"),  # this CAPE is no worker of a central one
-        ({"custom": "ui-600"}, True, "17"),
-        ({"custom": "a=b,job_id=ui-600"}, True, "17"),
-        ({"custom": "job_id=local-17"}, True, "17"),
-        ({"job_id": "ui-600"}, False, "600"),  # centralstore has run
-        ({"custom": "job_id=ui-600", "options": {"main_task_id": "500"}}, True, "500"),
-    ],
-)
+DISTRIBUTED: list[tuple[dict[str, Any], bool, str]] = [
+    ({}, False, "17"),
+    ({"options": {"main_task_id": "500"}}, False, "500"),
+    ({"options": {"main_task_id": "no number"}}, False, "17"),
+    ({"options": "main_task_id=500"}, False, "17"),  # Cuckoo's options are a text
+    ({"custom": "job_id=ui-600"}, True, "600"),
+    ({"custom": "job_id=ui-600"}, False, "17"),  # this CAPE is no worker of a central one
+    ({"custom": "ui-600"}, True, "17"),
+    ({"custom": "a=b,job_id=ui-600"}, True, "17"),
+    ({"custom": "job_id=local-17"}, True, "17"),
+    ({"job_id": "ui-600"}, False, "600"),  # centralstore has run
+    ({"custom": "job_id=ui-600", "options": {"main_task_id": "500"}}, True, "500"),
+]
+"""What CAPE knows of task 17 (``info``), whether it is a worker of a central CAPE, and the id of the document."""
+
+
+@pytest.mark.parametrize(("info", "central", "task"), DISTRIBUTED)
 def test_a_distributed_task_has_the_id_of_the_central_web_interface(
     nodes: tuple[Node, Node], info: dict[str, Any], central: bool, task: str
 ) -> None:
@@ -152,6 +157,21 @@ def test_a_distributed_task_has_the_id_of_the_central_web_interface(
     assert documents.put(stored.identity, {"schema": 1}, {}, "m") == DocumentChange(1)
     assert [found["_id"] for found in client["cape"]["analysis"].find({"cuckooml.schema": 1})] == [document["_id"]]
     assert identity_of(document).run == identity_of(report_of(17, **info)).run, "one run, wherever it is read"
+
+
+@pytest.mark.skipif(not (CAPE and CAPE_PYTHON), reason="no CAPE_ROOT and CAPE_PYTHON")
+def test_the_real_cape_files_reports_under_the_same_ids() -> None:
+    """``info.job_id`` is what centralstore leaves behind, and text options are Cuckoo's."""
+    table = [row for row in DISTRIBUTED if "job_id" not in row[0] and not isinstance(row[0].get("options"), str)]
+    table = [({"options": {}} | info, central, task) for info, central, task in table]
+    asked = json.dumps([[info, central] for info, central, _ in table])
+    script = REPOSITORY / "tests" / "support" / "cape_document_ids.py"
+    environment = os.environ | {"PYTHONPATH": CAPE or "", "CAPE_AS_ROOT": "1"}
+    done = subprocess.run(
+        [CAPE_PYTHON, script, asked], cwd=CAPE, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [int(task) for _, _, task in table]
 
 
 def test_two_workers_tasks_of_a_central_machine_are_refreshed_under_their_central_ids(
