@@ -206,9 +206,7 @@ def _is_same(holder: Holder, record: AnalysisRecord) -> bool:
         and record.source.size >= 0
         and (record.source.size, record.source.mtime_ns) == (holder.source.size, holder.source.mtime_ns)
     )
-    if unchanged:
-        return True
-    return _may_equal(holder, record) and (bool(stored.started and new.started) or stored.sample == new.sample)
+    return unchanged or bool(stored.started and new.started) or stored.sample == new.sample
 
 
 def _holder(row: Row[Any]) -> Holder:

@@ -71,7 +71,7 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
                         show_error(in_file.error or ReportError(file.path))
                         continue
                     name = name_in_file(file.analysis, in_file) if len(in_files) > 1 else file.analysis
-                    finding = engine.score_report(in_file.report, name)
+                    finding = engine.score_report(in_file.report, name, Path(file.path))
                     if write:
                         section = section_for_report(engine, finding.section(), name)
                         write_section(Path(file.path), section, engine.seed(section))
