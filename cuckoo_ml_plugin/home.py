@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.plumbing.commands import program, shell_command
-from cuckoo_ml_plugin.plumbing.files import replace_file
+from cuckoo_ml_plugin.plumbing.files import replace_file, replacing
 from cuckoo_ml_plugin.settings import Settings, documented_settings, load_settings
 
 ENVIRONMENT_VARIABLE = "CUCKOO_ML_HOME"
 _DEFAULT = ".cuckoo-ml"
+_FOLDER_MODE = 0o750  # settings may hold a password, and the store holds what customers sent
+FILE_MODE = 0o640
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,16 @@ class Home:
         return self.path / "models"
 
     @property
+    def id_file(self) -> Path:
+        """What tells this home from another at the same place."""
+        return self.path / "home.id"
+
+    @property
+    def notes_file(self) -> Path:
+        """What an installation into a host notes: beside the home, so that it outlives it."""
+        return self.path.with_name(f"{self.path.name}-install.json")
+
+    @property
     def exists(self) -> bool:
         """Whether the folder holds any part of a home."""
         return any(path.exists() for path in (self.settings_file, self.store_file, self.models))
@@ -44,10 +59,72 @@ class Home:
         Raises:
             CuckooMLError: there is no home.
         """
+        loss = self.loss()
+        if not self.exists and loss is not None:
+            raise CuckooMLError(loss)
         if not self.exists:
             command = self.command("import", "FOLDER")
             raise CuckooMLError(f"{self.path}: there is no home; check --home, or import reports first: {command}")
         return self
+
+    def loss(self) -> str | None:
+        """A sentence where this is not the home that was installed here: that one is gone, or was replaced."""
+        try:
+            noted = json.loads(self.notes_file.read_text(encoding="utf-8"))["home_id"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        if not isinstance(noted, str) or noted == self.id():
+            return None
+        what = "was replaced by another" if self.exists else "is gone"
+        remedy = "restore its backup (cuckoo-ml restore FILE), or run cuckoo-ml install again to go on without it"
+        return f"{self.path}: the home that was installed here {what}, with all that was stored; {remedy}."
+
+    def id(self) -> str | None:
+        """The id of this home, None where it has none."""
+        try:
+            return self.id_file.read_text(encoding="ascii").strip() or None
+        except (OSError, ValueError):
+            return None
+
+    def ensure_id(self) -> str:
+        """The id of this home; it gets one if it has none. Raises OSError."""
+        known = self.id()
+        if known is None:
+            known = secrets.token_hex(16)
+            replace_file(self.id_file, f"{known}\n".encode())
+        return known
+
+    def host_analyses(self) -> Path | None:
+        """The folder of the host's analyses, where it is noted to which host this home belongs."""
+        for file in (self.notes_file, self.path / "install.json"):  # older versions noted it in the home
+            try:
+                return Path(json.loads(file.read_text(encoding="utf-8"))["root"]) / "storage" / "analyses"
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                continue
+        beside = self.path.parent / "analyses"
+        return beside if beside.is_dir() else None
+
+    def private_paths(self) -> list[Path]:
+        """What only the owner and the group may read: the folder, the settings, the store and the models."""
+        stores = [self.store_file.with_name(f"{self.store_file.name}{end}") for end in ("", "-wal", "-shm")]
+        return [path for path in (self.path, self.settings_file, *stores, self.models) if path.exists()]
+
+    def foreign_files(self) -> list[Path]:
+        """What of the home belongs to another user than the home, such as files that root left; at most a hundred."""
+        try:
+            owner = self.path.stat().st_uid
+            inside = [self.settings_file, self.id_file, *self.path.glob("store.db*"), *self.path.glob("*.log")]
+            paths = [*inside, self.models, *self.models.rglob("*")]
+            return [path for path in paths if os.path.lexists(path) and path.lstat().st_uid != owner][:100]
+        except OSError:
+            return []
+
+    def mending(self, paths: Sequence[Path]) -> str:
+        """A sentence that names files of another user, and the command that gives them to the home's owner."""
+        status = self.path.stat()
+        names = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3:,} more" if len(paths) > 3 else "")
+        command = shell_command("sudo", "chown", "-h", f"{status.st_uid}:{status.st_gid}", *paths)
+        return f"{names}: not owned by the home's owner, who cannot replace them; run {command}"
 
     def command(self, *words: str | Path) -> str:
         """A line for a shell that runs a command of this program on this home, such as ``command("refit")``."""
@@ -61,9 +138,14 @@ class Home:
             CuckooMLError: the folder cannot be created or written.
         """
         try:
-            self.models.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, self.models):
+                if not folder.is_dir():
+                    folder.mkdir(parents=True)
+                    folder.chmod(_FOLDER_MODE)
             if not self.settings_file.exists():
-                replace_file(self.settings_file, documented_settings().encode())
+                with replacing(self.settings_file) as file:
+                    os.fchmod(file.fileno(), FILE_MODE)
+                    file.write(documented_settings().encode())
         except OSError as error:
             raise CuckooMLError(
                 f"{self.path}: the home cannot be created there ({error.strerror}); name another with --home."

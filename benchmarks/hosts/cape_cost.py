@@ -110,7 +110,7 @@ def main() -> None:
         for size in options.sizes:
             subprocess.run([*install, "install", *host, "--refit", "none"], check=True, stdout=2, env=environment)
             try:
-                fill_home(options.root / "storage" / "cuckooml", size, options.data)
+                fill_home(options.root / "custom" / "cuckooml", size, options.data)
                 first, *others = measure(options.root, report)
             finally:
                 subprocess.run([*install, "uninstall", *host, "--purge"], check=True, stdout=2, env=environment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from cuckoo_ml_plugin.cli.commands.worker import worker
 from cuckoo_ml_plugin.cli.console import safe_text, stderr
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import ENVIRONMENT_VARIABLE, Home, default_home
+from cuckoo_ml_plugin.plumbing.commands import shell_command
+from cuckoo_ml_plugin.plumbing.ownership import become_owner, user_name
 from cuckoo_ml_plugin.version import __version__
 
 
@@ -44,6 +47,8 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
     context.obj = Home((home or default_home()).absolute())
     if context.obj.path.exists() and not context.obj.path.is_dir():
         raise CuckooMLError(f"{context.obj.path}: this is a file; --home must name a folder.")
+    if context.invoked_subcommand in _MAKES_FILES_IN_HOME:
+        become_owner(context.obj.path)  # what root makes there belongs to the host's user
 
 
 for command in (
@@ -80,6 +85,7 @@ def run() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+_MAKES_FILES_IN_HOME = frozenset({"demo", "forget", "import", "models", "refit", "threat-scores"})
 _LEFT_BEHIND = {
     "import": "what was imported is stored, and the same command continues from there",
     "refit": "the model before it stays in force, and the next refit starts again",
@@ -97,9 +103,21 @@ def _left_behind(arguments: list[str]) -> str:
     return f"; {_LEFT_BEHIND[command]}" if command in _LEFT_BEHIND else ""
 
 
+def _mending(path: Path) -> str:
+    """The end of a sentence on a file that another user left where this user works, such as one of root's."""
+    for part in (path, *path.parents):
+        owner = part.lstat().st_uid
+        if owner != os.geteuid() and part.parent.stat().st_uid == os.geteuid():
+            command = shell_command("sudo", "chown", "-hR", f"{os.geteuid()}:{os.getegid()}", part)
+            return f"; {part} belongs to {user_name(owner)}, so run {command}"
+    return ""
+
+
 def _error_text(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory; try fewer analyses, or fewer dimensions in [vectors]."
+    if isinstance(error, PermissionError) and error.filename and os.path.lexists(error.filename):
+        return f"{error.filename}: {error.strerror}{_mending(Path(error.filename))}."
     if isinstance(error, OSError):
         return f"{error.filename or 'the system'}: {error.strerror or error}."
     return str(error)

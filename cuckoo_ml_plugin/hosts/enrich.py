@@ -113,6 +113,9 @@ class Enricher:
             self._note_tenants(engine, readers is not None)
             if readers is not None:
                 section = _for_readers(engine, finding, extracted, readers)
+            loss = self._home.loss()
+            if loss is not None:
+                extracted.problem = f"{extracted.problem} {loss}".strip()
             if extracted.problem:
                 error_log.record(self._home.path, f"analysis {analysis}: {extracted.problem}")
                 section["message"] = f"{section['message']} {extracted.problem}".strip()[:1000]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,9 @@ def record(home: Path, message: str) -> None:
         if path.exists() and path.stat().st_size > _MAX_SIZE:
             replace_file(path, path.read_bytes()[-_MAX_SIZE // 2 :].partition(b"\n")[2])
         with path.open("a", encoding="utf-8", errors="replace") as file:
+            if os.geteuid() == 0:  # the host's user must be able to go on with it
+                owner = home.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.write(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {line}\n")
     except OSError:
         pass

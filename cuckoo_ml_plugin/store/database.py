@@ -11,6 +11,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.pool import NullPool
 
 from cuckoo_ml_plugin.errors import StoreError
+from cuckoo_ml_plugin.plumbing.commands import shell_command
 from cuckoo_ml_plugin.plumbing.extras import missing_package
 
 T = TypeVar("T")
@@ -28,6 +30,7 @@ T = TypeVar("T")
 PATIENCE = 120.0  # seconds that a write waits for other writers before it gives up
 _LOCK_KEY = 0x0CC00C0031  # names our advisory lock among those of other programs in the same PostgreSQL database
 _WRITES = "cuckooml_writes"
+_MODE = 0o640  # of a new SQLite file: it holds what customers sent
 _RETRIED_STATES = {"40001", "40P01", "55P03"}  # PostgreSQL: serialization failure, deadlock, lock not available
 _IN_LIMIT = 500  # values in one IN (...): SQLite allows 999 variables in old builds
 
@@ -110,6 +113,8 @@ class Database:
 
     def _open_sqlite(self) -> sqlite3.Connection:
         file = Path(self.name).resolve()  # SQLite puts its other files beside the real file, not beside a link
+        if not file.exists() and file.parent.is_dir():
+            _make_file(file)
         timeout = min(self.patience, 30.0)
         return _reader(file, timeout) if _may_only_be_read(file) else sqlite3.connect(file, timeout=timeout)
 
@@ -176,8 +181,18 @@ class Database:
         cause = str(getattr(error, "orig", None) or error).lower()
         for symptom, sentence in _SENTENCES.items():
             if symptom in cause:
-                return f"The store {self.name} {sentence}."
+                return f"The store {self.name} {sentence}{self._mending() if 'writable' in sentence else ''}."
         return f"The store {self.name} failed: {_first_line(getattr(error, 'orig', None) or error)}."
+
+    def _mending(self) -> str:
+        """The end of a sentence on a store that cannot be written: the command that gives its files to this user."""
+        if not self.is_sqlite or os.geteuid() == 0:
+            return ""
+        file = Path(self.name)
+        files = (file.parent, *file.parent.glob(f"{file.name}*"))
+        foreign = [path for path in files if path.stat().st_uid != os.geteuid()]
+        command = shell_command("sudo", "chown", "-h", f"{os.geteuid()}:{os.getegid()}", *foreign)
+        return f"; another user owns some, so run {command}" if foreign else ""
 
     def upsert(self, table: Table, keys: list[str]) -> Any:
         """An INSERT that replaces the row with the same keys."""
@@ -207,9 +222,25 @@ _SENTENCES = {
 }
 
 
+def _make_file(file: Path) -> None:
+    """An empty store for its owner and group only, that of the folder's owner if this is root.
+
+    SQLite gives mode and owner to the files that it puts beside it.
+    """
+    with suppress(FileExistsError, PermissionError):  # another process made it; SQLite says what is not permitted
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        try:
+            if os.geteuid() == 0:
+                folder = file.parent.stat()
+                os.fchown(descriptor, folder.st_uid, folder.st_gid)
+            os.fchmod(descriptor, _MODE)
+        finally:
+            os.close(descriptor)
+
+
 def _may_only_be_read(file: Path) -> bool:
     """Whether this user may read the file but not write it, such as an analyst who opens the home of a host's user."""
-    return file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+    return file.exists() and not all(os.access(path, os.W_OK, effective_ids=True) for path in (file, file.parent))
 
 
 def _reader(file: Path, timeout: float) -> sqlite3.Connection:

@@ -53,7 +53,7 @@ def cape(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 def with_model(root: Path, demo: DemoHome) -> Path:
     """The home, with the demo's store and model in it."""
-    home = root / "storage" / "cuckooml"
+    home = root / "custom" / "cuckooml"
     shutil.copytree(demo.home, home, symlinks=True, dirs_exist_ok=True)
     return home
 

@@ -86,7 +86,7 @@ def web(request: pytest.FixtureRequest, demo: DemoHome, tmp_path_factory: pytest
     (root / "custom" / "conf" / "reporting.conf").write_text(configuration, encoding="utf-8")
     done = cuckoo_ml(root, "install", "--host", "cape", "--root", root, "--refit", "none")
     assert done.code == 0, done.err
-    home = root / "storage" / "cuckooml"
+    home = root / "custom" / "cuckooml"
     shutil.copytree(demo.home, home, symlinks=True, dirs_exist_ok=True)
     written, _ = analyse(root, cape_sample(demo), SCORED, (*MODULES, "modules.reporting.reporthtml"))
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "CAPE_AS_ROOT": "1"}

@@ -15,7 +15,7 @@ import pytest
 from support.cape_loader import make_cape
 from support.command import Done, cuckoo_ml
 
-from cuckoo_ml_plugin.hosts.installation.installer import BEGIN, END, InstallError, install, uninstall
+from cuckoo_ml_plugin.hosts.installation.installer import BEGIN, END, InstallError, Site, install, uninstall
 from cuckoo_ml_plugin.hosts.installation.pieces import Block
 from cuckoo_ml_plugin.plumbing.files import UNFINISHED
 
@@ -54,15 +54,17 @@ def test_installed_twice_it_is_the_same_and_uninstalled_it_is_as_before(cape: Pa
         "custom/conf/processing.conf.d/cuckooml.conf",
         "custom/conf/reporting.conf.d/cuckooml.conf",
         "custom/analysis_services.py",
-        "storage/cuckooml/cuckooml.conf",
-        "storage/cuckooml/install.json",
+        "custom/cuckooml/cuckooml.conf",
+        "custom/cuckooml/home.id",
+        "custom/cuckooml-install.json",
     }
     again = run("install", cape)
     assert again.code == 0
     assert "create" not in again.out
     assert files(cape) == installed
     assert run("uninstall", cape).code == 0
-    assert files(cape) == before | {"storage/cuckooml/cuckooml.conf": installed["storage/cuckooml/cuckooml.conf"]}
+    home = {name: text for name, text in installed.items() if name.startswith("custom/cuckooml/")}
+    assert files(cape) == before | home
     assert not (cape / "custom/conf/processing.conf.d").exists(), "a folder that was made goes as well"
     assert run("install", cape).code == 0
     assert run("uninstall", cape, "--purge").code == 0
@@ -140,14 +142,13 @@ def test_a_copy_of_the_host_is_uninstalled_without_the_original(cape: Path, cuck
 
 
 def test_settings_that_are_a_link_stay_one(cape: Path) -> None:
-    with_web(cape)
-    settings, kept = cape / "web/web/local_settings.py", cape.parent / "kept settings.py"
-    settings.rename(kept)
+    settings, kept = cape / "custom/analysis_services.py", cape.parent / "kept services.py"
+    kept.write_text('CUSTOM_SERVICES = ["ours"]\n')
     settings.symlink_to(kept)
     before = kept.read_text()
     assert run("install", cape).code == 0
     assert settings.is_symlink()
-    assert "install_cuckooml(globals())" in kept.read_text()
+    assert "_put_in_place()" in kept.read_text()
     assert run("uninstall", cape).code == 0
     assert settings.is_symlink()
     assert kept.read_text() == before
@@ -173,45 +174,87 @@ def test_an_installation_that_cannot_be_finished_leaves_nothing(cape: Path) -> N
             done = run("install", cape, "--force")
         assert done.code == 1, at
         assert "No space left" in done.err
-        outside_home = {name: text for name, text in files(cape).items() if not name.startswith("storage/cuckooml")}
+        outside_home = {name: text for name, text in files(cape).items() if not name.startswith("custom/cuckooml/")}
         assert outside_home == before
         made = {path for path in cape.rglob("*") if path.is_dir()} - folders
-        assert made == {cape / "storage/cuckooml", cape / "storage/cuckooml/models"}
+        assert made == {cape / "custom/cuckooml", cape / "custom/cuckooml/models"}, at
     assert run("install", cape, "--force").code == 0
 
 
-def test_an_installation_of_an_older_version_is_brought_up_to_date(cape: Path) -> None:
-    """Its marks and the first line of its file differ from ours, and its texts too."""
-    before = files(with_web(cape))
+OLD_BLOCK = """\
+try:
+    from cuckoo_ml_plugin.hosts.cape.web.settings import install as install_cuckooml
+
+    install_cuckooml(globals())
+except Exception as error:  # the web interface starts without the plugin
+    import logging
+
+    logging.getLogger("cuckooml").error("cuckoo-ml-plugin could not be added to the web interface: %s", error)
+"""
+
+
+def installed_the_old_way(cape: Path, newline: str) -> None:
+    """As versions did that had the home in storage/ and put lines into a file that CAPE's git tracks."""
     assert run("install", cape).code == 0
-    installed = files(cape)
     settings, services = cape / "web/web/local_settings.py", cape / "custom/analysis_services.py"
-    older_mark = "# >>> cuckoo-ml: what stands up to the next mark is put here by cuckoo-ml install"
-    older_start = '"""Makes CAPE\'s analysis view fetch the section. Put here by cuckoo-ml install."""\n'
-    older = {
-        settings: settings.read_text().replace(BEGIN, older_mark).replace("without the plugin", "without us"),
-        services: older_start + services.read_text().partition("\n")[2],
-    }
-    manifest = cape / "storage/cuckooml/install.json"
-    entries = json.loads(manifest.read_text())
-    for path, text in older.items():
-        path.write_text(text)
-        content = text.partition(older_mark)[2].partition("\n")[2].partition(END)[0] if path == settings else text
-        entry = next(entry for entry in entries["pieces"] if entry["path"] == str(path.relative_to(cape)))
-        entry["hash"] = hashlib.sha256(content.encode()).hexdigest()
-    manifest.write_text(json.dumps(entries))
+    mark = BEGIN if newline else f"{BEGIN} (and the line break before)"
+    with settings.open("a", newline="") as file:
+        file.write(f"{'' if newline else chr(10)}{mark}\n{OLD_BLOCK}{END}\n")
+    services.write_text('"""Makes CAPE fetch the section. Put here by cuckoo-ml install."""\nCUSTOM_SERVICES = []\n')
+    texts = {"web/web/local_settings.py": OLD_BLOCK, "custom/analysis_services.py": services.read_text()}
+    notes = cape / "custom/cuckooml-install.json"
+    values = json.loads(notes.read_text())
+    pieces = {piece["path"]: piece for piece in values["pieces"]}
+    for name, text in texts.items():
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        pieces[name] = {"path": name, "kind": "block" if "web/" in name else "file", "hash": digest, "aside": None}
+    old = cape / "storage/cuckooml"
+    (cape / "custom/cuckooml").rename(old)
+    (old / "home.id").unlink()
+    manifest = {"root": str(cape), "pieces": list(pieces.values()), "folders": values["folders"]}
+    (old / "install.json").write_text(json.dumps(manifest))
+    notes.unlink()
+
+
+@pytest.mark.parametrize("newline", ["\n", ""])
+def test_an_installation_of_an_older_version_is_brought_up_to_date(cape: Path, newline: str) -> None:
+    """Its lines leave the file that CAPE's git tracks, and its home goes where no clean-up deletes it."""
+    with_web(cape)
+    settings = cape / "web/web/local_settings.py"
+    settings.write_bytes(f"LOCAL_SETTINGS = True\r\nfrom .settings import *{newline}".encode())
+    before, tracked = files(cape), settings.read_bytes()
+    installed_the_old_way(cape, newline)
+    (cape / "storage/cuckooml/store.db").write_text("what was stored")
+    dry = run("install", cape, "--dry-run")
+    assert "the home goes to" in " ".join(dry.out.split())
+    assert settings.read_bytes() != tracked
     done = run("install", cape)
     assert done.code == 0, done.err
-    assert {name: text for name, text in files(cape).items() if name != "storage/cuckooml/install.json"} == {
-        name: text for name, text in installed.items() if name != "storage/cuckooml/install.json"
-    }
+    assert settings.read_bytes() == tracked
+    assert not (cape / "storage/cuckooml").exists()
+    assert (cape / "custom/cuckooml/store.db").read_text() == "what was stored"
+    assert "_put_in_place()" in (cape / "custom/analysis_services.py").read_text()
     assert run("uninstall", cape, "--purge").code == 0
+    assert files(cape) == before
+
+
+def test_what_an_older_version_installed_is_uninstalled_without_its_list(cape: Path) -> None:
+    """CAPE's clean-up has deleted storage/, with the home and the list of what was installed."""
+    before = files(with_web(cape))
+    installed_the_old_way(cape, "\n")
+    shutil.rmtree(cape / "storage/cuckooml")
+    done = run("uninstall", cape)
+    assert done.code == 0, done.err
+    left = set(files(cape)) - set(before)
+    assert left == {"custom/analysis_services.py"}, "it is of another version, so it stays"
+    assert "stays; --force removes it" in " ".join(done.out.split())
+    assert run("uninstall", cape, "--force").code == 0
     assert files(cape) == before
 
 
 def test_a_home_that_is_a_link_is_purged_with_what_it_leads_to(cape: Path) -> None:
     run("install", cape)
-    home, disk = cape / "storage/cuckooml", cape.parent / "big disk"
+    home, disk = cape / "custom/cuckooml", cape.parent / "big disk"
     home.rename(disk)
     home.symlink_to(disk)
     assert run("uninstall", cape, "--purge").code == 0
@@ -220,12 +263,13 @@ def test_a_home_that_is_a_link_is_purged_with_what_it_leads_to(cape: Path) -> No
 
 
 def test_lines_between_two_blocks_of_ours_stay(tmp_path: Path) -> None:
-    path = tmp_path / "reporting.conf"
+    path, site = tmp_path / "reporting.conf", Site(tmp_path, tmp_path / "home")
     path.write_text("[first]\n")
-    install([Block(path, "[cuckooml]\nenabled = yes\n", "[cuckooml]")], tmp_path, tmp_path)
+    pieces = [Block(path, "[cuckooml]\nenabled = yes\n", "[cuckooml]")]
+    install(pieces, site)
     block = path.read_text().removeprefix("[first]\n")
     path.write_text(f"[first]\n{block}[mine]\nkey = 1\n{block}")
-    uninstall(tmp_path, tmp_path)
+    uninstall(pieces, site)
     assert path.read_text() == "[first]\n[mine]\nkey = 1\n"
 
 
@@ -243,7 +287,7 @@ def test_the_refit_gets_a_timer_or_a_line_for_cron(cape: Path, tmp_path: Path) -
     units.mkdir()
     assert run("install", cape, "--refit", "systemd", "--unit-dir", units).code == 0
     service = (units / "cuckoo-ml-refit.service").read_text()
-    assert f'--home "{cape / "storage" / "cuckooml"}" refit --if-needed' in service
+    assert f'--home "{cape / "custom" / "cuckooml"}" refit --if-needed' in service
     assert "OnCalendar=hourly" in (units / "cuckoo-ml-refit.timer").read_text()
     run("uninstall", cape)
     assert list(units.iterdir()) == []
@@ -277,6 +321,7 @@ def test_cuckoo_gets_modules_in_its_package_and_sections_in_its_configuration(cu
     installed = files(cwd.parent)
     new = {name for name in set(installed) - set(before) if name.startswith("env")}
     assert {name for name in new if "/web/" not in name} == {
+        "env/lib/cuckoo/common/cuckooml-cwds.json",
         "env/lib/cuckoo/common/cuckooml.py",
         "env/lib/cuckoo/processing/cuckooml.py",
         "env/lib/cuckoo/reporting/cuckooml.py",
@@ -309,16 +354,14 @@ def with_web(cape: Path) -> Path:
     return cape
 
 
-def test_the_web_interface_gets_two_lines_in_its_settings_and_an_admins_own_services_stay(cape: Path) -> None:
+def test_an_admins_own_services_stay_and_get_ours(cape: Path) -> None:
     with_web(cape)
     services = cape / "custom" / "analysis_services.py"
     own = 'CUSTOM_SERVICES = ["ours"]\n\n\ndef handle_custom_service(*_):\n    return False, "ours"\n'
     services.write_text(own)
     before = files(cape)
     assert run("install", cape).code == 0
-    settings = (cape / "web/web/local_settings.py").read_text()
-    assert settings.startswith(before["web/web/local_settings.py"])
-    assert "install_cuckooml(globals())" in settings
+    assert files(cape)["web/web/local_settings.py"] == before["web/web/local_settings.py"]
     names: dict[str, object] = {}
     exec(services.read_text(), names)
     assert names["CUSTOM_SERVICES"] == ["ours", "cuckooml"]
@@ -347,17 +390,12 @@ def test_doctor_names_what_is_wrong_and_the_remedy(cape: Path) -> None:
     assert checks()["files"]["ok"] is False
     run("install", cape)
     installed = checks()
-    assert {name for name, check in installed.items() if not check["ok"]} == {
-        "model",
-        "modules",
-        "configuration",
-        "web",
-    }
-    assert "local_settings.py: is missing" in str(installed["web"]["said"])
-    assert "0 of the 20 analyses it needs are stored" in str(installed["model"]["said"])
+    assert {name for name, check in installed.items() if not check["ok"]} == {"modules", "configuration", "web"}
+    assert "base.html: cannot be read" in str(installed["web"]["said"])
+    assert "waiting for 20 analyses: 0 are stored" in str(installed["model"]["said"])
     (cape / "modules/reporting/cuckooml.py").unlink()
     assert "is missing" in str(checks()["files"]["said"])
-    (cape / "storage/cuckooml/store.db").write_bytes(b"nothing of ours" * 100)
+    (cape / "custom/cuckooml/store.db").write_bytes(b"nothing of ours" * 100)
     assert "is not an SQLite database" in str(checks()["store"]["said"])
     assert run("doctor", cape).code == 1
 
@@ -370,17 +408,17 @@ def test_an_environment_without_cuckoo_is_an_error(cuckoo2: tuple[Path, Path], t
 
 @pytest.mark.parametrize("text", ["[first]\nkey = é\n", "[first]\r\nkey = 1\r\n", "no line break at the end", ""])
 def test_lines_in_a_file_of_the_hosts_leave_the_rest_byte_for_byte(tmp_path: Path, text: str) -> None:
-    path, home = tmp_path / "reporting.conf", tmp_path / "home"
-    home.mkdir()
+    path, site = tmp_path / "reporting.conf", Site(tmp_path, tmp_path / "home")
     path.write_bytes(text.encode() + b"\xff" * 3)
     path.chmod(0o640)
     before = path.read_bytes()
     for content in ("[cuckooml]\nenabled = yes\n", "[cuckooml]\nenabled = no\n"):
-        install([Block(path, content, "[cuckooml]")], tmp_path, home)
+        pieces = [Block(path, content, "[cuckooml]")]
+        install(pieces, site)
         assert path.read_bytes().startswith(before)
         assert path.read_text(errors="replace").count("[cuckooml]") == 1
         assert os.stat(path).st_mode & 0o777 == 0o640
-    uninstall(tmp_path, home)
+    uninstall(pieces, site)
     assert path.read_bytes() == before
 
 
@@ -388,4 +426,4 @@ def test_a_section_that_is_there_already_is_not_doubled(tmp_path: Path) -> None:
     path = tmp_path / "reporting.conf"
     path.write_text("[cuckooml]\nenabled = no\n")
     with pytest.raises(InstallError, match=r"has \[cuckooml\] already"):
-        install([Block(path, "[cuckooml]\n", "[cuckooml]")], tmp_path, tmp_path)
+        install([Block(path, "[cuckooml]\n", "[cuckooml]")], Site(tmp_path, tmp_path / "home"))

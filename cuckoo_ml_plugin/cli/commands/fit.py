@@ -9,7 +9,7 @@ import click
 from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, stderr, stdout, table
 from cuckoo_ml_plugin.cli.options import pass_existing_home
 from cuckoo_ml_plugin.engine.engine import Engine
-from cuckoo_ml_plugin.errors import BusyError
+from cuckoo_ml_plugin.errors import BusyError, CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id, list_models
 from cuckoo_ml_plugin.model.folder import prune as prune_models
@@ -24,6 +24,9 @@ def refit(home: Home, if_needed: bool, as_json: bool) -> None:
     from cuckoo_ml_plugin.engine.refit_due import refit_decision
     from cuckoo_ml_plugin.fit.refit import refit as fit
 
+    loss = home.loss()
+    if if_needed and loss is not None:
+        raise CuckooMLError(loss)
     engine = Engine(home)
     forgotten = _apply_retention(engine)
     if if_needed:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from cuckoo_ml_plugin.cli.console import print_json, safe_text, stdout, table
+from cuckoo_ml_plugin.cli.console import print_json, safe_text, stderr, stdout, table
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.hosts.installation import cape, cuckoo2, installer, schedule
+from cuckoo_ml_plugin.hosts.installation import cape, cuckoo2, home_place, installer, schedule, sharing
+from cuckoo_ml_plugin.hosts.installation.installer import Site
 from cuckoo_ml_plugin.hosts.installation.pieces import Piece
+from cuckoo_ml_plugin.plumbing.ownership import become_owner, user_name
 
 HOSTS = click.Choice(["cuckoo2", "cape"])
 _host = click.option("--host", type=HOSTS, required=True, help="Which sandbox.")
@@ -44,22 +46,23 @@ def install(
     host: str, root: Path, python: Path | None, dry_run: bool, force: bool, refit: str | None, unit_dir: Path
 ) -> None:
     """Install the plugin's modules, configuration and home in a sandbox; running it again is safe."""
-    root = root.absolute()
-    home = _home_of(host, root)
+    site = _site(host, root.absolute(), python, required=True)
     refit = refit or ("systemd" if os.geteuid() == 0 and Path("/run/systemd/system").is_dir() else "cron")
-    pieces = _pieces(host, root, python)
     if refit == "systemd":
-        pieces += schedule.units(home.path, pwd.getpwuid(root.stat().st_uid).pw_name, unit_dir)
+        site = replace(site, units=unit_dir)
+    pieces = _pieces(host, site)
+    steps = [*home_place.plan_move(site), *installer.plan_install(pieces, site, force=force)]  # refuses first
     if dry_run:
-        _show("Planned changes", installer.plan_install(pieces, root, home.path, force=force), root)
+        _show("Planned changes", steps, site.root)
         return
-    steps = installer.plan_install(pieces, root, home.path, force=force)  # refuses before anything is made
-    home.create()
-    installer.install(pieces, root, home.path, force=force)
-    _give_to_owner(home.path, root)
-    _show("Installed", steps, root)
+    home_id = home_place.make_home(site)
+    installer.install(pieces, site, force=force, home_id=home_id)
+    if site.package is not None:
+        sharing.add_user(site.package, site.root, site.files)
+    _show("Installed", steps, site.root)
+    home = Home(site.home)
     stdout.print(safe_text(f"Home: {home.path}", 500), soft_wrap=True)
-    _show_next_steps(host, home, refit)
+    _show_next_steps(host, site, refit)
 
 
 @click.command()
@@ -68,20 +71,25 @@ def install(
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @_force
 @click.option("--purge", is_flag=True, help="Remove the home as well, with store and models.")
-def uninstall(host: str, root: Path, dry_run: bool, force: bool, purge: bool) -> None:
+@click.option("--python", type=click.Path(path_type=Path), help="As for install (default: the one given to it).")
+@click.option("--unit-dir", type=click.Path(path_type=Path), default=None, hidden=True)
+def uninstall(
+    host: str, root: Path, dry_run: bool, force: bool, purge: bool, python: Path | None, unit_dir: Path | None
+) -> None:
     """Remove what install added; the home, with store and models, stays unless --purge is given."""
-    root = root.absolute()
-    home = _home_of(host, root)
-    _show(
-        "Planned changes" if dry_run else "Uninstalled",
-        installer.uninstall(root, home.path, dry_run=dry_run, force=force),
-        root,
-    )
+    site = _site(host, root.absolute(), python, required=False)
+    noted_units = site.notes().units
+    may_read = os.geteuid() == site.root.stat().st_uid  # the host's user can write the notes
+    units = unit_dir or (Path(noted_units) if noted_units and may_read else schedule.UNIT_FOLDER)
+    site = replace(site, units=units)
+    steps = installer.uninstall(_pieces(host, site), site, dry_run=dry_run, force=force)
+    if site.package is not None and not dry_run:
+        sharing.remove_user(site.package, site.root, site.files)
+    _show("Planned changes" if dry_run else "Uninstalled", steps, site.root)
     if purge and not dry_run:
-        shutil.rmtree(home.path.resolve())
-        home.path.unlink(missing_ok=True)  # the home may be a link
-    elif not dry_run:
-        stdout.print(safe_text(f"{home.path} the home stays, with store and models; --purge removes it.", 500))
+        home_place.purge(site)
+    elif not dry_run and Home(site.home).exists:
+        stdout.print(safe_text(f"{site.home} the home stays, with store and models; --purge removes it.", 500))
 
 
 @click.command()
@@ -90,55 +98,74 @@ def uninstall(host: str, root: Path, dry_run: bool, force: bool, purge: bool) ->
 @click.option(
     "--python",
     type=click.Path(path_type=Path),
-    help="The host's Python (default: this one; for cuckoo2, that of the command cuckoo).",
+    help="The host's Python (default: the one given to install, else this one or that of the command cuckoo).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 def doctor(host: str, root: Path, python: Path | None, as_json: bool) -> None:
     """Check an installation from inside; each line is ok, or says what to do."""
     from cuckoo_ml_plugin.hosts.installation.doctor import examine
 
-    root = root.absolute()
-    home = _home_of(host, root)
-    checks = list(examine(host, root, home, _interpreter(host, python)))
+    sys.dont_write_bytecode = True  # an examination changes nothing
+    become_owner(root.absolute())
+    site = _site(host, root.absolute(), python, required=False)
+    checks = list(examine(host, site, _interpreter(host, site), _pieces(host, site)))
     if as_json:
         print_json([{"check": check.name, "ok": check.ok, "said": check.message} for check in checks])
     else:
         rows = [("ok" if check.ok else "WRONG", check.name, safe_text(check.message, 600)) for check in checks]
-        stdout.print(table(f"cuckoo-ml in {root}", ["", "", ""], rows))
+        stdout.print(table(f"cuckoo-ml in {site.root}", ["", "", ""], rows))
     if not all(check.ok for check in checks):
         raise click.exceptions.Exit(1)
 
 
-def _interpreter(host: str, python: Path | None) -> Path:
-    if python is not None:
+def _interpreter(host: str, site: Site) -> Path:
+    if site.python is not None:
+        python = Path(site.python)
         return python / "bin" / "python" if python.is_dir() else python
     cuckoo = shutil.which("cuckoo") if host == "cuckoo2" else None
     return Path(cuckoo).resolve().parent / "python" if cuckoo else Path(sys.executable)
 
 
-def _home_of(host: str, root: Path) -> Home:
+def _site(host: str, root: Path, python: Path | None, *, required: bool) -> Site:
+    """Where the host's installation goes, or where it is; ``required``: Cuckoo's package must be there."""
     if host == "cape" and not cape.is_root(root):
         raise CuckooMLError(f"{root}: this is not CAPE's folder (it has no lib/cuckoo/core/plugins.py); check --root.")
     if host == "cuckoo2" and not cuckoo2.is_root(root):
         raise CuckooMLError(
             f"{root}: this is not a Cuckoo Working Directory (it has no conf/processing.conf); check --root."
         )
-    return Home(root / (cape.HOME if host == "cape" else cuckoo2.HOME))
-
-
-def _pieces(host: str, root: Path, python: Path | None) -> list[Piece]:
     if host == "cape":
-        return list(cape.pieces(root))
-    return cuckoo2.pieces(root, cuckoo2.package_of(python), schedule.command())
+        site = Site(root, root / cape.HOME, older=(root / cape.OLD_HOME,))
+        noted = site.notes().python
+        return replace(site, python=str(python.absolute()) if python else noted)
+    site = Site(root, root / cuckoo2.HOME)
+    notes = site.notes()
+    chosen = python.absolute() if python else Path(notes.python) if notes.python else None
+    site = replace(site, python=str(chosen) if chosen else None)
+    try:
+        package = cuckoo2.package_of(chosen, as_owner_of=root)
+    except CuckooMLError as error:
+        if required:
+            raise
+        if notes.package is None:
+            return site
+        stderr.print(safe_text(f"{error} Going on with {notes.package}, as noted.", 600), soft_wrap=True)
+        package = Path(notes.package)
+    site = replace(site, package=package)
+    if python is None and notes.file is not None and site.files.is_root_s(package) and root.stat().st_uid != 0:
+        raise CuckooMLError(
+            f"{package}: belongs to root, and {notes.file}, which names it, to the host's user;"
+            " name Cuckoo's environment with --python."
+        )
+    return replace(site, sharers=tuple(sharing.other_users(package, root, site.files)))
 
 
-def _give_to_owner(home: Path, root: Path) -> None:
-    """Give the home that root made to the owner of the host's folder, who must be able to write to it."""
-    if os.geteuid() != 0:
-        return
-    owner = root.stat()
-    for path in (home, *home.rglob("*")):
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+def _pieces(host: str, site: Site) -> list[Piece]:
+    root, package = site.root, site.package
+    pieces = cape.pieces(root) if host == "cape" else cuckoo2.pieces(root, package, schedule.command())
+    if site.units is None:
+        return pieces
+    return [*pieces, *schedule.units(site.home, user_name(site.root.stat().st_uid), site.units)]
 
 
 def _show(title: str, steps: list[installer.Step], root: Path) -> None:
@@ -149,12 +176,13 @@ def _show(title: str, steps: list[installer.Step], root: Path) -> None:
     stdout.print(table(title, ["what", "file", ""], rows))
 
 
-def _show_next_steps(host: str, home: Home, refit: str) -> None:
-    steps = [f"Import the past analyses: cuckoo-ml --home {home.path} import {home.path.parent / 'analyses'}"]
+def _show_next_steps(host: str, site: Site, refit: str) -> None:
+    home = Home(site.home)
+    steps = [f"Import the past analyses: {home.command('import', site.root / 'storage' / 'analyses')}"]
     if refit == "systemd":
         steps.append("Start the timer: systemctl daemon-reload && systemctl enable --now cuckoo-ml-refit.timer")
     elif refit == "cron":
         steps.append(f"Add to the crontab of {host}'s user: {schedule.cron_line(home.path)}")
-    steps.append(f"Restart {host}'s processing: it loads its modules only when it starts.")
+    steps.append(f"Restart {host}'s processing and web interface: they load the plugin only when they start.")
     for step in steps:
         stdout.print(safe_text(f"- {step}", 600), soft_wrap=True)

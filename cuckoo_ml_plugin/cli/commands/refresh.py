@@ -17,7 +17,7 @@ from cuckoo_ml_plugin.home import Home
 @click.option(
     "--analyses",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="The folder of these files (default: analyses, beside the home).",
+    help="The folder of these files (default: those of the host that the home belongs to).",
 )
 @click.option(
     "--mongodb", metavar="URL", help="Also update the host's MongoDB, such as mongodb://127.0.0.1:27017/cuckoo."
@@ -29,7 +29,7 @@ def refresh(home: Home, reports: bool, analyses: Path | None, mongodb: str | Non
     from cuckoo_ml_plugin.engine.refresh import refresh as refresh_findings
     from cuckoo_ml_plugin.hosts.mongodb import MongoReports
 
-    folder = (analyses or home.path.parent / "analyses") if reports or analyses else None
+    folder = (analyses or home.host_analyses() or home.path.parent / "analyses") if reports or analyses else None
     if folder is not None and not folder.is_dir():
         raise click.UsageError(f"{folder}: there is no such folder; name the host's storage/analyses with --analyses.")
     documents = MongoReports(mongodb) if mongodb else None

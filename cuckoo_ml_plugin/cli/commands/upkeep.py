@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import datetime
 from pathlib import Path
@@ -135,15 +134,12 @@ def _moment(day: str) -> str:
 def _storage(home: Home, root: Path | None) -> Path:
     """The host's ``storage/analyses``. Raises CuckooMLError where nothing tells which host that is."""
     if root is None:
-        try:
-            root = Path(json.loads((home.path / "install.json").read_text(encoding="utf-8"))["root"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            beside = home.path.parent / "analyses"
-            if beside.is_dir():
-                return beside
+        noted = home.host_analyses()
+        if noted is None:
             raise CuckooMLError(
                 f"{home.path}: it is not noted which host this home belongs to; name its folder with --host-root."
-            ) from error
+            )
+        return noted
     return root / "storage" / "analyses"
 
 

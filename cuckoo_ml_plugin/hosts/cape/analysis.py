@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.hosts.enrich import Enricher
 
-HOME: Final = Path("storage") / "cuckooml"
-"""The home, from CAPE's folder."""
+HOME: Final = Path("custom") / "cuckooml"
+"""The home, from CAPE's folder: where neither CAPE's clean-up nor its git touches anything."""
+OLD_HOME: Final = Path("storage") / "cuckooml"
+"""Where earlier versions had the home; ``cleaners.py --clean`` deletes it."""
 _HTML_REPORTS: Final = ("report.html", "summary-report.html")
 
 _enrichers: dict[Path, Enricher] = {}
@@ -52,11 +54,20 @@ def complete_html(results: Any, reports: str) -> None:
             put_into(Path(reports) / name, results["cuckooml"])
 
 
+def home_of(root: Path, named: str | None = None) -> Path:
+    """The home of a CAPE: the one that its configuration names, else that in its place, else that of an old version."""
+    from cuckoo_ml_plugin.home import Home
+
+    if named:
+        return Path(named)
+    return root / OLD_HOME if not Home(root / HOME).exists and Home(root / OLD_HOME).exists else root / HOME
+
+
 def _enricher(root: str, home: str | None) -> Enricher:
     """The enricher of a home; each process keeps it, with its open store and model, for the next analysis."""
     from cuckoo_ml_plugin.hosts.enrich import Enricher
 
-    folder = Path(home) if home else Path(root) / HOME
+    folder = home_of(Path(root), home)
     if folder not in _enrichers:
         _enrichers[folder] = Enricher(folder)
     return _enrichers[folder]

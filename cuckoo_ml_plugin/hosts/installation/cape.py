@@ -1,20 +1,24 @@
-"""The pieces of an installation in CAPE: two modules, their configuration, and the lines for its web interface."""
+"""The pieces of an installation in CAPE: two modules, their configuration, and what its web interface imports.
+
+All lie where CAPE's git has no file of its own: a tracked file that we change would stop the admin's ``git pull``.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-from cuckoo_ml_plugin.hosts.cape.analysis import HOME
-from cuckoo_ml_plugin.hosts.installation.pieces import Block, OwnFile, Piece, packaged_text, web_settings_block
+from cuckoo_ml_plugin.hosts.cape.analysis import HOME, OLD_HOME
+from cuckoo_ml_plugin.hosts.installation.pieces import Block, OldBlock, OwnFile, Piece, packaged_text
 from cuckoo_ml_plugin.settings import shipped_conf
 
-__all__ = ["HOME", "WEB_SETTINGS_FILE", "is_root", "pieces"]
+__all__ = ["HOME", "OLD_HOME", "SERVICES_FILE", "is_root", "pieces"]
 
-WEB_SETTINGS_FILE: Final = Path("web") / "web" / "local_settings.py"
-_WEB_SETTINGS_MODULE: Final = "cuckoo_ml_plugin.hosts.cape.web.settings"
+SERVICES_FILE: Final = Path("custom") / "analysis_services.py"
+_TRACKED_SETTINGS: Final = Path("web") / "web" / "local_settings.py"
 _MODULES: Final = "cuckoo_ml_plugin.hosts.cape.modules"
 _ADD_SERVICE: Final = 'CUSTOM_SERVICES = [*CUSTOM_SERVICES, "cuckooml"]'
+_MARK: Final = "cuckoo-ml install"  # in the first line of our file of services, in each version
 
 
 def is_root(root: Path) -> bool:
@@ -30,17 +34,17 @@ def pieces(root: Path) -> list[Piece]:
         modules_and_conf.append(OwnFile(root / "modules" / kind / "cuckooml.py", module))
         conf = root / "custom" / "conf" / f"{kind}.conf.d" / "cuckooml.conf"
         modules_and_conf.append(OwnFile(conf, shipped_conf(f"cape/{kind}.conf")))
-    services = _services(root / "custom" / "analysis_services.py")
-    return [*modules_and_conf, services, *web_settings_block(root / WEB_SETTINGS_FILE, _WEB_SETTINGS_MODULE)]
+    return [*modules_and_conf, _services(root / SERVICES_FILE), OldBlock(root / _TRACKED_SETTINGS)]
 
 
 def _services(path: Path) -> Piece:
-    """What makes CAPE's analysis page fetch our section: a file of ours, or a line in the admin's own file."""
+    """What adds our part to CAPE's web interface: a file of ours, or lines in the admin's own file."""
     ours = packaged_text(_MODULES, "analysis_services.py")
     try:
         current = path.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return OwnFile(path, ours)
-    if "cuckoo-ml install" in current.partition("\n")[0]:  # so the first line says in each version
+    if _MARK in current.partition("\n")[0]:
         return OwnFile(path, ours)
-    return Block(path, f"{_ADD_SERVICE}\n", _ADD_SERVICE)
+    start = ours.index("try:")  # the rest, which adds panel and pages, stands in both
+    return Block(path, f"{_ADD_SERVICE}\n{ours[start:]}", _ADD_SERVICE)

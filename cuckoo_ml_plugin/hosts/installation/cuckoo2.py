@@ -10,6 +10,7 @@ from typing import Final
 
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.hosts.installation.pieces import Block, OwnFile, Piece, packaged_text, web_settings_block
+from cuckoo_ml_plugin.plumbing.ownership import identity_of
 from cuckoo_ml_plugin.settings import shipped_conf
 
 HOME: Final = Path("storage") / "cuckooml"
@@ -47,11 +48,12 @@ def is_root(cwd: Path) -> bool:
     return (cwd / "conf" / "processing.conf").is_file() and (cwd / "storage").is_dir()
 
 
-def package_of(python: Path | None) -> Path:
+def package_of(python: Path | None, as_owner_of: Path | None = None) -> Path:
     """The folder of the installed package ``cuckoo``.
 
     Args:
         python: the Python 2.7 environment that holds it, or its interpreter; None for that of the ``cuckoo`` on PATH.
+        as_owner_of: a folder whose owner runs it, if this is root: what the host's user can write is not run by root.
 
     Raises:
         CuckooMLError: there is none.
@@ -62,11 +64,12 @@ def package_of(python: Path | None) -> Path:
             raise CuckooMLError("cuckoo: is not on PATH; name the Python 2.7 environment that holds it with --python.")
         python = Path(cuckoo).resolve().parent.parent
     interpreter = python / "bin" / "python" if python.is_dir() else python
-    command = [str(interpreter), "-c", "import cuckoo, sys; sys.stdout.write(cuckoo.__path__[0])"]
+    command = [str(interpreter), "-B", "-c", "import cuckoo, sys; sys.stdout.write(cuckoo.__path__[0])"]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_INTERPRETER_SECONDS, cwd="/"
-        )
+            command, capture_output=True, text=True, check=False, timeout=_INTERPRETER_SECONDS, cwd="/",
+            **identity_of(as_owner_of),
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CuckooMLError(f"{interpreter}: cannot be run ({error}); check --python.") from error
     if done.returncode or not done.stdout:
@@ -74,16 +77,16 @@ def package_of(python: Path | None) -> Path:
     return Path(done.stdout)
 
 
-def pieces(cwd: Path, package: Path, command: str) -> list[Piece]:
+def pieces(cwd: Path, package: Path | None, command: str) -> list[Piece]:
     """All pieces.
 
     Args:
         cwd: the Cuckoo Working Directory.
-        package: Cuckoo's installed package, as :func:`package_of` finds it.
+        package: Cuckoo's installed package, as :func:`package_of` finds it; None where it is gone.
         command: the ``cuckoo-ml`` that the modules start.
     """
     return [
-        *(OwnFile(target, content) for target, content in own_files(package).items()),
+        *(OwnFile(target, content) for target, content in (own_files(package) if package else {}).items()),
         *(Block(cwd / "conf" / name, text, "[cuckooml]") for name, text in _configuration(command).items()),
         *web_settings_block(cwd / WEB_SETTINGS_FILE, _WEB_SETTINGS_MODULE),
     ]

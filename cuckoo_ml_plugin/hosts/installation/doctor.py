@@ -1,24 +1,31 @@
-"""The examination of an installation, through the host's own loader, its own configuration and its own Python."""
+"""The examination of an installation, through the host's own loader, its own configuration and its own Python.
+
+It writes nothing, wherever it looks: no home, no table, no compiled module.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import error_log
-from cuckoo_ml_plugin.hosts.installation import cape, cuckoo2
+from cuckoo_ml_plugin.hosts.cape.analysis import home_of
+from cuckoo_ml_plugin.hosts.installation import cuckoo2
 from cuckoo_ml_plugin.hosts.installation.file_systems import place_of_store
-from cuckoo_ml_plugin.hosts.installation.installer import changed_pieces
-from cuckoo_ml_plugin.model.folder import current_id
-from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_plugin.hosts.installation.installer import Site, changed_pieces
+from cuckoo_ml_plugin.hosts.installation.pieces import Piece
+from cuckoo_ml_plugin.model.folder import CURRENT, current_id
+from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.plumbing.commands import shell_command
+from cuckoo_ml_plugin.plumbing.ownership import user_name
+from cuckoo_ml_plugin.store.inspection import StoreState, inspect_store
 
 OLD_DAYS = 30
 _PATIENCE = 60  # seconds that a host may take to load its modules
@@ -77,9 +84,10 @@ class Check:
     message: str
 
 
-def examine(host: str, root: Path, home: Home, python: Path) -> Iterator[Check]:
-    """Check every part of an installation, one after another. Never raises."""
-    yield _checked("files", lambda: _files(root, home))
+def examine(host: str, site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check]:
+    """Check every part of an installation, one after another. Never raises, and writes nothing."""
+    root, home = site.root, Home(_place_of_home(host, site))
+    yield _checked("files", lambda: _files(pieces, site))
     host_state: dict[str, object] = {}
 
     def loader() -> str:
@@ -90,14 +98,19 @@ def examine(host: str, root: Path, home: Home, python: Path) -> Iterator[Check]:
 
     yield _checked("modules", loader)
     yield _checked("configuration", lambda: _configuration(host_state, home))
+    yield _checked("home", lambda: _home(home, site))
     yield _checked("store", lambda: _store(home))
     yield _checked("place of the store", lambda: place_of_store(home, home.settings()))
     yield _checked("model", lambda: _model(home))
     if host == "cuckoo2":
         yield _checked("worker", lambda: _worker(str(host_state.get("command") or "cuckoo-ml"), home))
-    yield _checked("web", lambda: _web(host, root, python))
+    yield _checked("web", lambda: _web(host, site))
     yield _checked("findings", lambda: _findings(home))
     yield _checked("errors", lambda: _errors(home))
+
+
+def _place_of_home(host: str, site: Site) -> Path:
+    return home_of(site.root) if host == "cape" else site.home
 
 
 def _checked(name: str, check: Callable[[], str]) -> Check:
@@ -109,16 +122,39 @@ def _checked(name: str, check: Callable[[], str]) -> Check:
         return Check(name, False, f"unexpected {type(error).__name__}: {error}")
 
 
-def _files(root: Path, home: Home) -> str:
-    changed = changed_pieces(root, home.path)
+def _files(pieces: Sequence[Piece], site: Site) -> str:
+    changed = changed_pieces(pieces, site)
     if changed:
         raise CuckooMLError("; ".join(f"{path}: {state}" for path, state in changed) + "; run cuckoo-ml install again.")
     return "all in place and unchanged"
 
 
+def _home(home: Home, site: Site) -> str:
+    """Whether it is the home that was installed, where the host leaves it, and its user's own."""
+    loss = home.loss()
+    if loss is not None:
+        raise CuckooMLError(loss)
+    if not home.exists:
+        raise CuckooMLError(f"{home.path}: there is no home; run cuckoo-ml install.")
+    if home.path in site.older:
+        raise CuckooMLError(
+            f"{home.path}: the host's clean-up deletes this place; run cuckoo-ml install, which moves the home."
+        )
+    foreign = home.foreign_files()
+    if foreign:
+        raise CuckooMLError(home.mending(foreign))
+    open_to_all = [path for path in home.private_paths() if path.stat().st_mode & 0o007]
+    if open_to_all:
+        raise CuckooMLError(
+            f"{', '.join(map(str, open_to_all))}: readable by every user; run"
+            f" {shell_command('chmod', 'o-rwx', *open_to_all)}"
+        )
+    return f"{home.path}, of user {user_name(home.path.stat().st_uid)}"
+
+
 def _state_of_host(host: str, root: Path, python: Path) -> dict[str, object]:
     program = _CAPE_PROGRAM if host == "cape" else _CUCKOO2_PROGRAM
-    command = [str(python), "-W", "ignore", "-c", program, str(root)]
+    command = [str(python), "-B", "-W", "ignore", "-c", program, str(root)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
         return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -140,25 +176,27 @@ def _configuration(host_state: dict[str, object], home: Home) -> str:
     return f"enabled; settings are read from {home.settings_file}"
 
 
+def _state(home: Home) -> StoreState:
+    return inspect_store(home.store_url(home.settings()), current_id(home.models))
+
+
 def _store(home: Home) -> str:
-    engine = Engine(home)
-    with Store(home.store_url(engine.settings), patience=10) as store:
-        store.save_findings([])
-        forgotten = store.forget(["cuckoo-ml doctor"])  # a write that changes nothing
-        stored, with_behaviour = store.count(), store.count(with_behaviour=True)
-    assert not forgotten
-    return f"writable; {stored:,} analyses, {with_behaviour:,} with behaviour"
+    state = _state(home)
+    if not state.writable:
+        raise CuckooMLError(f"{home.store_file}: cannot be written by this user; check who owns it and its folder.")
+    if not state.exists:
+        return "not begun; the first analysis makes it"
+    return f"writable; {state.analyses:,} analyses, {state.with_behaviour:,} with behaviour"
 
 
 def _model(home: Home) -> str:
-    if current_id(home.models) is None:
-        engine = Engine(home)
-        stored, needed = engine.store.count(with_behaviour=True), engine.settings.refit.min_analyses
-        raise CuckooMLError(
-            f"there is none yet: {stored:,} of the {needed:,} analyses it needs are stored;"
-            " run cuckoo-ml import, then cuckoo-ml refit."
-        )
-    model = Engine(home).require_model()
+    current = current_id(home.models)
+    if current is None:
+        stored, needed = _state(home).with_behaviour, home.settings().refit.min_analyses
+        if stored >= needed:
+            raise CuckooMLError(f"there is none, and {stored:,} analyses are stored; run {home.command('refit')}")
+        return f"waiting for {needed:,} analyses: {stored:,} are stored; past reports can be imported"
+    model = Model.load(home.models / CURRENT)
     brief = model.brief()
     fitted = datetime.fromisoformat(brief["fitted_at"].replace("Z", "+00:00"))
     days = (datetime.now(timezone.utc) - fitted).days
@@ -170,7 +208,7 @@ def _model(home: Home) -> str:
 
 def _worker(command: str, home: Home) -> str:
     process = subprocess.Popen(
-        [command, "--home", str(home.path), "worker"],
+        [command, "--home", str(home.path), "worker"], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -186,17 +224,19 @@ def _worker(command: str, home: Home) -> str:
     return f"{command} answers"
 
 
-def _web(host: str, root: Path, python: Path) -> str:
+def _web(host: str, site: Site) -> str:
     """Whether the host's own pages still have the places where ours go."""
     if host == "cape":
-        settings, pages, marks = root / cape.WEB_SETTINGS_FILE, root / "web" / "templates", CAPE_MARKS
+        pages, marks = site.root / "web" / "templates", CAPE_MARKS
     else:
-        settings, marks = root / cuckoo2.WEB_SETTINGS_FILE, CUCKOO2_MARKS
-        pages = cuckoo2.package_of(python) / "web" / "templates"
-    if not settings.is_file():
-        raise CuckooMLError(
-            f"{settings}: is missing, so no panel is shown; create it, then run cuckoo-ml install again."
-        )
+        settings, marks = site.root / cuckoo2.WEB_SETTINGS_FILE, CUCKOO2_MARKS
+        if site.package is None:
+            raise CuckooMLError("Cuckoo's package is not found; name its environment with --python.")
+        pages = site.package / "web" / "templates"
+        if not settings.is_file():
+            raise CuckooMLError(
+                f"{settings}: is missing, so no panel is shown; create it, then run cuckoo-ml install again."
+            )
     for name, texts in marks.items():
         try:
             page = (pages / name).read_text(encoding="utf-8", errors="replace")
@@ -209,15 +249,8 @@ def _web(host: str, root: Path, python: Path) -> str:
 
 
 def _findings(home: Home) -> str:
-    """How many stored findings come from the model in force, and whether the host's user can write them."""
-    engine = Engine(home)
-    model = current_id(home.models)
-    counts = engine.store.cluster_counts(model=model) if model else {}
-    owner = home.path.stat().st_uid
-    if os.geteuid() == 0 and owner != 0 and engine.settings.store.url == "" and home.store_file.stat().st_uid != owner:
-        raise CuckooMLError(
-            f"{home.store_file}: does not belong to the owner of the home; chown it to the host's user."
-        )
+    """How many stored findings come from the model in force."""
+    counts = _state(home).clusters
     return f"{sum(counts.values()):,} from the model in force, {counts.get(None, 0):,} of them in no cluster"
 
 

@@ -1,39 +1,37 @@
 """Putting the pieces of an installation in place, and taking away exactly those again.
 
-``install.json`` in the home lists each piece with its hash, by paths from the host's folder, so that the folder can be
-moved or copied. A file that was changed since, or that was never ours, is not touched: an error names it, and ``force``
-moves it aside.
+``cuckooml-install.json`` beside the home notes each piece with its hash, by paths from the host's folder, so that the
+folder can be moved or copied, and so that the notes outlive the home. What is changed or taken away is computed and
+never read from that file: the host's user can write it, and its reader may be root. A file that was changed since, or
+that was never ours, is not touched: an error names it, and ``force`` moves it aside. Each step of root's is done with
+the rights of the owner of the folder.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
-from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.hosts.installation.pieces import Block, OwnFile, Piece
-from cuckoo_ml_plugin.plumbing.files import replace_file
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.hosts.installation.host_files import HostFiles, free_path
+from cuckoo_ml_plugin.hosts.installation.notes import OLD_NAME, InstallError, NotedPiece, Notes, place, read_notes
+from cuckoo_ml_plugin.hosts.installation.pieces import Block, OldBlock, OwnFile, Piece
 
-MANIFEST: Final = "install.json"
+__all__ = ["BEGIN", "END", "InstallError", "Site", "Step", "changed_pieces", "install", "plan_install", "uninstall"]
+
 BEGIN: Final = "# >>> cuckoo-ml: cuckoo-ml install wrote the lines up to the next mark"
 END: Final = "# <<< cuckoo-ml"
 _ANY_BEGIN: Final = "# >>> cuckoo-ml"  # older versions continue the mark in other words
 
 
-class InstallError(CuckooMLError):
-    """An installation cannot be put in place or taken away; nothing was changed."""
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of an installation; ``what`` is create, update, replace, keep, remove or restore."""
+    """One step of an installation; ``what`` is create, update, replace, keep, move, remove or restore."""
 
     what: str
     path: Path
@@ -41,191 +39,255 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where an installation goes: the host's folder, the home, and folders elsewhere that hold pieces.
+
+    ``older``: where earlier versions had the home. ``shared``: pieces below it serve other hosts' folders too, which
+    ``sharers`` names.
+    """
+
+    root: Path
+    home: Path
+    older: tuple[Path, ...] = ()
+    package: Path | None = None
+    units: Path | None = None
+    python: str | None = None
+    sharers: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> HostFiles:
+        """The files of this host, which are changed with their owner's rights."""
+        return HostFiles(tuple(base for base in (self.root, self.home.parent, self.package, self.units) if base))
+
+    @property
+    def notes_file(self) -> Path:
+        """Where the installation is noted."""
+        return Home(self.home).notes_file
+
+    def notes(self) -> Notes:
+        """What is noted. Raises InstallError."""
+        return read_notes((self.home, *self.older))
+
+
+@dataclass(frozen=True, slots=True)
 class _Change:
-    """A step and what it writes: the whole new file, or None to remove the file."""
+    """A step and what it writes: the whole new file."""
 
     step: Step
-    content: str | None
-    piece: Piece
+    content: str
     aside: Path | None = None
     foreign: bool = False  # the file that is moved aside was never ours
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A piece that is in place; ``place`` is its path as install.json has it."""
-
-    place: str
-    path: Path
-    kind: str
-    hash: str
-    aside: str | None = None  # the place of a foreign file that was in the way and was moved aside
-
-
-@dataclass(frozen=True, slots=True)
-class _Manifest:
-    """What install.json lists; ``original``: the host's folder that this one was copied from, if it is still in use."""
-
-    entries: tuple[_Entry, ...] = ()
-    folders: tuple[str, ...] = ()
-    original: str | None = None
-
-
-def plan_install(pieces: Sequence[Piece], root: Path, home: Path, *, force: bool = False) -> list[Step]:
+def plan_install(pieces: Sequence[Piece], site: Site, *, force: bool = False) -> list[Step]:
     """The steps of :func:`install`, without taking them. Raises InstallError as :func:`install` does."""
-    return [change.step for change in _changes(pieces, _read_manifest(root, home), force)]
+    return [change.step for change in _changes(pieces, site, site.notes(), force)]
 
 
-def install(pieces: Sequence[Piece], root: Path, home: Path, *, force: bool = False) -> list[Step]:
-    """Put every piece in place; may be repeated.
+def install(pieces: Sequence[Piece], site: Site, *, force: bool = False, home_id: str | None = None) -> list[Step]:
+    """Put every piece in place and note it; may be repeated.
 
     Raises:
         InstallError: a file in the way is not ours or was changed (``force`` moves it aside as ``.before-cuckooml``),
             or a file cannot be written; everything written up to then is undone.
     """
-    before = _read_manifest(root, home)
-    changes = _changes(pieces, before, force)
-    folders = {_place(Path(folder), root) for folder in before.folders}
-    asides = {entry.path: entry.aside for entry in before.entries}
+    root, files, before = site.root, site.files, site.notes()
+    changes = _changes(pieces, site, before, force)
+    folders = set(before.folders)
+    asides = {path: piece.aside for path, piece in before.pieces.items()}
     with ExitStack() as undo:
         for change in changes:
-            if change.content is None or change.step.what == "keep":
+            if change.step.what == "keep":
                 continue
-            folders |= {_place(folder, root) for folder in _make_folders(change.step.path.parent, undo)}
+            folders |= {place(folder, root) for folder in files.make_folders(change.step.path.parent, undo)}
             if change.aside is not None:
-                _move(change.step.path, change.aside, undo)
+                files.move(change.step.path, change.aside, undo)
                 if change.foreign:
-                    asides[change.step.path] = _place(change.aside, root)
-            _write(change.step.path, change.content, undo)
-        entries = [
-            {
-                "path": _place(piece.path, root),
-                "kind": _kind(piece),
-                "hash": _digest(piece.content),
-                "aside": asides.get(piece.path),
-            }
+                    asides[place(change.step.path, root)] = place(change.aside, root)
+            files.write(change.step.path, change.content, undo)
+        noted = {
+            place(piece.path, root): NotedPiece(_digest(piece.content), asides.get(place(piece.path, root)))
             for piece in pieces
-        ]
-        manifest = {"root": str(root.resolve()), "pieces": entries, "folders": sorted(folders)}
-        _write(home / MANIFEST, json.dumps(manifest, indent=1) + "\n", undo)
+            if not isinstance(piece, OldBlock)
+        }
+        notes = Notes(
+            root=str(root.resolve()),
+            python=site.python,
+            package=str(site.package) if site.package else None,
+            units=str(site.units) if site.units else None,
+            home_id=home_id,
+            pieces=noted,
+            folders=tuple(sorted(folders)),
+        )
+        files.write(site.notes_file, notes.write(site.notes_file), undo)
         undo.pop_all()
+    for home in (site.home, *site.older):
+        files.remove(home / OLD_NAME)
     return [change.step for change in changes]
 
 
-def uninstall(root: Path, home: Path, *, dry_run: bool = False, force: bool = False) -> list[Step]:
+def uninstall(pieces: Sequence[Piece], site: Site, *, dry_run: bool = False, force: bool = False) -> list[Step]:
     """Take away what :func:`install` put in place; a file that was changed since stays, unless ``force`` is given.
 
-    A foreign file that ``install`` moved aside with ``force`` is put back.
+    A foreign file that ``install`` moved aside with ``force`` is put back. It works without notes, too.
 
     Raises:
-        InstallError: nothing was installed with this home, or a file cannot be written.
+        InstallError: nothing of ours is there, or a file cannot be written.
     """
-    manifest = _read_manifest(root, home, require=True)
-    steps = []
-    for entry in manifest.entries:
-        if manifest.original is not None and Path(entry.place).is_absolute():
-            steps.append(
-                Step("keep", entry.path, f"also serves {manifest.original}, from which this folder was copied")
-            )
+    root, files, notes = site.root, site.files, site.notes()
+    original = _original(site, notes)
+    steps: list[Step] = []
+    for piece in pieces:
+        elsewhere = not piece.path.is_relative_to(root)
+        if elsewhere and site.sharers and site.package is not None and piece.path.is_relative_to(site.package):
+            steps.append(Step("keep", piece.path, f"also serves {', '.join(site.sharers)}"))
+        elif elsewhere and original is not None:
+            steps.append(Step("keep", piece.path, f"also serves {original}, from which this folder was copied"))
         else:
-            steps += _take_away(entry, root, dry_run, force)
+            steps += _take_away(piece, site, notes.piece(piece.path, root), dry_run, force)
+    if notes.file is None and not any(step.what in ("remove", "update") for step in steps):
+        raise _nothing_installed(site)
     if not dry_run:
-        for folder in sorted(map(root.joinpath, manifest.folders), key=lambda path: len(path.parts), reverse=True):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        (home / MANIFEST).unlink(missing_ok=True)
-    return steps
+        for folder in _own_folders(pieces, site, notes):
+            files.remove_empty(folder)
+        if notes.file is not None:
+            files.remove(notes.file)
+    return [step for step in steps if step.note != _ABSENT or notes.piece(step.path, root) is not None]
 
 
-def changed_pieces(root: Path, home: Path) -> list[tuple[Path, str]]:
+def changed_pieces(pieces: Iterable[Piece], site: Site) -> list[tuple[Path, str]]:
     """The pieces that are missing or changed, each with what is wrong; an admin may edit our lines in the host's files.
 
-    Raises InstallError as :func:`uninstall` does.
+    Raises InstallError where nothing was installed.
     """
+    notes = site.notes()
+    if notes.file is None:
+        raise _nothing_installed(site)
     changed = []
-    for entry in _read_manifest(root, home, require=True).entries:
-        content = _read(entry.path)
-        ours = _block_in(content)[1] if content is not None and entry.kind == "block" else content
+    for piece in pieces:
+        content, noted = site.files.read(piece.path), notes.piece(piece.path, site.root)
+        if isinstance(piece, OldBlock):
+            if content is not None and _block_in(content)[1] is not None:
+                changed.append((piece.path, "has lines of an older version"))
+            continue
+        ours = _block_in(content)[1] if content is not None and isinstance(piece, Block) else content
         if ours is None:
-            changed.append((entry.path, "is missing" if content is None else "no longer has the lines of cuckoo-ml"))
-        elif entry.kind == "file" and _digest(ours) != entry.hash:
-            changed.append((entry.path, "was changed since it was installed"))
+            changed.append((piece.path, "is missing" if content is None else "no longer has the lines of cuckoo-ml"))
+        elif isinstance(piece, OwnFile) and _digest(ours) != (noted.hash if noted else _digest(piece.content)):
+            changed.append((piece.path, "was changed since it was installed"))
     return changed
 
 
+def _nothing_installed(site: Site) -> InstallError:
+    why = f"is missing, so nothing was installed into {site.root}; run cuckoo-ml install first."
+    return InstallError(f"{site.notes_file}: {why}")
+
+
 # -- one piece ---------------------------------------------------------------------------------------------------------
-def _changes(pieces: Sequence[Piece], manifest: _Manifest, force: bool) -> list[_Change]:
-    hashes = {entry.path: entry.hash for entry in manifest.entries}
-    return [
-        _block_change(piece, hashes.get(piece.path), force)
-        if isinstance(piece, Block)
-        else _file_change(piece, hashes.get(piece.path), force)
-        for piece in pieces
-    ]
+def _changes(pieces: Sequence[Piece], site: Site, notes: Notes, force: bool) -> list[_Change]:
+    changes = []
+    for piece in pieces:
+        noted = notes.piece(piece.path, site.root)
+        current = site.files.read(piece.path)
+        if isinstance(piece, OwnFile):
+            changes.append(_file_change(piece, current, noted.hash if noted else None, force))
+        elif isinstance(piece, Block):
+            changes.append(_block_change(piece, current, noted.hash if noted else None, force))
+        elif current is not None and _block_in(current)[1] is not None:
+            note = "takes away the lines of an older version"
+            changes.append(_Change(Step("update", piece.path, note), _block_in(current)[0]))
+    return changes
 
 
-def _file_change(piece: OwnFile, installed_hash: str | None, force: bool) -> _Change:
-    current = _read(piece.path)
+def _file_change(piece: OwnFile, current: str | None, installed_hash: str | None, force: bool) -> _Change:
     if current is None:
-        return _Change(Step("create", piece.path), piece.content, piece)
+        return _Change(Step("create", piece.path), piece.content)
     if current == piece.content:
-        return _Change(Step("keep", piece.path, "is up to date"), current, piece)
+        return _Change(Step("keep", piece.path, "is up to date"), current)
     if _digest(current) == installed_hash:
-        return _Change(Step("update", piece.path), piece.content, piece)
+        return _Change(Step("update", piece.path), piece.content)
     if not force:
         why = "was changed since it was installed" if installed_hash else "exists already and is not ours"
         raise InstallError(f"{piece.path}: {why}; move it away, or use --force to move it aside and write a new one.")
-    aside = _free(piece.path.with_name(f"{piece.path.name}.before-cuckooml"))
+    aside = free_path(piece.path.with_name(f"{piece.path.name}{_ASIDE}"))
     step = Step("replace", piece.path, f"the old file is kept as {aside.name}")
-    return _Change(step, piece.content, piece, aside, foreign=installed_hash is None)
+    return _Change(step, piece.content, aside, foreign=installed_hash is None)
 
 
-def _block_change(piece: Block, installed_hash: str | None, force: bool) -> _Change:
-    current = _read(piece.path)
+def _block_change(piece: Block, current: str | None, installed_hash: str | None, force: bool) -> _Change:
     if current is None:
         raise InstallError(f"{piece.path}: is missing; check that --root is the host's folder.")
     rest, ours = _block_in(current)
     if any(line.strip() == piece.clash for line in rest.splitlines()):
         raise InstallError(f"{piece.path}: has {piece.clash} already; remove it, then run cuckoo-ml install again.")
     if ours == piece.content:
-        return _Change(Step("keep", piece.path, "its lines are up to date"), current, piece)
+        return _Change(Step("keep", piece.path, "its lines are up to date"), current)
     if ours is not None and _digest(ours) != installed_hash and not force:
         note = "its lines were changed since they were installed, so they stay; --force replaces them"
-        return _Change(Step("keep", piece.path, note), current, piece)
+        return _Change(Step("keep", piece.path, note), current)
     glue = "" if not rest or rest.endswith("\n") else "\n"
     whole = f"{rest}{glue}{BEGIN}{'' if not glue else ' (and the line break before)'}\n{piece.content}{END}\n"
-    return _Change(Step("update", piece.path, "adds lines at its end"), whole, piece)
+    return _Change(Step("update", piece.path, "adds lines at its end"), whole)
 
 
-def _take_away(entry: _Entry, root: Path, dry_run: bool, force: bool) -> list[Step]:
-    path = entry.path
-    current = _read(path)
+_ASIDE: Final = ".before-cuckooml"
+_ABSENT: Final = "is already gone"
+
+
+def _take_away(piece: Piece, site: Site, noted: NotedPiece | None, dry_run: bool, force: bool) -> list[Step]:
+    path, files = piece.path, site.files
+    current = files.read(path)
     if current is None:
-        return [Step("keep", path, "is already gone"), *_put_back(entry, root, dry_run)]
-    if entry.kind == "block":
+        return [Step("keep", path, _ABSENT), *_put_back(path, site, noted, dry_run)]
+    if not isinstance(piece, OwnFile):
         rest, ours = _block_in(current)
         if ours is None:
-            return [Step("keep", path, "has no lines of cuckoo-ml")]
+            return [] if isinstance(piece, OldBlock) else [Step("keep", path, "has no lines of cuckoo-ml")]
         if not dry_run:
-            _write(path, rest)
+            files.write(path, rest)
         return [Step("update", path, "removes the lines of cuckoo-ml")]
-    if _digest(current) != entry.hash and not force:
+    if _digest(current) not in {_digest(piece.content), noted.hash if noted else ""} and not force:
         return [Step("keep", path, "was changed since it was installed, so it stays; --force removes it")]
     if not dry_run:
-        path.unlink()
-        for compiled in (path.with_suffix(".pyc"), *path.parent.glob(f"__pycache__/{path.stem}.*.pyc")):
-            if path.suffix == ".py":
-                compiled.unlink(missing_ok=True)
-    return [Step("remove", path), *_put_back(entry, root, dry_run)]
+        files.remove(path)
+        if path.suffix == ".py":
+            for compiled in (path.with_suffix(".pyc"), *path.parent.glob(f"__pycache__/{path.stem}.*.pyc")):
+                files.remove(compiled)
+    return [Step("remove", path), *_put_back(path, site, noted, dry_run)]
 
 
-def _put_back(entry: _Entry, root: Path, dry_run: bool) -> list[Step]:
-    """Put back the foreign file that was moved aside for a piece, if it is still there."""
-    if entry.aside is None or not (root / entry.aside).exists():
+def _put_back(path: Path, site: Site, noted: NotedPiece | None, dry_run: bool) -> list[Step]:
+    """Put back the foreign file that was moved aside for a piece, if it is still there, beside it."""
+    if noted is None or noted.aside is None:
+        return []
+    aside = path.with_name(Path(noted.aside).name)
+    if not re.fullmatch(re.escape(path.name + _ASIDE) + r"(-\d+)?", aside.name) or not aside.is_file():
         return []
     if not dry_run:
-        (root / entry.aside).replace(entry.path)
-    return [Step("restore", entry.path, f"from {Path(entry.aside).name}, which was there before")]
+        site.files.move(aside, path)
+    return [Step("restore", path, f"from {aside.name}, which was there before")]
+
+
+def _own_folders(pieces: Sequence[Piece], site: Site, notes: Notes) -> list[Path]:
+    """The folders that pieces lie in and that are named after us or noted as made for them, the deepest first."""
+    bases = {site.root, site.package, site.units}
+    above = {folder for piece in pieces for folder in piece.path.parents if folder not in bases}
+    inside = {folder for folder in above if any(base in folder.parents for base in bases if base is not None)}
+    noted = {site.root / folder for folder in notes.folders}
+    ours = {folder for folder in inside if folder in noted or (site.package and "cuckooml" in folder.parts)}
+    caches = {folder / "__pycache__" for folder in ours}
+    return sorted(ours | caches, key=lambda path: len(path.parts), reverse=True)
+
+
+def _original(site: Site, notes: Notes) -> str | None:
+    """The host's folder that this one was copied from, if an installation is noted there, too."""
+    if not notes.root or Path(notes.root) == site.root.resolve() or notes.file is None:
+        return None
+    try:
+        there = Path(notes.root) / notes.file.relative_to(site.root)
+    except ValueError:
+        return None
+    return notes.root if there.is_file() else None
 
 
 def _block_in(content: str) -> tuple[str, str | None]:
@@ -248,88 +310,5 @@ def _block_in(content: str) -> tuple[str, str | None]:
     return "".join(rest + open_block), None if ours is None else "".join(ours)
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
-def _kind(piece: Piece) -> str:
-    return "block" if isinstance(piece, Block) else "file"
-
-
 def _digest(content: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _read(path: Path) -> str | None:
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InstallError(f"{path}: cannot be read ({error.strerror}).") from error
-
-
-def _free(path: Path) -> Path:
-    """The path if nothing exists there, else the first numbered one that is free."""
-    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
-    return next(candidate for candidate in chain([path], numbered) if not os.path.lexists(candidate))
-
-
-def _place(path: Path, root: Path) -> str:
-    """A path as install.json has it: from the host's folder if it lies there, else absolute."""
-    path = root / path
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
-
-
-def _make_folders(folder: Path, undo: ExitStack) -> list[Path]:
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for path in reversed(missing):
-        try:
-            path.mkdir()
-        except OSError as error:
-            raise InstallError(f"{path}: cannot be created ({error.strerror}); run this as the host's user.") from error
-        undo.callback(path.rmdir)
-    return missing
-
-
-def _move(path: Path, aside: Path, undo: ExitStack) -> None:
-    try:
-        path.replace(aside)
-    except OSError as error:
-        raise InstallError(f"{path}: cannot be moved ({error.strerror}); run this as the host's user.") from error
-    undo.callback(aside.replace, path)
-
-
-def _write(path: Path, content: str, undo: ExitStack | None = None) -> None:
-    """Replace a file in one rename; mode and, for root, owner stay (or are the folder's), and a link stays a link."""
-    before = _read(path) if undo is not None else None
-    try:
-        replace_file(path, content.encode("utf-8", "surrogateescape"), owner_of_folder=True)
-    except OSError as error:
-        raise InstallError(f"{path}: cannot be written ({error.strerror}); run this as the host's user.") from error
-    if undo is not None:
-        undo.callback(path.unlink) if before is None else undo.callback(_write, path, before)
-
-
-def _read_manifest(root: Path, home: Path, *, require: bool = False) -> _Manifest:
-    """What install.json lists; empty where there is none, unless ``require``. Raises InstallError."""
-    text = _read(home / MANIFEST)
-    if text is None:
-        if require:
-            why = f"is missing, so nothing was installed into {root}; run cuckoo-ml install first."
-            raise InstallError(f"{home / MANIFEST}: {why}")
-        return _Manifest()
-    try:
-        manifest = json.loads(text)
-        entries = tuple(
-            _Entry(piece["path"], root / piece["path"], piece["kind"], piece["hash"], piece.get("aside"))
-            for piece in manifest["pieces"]
-        )
-        installed_into = manifest.get("root")
-        copied = installed_into is not None and Path(installed_into) != root.resolve()
-        copied = copied and (Path(installed_into) / home.relative_to(root) / MANIFEST).is_file()
-        return _Manifest(entries, tuple(map(str, manifest["folders"])), installed_into if copied else None)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        remedy = "remove it, then run cuckoo-ml install --force"
-        raise InstallError(f"{home / MANIFEST}: cannot be read ({error}); {remedy}.") from error

@@ -25,7 +25,14 @@ class Block:
     clash: str
 
 
-Piece = OwnFile | Block
+@dataclass(frozen=True, slots=True)
+class OldBlock:
+    """A file of the host's that older versions put lines into: they are taken away, and no others are put there."""
+
+    path: Path
+
+
+Piece = OwnFile | Block | OldBlock
 
 _WEB_SETTINGS: Final = """\
 try:

@@ -10,7 +10,7 @@ from lib.cuckoo.common.config import Config
 from lib.cuckoo.common.constants import CUCKOO_ROOT
 
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.hosts.cape.analysis import HOME
+from cuckoo_ml_plugin.hosts.cape.analysis import home_of
 from cuckoo_ml_plugin.web.render import CAPE
 from cuckoo_ml_plugin.web.site import Addresses, Site
 
@@ -18,6 +18,6 @@ from cuckoo_ml_plugin.web.site import Addresses, Site
 @cache
 def site() -> Site:
     """The site; each process keeps one, with its open store and model."""
-    home = Config("reporting").get("cuckooml").get("home") or Path(CUCKOO_ROOT) / HOME
+    home = home_of(Path(CUCKOO_ROOT), Config("reporting").get("cuckooml").get("home"))
     addresses = Addresses(reverse("cuckooml", args=[""]), reverse("report", args=[0]).replace("/0/", "/{}/"))
-    return Site(Home(Path(home)), CAPE, addresses, Path(CUCKOO_ROOT) / "storage" / "analyses")
+    return Site(Home(home), CAPE, addresses, Path(CUCKOO_ROOT) / "storage" / "analyses")

@@ -1,21 +1,10 @@
-"""CAPE's URLs, and ours after them."""
+"""CAPE's URLs and ours after them, where settings name this module."""
 
 from __future__ import annotations
 
-import logging
-
-from django.urls import re_path
 from web.urls import *  # noqa: F403 -- its error handlers too
 from web.urls import urlpatterns as cape_urlpatterns
 
-urlpatterns = list(cape_urlpatterns)
+from cuckoo_ml_plugin.hosts.cape.web.routes import with_our_pages
 
-try:
-    from cuckoo_ml_plugin.hosts.cape.web import views
-
-    urlpatterns += [
-        re_path(r"^cuckooml/style\.css$", views.style, name="cuckooml_style"),
-        re_path(r"^cuckooml/(?P<path>.*)$", views.page, name="cuckooml"),
-    ]
-except Exception:  # CAPE's web interface starts without our pages
-    logging.getLogger(__name__).exception("The pages of cuckoo-ml-plugin could not be added")
+urlpatterns = with_our_pages(cape_urlpatterns)

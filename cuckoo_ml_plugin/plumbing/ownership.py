@@ -1,0 +1,116 @@
+"""Root acts as the owner of what it changes, so that its files belong to that owner and no link leads it elsewhere.
+
+Admins type ``sudo``. Files that root leaves in a home stop the host's user, and a link that the host's user plants in a
+folder of his makes root write where he may not. Both end where root takes on the owner's identity: the kernel then
+allows what the owner may do, and new files are his.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+_PR_SET_KEEPCAPS: Final = 8  # of Linux: prctl(2), capabilities(7)
+_PR_CAP_AMBIENT: Final = 47
+_PR_CAP_AMBIENT_RAISE: Final = 2
+_CAPABILITIES_VERSION_3: Final = 0x20080522
+_CAP_DAC_READ_SEARCH: Final = 2
+
+
+def owner_on_the_way(base: Path, path: Path) -> tuple[int, int]:
+    """User and group of the first part of ``path``, from ``base`` on, that is not root's; root's if all are.
+
+    A link counts as itself, so whoever may have made it is the one who follows it.
+    """
+    inner = path.relative_to(base).parts if path.is_relative_to(base) else ()
+    part = base if path.is_relative_to(base) else path.parent
+    for name in (None, *inner):
+        part = part if name is None else part / name
+        try:
+            status = part.lstat()
+        except OSError:
+            break
+        is_file = part == path and not part.is_symlink() and not part.is_dir()
+        if status.st_uid != 0 and not is_file:  # a file is replaced in its folder, whoever owns it
+            return status.st_uid, status.st_gid
+    return 0, 0
+
+
+@contextmanager
+def acting_as(uid: int, gid: int) -> Iterator[None]:
+    """Do the block with the rights of a user; only root can, for others and for root itself it changes nothing."""
+    if os.geteuid() != 0 or uid == 0:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups(groups_of(uid, gid))
+    os.setegid(gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+def groups_of(uid: int, gid: int) -> list[int]:
+    """The groups of a user, also of one without a name."""
+    try:
+        return os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
+    except KeyError:
+        return [gid]
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, or the number where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def identity_of(folder: Path | None) -> dict[str, Any]:
+    """The arguments with which ``subprocess`` runs a program as the owner of a folder, if this is root."""
+    if folder is None or os.geteuid() != 0 or folder.stat().st_uid == 0:
+        return {}
+    status = folder.stat()
+    return {
+        "user": status.st_uid,
+        "group": status.st_gid,
+        "extra_groups": groups_of(status.st_uid, status.st_gid),
+    }
+
+
+def become_owner(folder: Path) -> None:
+    """From here on be the owner of a folder, or of the one in which it will be, if this is root.
+
+    What root alone may read, such as reports in its own folders or its Python, can still be read where the system
+    grants that (CAP_DAC_READ_SEARCH). Nothing else of root's rights is left.
+    """
+    if os.geteuid() != 0:
+        return
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    status = folder.stat()
+    if status.st_uid == 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    os.setgroups(groups_of(status.st_uid, status.st_gid))
+    os.setresgid(status.st_gid, status.st_gid, status.st_gid)
+    os.setresuid(status.st_uid, status.st_uid, status.st_uid)
+    header = struct.pack("=Ii", _CAPABILITIES_VERSION_3, 0)
+    reading = 1 << _CAP_DAC_READ_SEARCH
+    for permitted in (reading, 0):  # none where the system does not grant it
+        if libc.capset(header, struct.pack("=6I", permitted, permitted, permitted, 0, 0, 0)) == 0:
+            libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH, 0, 0)  # for worker processes
+            break
+    with suppress(KeyError):
+        os.environ["HOME"] = pwd.getpwuid(status.st_uid).pw_dir
