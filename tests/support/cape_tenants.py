@@ -35,10 +35,8 @@ with Session(db.engine) as session, session.begin():
         sha256 = facts["sha256"]
         sample = samples.get(sha256) or session.query(Sample).filter_by(sha256=sha256).first()
         if sample is None:
-            sample = Sample()
-            sample.sha256, sample.sha512 = sha256, sha256 * 2
-            sample.sha1, sample.md5, sample.crc32 = sha256[:40], sha256[:32], sha256[:8]
-            sample.file_type, sample.file_size = "PE32", 1
+            parts = {"sha1": sha256[:40], "md5": sha256[:32], "crc32": sha256[:8], "sha512": sha256 * 2}
+            sample = Sample(file_size=1, file_type="PE32", sha256=sha256, **parts)
             session.add(sample)
             session.flush()
         samples[sha256] = sample
