@@ -158,8 +158,8 @@ class Engine:
         remark = f"{silent or behaviour.remark} ".lstrip()
         return Finding(
             status="no_model",
-            message=f"{remark}There is no model yet: {stored:,} analyses with behaviour are stored, and cuckoo-ml refit needs"
-            f" {needed:,} to fit one.",
+            message=f"{remark}There is no model yet: {stored:,} analyses with behaviour are stored, and cuckoo-ml refit"
+            f" needs {needed:,} to fit one.",
             threat_scores=threat_finding(behaviour.scores, None),
             counts=behaviour.counts,
         )
