@@ -28,7 +28,7 @@ SIGNATURE = "behaves_like"  # the name of the signature that [host] signature of
 
 # What is sent of a report: for each section None (all of it) or the keys that are kept, each of which may have keys of
 # its own; of a list, the keys are those of its items. All else stays here. Wherever keys are named they are those that
-# cuckoo_ml_plugin/report/schema.py reads; a test compares the two. The call logs are sent in the header (_request).
+# cuckoo_ml_plugin/report/files/schema.py reads; a test compares the two. The call logs go into the header (_request).
 SECTIONS = {
     "info": (
         "version", "id", "started", "machine", "owner", "user_id", "tags", "category", "platform", "options", "custom",
@@ -74,12 +74,15 @@ class WorkerDied(WorkerError):
 
 
 def register():
-    """Add the sections [cuckooml] to Cuckoo's configuration schema. The modules call this when they are imported."""
+    """Add the sections [cuckooml] to Cuckoo's configuration schema. The modules call this when they are imported.
+
+    Without the sections, as in a working directory that shares only the package, nothing runs.
+    """
     from cuckoo.common.config import Boolean, Config, Int, String
 
-    Config.configuration["processing"].setdefault("cuckooml", {"enabled": Boolean(True)})
+    Config.configuration["processing"].setdefault("cuckooml", {"enabled": Boolean(False)})
     Config.configuration["reporting"].setdefault("cuckooml", {
-        "enabled": Boolean(True),
+        "enabled": Boolean(False),
         "command": String("cuckoo-ml"),
         "home": String(""),
         "timeout": Int(TIMEOUT),

@@ -204,7 +204,8 @@ def _file_change(piece: OwnFile, current: str | None, installed_hash: str | None
         return _Change(Step("create", piece.path), piece.content)
     if current == piece.content:
         return _Change(Step("keep", piece.path, "is up to date"), current)
-    if _digest(current) == installed_hash:
+    unnoted_code = installed_hash is None and piece.path.suffix == ".py" and _is_ours(current)
+    if _digest(current) == installed_hash or unnoted_code:
         return _Change(Step("update", piece.path), piece.content)
     if not force:
         why = "was changed since it was installed" if installed_hash else "exists already and is not ours"
@@ -212,6 +213,11 @@ def _file_change(piece: OwnFile, current: str | None, installed_hash: str | None
     aside = free_path(piece.path.with_name(f"{piece.path.name}{_ASIDE}"))
     step = Step("replace", piece.path, f"the old file is kept as {aside.name}")
     return _Change(step, piece.content, aside, foreign=installed_hash is None)
+
+
+def _is_ours(code: str) -> bool:
+    """Whether a module's first line says that we put it there: notes were lost, or another folder's install did."""
+    return any(mark in code.partition("\n")[0] for mark in ("cuckoo-ml install", "Part of cuckoo-ml-plugin"))
 
 
 def _block_change(piece: Block, current: str | None, installed_hash: str | None, force: bool) -> _Change:
