@@ -76,7 +76,8 @@ class Home:
         if not isinstance(noted, str) or noted == self.id():
             return None
         what = "was replaced by another" if self.exists else "is gone"
-        remedy = "restore its backup (cuckoo-ml restore FILE), or run cuckoo-ml install again to go on without it"
+        restore, install = self.command("restore", "FILE"), self.command("install")
+        remedy = f"restore its backup: {restore}; or go on without it: {install} with the options of the first time"
         return f"{self.path}: the home that was installed here {what}, with all that was stored; {remedy}."
 
     def id(self) -> str | None:

@@ -19,10 +19,10 @@ from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import section_for_report
 from cuckoo_ml_plugin.errors import ReportError, StoreError
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
-from cuckoo_ml_plugin.report.decode import MAX_UNPACKED
+from cuckoo_ml_plugin.report.files.decode import MAX_UNPACKED
+from cuckoo_ml_plugin.report.files.writeback import write_section
 from cuckoo_ml_plugin.report.identity import identity_of
 from cuckoo_ml_plugin.report.values import mapping
-from cuckoo_ml_plugin.report.writeback import write_section
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
 

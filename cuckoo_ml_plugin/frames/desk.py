@@ -190,7 +190,7 @@ class Desk:
     def write(self, report: PathLike) -> Finding:
         """Score a report file and write the section into it; a failure leaves the file as it was."""
         from cuckoo_ml_plugin.engine.visibility import section_for_report
-        from cuckoo_ml_plugin.report.writeback import write_section
+        from cuckoo_ml_plugin.report.files.writeback import write_section
 
         analysis = report_at(report).analysis
         finding = self.engine.score_file(Path(report), analysis)

@@ -23,7 +23,8 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import error_log
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source
 from cuckoo_ml_plugin.plumbing.text import MAX_TEXT, display_text
-from cuckoo_ml_plugin.report import host_signatures, writeback
+from cuckoo_ml_plugin.report import host_signatures
+from cuckoo_ml_plugin.report.files import writeback
 from cuckoo_ml_plugin.report.identity import identity_of
 from cuckoo_ml_plugin.report.labels import Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, report_from_results

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
-from cuckoo_ml_plugin.report.decode import MAX_UNPACKED, decode_sections
+from cuckoo_ml_plugin.report.files.decode import MAX_UNPACKED, decode_sections
 from cuckoo_ml_plugin.report.values import mapping
 from cuckoo_ml_plugin.version import __version__
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.report.schema import Call
+from cuckoo_ml_plugin.report.files.schema import Call
 
 MAX_CALLS: Final = 5_000_000  # that are used of one process; the hosts' own limits are far below
 _BYTES: Final = 4  # of a number

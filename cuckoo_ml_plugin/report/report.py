@@ -15,7 +15,7 @@ from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
 from cuckoo_ml_plugin.report.android import droidmon_calls, droidmon_operations, droidmon_requests
 from cuckoo_ml_plugin.report.call_log import CallLog, call_log
-from cuckoo_ml_plugin.report.decode import load_reports
+from cuckoo_ml_plugin.report.files.decode import load_reports
 from cuckoo_ml_plugin.report.host_signatures import host_signatures
 from cuckoo_ml_plugin.report.identity import identity_of, start_of, url_of
 from cuckoo_ml_plugin.report.network import NetworkFacts, network_facts

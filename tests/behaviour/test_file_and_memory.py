@@ -1,7 +1,7 @@
 """A report file and a host's results in memory give the same behaviour, for every kind of token.
 
-The results in memory hold everything. Of a file, only the keys in ``report/schema.py`` are decoded: code that reads a
-new key finds it in the results at once, and in files only when the schema has it, too.
+The results in memory hold everything. Of a file, only the keys in ``report/files/schema.py`` are decoded: code that
+reads a new key finds it in the results at once, and in files only when the schema has it, too.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from support.reports import CAPE_REPORT, CUCKOO_REPORT, case, written
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour, kind_of
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.behaviour.kinds import KINDS
+from cuckoo_ml_plugin.report.files.schema import ReportSections, TracedBehavior
 from cuckoo_ml_plugin.report.labels import labels_of
 from cuckoo_ml_plugin.report.report import read_report, report_from_results
-from cuckoo_ml_plugin.report.schema import ReportSections, TracedBehavior
 from cuckoo_ml_plugin.report.trace import is_trace
 from cuckoo_ml_samples import generate
 
@@ -88,7 +88,7 @@ def test_a_file_and_results_in_memory_give_the_same_tokens_of_every_kind(
     from_results = [extract(report_from_results(results)) for results in results_of_hosts]
     from_files = [extract(read_report(written(tmp_path, results))) for results in results_of_hosts]
     for of_file, of_results in zip(from_files, from_results, strict=True):
-        assert set(of_results.tokens) - set(of_file.tokens) == set(), "report/schema.py lacks a key"
+        assert set(of_results.tokens) - set(of_file.tokens) == set(), "report/files/schema.py lacks a key"
         assert of_file == of_results
     assert set(KINDS) - kinds_in(from_files) == set(), "no analysis here has this kind of token: add one"
     assert kinds_in(from_results) == set(KINDS)

@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddic
 import pytest
 from support.cuckoo2_client import client
 
-from cuckoo_ml_plugin.report.schema import ReportSections
+from cuckoo_ml_plugin.report.files.schema import ReportSections
 
 IN_THE_HEADER = {("behavior", "processes", "calls")}  # the call logs are sent as names and numbers
 

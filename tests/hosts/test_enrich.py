@@ -17,7 +17,7 @@ from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 
 from cuckoo_ml_plugin.hosts.enrich import Enricher, failed_section, put_section
-from cuckoo_ml_plugin.report.decode import decode_sections
+from cuckoo_ml_plugin.report.files.decode import decode_sections
 from cuckoo_ml_plugin.report.report import report_from_results
 from cuckoo_ml_plugin.store.store import Store
 

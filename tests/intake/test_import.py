@@ -14,7 +14,7 @@ from support.command import cuckoo_ml
 
 from cuckoo_ml_plugin.behaviour.extract import EXTRACTION
 from cuckoo_ml_plugin.intake import import_reports as import_reports_module
-from cuckoo_ml_plugin.report import decode
+from cuckoo_ml_plugin.report.files import decode
 from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_samples import DemoCorpus, generate
 

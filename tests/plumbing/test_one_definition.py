@@ -57,5 +57,5 @@ def test_paths_are_renamed_only_where_a_file_is_replaced_or_moved_aside() -> Non
     assert renames <= {
         "model/folder.py",  # a whole folder
         "plumbing/files.py",  # folders that change their names
-        "hosts/installation/installer.py",  # a file that is moved aside, and back
+        "hosts/installation/host_files.py",  # a file that is moved aside, and back
     }

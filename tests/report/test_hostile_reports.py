@@ -19,7 +19,7 @@ from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import MAX_TOKENS, extract
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.plumbing.text import MAX_VALUE
-from cuckoo_ml_plugin.report import decode
+from cuckoo_ml_plugin.report.files import decode
 from cuckoo_ml_plugin.report.labels import labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report, report_from_results
 

@@ -20,7 +20,7 @@ from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.errors import ReportError
-from cuckoo_ml_plugin.report import decode
+from cuckoo_ml_plugin.report.files import decode
 from cuckoo_ml_plugin.report.report import CAPE, CUCKOO2, Report, read_report, read_reports, report_from_results
 
 PLAIN = json.dumps(CAPE_REPORT).encode()

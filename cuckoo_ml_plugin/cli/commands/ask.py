@@ -30,8 +30,8 @@ from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.report.files.writeback import write_section
 from cuckoo_ml_plugin.report.report import read_reports
-from cuckoo_ml_plugin.report.writeback import write_section
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MOST_IN_FULL = 3  # more findings than this are shown as one table

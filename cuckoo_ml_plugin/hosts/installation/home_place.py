@@ -111,7 +111,7 @@ def _move(source: Path, target: Path) -> None:
         with alone(Home(source)), _nobody_writes(Home(source).store_file):
             shutil.copytree(source, unfinished, symlinks=True, ignore=shutil.ignore_patterns("*-shm"))
             _compare(source, unfinished)
-            os.rename(unfinished, target)
+            move_folder(unfinished, target)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.plumbing.commands import program, shell_command
 
 OLD_NAME: Final = "install.json"
 """The name in the home, where older versions kept the notes."""
@@ -92,7 +93,10 @@ def read_notes(homes: tuple[Path, ...]) -> Notes:
 
 
 def _unreadable(file: Path, error: Exception) -> InstallError:
-    return InstallError(f"{file}: cannot be read ({error}); remove it, then run cuckoo-ml install --force.")
+    again = shell_command(*program(), "install", "--force")
+    return InstallError(
+        f"{file}: cannot be read ({error}); remove it, then run {again} with the options of the first time."
+    )
 
 
 def _notes(file: Path, values: Any) -> Notes:

@@ -20,8 +20,8 @@ from typing import Any, Final, get_type_hints
 import msgspec
 
 from cuckoo_ml_plugin.errors import ReportError
-from cuckoo_ml_plugin.report.packing import Content, contents
-from cuckoo_ml_plugin.report.schema import ReportSections, TracedSections
+from cuckoo_ml_plugin.report.files.packing import Content, contents
+from cuckoo_ml_plugin.report.files.schema import ReportSections, TracedSections
 from cuckoo_ml_plugin.report.trace import is_trace
 
 MAX_UNPACKED: Final = 2 * 2**30  # bytes of a report, after unpacking

@@ -13,9 +13,9 @@ from typing import Any
 
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.plumbing.files import replace_file
-from cuckoo_ml_plugin.report.decode import is_report
+from cuckoo_ml_plugin.report.files.decode import is_report
+from cuckoo_ml_plugin.report.files.packing import is_packed
 from cuckoo_ml_plugin.report.host_signatures import update_signature
-from cuckoo_ml_plugin.report.packing import is_packed
 
 _INDENT = re.compile(rb"\s*\{\s*?\n( {1,16}|\t{1,4})\"")
 _SECTION_ROOM = 2**20  # characters that the section may have
