@@ -19,6 +19,7 @@ from support.paths import REPOSITORY
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 from support.time_limits import HANG
 
+from cuckoo_ml_plugin.plumbing.files import move_folder
 from cuckoo_ml_plugin.store.database import parse_url
 from cuckoo_ml_plugin.store.store import Store
 
@@ -72,7 +73,7 @@ def test_a_home_that_is_gone_or_replaced_is_said_by_all_that_use_it(cape: Path, 
     assert "was replaced by another" in said(cape, "home")
     replaced = cuckoo_ml(home, "refit", "--if-needed")
     assert replaced.code == 1
-    assert "cuckoo-ml restore FILE" in " ".join(replaced.err.split())
+    assert "restore FILE" in " ".join(replaced.err.split())
     assert run("install", cape).code == 0, "to go on with the new one"
     assert "cuckooml" in said(cape, "home")
     assert cuckoo_ml(home, "refit", "--if-needed").code == 0
@@ -88,8 +89,10 @@ def test_a_home_moves_whole_to_a_disk_of_its_own(cape: Path, demo: DemoHome, mon
     old, new = cape / "storage/cuckooml", cape / "custom/cuckooml"
     shutil.copytree(demo.home, old, symlinks=True)
 
-    def refuse(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
+    def refuse(source: Path, target: Path) -> None:
+        if source == old:
+            raise OSError(18, "Invalid cross-device link")
+        move_folder(source, target)
 
     monkeypatch.setattr("cuckoo_ml_plugin.hosts.installation.home_place.move_folder", refuse)
     with Store.open(demo.home / "store.db") as store:
