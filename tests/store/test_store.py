@@ -42,7 +42,7 @@ def test_a_user_who_may_only_read_the_store_can_query_it(tmp_path: Path, monkeyp
     file = tmp_path / "host's user" / "store #1?.db"
     Store.open(file).put([record("17")])
     before = file.read_bytes(), list(file.parent.iterdir())
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)
     with Store.open(file) as store:
         assert store.get("17") is not None
         with pytest.raises(StoreError, match="cannot be written"):
@@ -50,14 +50,14 @@ def test_a_user_who_may_only_read_the_store_can_query_it(tmp_path: Path, monkeyp
     assert (file.read_bytes(), list(file.parent.iterdir())) == before
     monkeypatch.undo()
     with Store.open(file) as store:
-        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        monkeypatch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)
         assert store.count() == 1
         monkeypatch.undo()
         store.put([record("18")])  # permissions are looked at again for each connection
     with contextlib.closing(sqlite3.connect(file)) as host:  # its latest writes lie in the WAL while it is open
         host.execute("UPDATE cuckooml_analysis SET target = 'new.exe'")
         host.commit()
-        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        monkeypatch.setattr(os, "access", lambda path, mode, **_: mode != os.W_OK)
         with Store.open(file) as store:
             stored = store.get("17")
             assert stored is not None
