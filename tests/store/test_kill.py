@@ -51,9 +51,18 @@ def start(home: Path, *arguments: object, limit_files_to: int | None = None) -> 
             f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
             f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_files_to}, {limit_files_to})); {program}"
         )
+    environment = dict(os.environ)
+    if limit_files_to is not None:  # what coverage measures is a file, too
+        environment = {name: value for name, value in environment.items() if not name.startswith("COVERAGE_")}
     command = [sys.executable, "-c", program, "--home", str(home), *map(str, arguments)]
     return subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
