@@ -8,11 +8,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import Final
 
 from cuckoo_ml_plugin.plumbing.text import storable
 
 MAX_ID = 200
 _DIGITS = re.compile(r"\d+", re.ASCII)
+_IDENTITY_LIMITS: Final = {  # characters; a text that is made by clean_id or bounded is shorter
+    "node": 100, "task": MAX_ID, "local_task": 100, "job": MAX_ID, "started": 40, "sample": 1000,
+}  # fmt: skip
 
 
 def clean_id(name: str) -> str:
@@ -33,6 +37,8 @@ def order_key(analysis: str) -> str:
 class Identity:
     """What an analysis is known by, wherever its report lies. An empty text: not known.
 
+    The texts come from reports and hosts. Each is made harmless here, so that what is compared is what is stored.
+
     Attributes:
         node: the node whose host reported it; unknown for a file.
         task: the id by which the host's web interface and database know it. In a distributed CAPE this is the id on the
@@ -50,13 +56,17 @@ class Identity:
     started: str = ""
     sample: str = ""
 
+    def __post_init__(self) -> None:
+        for field_, limit in _IDENTITY_LIMITS.items():
+            object.__setattr__(self, field_, storable(getattr(self, field_), limit))
+
     @property
     def run(self) -> str:
         """A hash of task, start and sample, equal for all reports of one run; "" where start or sample is not known."""
         if not (self.started and self.sample):
             return ""
         parts = "\0".join((self.job, self.started, self.sample))
-        return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()
+        return hashlib.sha256(parts.encode()).hexdigest()
 
     def is_of_run(self, other: Identity) -> bool:
         """Whether both state the same start and the same sample; what neither knows is no difference."""

@@ -191,6 +191,15 @@ def test_numbers_that_no_json_holds_are_kept_as_none(location: str) -> None:
 @given(text=st.text(st.characters(), min_size=1, max_size=60))
 def test_any_text_can_be_stored(kind: str, text: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     place = request.getfixturevalue("postgresql_url") if kind == "postgresql" else tmp_path / "store.db"
+    assert_any_text_can_be_stored(place, text)
+
+
+@pytest.mark.parametrize("text", ["\x00", "\ud800", "\u2028", "a" * 10_000])
+def test_a_text_that_a_database_refuses_is_stored_as_far_as_it_can(location: str, text: str) -> None:
+    assert_any_text_can_be_stored(location, text)
+
+
+def assert_any_text_can_be_stored(place: str | Path, text: str) -> None:
     with Store.open(place) as store:
         hostile = record(text, target=text, tags=[text], machine=text, path=f"/reports/{text}")
         analysis = AnalysisRecord.of(text, _Report(text), _Behaviour(text), [_Label(text)], hostile.source)
@@ -201,6 +210,7 @@ def test_any_text_can_be_stored(kind: str, text: str, request: pytest.FixtureReq
         stored = store.get(name)
         assert stored is not None
         assert stored.unpack()[0] == list(TOKENS)
+        assert store.put([analysis]) == [name], "the same run is known again, whatever the store made of its texts"
 
 
 class _Behaviour:
