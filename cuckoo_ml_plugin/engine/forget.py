@@ -18,6 +18,7 @@ import numpy as np
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.host_tasks import deleted_tasks
 from cuckoo_ml_plugin.engine.model_lock import alone
+from cuckoo_ml_plugin.engine.queries import did_you_mean
 from cuckoo_ml_plugin.errors import CuckooMLError, ModelError
 from cuckoo_ml_plugin.model.clustering import NOISE
 from cuckoo_ml_plugin.model.folder import current_id, publish, remove_leftovers, remove_model, write_edited_copy
@@ -67,8 +68,8 @@ def choose(engine: Engine, names: Iterable[str]) -> Chosen:
         missing -= {member.analysis for model in _models(engine)[0] for _, member in model.members.all()}
     if missing:
         raise CuckooMLError(
-            f"{', '.join(sorted(missing))}: no such analysis is stored; nothing was forgotten. Check the id, or use"
-            " --sha256."
+            f"{', '.join(sorted(missing))}: no such analysis is stored; nothing was forgotten;"
+            f" {did_you_mean(engine, *sorted(missing))}"
         )
     return Chosen(list(stored.values()), wanted)
 

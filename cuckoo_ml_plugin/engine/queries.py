@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Final, Literal
 
 import msgspec
 
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.store.finding_record import ListedAnalysis
 
 NEAREST = 5
+MOST_MEANT: Final = 3  # ids that are offered for one that is not stored
+_MOST_LOOKED_AT: Final = 100  # ids among which those are looked for that may be named
+_MOST_MISSED: Final = 10  # ids that are not stored and for which others are looked up
 
 
-def did_you_mean(engine: Engine, analysis: str) -> str:
-    """What to do about an id that is not stored: "did you mean nodeB/17?", or to check it."""
-    ids = engine.store.like(analysis)
+def ids_meant(engine: Engine, analyses: Iterable[str], visible: Callable[[str], bool] | None = None) -> list[str]:
+    """The stored ids that somebody may mean by ids that are not stored, a few. Raises StoreError.
+
+    ``visible``: whether an id may be named; by default each may.
+    """
+    meant: dict[str, None] = {}
+    for analysis in islice(analyses, _MOST_MISSED):
+        ids = engine.store.like(analysis, MOST_MEANT if visible is None else _MOST_LOOKED_AT)
+        meant.update(dict.fromkeys([name for name in ids if visible is None or visible(name)][:MOST_MEANT]))
+    return list(meant)
+
+
+def did_you_mean(engine: Engine, *analyses: str) -> str:
+    """What to do about ids that are not stored: "did you mean nodeB/17?", or to check them. Raises StoreError."""
+    ids = ids_meant(engine, analyses)
     return f"did you mean {' or '.join(ids)}?" if ids else "check the id."
+
+
+def no_such_analysis(engine: Engine, name: str) -> CuckooMLError:
+    """The error of a name that is neither a stored analysis's id nor a file's path. Raises StoreError."""
+    hint = did_you_mean(engine, name)
+    return CuckooMLError(f"{name}: there is no such analysis in the store and no such file; {hint}")
 
 
 def cluster_brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.queries import no_such_analysis
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.home import Home, default_home
@@ -115,11 +116,11 @@ class Desk:
         if stored is not None:
             tokens, counts = stored.unpack()
             return Behaviour(tokens, counts)
-        return extract(_read(report))
+        return extract(self._read(report))
 
     def labels_of(self, report: ReportLike) -> list[Label]:
         """The labels that a report contains, from every source that names a family."""
-        return labels_of(_read(report))
+        return labels_of(self._read(report))
 
     # -- clusters -----------------------------------------------------------------------------------------------------
 
@@ -184,8 +185,8 @@ class Desk:
         """The finding for a stored analysis or a report; nothing is changed."""
         if isinstance(report, str) and (finding := self.engine.score_stored(report)) is not None:
             return finding
-        analysis = report_at(report).analysis if isinstance(report, (str, os.PathLike)) else "?"
-        return self.engine.score_report(_read(report), analysis)
+        path = Path(report) if isinstance(report, (str, os.PathLike)) else None
+        return self.engine.score_report(self._read(report), report_at(path).analysis if path else "?", path)
 
     def write(self, report: PathLike) -> Finding:
         """Score a report file and write the section into it; a failure leaves the file as it was."""
@@ -317,10 +318,9 @@ class Desk:
 
         return read_results(self.engine)
 
-
-def _read(report: ReportLike) -> Report:
-    if isinstance(report, Mapping):
-        return report_from_results(report)
-    if isinstance(report, str) and not os.path.exists(report):
-        raise CuckooMLError(f"{report}: there is no such analysis in the store and no such file; check the id.")
-    return read_report(Path(report))
+    def _read(self, report: ReportLike) -> Report:
+        if isinstance(report, Mapping):
+            return report_from_results(report)
+        if isinstance(report, str) and not os.path.exists(report):
+            raise no_such_analysis(self.engine, report)
+        return read_report(Path(report))

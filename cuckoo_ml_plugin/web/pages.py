@@ -253,7 +253,8 @@ def analysis_page(request: Request) -> PageResponse:
     if stored is not None:
         finding = request.engine.score_stored(name) if corpus is None else corpus.scored(request.engine, name)
     if stored is None or finding is None:
-        raise NotFoundError("The store has no such analysis.")
+        visible = None if corpus is None else lambda known: corpus.get(known) is not None
+        raise NotFoundError("The store has no such analysis.", queries.ids_meant(request.engine, [name], visible))
     request.links.look_up(request.engine, [stored.analysis])
     panel = PanelView.of(finding.section(), request.links, request.engine)
     return request.respond(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,7 +24,14 @@ class ForbiddenError(CuckooMLError):
 
 
 class NotFoundError(CuckooMLError):
-    """There is no such page, cluster or analysis; the message is shown to the reader."""
+    """There is no such page, cluster or analysis; the message is shown to the reader.
+
+    ``meant``: the ids of analyses that he may see and that he may mean.
+    """
+
+    def __init__(self, message: str, meant: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.meant = meant
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +65,7 @@ class Site:
         except ForbiddenError as error:
             return self._problem(403, str(error), links)
         except NotFoundError as error:
-            return self._problem(404, str(error), links)
+            return self._problem(404, str(error), links, error.meant)
         except CuckooMLError as error:
             return self._problem(503, str(error), links)
         except Exception:
@@ -90,9 +90,9 @@ class Site:
             self._engine = Engine(self._home, patience=_PATIENCE)
         return self._engine
 
-    def _problem(self, status: int, message: str, links: Links) -> PageResponse:
+    def _problem(self, status: int, message: str, links: Links, meant: Sequence[str] = ()) -> PageResponse:
         return PageResponse(status, "Not found" if status == 404 else "Not available", render(
-            "problem.html", self._look, links=links, message=message, here=""
+            "problem.html", self._look, links=links, message=message, meant=meant, here=""
         ))  # fmt: skip
 
 

@@ -105,8 +105,7 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
     if finding is None and Path(analysis).is_file():
         finding = engine.score_file(Path(analysis), report_at(analysis).analysis)
     if finding is None:
-        hint = queries.did_you_mean(engine, analysis)
-        raise CuckooMLError(f"{analysis}: there is no such analysis in the store and no such file; {hint}")
+        raise queries.no_such_analysis(engine, analysis)
     if as_json:
         print_json(finding.section()["similar"])
         return
