@@ -12,8 +12,8 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
@@ -28,6 +28,7 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import CURRENT, publish
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.files import exchange_folders, move_folder, sync_folder
+from cuckoo_ml_plugin.plumbing.ownership import acting_as, give
 from cuckoo_ml_plugin.settings import load_settings
 from cuckoo_ml_plugin.store.upkeep import examine_store_file
 
@@ -87,13 +88,13 @@ def restore(home: Home, file: Path, *, force: bool = False, progress: Progress |
     except OSError as error:
         raise CuckooMLError(f"{file}: the backup cannot be read ({error.strerror}).") from error
     beside = next(path for path in target.parents if path.exists()).stat()
-    owner = target.stat() if target.exists() else beside
+    owner = target.stat() if target.exists() and target.stat().st_uid != 0 else beside
     try:
-        with packed, _acting_as(beside):
+        with packed, acting_as(beside.st_uid, beside.st_gid):
             target.parent.mkdir(parents=True, exist_ok=True)
             with staging_folder(target.parent, "restore-") as staging:
-                _give(staging, owner)
-                with _acting_as(owner):
+                give(staging, owner.st_uid, owner.st_gid)
+                with acting_as(owner.st_uid, owner.st_gid):
                     restored = _unpack(file, packed, staging, progress)
                     _examine(file, staging, restored)
                 _put_in_place(home, target, staging, restored, owner)
@@ -116,38 +117,6 @@ def _free(path: Path) -> Path:
     """The path, or one with a number, where nothing is."""
     candidates = chain([path], (path.with_name(f"{path.name}-{number}") for number in count(2)))
     return next(candidate for candidate in candidates if not os.path.lexists(candidate))
-
-
-@contextmanager
-def _acting_as(owner: os.stat_result) -> Iterator[None]:
-    """Let root act as an owner of files: what is made then is his, and no link of his leads root elsewhere."""
-    if os.getuid() != 0:
-        yield
-        return
-    before, groups = (os.geteuid(), os.getegid()), os.getgroups()
-    _become(owner.st_uid, owner.st_gid, [owner.st_gid])
-    try:
-        yield
-    finally:
-        _become(*before, groups)
-
-
-def _become(user: int, group: int, groups: list[int]) -> None:
-    os.seteuid(0)
-    os.setgroups(groups)
-    os.setegid(group)
-    os.seteuid(user)
-
-
-def _give(folder: Path, owner: os.stat_result) -> None:
-    """Give a folder that root made to another owner."""
-    if os.getuid() == 0 and os.geteuid() != owner.st_uid:
-        before = os.geteuid()
-        os.seteuid(0)
-        try:
-            os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
-        finally:
-            os.seteuid(before)
 
 
 # -- unpacking ---------------------------------------------------------------------------------------------------------
@@ -300,15 +269,17 @@ def _examine(file: Path, staging: Path, restored: Restored) -> None:
 
 
 def _put_in_place(home: Home, target: Path, staging: Path, restored: Restored, owner: os.stat_result) -> None:
-    for folder in (staging / MODELS, staging):
-        sync_folder(folder)
-    if not target.exists() or not any(target.iterdir()):
-        with _acting_as(owner):
+    with acting_as(owner.st_uid, owner.st_gid):
+        for folder in (staging / MODELS, staging):
+            sync_folder(folder)
+        is_free = not target.exists() or not any(target.iterdir())
+        if is_free:
             staging.chmod(0o750)
+    if is_free:
         move_folder(staging, target)
         return
     with ExitStack() as stack:
-        with _acting_as(owner):
+        with acting_as(owner.st_uid, owner.st_gid):
             stack.enter_context(alone(home))
             installed = target / _INSTALLED
             if installed.is_file() and not installed.is_symlink():  # what is installed on this machine now

@@ -44,20 +44,42 @@ def owner_on_the_way(base: Path, path: Path) -> tuple[int, int]:
 
 @contextmanager
 def acting_as(uid: int, gid: int) -> Iterator[None]:
-    """Do the block with the rights of a user; only root can, for others and for root itself it changes nothing."""
-    if os.geteuid() != 0 or uid == 0:
+    """Do the block with the rights of a user, if this process is root's.
+
+    Blocks may be nested, each for another user; each ends with the rights of the block around it. For root it changes
+    nothing: inside another user's block, whose folders that user can rearrange, root's rights do not come back.
+    """
+    if os.getuid() != 0 or uid in (0, os.geteuid()):
         yield
         return
-    groups, group = os.getgroups(), os.getegid()
-    os.setgroups(groups_of(uid, gid))
-    os.setegid(gid)
-    os.seteuid(uid)
+    before = os.geteuid(), os.getegid(), os.getgroups()
+    _take_on(uid, gid, groups_of(uid, gid))
     try:
         yield
     finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
+        _take_on(*before)
+
+
+def _take_on(uid: int, gid: int, groups: list[int]) -> None:
+    os.seteuid(0)  # only root may choose
+    os.setgroups(groups)
+    os.setegid(gid)
+    os.seteuid(uid)
+
+
+def give(folder: Path, uid: int, gid: int) -> None:
+    """Give a folder to another user, if this process is root's, also inside :func:`acting_as`; a link is not followed.
+
+    Raises OSError.
+    """
+    if os.getuid() != 0 or folder.lstat().st_uid == uid:
+        return
+    before = os.geteuid(), os.getegid(), os.getgroups()
+    _take_on(0, 0, [])
+    try:
+        os.chown(folder, uid, gid, follow_symlinks=False)
+    finally:
+        _take_on(*before)
 
 
 def groups_of(uid: int, gid: int) -> list[int]:

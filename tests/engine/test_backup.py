@@ -327,19 +327,44 @@ def test_rows_in_postgresql_are_said_not_to_be_in_the_file(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root acts as another user")
 def test_what_root_restores_belongs_to_the_owner_of_the_home(backup: Path, own_demo: DemoHome, tmp_path: Path) -> None:
-    host = tmp_path / "host"
+    host, groups = tmp_path / "host", os.getgroups()
+    home = host / "home"
     host.mkdir()
     for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(folder.stat().st_mode | 0o011)  # pytest's folders are root's alone
     os.chown(host, 1234, 1234)
-    assert cuckoo_ml(host / "home", "restore", backup).code == 0
-    owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in (host / "home").rglob("*")}
-    assert owners == {(1234, 1234)}
+    assert cuckoo_ml(home, "restore", backup).code == 0
+    assert owners_in(home) == {(1234, 1234)}
     (host / "elsewhere").symlink_to("/etc")
-    assert cuckoo_ml(host / "home", "restore", backup, "--force").code == 0
-    owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in (host / "home").rglob("*")}
-    assert owners == {(1234, 1234)}
-    assert os.geteuid() == 0
+    assert cuckoo_ml(home, "restore", backup, "--force").code == 0
+    assert owners_in(home) == {(1234, 1234)}
+    for path in (home, *home.rglob("*")):  # a home of one user in the folder of another
+        os.chown(path, 1235, 1235, follow_symlinks=False)
+    assert cuckoo_ml(home, "restore", backup, "--force").code == 0
+    assert owners_in(home) == {(1235, 1235)}
+    assert host.stat().st_uid == 1234
+    assert not list(host.glob(".*"))
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == (0, 0, groups)
+
+
+def owners_in(home: Path) -> set[tuple[int, int]]:
+    return {(path.lstat().st_uid, path.lstat().st_gid) for path in (home, *home.rglob("*"))}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root acts as another user")
+def test_a_home_of_roots_in_a_users_folder_is_restored_as_that_users(
+    backup: Path, own_demo: DemoHome, tmp_path: Path
+) -> None:
+    """That user can rearrange the folder while root writes, so root's rights play no part in it."""
+    host = tmp_path / "host"
+    home = host / "home"
+    home.mkdir(parents=True)
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        folder.chmod(folder.stat().st_mode | 0o011)
+    os.chown(host, 1234, 1234)
+    done = cuckoo_ml(home, "restore", backup)
+    assert done.code == 0, done.err
+    assert owners_in(home) == {(1234, 1234)}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root could be led to other files")
