@@ -165,7 +165,11 @@ def _visible_similar(
     except Exception as error:
         _LOG.error("Similar analyses are left out, because nothing says who may see them: %s", error)
         return []
-    return [neighbour for neighbour in similar if neighbour.analysis in shown]
+    return [
+        neighbour
+        for neighbour in similar
+        if neighbour.analysis in shown and stored[neighbour.analysis].is_of_file(neighbour.sha256)
+    ]
 
 
 def _of_this_node(engine: Engine, analyses: Iterable[HostAnalysis]) -> list[HostAnalysis]:

@@ -168,6 +168,13 @@ class StoredAnalysis:
         """The family that the source of the highest precedence names: the analyst, the host or VirusTotal."""
         return first_by_source(self.labels)
 
+    def is_of_file(self, sha256: str | None) -> bool:
+        """Whether it is of the file with this SHA-256; of None, which names no file, every analysis is.
+
+        A section keeps ids. One that was forgotten since may have become another sample's.
+        """
+        return sha256 is None or self.sha256 == sha256.lower()
+
     def unpack(self) -> tuple[list[str], Counts]:
         """Tokens and counts. Raises StoreError, which names the analysis, when they are damaged."""
         try:

@@ -31,18 +31,24 @@ class Links:
     analysis: str
     storage: Path | None = None
     for_everything: bool = True
+    _looked_up: set[str] = field(default_factory=set)
     _tasks: dict[str, str] = field(default_factory=dict)
     _deleted: set[str] = field(default_factory=set)
     _stored: dict[str, StoredAnalysis] = field(default_factory=dict)
 
     def look_up(self, engine: Engine, analyses: Iterable[str]) -> None:
-        """Look the analyses up in the store, and which of them the host has; without a store, nothing is known."""
+        """Look the analyses up in the store, and which of them the host has; without a store, nothing is known.
+
+        A page calls it once, for all analyses that it names.
+        """
+        names = set(analyses)
         try:
-            self._stored.update(engine.store.get_many(set(analyses)))
+            self._stored.update(engine.store.get_many(names))
             pages = {name: page for name, stored in self._stored.items() if (page := self._page(stored, engine.node))}
             rivals = engine.store.of_tasks({*pages.values(), *(self._stored[name].task for name in pages)})
         except CuckooMLError:
             return
+        self._looked_up.update(names)
         latest = {self._page(stored, engine.node): stored.analysis for stored in sorted(rivals, key=_age)}
         self._tasks.update((name, page) for name, page in pages.items() if latest.get(page, name) == name)
         if self.storage is not None:
@@ -67,9 +73,17 @@ class Links:
         pages = [("", "Clusters"), ("anomalies", "Anomalies")]
         return [*pages, ("model", "Model")] if self.for_everything else pages
 
-    def known(self, analysis: str) -> StoredAnalysis | None:
-        """The stored analysis, if it was looked up and the store has it."""
-        return self._stored.get(analysis)
+    def known(self, analysis: str, sha256: str | None = None) -> StoredAnalysis | None:
+        """The stored analysis, if it was looked up and the store has it; ``sha256``: of which file it must be.
+
+        A page links to an analysis only where this answers.
+        """
+        stored = self._stored.get(analysis)
+        return stored if stored is not None and stored.is_of_file(sha256) else None
+
+    def is_gone(self, analysis: str, sha256: str | None = None) -> bool:
+        """Whether an analysis was looked up and is not stored: it was forgotten, also where another has its id now."""
+        return analysis in self._looked_up and self.known(analysis, sha256) is None
 
     def is_at_host(self, analysis: str) -> bool:
         """Whether the host has a page of an analysis that was looked up."""

@@ -204,6 +204,7 @@ def anomalies_page(request: Request) -> PageResponse:
 def _visible_anomaly(request: Request, corpus: VisibleCorpus, anomaly: AnalysisBrief) -> dict[str, Any]:
     return {
         "analysis": anomaly.analysis,
+        "sha256": anomaly.sha256,
         "target": anomaly.target,
         "label": anomaly.label,
         "stored_at": anomaly.stored_at,
@@ -255,8 +256,7 @@ def analysis_page(request: Request) -> PageResponse:
     if stored is None or finding is None:
         visible = None if corpus is None else lambda known: corpus.get(known) is not None
         raise NotFoundError("The store has no such analysis.", queries.ids_meant(request.engine, [name], visible))
-    request.links.look_up(request.engine, [stored.analysis])
-    panel = PanelView.of(finding.section(), request.links, request.engine)
+    panel = PanelView.of(finding.section(), request.links, request.engine, also=[stored.analysis])
     return request.respond(
         f"Analysis {stored.analysis[:40]}",
         "analysis.html",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -24,14 +25,17 @@ class PanelView:
     links: Links | None
 
     @classmethod
-    def of(cls, raw: object, links: Links | None, engine: Engine | None) -> PanelView:
-        """From a section as a report or a database has it; one that cannot be read becomes one that failed."""
+    def of(cls, raw: object, links: Links | None, engine: Engine | None, also: Iterable[str] = ()) -> PanelView:
+        """From a section as a report or a database has it; one that cannot be read becomes one that failed.
+
+        ``also``: further analyses that the page names.
+        """
         try:
             section = read_section(raw)
         except ReportError as error:
             section = Finding(status="failed", message=str(error))
         if links is not None and engine is not None:
-            links.look_up(engine, [similar.analysis for similar in section.similar])
+            links.look_up(engine, [*also, *(similar.analysis for similar in section.similar)])
         return cls(section, links)
 
     def markup(self, look: Look) -> Markup:
