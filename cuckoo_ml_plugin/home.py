@@ -12,6 +12,7 @@ from pathlib import Path
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.plumbing.commands import program, shell_command
 from cuckoo_ml_plugin.plumbing.files import replace_file, replacing
+from cuckoo_ml_plugin.plumbing.ownership import acting_as, owner_on_the_way
 from cuckoo_ml_plugin.settings import Settings, documented_settings, load_settings
 
 ENVIRONMENT_VARIABLE = "CUCKOO_ML_HOME"
@@ -133,20 +134,21 @@ class Home:
         return shell_command(*program(), *(("--home", self.path) if ours else ()), *words)
 
     def create(self) -> Home:
-        """Create the folder and, unless it has settings already, the documented settings in it.
+        """Create the folder and, unless it has settings already, the documented settings in it; for root as its owner.
 
         Raises:
             CuckooMLError: the folder cannot be created or written.
         """
         try:
-            for folder in (self.path, self.models):
-                if not folder.is_dir():
-                    folder.mkdir(parents=True)
-                    folder.chmod(_FOLDER_MODE)
-            if not self.settings_file.exists():
-                with replacing(self.settings_file) as file:
-                    os.fchmod(file.fileno(), FILE_MODE)
-                    file.write(documented_settings().encode())
+            with acting_as(*owner_on_the_way(Path("/"), self.path.absolute())):
+                for folder in (self.path, self.models):
+                    if not folder.is_dir():
+                        folder.mkdir(parents=True)
+                        folder.chmod(_FOLDER_MODE)
+                if not self.settings_file.exists():
+                    with replacing(self.settings_file) as file:
+                        os.fchmod(file.fileno(), FILE_MODE)
+                        file.write(documented_settings().encode())
         except OSError as error:
             raise CuckooMLError(
                 f"{self.path}: the home cannot be created there ({error.strerror}); name another with --home."

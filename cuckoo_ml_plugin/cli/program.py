@@ -24,8 +24,7 @@ from cuckoo_ml_plugin.cli.commands.worker import worker
 from cuckoo_ml_plugin.cli.console import safe_text, stderr
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import ENVIRONMENT_VARIABLE, Home, default_home
-from cuckoo_ml_plugin.plumbing.commands import shell_command
-from cuckoo_ml_plugin.plumbing.ownership import become_owner, user_name
+from cuckoo_ml_plugin.plumbing.ownership import become_owner, mending
 from cuckoo_ml_plugin.version import __version__
 
 
@@ -103,21 +102,11 @@ def _left_behind(arguments: list[str]) -> str:
     return f"; {_LEFT_BEHIND[command]}" if command in _LEFT_BEHIND else ""
 
 
-def _mending(path: Path) -> str:
-    """The end of a sentence on a file that another user left where this user works, such as one of root's."""
-    for part in (path, *path.parents):
-        owner = part.lstat().st_uid
-        if owner != os.geteuid() and part.parent.stat().st_uid == os.geteuid():
-            command = shell_command("sudo", "chown", "-hR", f"{os.geteuid()}:{os.getegid()}", part)
-            return f"; {part} belongs to {user_name(owner)}, so run {command}"
-    return ""
-
-
 def _error_text(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory; try fewer analyses, or fewer dimensions in [vectors]."
     if isinstance(error, PermissionError) and error.filename and os.path.lexists(error.filename):
-        return f"{error.filename}: {error.strerror}{_mending(Path(error.filename))}."
+        return f"{error.filename}: {error.strerror}{mending(Path(error.filename))}."
     if isinstance(error, OSError):
         return f"{error.filename or 'the system'}: {error.strerror or error}."
     return str(error)

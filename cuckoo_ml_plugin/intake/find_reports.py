@@ -26,12 +26,14 @@ class ReportFile:
     """A file to import.
 
     ``path`` is absolute, with links resolved. ``analysis`` is the id that the file suggests for its analysis.
-    ``problem`` is the reason why the file cannot be read, or None.
+    ``problem`` is the reason why the file cannot be read, or None. ``found`` is the path on which it was found, links
+    as they are: who could make one of them chose the file.
     """
 
     path: str
     analysis: str
     problem: str | None = None
+    found: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,9 @@ def find_reports(
     for path in sorted({os.path.abspath(os.fspath(path)) for path in paths}):
         real = os.path.realpath(path)
         reports = (
-            _reports_below(real, visited, other) if os.path.isdir(real) else [(report_at(path), os.path.islink(path))]
+            _reports_below(real, path, visited, other)
+            if os.path.isdir(real)
+            else [(report_at(path), os.path.islink(path))]
         )
         for report, is_link in reports:
             if report.path not in files or not is_link:  # the file's own name takes precedence over a link's
@@ -82,15 +86,15 @@ def find_reports(
     return sorted(files.values(), key=lambda report: order_key(report.path))
 
 
-def report_at(location: str | os.PathLike[str]) -> ReportFile:
-    """The report file at a path. The path may be a link."""
+def report_at(location: str | os.PathLike[str], found: str | None = None) -> ReportFile:
+    """The report file at a path. The path may be a link. ``found``: the path before links in it were resolved."""
     path = os.path.abspath(os.fspath(location))
     real = os.path.realpath(path)
     analysis = clean_id(_host_id(real) or _host_id(path) or report_stem(os.path.basename(path)))
     problem = _problem(real)
     if problem is not None and os.path.islink(path):
-        return ReportFile(path, analysis, f"leads to {real}: {problem}")
-    return ReportFile(real, analysis, problem)
+        return ReportFile(path, analysis, f"leads to {real}: {problem}", found or path)
+    return ReportFile(real, analysis, problem, found or path)
 
 
 def _host_id(path: str) -> str:
@@ -112,17 +116,23 @@ def _problem(real: str) -> str | None:
     return None if stat.S_ISREG(mode) else "not a regular file"
 
 
-def _reports_below(top: str, visited: set[str], passed_over: list[PassedOver]) -> Iterator[tuple[ReportFile, bool]]:
-    """The reports below a folder (its real path), and whether each is a link. Does not enter ``visited`` folders."""
-    waiting = [top]
+def _reports_below(
+    top: str, found_top: str, visited: set[str], passed_over: list[PassedOver]
+) -> Iterator[tuple[ReportFile, bool]]:
+    """The reports below a folder, and whether each is a link. Does not enter ``visited`` folders.
+
+    ``top`` is its real path, ``found_top`` the one on which it was found.
+    """
+    waiting = [(top, found_top)]
     while waiting:
-        folder = waiting.pop()
+        folder, found = waiting.pop()
         if folder in visited:
             continue
         visited.add(folder)
         reports = _in_analysis_folder(folder)
         if reports is not None:
-            yield from ((report_at(path), False) for path in reports)
+            places = ((path, os.path.join(found, os.path.relpath(path, folder))) for path in reports)
+            yield from ((report_at(path, place), False) for path, place in places)
             if not reports:
                 passed_over.append(PassedOver(folder, NO_REPORT))
             continue
@@ -138,14 +148,15 @@ def _reports_below(top: str, visited: set[str], passed_over: list[PassedOver]) -
         for entry in listed:
             is_link = entry.is_symlink()
             real = os.path.realpath(entry.path) if is_link else entry.path
+            place = os.path.join(found, entry.name)
             if os.path.isdir(real) if is_link else entry.is_dir():
-                waiting.append(real)
+                waiting.append((real, place))
             elif not entry.name.lower().endswith(SUFFIXES):
                 passed_over.append(PassedOver(entry.path, UNKNOWN_SUFFIX))
             elif has_report and report_stem(entry.name) == "lite":
                 passed_over.append(PassedOver(entry.path, SHORT_REPORT))
             else:
-                yield report_at(entry.path), is_link
+                yield report_at(entry.path, place), is_link
 
 
 def _in_analysis_folder(folder: str) -> list[str] | None:

@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from cuckoo_ml_plugin.plumbing.ownership import acting_as_root
+
 _AT_FDCWD: Final = -100  # of Linux
 _RENAME_EXCHANGE: Final = 2
 UNFINISHED: Final = ".unfinished-"  # how the names of temporary files begin
@@ -50,8 +52,8 @@ def replacing(path: Path, *, owner_of_folder: bool = False, mode: int | None = N
             yield file
             file.flush()
             if replaced is not None:
-                _set_owner(file.fileno(), replaced)
                 os.fchmod(file.fileno(), stat.S_IMODE(replaced.st_mode) if mode is None else mode)
+                _set_owner(file.fileno(), replaced)
             elif owner_of_folder and os.geteuid() == 0:
                 _set_owner(file.fileno(), target.parent.stat())
             if replaced is None and mode is not None:
@@ -134,8 +136,9 @@ def _set_owner(descriptor: int, like: os.stat_result) -> None:
     ours = os.fstat(descriptor)
     if (ours.st_uid, ours.st_gid) == (like.st_uid, like.st_gid):
         return
-    try:
-        os.fchown(descriptor, like.st_uid, like.st_gid)
-    except OSError:
-        with suppress(OSError):
-            os.fchown(descriptor, -1, like.st_gid)
+    with acting_as_root():
+        try:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+        except OSError:
+            with suppress(OSError):
+                os.fchown(descriptor, -1, like.st_gid)

@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from cuckoo_ml_plugin.plumbing.commands import shell_command
+
 _PR_SET_KEEPCAPS: Final = 8  # of Linux: prctl(2), capabilities(7)
 _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_RAISE: Final = 2
@@ -67,19 +69,25 @@ def _take_on(uid: int, gid: int, groups: list[int]) -> None:
     os.seteuid(uid)
 
 
-def give(folder: Path, uid: int, gid: int) -> None:
-    """Give a folder to another user, if this process is root's, also inside :func:`acting_as`; a link is not followed.
-
-    Raises OSError.
-    """
-    if os.getuid() != 0 or folder.lstat().st_uid == uid:
-        return
+@contextmanager
+def acting_as_root() -> Iterator[None]:
+    """Do the block as root inside :func:`acting_as`, for what leads nowhere, such as giving a file away."""
     before = os.geteuid(), os.getegid(), os.getgroups()
+    if os.getuid() != 0 or before[0] == 0:
+        yield
+        return
     _take_on(0, 0, [])
     try:
-        os.chown(folder, uid, gid, follow_symlinks=False)
+        yield
     finally:
         _take_on(*before)
+
+
+def give(folder: Path, uid: int, gid: int) -> None:
+    """Give a folder to another user, if this process is root's; a link is not followed. Raises OSError."""
+    if os.getuid() == 0 and folder.lstat().st_uid != uid:
+        with acting_as_root():
+            os.chown(folder, uid, gid, follow_symlinks=False)
 
 
 def groups_of(uid: int, gid: int) -> list[int]:
@@ -96,6 +104,16 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def mending(path: Path) -> str:
+    """The end of a sentence on a file that another user left where this user works, such as one of root's."""
+    for part in (path, *path.parents):
+        owner = part.lstat().st_uid
+        if owner != os.geteuid() and part.parent.stat().st_uid == os.geteuid():
+            command = shell_command("sudo", "chown", "-hR", f"{os.geteuid()}:{os.getegid()}", part)
+            return f"; {part} belongs to {user_name(owner)}, so run {command}"
+    return ""
 
 
 def identity_of(folder: Path | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.cape_loader import make_cape
@@ -89,6 +91,116 @@ def test_a_file_of_roots_in_the_way_is_named_with_the_command_that_mends_it(cape
     assert f"run sudo chown -hR {USER}:{USER} {lock}" in refused.stderr
     subprocess.run(mend.removeprefix("sudo ").split(), check=True)
     assert "sudo" not in command("--home", home, "refit", user=USER).stderr
+
+
+@pytest.fixture
+def reports(cape: Path, demo: DemoHome) -> list[Path]:
+    """The reports of the host, packed or not, of its user and of its group, with the demo's home for them."""
+    assert install(cape).returncode == 0
+    home = cape / "custom/cuckooml"
+    shutil.copytree(demo.home, home, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("home.id"))
+    samples = [sample for sample in demo.corpus.fitted if "cape/storage" in str(sample.path)][:3]
+    paths = []
+    for sample in samples:
+        paths.append(cape / "storage/analyses" / sample.name / "reports" / "report.json")
+        paths[-1].parent.mkdir(parents=True)
+        shutil.copyfile(sample.path, paths[-1])
+    packed = paths[-1].with_suffix(".json.gz")
+    packed.write_bytes(gzip.compress(paths[-1].read_bytes()))
+    paths[-1].unlink()
+    paths[-1] = packed
+    give(cape)
+    os.chown(paths[0], USER, 12)
+    paths[0].chmod(0o640)
+    paths[1].chmod(0o600)
+    return paths
+
+
+def section_of(path: Path) -> Any:
+    raw = path.read_bytes()
+    return json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw).get("cuckooml")
+
+
+def access(path: Path) -> tuple[int, int, int]:
+    status = path.lstat()
+    return status.st_uid, status.st_gid, status.st_mode
+
+
+def take_apart(home: Path) -> None:
+    """What a command of root's then makes anew in the home: settings, the folder of models, files beside the store."""
+    (home / "cuckooml.conf").unlink()
+    shutil.rmtree(home / "models")
+    for path in home.glob("store.db-*"):
+        path.unlink()
+
+
+def test_a_report_that_root_refreshes_keeps_its_owner_and_mode(cape: Path, reports: list[Path]) -> None:
+    before = [access(path) for path in reports]
+    (cape / "custom/cuckooml/cuckooml.conf").unlink()
+    done = command("--home", cape / "custom/cuckooml", "refresh", "--reports", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["reports"] == 3
+    assert [section_of(path)["status"] for path in reports] == ["scored"] * 3
+    assert [access(path) for path in reports] == before
+    assert set(owners(cape).values()) == {USER}
+
+
+def test_a_report_into_which_root_writes_keeps_its_owner_and_mode(cape: Path, reports: list[Path]) -> None:
+    home, before = cape / "custom/cuckooml", [access(path) for path in reports]
+    done = command("--home", home, "score", "--write", *reports)
+    assert done.returncode == 0, done.stderr
+    assert [section_of(path)["status"] for path in reports] == ["scored"] * 3
+    assert [access(path) for path in reports] == before
+    take_apart(home)
+    done = command("--home", home, "score", "--write", *reports)
+    assert done.returncode == 0, done.stderr
+    assert [section_of(path)["status"] for path in reports] == ["no_model"] * 3
+    assert (home / "cuckooml.conf").is_file()
+    assert (home / "models").is_dir()
+    assert set(owners(cape).values()) == {USER}
+
+
+def test_a_report_leads_root_to_no_file_of_roots(cape: Path, reports: list[Path]) -> None:
+    """Through a link to a folder or to a file, in a refresh and in a score."""
+    private = cape.parent / "private"
+    private.mkdir(mode=0o755)
+    for number, report in enumerate(reports[:2]):
+        shutil.copyfile(report, private / f"{number}.json")
+    before = {path.name: path.read_bytes() for path in private.iterdir()}
+    reports[0].unlink()
+    reports[0].symlink_to(private / "0.json")
+    folder = reports[1].parent
+    shutil.rmtree(folder)
+    (private / "1.json").rename(private / "report.json")
+    before["report.json"] = before.pop("1.json")
+    folder.symlink_to(private)
+    for path in (reports[0], folder):
+        os.chown(path, USER, USER, follow_symlinks=False)
+    for arguments in (
+        ("refresh", "--reports"), ("score", "--write", *reports), ("score", "--write", cape.parent / "cape"),
+    ):  # fmt: skip
+        done = command("--home", cape / "custom/cuckooml", *arguments)
+        assert done.returncode == 1, done.stderr
+        assert "cannot be written (Permission denied)" in done.stdout + done.stderr
+        assert {path.name: path.read_bytes() for path in private.iterdir()} == before
+    assert section_of(reports[2])["status"] == "scored"
+
+
+def test_a_report_that_root_left_in_the_way_is_named_with_the_command_that_mends_it(
+    cape: Path, reports: list[Path]
+) -> None:
+    folder = reports[1].parent
+    for path in (folder, reports[1]):
+        os.chown(path, 0, 0)
+    reports[1].chmod(0o644)
+    mend = f"sudo chown -hR {USER}:{USER} {folder}"
+    for arguments in (("refresh", "--reports"), ("score", "--write", reports[1])):
+        done = command("--home", cape / "custom/cuckooml", *arguments)
+        assert done.returncode == 1
+        assert f"run {mend}" in done.stdout + done.stderr
+    subprocess.run(mend.removeprefix("sudo ").split(), check=True)
+    assert command("--home", cape / "custom/cuckooml", "refresh", "--reports").returncode == 0
+    assert section_of(reports[1])["status"] == "scored"
 
 
 @pytest.mark.parametrize(

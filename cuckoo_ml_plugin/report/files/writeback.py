@@ -13,6 +13,7 @@ from typing import Any
 
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.plumbing.files import replace_file
+from cuckoo_ml_plugin.plumbing.ownership import acting_as, mending, owner_on_the_way
 from cuckoo_ml_plugin.report.files.decode import is_report
 from cuckoo_ml_plugin.report.files.packing import is_packed
 from cuckoo_ml_plugin.report.host_signatures import update_signature
@@ -32,11 +33,21 @@ def write_section(
 
     The file is replaced in one rename. It keeps its mode, its indentation and its way of writing non-ASCII characters;
     the rest of it is what a JSON round trip gives. ``is_meant`` says by the report whether it is the one to write into;
-    False if it is not, and the file is unchanged.
+    False if it is not, and the file is unchanged. Root does this with the rights of the one whose folder it is.
 
     Raises:
         ReportError: the file cannot be read as JSON or cannot be written. It is unchanged.
     """
+    with acting_as(*owner_on_the_way(Path("/"), path.absolute())):
+        return _write_section(path, section, seed, is_meant)
+
+
+def _write_section(
+    path: Path,
+    section: dict[str, Any],
+    seed: dict[str, Any],
+    is_meant: Callable[[Mapping[str, Any]], bool] | None,
+) -> bool:
     try:
         packed = path.read_bytes()
         zipped = packed[:2] == b"\x1f\x8b"
@@ -131,4 +142,5 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         replace_file(path, content)
     except OSError as error:
-        raise ReportError(f"{path}: cannot be written ({error.strerror}); the file is unchanged.") from error
+        mend = mending(path) if isinstance(error, PermissionError) else ""
+        raise ReportError(f"{path}: cannot be written ({error.strerror}); the file is unchanged{mend}.") from error
