@@ -18,7 +18,7 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.model.providers import threat_finding
-from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, clean_id, source_key
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, source_key
 from cuckoo_ml_plugin.plumbing.hashes import behaviour_digest, joined_tokens
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.report.labels import ANALYST, Label, best_label, labels_of
@@ -85,9 +85,11 @@ class Engine:
     def _stored_id(self, identity: Identity, analysis: str, path: Path | None) -> str:
         """The id under which the run of a report is stored, "" if it is not. Raises StoreError."""
         key = source_key(os.path.realpath(path)) if path is not None else ""
-        of_path = [name for name, _ in self.store.sources([key]).get(key, ())]
+        of_path = dict(self.store.sources([key]).get(key, ())) if key else {}
         for stored in self.store.get_many(of_path).values():
-            if stored.sample == identity.sample and stored.identity.started == identity.started:
+            says_nothing = not (identity.started or identity.sample)
+            is_same_file = path is not None and _is_unchanged(path, of_path[stored.analysis])
+            if stored.identity.is_of_run(identity) and (is_same_file or not says_nothing):
                 return stored.analysis
         runs = [stored.analysis for stored in self.store.of_run(identity)]
         if runs:
@@ -198,9 +200,19 @@ def _load(home: Home, current: str) -> Model:
 
 
 def _may_be(stored: Identity, report: Identity) -> bool:
-    """Whether a stored analysis with the id of a report may be the same run, by what both know."""
+    """Whether a stored analysis with the id of a report may be the same run: of the same sample, by what both know."""
     known = ((stored.local_task, report.local_task), (stored.started, report.started))
-    return stored.sample == report.sample and not any(a and b and a != b for a, b in known)
+    is_of_sample = bool(report.sample) and stored.sample == report.sample
+    return is_of_sample and not any(a and b and a != b for a, b in known)
+
+
+def _is_unchanged(path: Path, source: Source) -> bool:
+    """Whether a file is still as it was when it was read."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (source.size, source.mtime_ns)
 
 
 def readable_model(home: Home) -> Model | None:
