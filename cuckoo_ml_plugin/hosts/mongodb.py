@@ -9,6 +9,7 @@ from cuckoo_ml_plugin.engine.refresh import DocumentChange
 from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
 from cuckoo_ml_plugin.plumbing.extras import missing_package
+from cuckoo_ml_plugin.report.host_signatures import has_finding_signature, update_signature
 from cuckoo_ml_plugin.report.identity import identity_of
 from cuckoo_ml_plugin.report.values import integer, mapping
 
@@ -42,7 +43,7 @@ class MongoReports:
         number = integer(identity.task)
         if str(number) != identity.task:
             return DocumentChange()
-        change = {"$set": {"cuckooml": dict(section), "info.clustering.hdbscan": dict(seed)}}
+        values = {"cuckooml": dict(section), "info.clustering.hdbscan": dict(seed)}
         changed, documents, own = 0, 0, 0
         try:
             for document in self._collection.find({"info.id": number}, _STATED):
@@ -51,10 +52,19 @@ class MongoReports:
                     continue
                 own += 1
                 outdated = {**_same(document), "cuckooml.model.id": {"$ne": model}}
+                change = {"$set": {**values, **self._signatures(document, section)}}
                 changed += self._collection.update_one(outdated, change).modified_count
         except self._error as error:
             raise StoreError(f"MongoDB refused the section of task {number}: {str(error)[:200]}.") from error
         return DocumentChange(changed, other_run=documents > 0 and own == 0)
+
+    def _signatures(self, document: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, Any]:
+        """The signatures with ours up to date, where a document has ours; else nothing. Raises PyMongoError."""
+        if not has_finding_signature(document):
+            return {}
+        whole = self._collection.find_one({"_id": document["_id"]}, {"signatures": 1}) or {}
+        update_signature(whole, section)
+        return {"signatures": whole["signatures"]} if "signatures" in whole else {}
 
 
 _STATED = {
@@ -64,6 +74,7 @@ _STATED = {
     "target.file.sha256": 1,
     "target.file.file_ref": 1,
     "url_analysis.url": 1,
+    "signatures.name": 1,
 }
 
 

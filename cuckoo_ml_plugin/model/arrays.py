@@ -92,7 +92,7 @@ def _read(part: type[ModelPart], arrays: Mapping[str, NDArray[Any]], lengths: di
             inner = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
             values[name] = kind(**_read(kind, inner, lengths))
             continue
-        dtype = np.dtype(get_args(get_args(kind)[1])[0])  # of NDArray[...]
+        dtype = _element_type(kind)
         array = arrays.get(name)
         if array is None and mark.since:
             array = np.zeros([0] * len(mark.lengths), dtype)
@@ -106,6 +106,13 @@ def _read(part: type[ModelPart], arrays: Mapping[str, NDArray[Any]], lengths: di
                 f"the arrays of {part.__name__} do not belong together: {name} does not end at {lengths[mark.delimits]}"
             )
     return values
+
+
+def _element_type(kind: Any) -> np.dtype[Any]:
+    """Of ``NDArray[T]``: T itself is its argument from NumPy 2.5 on, and ``ndarray``'s shape and dtype were before."""
+    last = get_args(kind)[-1]
+    element: np.dtype[Any] = np.dtype(next(iter(get_args(last)), last))
+    return element
 
 
 def _mismatch(array: NDArray[Any] | None, dtype: np.dtype[Any], shape: Shape, lengths: dict[str, int]) -> str:

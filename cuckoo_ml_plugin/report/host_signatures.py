@@ -55,6 +55,11 @@ def put_signature(results: MutableMapping[str, Any], signature: Mapping[str, Any
     signatures[:] = [*kept, dict(signature)] if signature is not None else kept
 
 
+def has_finding_signature(results: Mapping[str, Any]) -> bool:
+    """Whether a report has our signature."""
+    return any(_is_ours(entry) for entry in mappings(results.get("signatures")))
+
+
 def update_signature(results: MutableMapping[str, Any], section: Mapping[str, Any]) -> None:
     """Bring the signature, where a report has it, up to date with a section."""
     ours = [entry for entry in mappings(results.get("signatures")) if _is_ours(entry)]

@@ -124,6 +124,34 @@ def test_documents_in_mongodb_are_brought_up_to_date(host: Path) -> None:
     assert refresh(engine, documents=documents).documents == 0
 
 
+def test_the_signature_of_a_finding_is_brought_up_to_date_in_mongodb_where_it_is(host: Path) -> None:
+    """A host's other signatures and their order stay; a document without ours gets none."""
+    client: Any = mongomock.MongoClient("mongodb://localhost/cuckoo")
+    collection = client["cuckoo"]["analysis"]
+    engine = Engine(Home(host / "cuckooml"))
+    findings = {name: finding.section() for name in sections(host) if (finding := engine.score_stored(name))}
+    asked, not_asked, left = sorted(name for name, finding in findings.items() if finding["cluster"])[:3]
+    ours = {"name": "behaves_like", "description": "Behaves like an old cluster", "weight": 0}
+    first, last = {"name": "first", "marks": [1]}, {"name": "last"}
+    before = {asked: [first, ours, last], not_asked: [first], left: [first, ours]}
+    collection.insert_many([document_of(host, name) | {"signatures": given} for name, given in before.items()])
+    documents = MongoReports("mongodb://localhost/cuckoo", client)
+    stored = engine.store.get(left)
+    assert stored is not None
+    no_more = findings[left] | {"cluster": None}
+    assert documents.put(stored.identity, no_more, {}, engine.require_model().id) == DocumentChange(1)
+    assert refresh(engine, documents=documents).documents == 2
+    after = {str(document["info"]["id"]): document for document in collection.find()}
+    cluster = after[asked]["cuckooml"]["cluster"]
+    [*kept, signature] = after[asked]["signatures"]
+    assert kept == [first, last]
+    assert signature["name"] == "behaves_like"
+    assert f"({cluster['id']}, probability {cluster['probability']:.2f})" in signature["description"]
+    assert signature["weight"] == 0
+    assert after[not_asked]["signatures"] == [first]
+    assert after[left]["signatures"] == [first], "it belongs to no cluster any more"
+
+
 def document_of(storage: Path, name: str) -> dict[str, Any]:
     """The document of a report as CAPE's MongoDB has it: what belongs to the file lies elsewhere."""
     report = json.loads((storage / "analyses" / name / "reports" / "report.json").read_bytes())

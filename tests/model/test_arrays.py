@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import make_dataclass
+from types import GenericAlias
+from typing import Annotated
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 from cuckoo_ml_plugin.model.clustering import Clustering
 from cuckoo_ml_plugin.model.frequencies import Frequencies
 from cuckoo_ml_plugin.model.members import Member, Members
@@ -87,3 +92,16 @@ def test_arrays_that_an_older_version_did_not_write_are_empty() -> None:
 def test_a_model_without_providers_has_no_arrays_of_them() -> None:
     assert ProviderModels.none().arrays() == {}
     assert ProviderModels.from_model({}, None).names == ()
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [GenericAlias(np.ndarray, (tuple, GenericAlias(np.dtype, (np.int64,)))), GenericAlias(np.ndarray, (np.int64,))],
+    ids=["until NumPy 2.4", "from NumPy 2.5"],
+)
+def test_the_type_of_an_array_is_read_however_numpy_writes_it(annotation: GenericAlias) -> None:
+    part = make_dataclass("Counts", [("values", Annotated[annotation, Shape("n")])], bases=(ModelPart,), frozen=True)
+    values = np.array([3, 1])
+    assert part.from_arrays({"values": values}).values is values  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="values holds float64 instead of int64"):
+        part.from_arrays({"values": values / 2})  # type: ignore[attr-defined]
