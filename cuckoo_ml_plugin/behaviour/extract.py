@@ -21,7 +21,7 @@ from cuckoo_ml_plugin.behaviour.token_values import (
 )
 from cuckoo_ml_plugin.report.report import Report
 
-EXTRACTION: Final = 3
+EXTRACTION: Final = 4
 """Version of the extraction. Raise it when the same report gives other tokens or counts: imports then read it again."""
 MAX_TOKENS: Final = 20_000  # of an analysis; the counts keep the true numbers
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 from cuckoo_ml_plugin.report.files.decode import MAX_UNPACKED, decode_sections
-from cuckoo_ml_plugin.report.values import mapping
+from cuckoo_ml_plugin.report.values import mapping, mappings
 from cuckoo_ml_plugin.version import __version__
 
 if TYPE_CHECKING:
@@ -162,7 +162,10 @@ def _header(line: bytes) -> Header:
 
 
 def _results(header: Header, body: bytes) -> dict[str, Any]:
-    """The sections as they would be read from the report's file, with the calls of the header in the processes."""
+    """The sections as they would be read from the report's file, with the calls of the header in the processes.
+
+    The first calls of a Linux program stand in the body, with their arguments.
+    """
     results = dict(decode_sections(body, Path("the request")))
     logs = header.get("calls")
     behavior = mapping(results.get("behavior"))
@@ -170,7 +173,8 @@ def _results(header: Header, body: bytes) -> dict[str, Any]:
     if isinstance(logs, list) and isinstance(processes, list):
         for process, log in zip(processes, logs, strict=False):
             if isinstance(process, dict):
-                process["calls"] = _calls(log)
+                traced = mappings(process.get("calls"))
+                process["calls"] = [*traced, *_calls(log)[len(traced) :]]
     return results
 
 

@@ -276,8 +276,9 @@ def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
         facts = strace_facts(processes)
         for process_facts, program in zip(report.processes, facts.programs, strict=True):
             if not process_facts.path and not process_facts.command_line:
-                process_facts.path, process_facts.command_line = program
-                process_facts.name = program.command_line.partition(" ")[0].rpartition("/")[2]
+                process_facts.name = program.command_line.partition(" ")[0].rpartition("/")[2] or process_facts.name
+            process_facts.path = process_facts.path or program.path
+            process_facts.command_line = program.command_line or process_facts.command_line
         _add_trace(report, facts)
 
 

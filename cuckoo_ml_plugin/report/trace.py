@@ -1,8 +1,9 @@
-"""What a Linux analysis did, from its system calls: CAPE's strace, whose report has no summary, and Tracee's events.
+"""What a Linux analysis did, from its system calls: CAPE's strace, Cuckoo's systemtap, and Tracee's events.
 
-Paths, addresses and programs are arguments of the calls. strace writes them as C would (``"/etc/crontab"``,
-``{sa_family=AF_INET, sin_port=htons(4444), ...}``), Tracee as JSON. Both become operations by the names of Cuckoo's
-summary, and connections.
+Reports of the first two have no summary. Paths, addresses and programs are arguments of the calls. strace writes them
+as C would (``"/etc/crontab"``, ``{sa_family=AF_INET, sin_port=htons(4444), ...}``), Tracee as JSON. Cuckoo numbers what
+systemtap writes and takes it apart: ``{"p0": "6", "p1": ["AF_INET", "8.8.8.8", "53"]}``. All become operations by the
+names of Cuckoo's summary, and connections.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from cuckoo_ml_plugin.report.values import integer, items, mapping, mappings, te
 
 MAX_EVENTS: Final = 1_000_000  # that are used of one analysis
 _MAX_TEXT: Final = 4096  # characters of an argument
+_MOST_NUMBERED: Final = 64  # arguments of a call, as Cuckoo cuts them
 # Calls that no Windows function has the name of, and that nearly every Linux process makes.
 LINUX_CALLS: Final = frozenset(("execve", "openat", "brk", "mmap", "exit_group", "clone", "newfstatat", "rt_sigaction"))
 
 _OPENED: Final = frozenset(("open", "openat", "openat2", "creat", "security_file_open"))
-_READ: Final = frozenset(("read", "pread64", "readv", "preadv", "preadv2", "vfs_read", "vfs_readv"))
+_READ: Final = frozenset(("read", "pread", "pread64", "readv", "preadv", "preadv2", "vfs_read", "vfs_readv"))
 _WRITTEN: Final = frozenset(
-    ("write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "vfs_write", "vfs_writev", "magic_write")
-)
+    ("write", "pwrite", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "vfs_write", "vfs_writev",
+     "magic_write")
+)  # fmt: skip
 _EXISTS: Final = frozenset(
-    ("access", "faccessat", "faccessat2", "stat", "lstat", "newstat", "newlstat", "newfstatat", "fstatat64", "statx")
-)
+    ("access", "faccessat", "faccessat2", "stat", "stat64", "lstat", "lstat64", "newstat", "newlstat", "newfstatat",
+     "fstatat", "fstatat64", "statx")
+)  # fmt: skip
 # Calls whose first path is the object of one operation.
 _PATH_CALLS: Final = {
     "unlink": "file_deleted", "unlinkat": "file_deleted", "security_inode_unlink": "file_deleted",
@@ -40,6 +44,22 @@ _CONNECTED: Final = frozenset(("connect", "sendto", "sendmsg", "security_socket_
 _PATHS: Final = ("pathname", "filename", "path", "cmdpath")
 _OLD_PATHS: Final = ("oldname", "oldpath", "old_path")
 _NEW_PATHS: Final = ("newname", "newpath", "new_path")
+
+# The names of the arguments that systemtap only numbers; "" for one that is not used.
+_IN_FOLDER: Final = ("dfd", "pathname", "", "flags")
+_POSITIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("open", "creat", *_EXISTS, *_PATH_CALLS), ("pathname", "flags")),
+    **dict.fromkeys(
+        ("faccessat", "faccessat2", "newfstatat", "fstatat", "fstatat64", "mkdirat", "mknodat"), _IN_FOLDER
+    ),
+    **dict.fromkeys(("openat", "openat2", "statx", "unlinkat"), ("dfd", "pathname", "flags")),
+    **dict.fromkeys((*_READ, *_WRITTEN, *_LISTED, "close"), ("fd",)),
+    "rename": ("oldname", "newname"), "renameat": ("", "oldname", "", "newname"),
+    "renameat2": ("", "oldname", "", "newname"), "execve": ("pathname", "argv"),
+    "execveat": ("dfd", "pathname", "argv"),
+    "connect": ("fd", "address"), "sendto": ("fd", "", "", "", "address"), "sendmsg": ("fd", "address"),
+    "socket": ("family", "type"), "dup": ("fd",), "dup2": ("fd",), "dup3": ("fd",),
+}  # fmt: skip
 
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
@@ -108,7 +128,7 @@ def _name_of(call: Any) -> Any:
 
 
 def strace_facts(processes: Iterable[Mapping[str, Any]]) -> TraceFacts:
-    """What the calls of CAPE's processes show."""
+    """What the calls of CAPE's or Cuckoo's processes show."""
     facts = TraceFacts()
     left = MAX_EVENTS
     for process in processes:
@@ -116,8 +136,12 @@ def strace_facts(processes: Iterable[Mapping[str, Any]]) -> TraceFacts:
         calls = items(process.get("calls"))[:left]
         left -= len(calls)
         for call in mappings(calls):
-            reading.read(_Event(text(call.get("api")), _arguments(call.get("arguments")), call.get("return")))
-        facts.programs.append(_program(text(process.get("process_name")), reading))
+            name, arguments, result = text(call.get("api")), call.get("arguments"), call.get("return")
+            if isinstance(arguments, Mapping) and "p0" in arguments:  # systemtap's, as Cuckoo numbers them
+                reading.read(_Event(name, _named(name, arguments), call.get("return_value")))
+            else:
+                reading.read(_Event(name, _arguments(arguments), result))
+        facts.programs.append(_program(process, reading))
     return facts
 
 
@@ -138,8 +162,11 @@ def tracee_facts(section: Any) -> TraceFacts:
     return facts
 
 
-def _program(name: str, reading: _ProcessReading) -> TracedProgram:
+def _program(process: Mapping[str, Any], reading: _ProcessReading) -> TracedProgram:
     """The program of a process. CAPE's ``process_name`` is the joined argv, or how the process was forked."""
+    if "command_line" in process:  # Cuckoo's, whose name is the program's
+        return TracedProgram(reading.program, reading.first_command_line)
+    name = text(process.get("process_name"))
     if name.startswith("["):
         name = " ".join(_strings(name))
     if name.startswith(("(", "0x")) or re.match(r"(?:clone3?|v?fork)\(", name):
@@ -152,6 +179,7 @@ class _ProcessReading:
 
     def __init__(self, facts: TraceFacts) -> None:
         self.program = ""
+        self.first_command_line = ""
         self.command_line = ""
         self._facts = facts
         self._files: dict[str, str] = {}
@@ -184,7 +212,7 @@ class _ProcessReading:
             self._protocols[descriptor] = "udp" if "SOCK_DGRAM" in str(event.arguments.get("type"))[:100] else "tcp"
         elif name in ("dup", "dup2", "dup3"):
             old = next(iter(event.arguments.values()), None)
-            self._files[_descriptor(event.result)[0]] = self._files.get(_descriptor(old)[0], "")
+            self._note_file(event, self._files.get(_descriptor(old)[0], ""))
         elif name == "close":
             descriptor = _descriptor(event.arguments.get("fd"))[0]
             self._files.pop(descriptor, None)
@@ -200,8 +228,13 @@ class _ProcessReading:
             facts.add("file_created", path)
         if event.has_flag("O_TRUNC"):
             facts.add("file_written", path)
-        if event.result is not None:
-            self._files[_descriptor(event.result)[0]] = path
+        self._note_file(event, path)
+
+    def _note_file(self, event: _Event, path: str) -> None:
+        """Note what the descriptor in a result stands for; a call that was cut off has no result."""
+        descriptor, _ = _descriptor(event.result)
+        if descriptor:
+            self._files[descriptor] = path
 
     def _file(self, event: _Event) -> str:
         """The file that the call reads or writes: strace may give its name, else it is the one that was opened."""
@@ -215,6 +248,7 @@ class _ProcessReading:
         self.program = event.path() or self.program
         line = " ".join(_strings(event.arguments.get("argv")))
         if line:
+            self.first_command_line = self.first_command_line or line
             self.command_line = line
             self._facts.add("command_line", line)
 
@@ -243,6 +277,48 @@ def _arguments(value: Any) -> Mapping[str, Any]:
                 arguments.setdefault("pathname", quoted[0])
             arguments.setdefault("flags", entry[:_MAX_TEXT])
     return arguments
+
+
+def _named(call: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The numbered arguments of a call by their names, as far as they are used."""
+    names = _POSITIONS.get(call)
+    if names is None:
+        return {}
+    numbered = [arguments[key] for key in map("p{}".format, range(_MOST_NUMBERED)) if key in arguments]
+    return {name: value for name, value in zip(names, _rejoined(numbered), strict=False) if name}
+
+
+def _rejoined(values: Iterable[Any]) -> list[Any]:
+    """The arguments as they were. Cuckoo cuts at each comma, also inside of a text, which then keeps its quotes."""
+    whole: list[Any] = []
+    pending: list[str] = []
+    for value in values:
+        if isinstance(value, str):
+            value = _from_bytes(value)
+            if pending or (value.startswith('"') and not _is_closed(value)):
+                pending.append(value)
+                if len(pending) == 1 or not _is_closed(value):
+                    continue
+                value, pending = ", ".join(pending), []
+        elif isinstance(value, (list, tuple)):
+            value = _rejoined(value)
+        whole.append(value)
+    return whole + pending
+
+
+def _is_closed(piece: str) -> bool:
+    """Whether a piece ends a quoted text; of a long text, systemtap writes the beginning and dots."""
+    return piece.endswith(('"', '"...')) and piece != '"'
+
+
+def _from_bytes(value: str) -> str:
+    """A text whose bytes Cuckoo took for characters of Latin-1."""
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
 
 
 def _unquoted(value: Any) -> str:
@@ -275,7 +351,7 @@ def _strings(value: Any) -> list[str]:
     """A list of texts, from JSON or as strace writes it: ``["sh", "-c", ...]``."""
     if isinstance(value, str):
         return [_unescaped(match) for match in _QUOTED.findall(value[: 4 * _MAX_TEXT])]
-    return texts(value)
+    return [_unquoted(word) if word.startswith('"') else word for word in texts(value)]
 
 
 def _descriptor(value: Any) -> tuple[str, str]:
@@ -290,6 +366,9 @@ def _endpoint(value: Any) -> tuple[str, int]:
         address = text(value.get("sin_addr")) or text(value.get("sin6_addr"))
         port = value.get("sin_port", value.get("sin6_port"))
         return address[:100], integer(port) or 0
+    if isinstance(value, (list, tuple)):  # systemtap's: family, address, port
+        family, address, port = ([text(entry) for entry in value[:3]] + ["", "", ""])[:3]
+        return (address[:100], integer(port) or 0) if family in ("AF_INET", "AF_INET6") else ("", 0)
     raw = text(value)[:_MAX_TEXT]
     match = _ADDRESS.search(raw) if "sin" in raw else None
     if match is None:

@@ -63,7 +63,10 @@ RARE_PLACES: list[dict[str, Any]] = [
             }
         }
     },
-    *(case(name) for name in ("cape_url", "cape_linux_strace", "cape_linux_tracee_only", "cuckoo2_android")),
+    *(
+        case(name)
+        for name in ("cape_url", "cape_linux_strace", "cape_linux_tracee_only", "cuckoo2_linux", "cuckoo2_android")
+    ),
     *(case(name) for name in ("cuckoo2_failed", "cape_static", "debug_only")),
 ]
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 from support.cuckoo2_client import client
+from support.reports import CASES, case
 
+from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.hosts import worker
 from cuckoo_ml_plugin.report.files.schema import ReportSections
+from cuckoo_ml_plugin.report.report import read_report, report_from_results
 
 IN_THE_HEADER = {("behavior", "processes", "calls")}  # the call logs are sent as names and numbers
 
@@ -53,3 +58,31 @@ def test_sections_reach_the_worker_whole() -> None:
     dropped = [{"name": "a.exe", "virustotal": {"positives": 1, "scans": {}}, "yara": []}]
     only = module._only({"dropped": dropped, "url": {"virustotal": {}}, "memory": {}}, list(module.SECTIONS.items()))
     assert only == {"dropped": [{"name": "a.exe", "virustotal": {"positives": 1}}], "url": {"virustotal": {}}}
+
+
+class JsonOfPython2:
+    """The module as Python 2.7 has it, as far as a request needs it."""
+
+    @staticmethod
+    def dumps(value: Any, default: Any, encoding: str, skipkeys: bool) -> str:
+        assert encoding == "latin-1"
+        return json.dumps(value, default=default, skipkeys=skipkeys)
+
+
+@pytest.mark.parametrize("most", [100_000, 12])
+def test_calls_on_linux_reach_the_worker_with_their_arguments(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Of a longer log, the calls beyond the limit come with their names alone."""
+    module, results = client(), case("cuckoo2_linux")
+    monkeypatch.setattr(module, "MAX_TRACED", most)
+    monkeypatch.setattr(module, "json", JsonOfPython2)
+    header, body = module._request("enrich", results, calls=True)
+    sent = extract(report_from_results(worker._results(header, body.encode())))
+    of_file = extract(read_report(CASES / "cuckoo2_linux.json"))
+    if most > 12:
+        assert sent == of_file
+    else:
+        assert {"file_written:/etc/crontab", "file_read:/home/%user%/.ssh/id_rsa"} <= set(sent.tokens)
+        assert "dir_created:/tmp/ä" not in sent.tokens
+        assert [token for token in sent.tokens if token.startswith(("api:", "ngram:"))] == [
+            token for token in of_file.tokens if token.startswith(("api:", "ngram:"))
+        ]

@@ -15,6 +15,8 @@ import pytest
 from support.command import cuckoo_ml
 from support.cuckoo2 import Cuckoo, fresh_cuckoo, our_command
 from support.demo_home import DemoHome
+from support.paths import REPOSITORY
+from support.reports import case
 from support.time_limits import HANG
 
 from cuckoo_ml_plugin.store.store import Store
@@ -103,6 +105,30 @@ class Verdict(Signature):
 
 plugins = [Verdict]
 """
+
+
+def test_what_a_program_did_on_linux_is_read_from_systemtaps_log(taught: Cuckoo) -> None:
+    logs = taught.folder / "storage" / "analyses" / "210" / "logs"
+    shutil.rmtree(logs)
+    logs.mkdir()
+    shutil.copy(REPOSITORY / "tests" / "support" / "linux_run.stap", logs / "all.stap")
+    done = taught.process()
+    assert done.report["behavior"]["processes"] == case("cuckoo2_linux")["behavior"]["processes"], (
+        "the case is Cuckoo's"
+    )
+    assert done.section["status"] == "scored", done.section["message"] + done.log
+    assert [done.section["counts"][name] for name in ("files_written", "files_opened", "commands")] == [2, 4, 2]
+    [scored] = cuckoo_ml(taught.home, "score", "--json", taught.report()).json
+    assert done.section == {key: scored[key] for key in done.section}
+    with Store.open(taught.home / "store.db") as store:
+        stored = store.get("210")
+        assert stored is not None
+        assert {
+            "file_written:/etc/crontab",
+            "host:8.8.8.8",
+            "command:iptables -a one, two",
+            "dir_created:/tmp/ä",
+        } <= set(stored.unpack()[0])
 
 
 def test_virustotal_s_scores_come_into_the_section_and_the_store(taught: Cuckoo) -> None:

@@ -116,6 +116,82 @@ def test_files_are_followed_through_their_descriptors() -> None:
     assert "file_opened:/etc/none" not in tokens
 
 
+def test_systemtaps_log_in_a_report_of_cuckoo_gives_what_strace_gives() -> None:
+    """The case is what Cuckoo 2.0.7 makes of tests/support/linux_run.stap; a story in tests/hosts holds that."""
+    report, behaviour = read("cuckoo2_linux.json")
+    assert (report.host, report.platform) == (CUCKOO2, "linux")
+    operations = ("file_", "dir_", "command", "process", "host", "port")
+    assert {token for token in behaviour.tokens if token.startswith(operations)} - {
+        token for token in behaviour.tokens if token.startswith(("file_type:", "file_size:"))
+    } == {
+        "command:/tmp/%sample%",
+        "command:iptables -a one, two",
+        "dir_created:/tmp/ä",
+        "dir_removed:/var/lib/x",
+        "file_created:/etc/crontab",
+        "file_created:/tmp/notes, 2.txt",  # Cuckoo cuts texts at commas
+        "file_exists:/root",
+        "file_failed:/etc/ld.so.nohwcap",
+        "file_moved:/tmp/%sample%",
+        "file_moved:/tmp/a",
+        "file_moved:/tmp/b",
+        "file_moved:/usr/bin/.kworker",
+        "file_opened:/etc/crontab",
+        "file_opened:/etc/ld.so.cache",
+        "file_opened:/home/%user%/.ssh/id_rsa",
+        "file_opened:/tmp/notes, 2.txt",
+        "file_read:/home/%user%/.ssh/id_rsa",
+        "file_written:/etc/crontab",
+        "file_written:/tmp/notes, 2.txt",
+        "host:2a00::1",
+        "host:8.8.8.8",
+        "port:tcp/4444",
+        "port:udp/53",
+        "process:%sample%",
+        "process:iptables",
+    }
+    assert {"api:execve", "ngram:socket connect"} <= set(behaviour.tokens)
+    assert [(process.name, process.path, process.command_line) for process in report.processes] == [
+        ("dropper.elf", "/tmp/dropper.elf", "/tmp/dropper.elf"),
+        ("iptables", "/sbin/iptables", "iptables -A one, two"),
+    ]
+    counts = ("files_opened", "files_written", "tcp_hosts", "udp_hosts", "api_calls")
+    assert [behaviour.counts[name] for name in counts] == [4, 2, 1, 1, 26]
+
+
+def systemtap(*calls: tuple[str, dict[str, Any], Any]) -> set[str]:
+    """The tokens of a Linux program in Cuckoo that made these calls: name, arguments, result."""
+    listed = [
+        {"api": api, "arguments": arguments, "return_value": result, "pid": 7, "instruction_pointer": "804ef3f"}
+        for api, arguments, result in (("brk", {"p0": "0x0"}, "-2128306176"), *calls)
+    ]
+    process = {"pid": 7, "process_name": "x", "command_line": "", "type": "process", "calls": listed}
+    info = {"version": "2.0.7", "platform": "linux"}
+    return set(extract(report_from_results({"info": info, "behavior": {"processes": [process]}})).tokens)
+
+
+def test_what_systemtap_cut_off_or_could_not_read_is_no_path() -> None:
+    tokens = systemtap(
+        ("open", {"p0": "/tmp/no-result", "p1": "O_RDONLY"}, ""),
+        ("read", {"p0": "3", "p1": "0xbf"}, "7"),
+        ("access", {"p0": "0xb77c04ac", "p1": "R_OK"}, "0"),
+        ("open", {"p0": '"/very/long/na"...', "p1": "O_RDONLY"}, "4"),
+        ("open", {"p0": '"/never', "p1": "closed"}, "5"),
+        ("connect", {"p0": "3", "p1": ["AF_UNIX", "/dev/log"], "p2": "110"}, "0"),
+        ("connect", {"p0": "3", "p1": ["AF_INET"]}, "0"),
+        ("execve", {"p0": "/bin/sh", "p1": ["sh", "-c", '"echo a', 'b"']}, ""),
+        ("execve", {"p0": "/bin/none", "p1": ["none"]}, "-2"),
+        ("open", {"p0": 7, "p1": None}, {}),
+        ("open", {"p0": {"a": "b"}}, ["x"]),
+    )
+    assert {token for token in tokens if token.startswith(("file_", "command", "host", "process"))} == {
+        "file_opened:/tmp/no-result",
+        "file_opened:/very/long/na",
+        "command:sh -c echo a, b",
+        "process:sh",
+    }
+
+
 @pytest.mark.parametrize("name", ["(fork)", "clone(child_stack=NULL)", "0x7ffe /* 20 vars */", None, '["sh", "-c"]'])
 def test_a_process_without_a_command_line_has_the_program_that_it_ran(name: str | None) -> None:
     arguments = {"const char *filename": '"/bin/sh"', "const char *const *argv": '["sh", "-c", "id"]'}

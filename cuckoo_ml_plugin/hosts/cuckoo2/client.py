@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 TIMEOUT = 10  # seconds for both stages of one analysis together
 COUNTS_SHARE = 0.5  # the share of TIMEOUT that the processing stage may take
 MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
+MAX_TRACED = 100000  # of one analysis on Linux, the calls that are sent with their arguments
 MAX_ANSWER = 64 * 1024 * 1024  # bytes
+_UNICODE = type(b"".decode("ascii"))
 SIGNATURE = "behaves_like"  # the name of the signature that [host] signature of cuckooml.conf adds
 
 # What is sent of a report: for each section None (all of it) or the keys that are kept, each of which may have keys of
@@ -173,9 +175,13 @@ def _request(op, results, calls):
             body["behavior"].pop("generic", None)  # read only where there is no summary
         processes = behavior.get("processes")
         if calls and isinstance(processes, (list, tuple)):
-            header["calls"] = [
-                _calls(process.get("calls") if isinstance(process, dict) else None) for process in processes
-            ]
+            header["calls"], left = [], MAX_TRACED
+            for index, process in enumerate(processes):
+                names, codes, traced = _calls(process.get("calls") if isinstance(process, dict) else None, left)
+                header["calls"].append([names, codes])
+                if traced:
+                    body["behavior"]["processes"][index]["calls"] = traced
+                    left -= len(traced)
     # Encoded as Cuckoo's JsonDump does, so that the worker reads what it would read from report.json.
     return header, json.dumps(body, default=_plain, encoding="latin-1", skipkeys=True)
 
@@ -192,24 +198,29 @@ def _only(value, keys):
     return value
 
 
-def _calls(log_):
-    """The names in a process's call log and their order, in one pass: each pass makes Cuckoo parse the log again."""
-    names, numbers, codes = [], {}, []
+def _calls(log_, most_traced=0):
+    """The names in a process's call log and their order, in one pass: each pass makes Cuckoo parse the log again.
+
+    Of systemtap's log (Linux), the first calls come with their arguments, too: a report of Linux has no summary.
+    """
+    names, numbers, codes, traced = [], {}, [], []
     if isinstance(log_, (list, tuple)):
         try:
             for call in log_:
                 api = call.get("api")
-                if not isinstance(api, type("")) and not isinstance(api, type(u"")):
+                if not isinstance(api, (type(""), _UNICODE)):
                     continue
                 if api not in numbers:
                     numbers[api] = len(names)
                     names.append(api)
+                if "instruction_pointer" in call and len(codes) == len(traced) < most_traced:
+                    traced.append(dict((key, call.get(key)) for key in ("api", "arguments", "return_value")))
                 codes.append(numbers[api])
                 if len(codes) >= MAX_CALLS:
                     break
         except Exception as error:  # a damaged log counts up to the damage
             log.warning("cuckoo-ml: a call log cannot be read beyond call %d: %s", len(codes), error)
-    return [names, codes]
+    return [names, codes, traced]
 
 
 def _plain(value):

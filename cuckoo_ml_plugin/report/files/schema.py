@@ -325,7 +325,12 @@ class TracedArgument(TypedDict, total=False):
 
 TracedCall = TypedDict(
     "TracedCall",
-    {"api": str, "arguments": "list[TracedArgument | str] | dict[str, Any] | None", "return": Any},
+    {
+        "api": str,
+        "arguments": "list[TracedArgument | str] | dict[str, Any] | None",
+        "return": Any,  # CAPE's
+        "return_value": Any,  # Cuckoo's
+    },
     total=False,
 )
 
