@@ -355,21 +355,22 @@ def _read_file(task: _Task) -> _Outcome:
     """
     outcome = _Outcome(task, [], [], [])
     names: list[str] = []  # that the reports have as parts of a file of several
+    count = 0
     for in_file in read_reports(Path(task.file.path)):
+        count += 1
         if in_file.report is None:
-            reason = str(in_file.error)
-            outcome.reasons.append(reason if in_file.place == 1 else f"report {in_file.place} in it: {reason}")
+            outcome.reasons.append(in_file.reason)
             continue
         name = name_in_file(task.file.analysis, in_file)
         place = name if name not in names else f"{name}/{in_file.place}"
         source = replace(task.source, path=f"{task.source.path}#{place}") if names else task.source
         names.append(place)
         behaviour = extract(in_file.report)
-        analysis = name if len(names) > 1 else task.analysis
+        analysis = name if count > 1 else task.analysis
         outcome.records.append(
             AnalysisRecord.of(analysis, in_file.report, behaviour, labels_of(in_file.report), source)
         )
         outcome.remarks.append(behaviour.remark)
-    if len(names) > 1:
+    if count > 1 and names:
         outcome.records[0].analysis = names[0]
     return outcome

@@ -100,6 +100,11 @@ class ReportInFile:
     report: Report | None
     error: ReportError | None = None
 
+    @property
+    def reason(self) -> str:
+        """Why it cannot be read, with its place in the file."""
+        return f"report {self.place} in it: {self.error}"
+
 
 def read_reports(path: Path) -> Iterator[ReportInFile]:
     """Each report in a file: JSON, packed or not, of one report or of several.

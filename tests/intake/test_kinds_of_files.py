@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -81,6 +82,50 @@ def test_a_damaged_report_among_several_is_named_by_its_place(tmp_path: Path) ->
     (failure,) = done.json["unreadable"]
     assert failure["path"] == str(path)
     assert failure["reason"].startswith("report 2 in it: ")
+
+
+CUT = json.dumps(CAPE_REPORT)[:-40]
+DAMAGED = {
+    "cut": CUT,
+    "in the middle of a record": CUT[200:],
+    "a text cut off": '{"info": {"version": "2.0',
+    "none": "{{{",
+}
+
+
+@pytest.mark.parametrize("first", DAMAGED.values(), ids=DAMAGED.keys())
+@pytest.mark.parametrize("name", ["export.json", "export.jsonl", "export.ndjson.gz"])
+def test_json_lines_whose_first_report_is_damaged_lose_only_that_one(tmp_path: Path, first: str, name: str) -> None:
+    path, home = tmp_path / name, tmp_path / "home"
+    lines = "\n".join((first, json.dumps(CAPE_REPORT), '{"info": ', json.dumps(CUCKOO_REPORT), "")).encode()
+    path.write_bytes(gzip.compress(lines) if path.suffix == ".gz" else lines)
+    done = cuckoo_ml(home, "import", path, "--json")
+    assert set(stored(home)) == {"7", "210"}
+    reasons = [failure["reason"] for failure in done.json["unreadable"]]
+    assert [reason.partition(": ")[0] for reason in reasons] == ["report 1 in it", "report 3 in it"]
+    scored = cuckoo_ml(home, "score", path, "--json")
+    assert (scored.code, [finding["analysis"] for finding in scored.json]) == (1, ["7", "210"])
+    assert "report 1 in it" in scored.err
+    path.write_bytes(gzip.compress(lines.partition(b"\n")[2]) if path.suffix == ".gz" else lines.partition(b"\n")[2])
+    cuckoo_ml(home, "import", path)
+    assert set(stored(home)) == {"7", "210"}, "the mended file has the same analyses"
+
+
+def test_a_name_says_json_lines_where_only_one_line_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "export.jsonl"
+    path.write_text(f"{CUT}\n")
+    done = cuckoo_ml(tmp_path / "home", "import", path, "--json")
+    assert [failure["reason"][:14] for failure in done.json["unreadable"]] == ["report 1 in it"]
+
+
+@pytest.mark.parametrize("indent", [1, 0, None])
+def test_one_damaged_report_is_one_whatever_its_lines(tmp_path: Path, indent: int | None) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(CUCKOO_REPORT, indent=indent)[:-30])
+    done = cuckoo_ml(tmp_path / "home", "import", path, "--json")
+    assert [failure["path"] for failure in done.json["unreadable"]] == [str(path)]
+    assert "report 1 in it" not in done.json["unreadable"][0]["reason"]
+    assert "is not valid JSON" in done.json["unreadable"][0]["reason"]
 
 
 def test_in_a_hosts_folder_the_short_report_stands_in_for_a_whole_one_that_is_missing(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
                 for in_file in in_files:
                     if in_file.report is None:
                         failed += 1
-                        show_error(in_file.error or ReportError(file.path))
+                        show_error(ReportError(in_file.reason))
                         continue
                     name = name_in_file(file.analysis, in_file) if len(in_files) > 1 else file.analysis
                     finding = engine.score_report(in_file.report, name, Path(file.path))

@@ -39,6 +39,7 @@ _RAW_DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TRACE_DECODER: Final = msgspec.json.Decoder(TracedSections)
 _TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
 _ARRAY: Final = re.compile(rb"\[\s*\{")  # an array of anything else is no report
+_JSON_LINES: Final = re.compile(r"\.(?:jsonl|ndjson)(?:\.\w+)?$", re.IGNORECASE)
 _HTML: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body|script|meta|title)\b", re.IGNORECASE)
 _SECTION_DECODERS: Final = {name: msgspec.json.Decoder(hint) for name, hint in get_type_hints(ReportSections).items()}
 
@@ -52,7 +53,7 @@ def load_reports(path: Path) -> Iterator[tuple[str, Mapping[str, Any] | ReportEr
         ReportError: the file cannot be read or unpacked, is empty, is too large, or holds no report.
     """
     for name, data in contents(path, MAX_UNPACKED):
-        for document in _documents(data, path):
+        for document in _documents(data, path, in_lines=_JSON_LINES.search(name or path.name) is not None):
             yield name, document
 
 
@@ -95,9 +96,12 @@ def _traced(data: Content | memoryview, behavior: Any) -> Any:
 
 
 def _documents(
-    data: Content | memoryview, path: Path, *, in_envelope: bool = False
+    data: Content | memoryview, path: Path, *, in_envelope: bool = False, in_lines: bool = False
 ) -> Iterator[Mapping[str, Any] | ReportError]:
-    """The reports in the content of a file. Raises ReportError if it is no report and no list of them."""
+    """The reports in the content of a file. Raises ReportError if it is no report and no list of them.
+
+    ``in_lines``: the file is called JSON lines. If its first report is damaged, this or a later line tells what it is.
+    """
     start = bytes(data[:_START]).lstrip()
     if start.startswith(b"<"):
         what = "HTML, such as a login page" if _HTML.match(start) else "XML or HTML"
@@ -109,14 +113,34 @@ def _documents(
         if enveloped is not None:
             yield from _documents(enveloped, path, in_envelope=True)
             return
-    if is_array or (start.startswith(b"{") and whole is None and _end_of_object(memoryview(data), 0) is not None):
-        parts = _objects(memoryview(data), bytes(data[:_START]).find(b"{"))
+    view = memoryview(data)
+    begin = bytes(data[:_START]).find(b"{")
+    has_object = start.startswith(b"{") and whole is None and _end_of_object(view, begin) is not None
+    if is_array or has_object:
+        parts = _objects(view, begin)
         first = next(parts)
         second = next(parts, None)
         if is_array or second is not None:
             yield from _reports_in(chain([first], [second] if second is not None else [], parts), path)
             return
+    elif whole is None and (in_lines or _has_line_of_report(view)):
+        yield from _reports_in(_objects(view, len(data[:_START]) - len(bytes(data[:_START]).lstrip())), path)
+        return
     yield _report_in(data, path)
+
+
+def _has_line_of_report(view: memoryview) -> bool:
+    """Whether one of the first hundred lines that may be an object, after the first line, is a whole report."""
+    start = 0
+    for _ in range(_MOST_BAD):
+        found = _find(view, b"\n{", start)
+        if found is None:
+            return False
+        start = found + 1
+        sections = _decode_whole(view[start : _end_of_line(view, start)])
+        if sections is not None and is_report(sections):
+            return True
+    return False
 
 
 def _reports_in(parts: Iterable[memoryview], path: Path) -> Iterator[Mapping[str, Any] | ReportError]:
@@ -182,11 +206,17 @@ def _end_of_object(view: memoryview, start: int) -> int | None:
 
 
 def _end_of_line(view: memoryview, start: int) -> int:
+    found = _find(view, b"\n", start)
+    return len(view) if found is None else found + 1
+
+
+def _find(view: memoryview, text: bytes, start: int) -> int | None:
+    """Where a text begins, at ``start`` or later; None if it does not occur."""
     for begin in range(start, len(view), _CHUNK):
-        found = bytes(view[begin : begin + _CHUNK]).find(b"\n")
+        found = bytes(view[begin : begin + _CHUNK + len(text) - 1]).find(text)
         if found >= 0:
-            return begin + found + 1
-    return len(view)
+            return begin + found
+    return None
 
 
 # -- the sections of a report ------------------------------------------------------------------------------------------
