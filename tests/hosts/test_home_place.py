@@ -15,6 +15,7 @@ from support.cape_analysis import analyse, cape_sample
 from support.cape_loader import make_cape
 from support.command import Done, cuckoo_ml
 from support.demo_home import DemoHome
+from support.old_installation import install_the_old_way
 from support.paths import REPOSITORY
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 from support.time_limits import HANG
@@ -228,6 +229,12 @@ def test_capes_clean_up_leaves_what_was_learnt_and_git_pull_works(
     shutil.copytree(demo.home, home, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("home.id"))
     with Store.open(home / "store.db") as store:
         before = store.count()
+        labelled = store.get_many(sorted(demo.corpus.labels))
+        own = sorted(labelled)[0]
+        store.set_labels({own: "an analyst's own"})
+    notes = real_cape / "custom/cuckooml-install.json"
+    installed = notes.read_bytes()
+    before_cleaning = run("doctor", real_cape, "--python", PYTHON, "--json").json
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "CAPE_AS_ROOT": "1"}
     (real_cape / "storage" / "analyses" / "7").mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
@@ -237,7 +244,47 @@ def test_capes_clean_up_leaves_what_was_learnt_and_git_pull_works(
     assert not (real_cape / "storage" / "analyses" / "7").exists(), done.stderr[-2000:]
     with Store.open(home / "store.db") as store:
         assert store.count() == before
+        label = store.get(own)
+    assert label is not None
+    assert label.label == "an analyst's own"
+    assert notes.read_bytes() == installed
     assert cuckoo_ml(home, "models", "list", "--json").json
-    assert "is not" not in said(real_cape, "home", "--python", PYTHON)
+    assert cuckoo_ml(home, "refit", "--if-needed").code == 0
+    after_cleaning = run("doctor", real_cape, "--python", PYTHON, "--json").json
+    assert [check for check in before_cleaning if not check["ok"]] == []
+    assert [(check["check"], check["ok"]) for check in after_cleaning] == [
+        (check["check"], check["ok"]) for check in before_cleaning
+    ]
+    assert run("uninstall", real_cape, "--purge").code == 0
+    assert git(real_cape, "status", "--porcelain") == ""
+
+
+@needs_cape
+def test_an_installation_of_an_older_version_no_longer_stops_git_pull(
+    real_cape: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It put lines into a file that CAPE's git tracks; upstream changes that file, and the page that ours extends."""
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    upstream = real_cape.parent / "newer upstream"
+    git(real_cape.parent, "clone", "-q", str(real_cape), str(upstream))
+    changed = ("web/web/local_settings.py", "web/templates/analysis/report.html")
+    for name in changed:
+        path = upstream / name
+        path.write_text(f"{path.read_text()}{'# ' if name.endswith('.py') else ''}newer upstream\n")
+    git(upstream, "commit", "-q", "-a", "-m", "newer upstream")
+    install_the_old_way(real_cape)
+    pull = (*GIT, "pull", "-q", str(upstream), "HEAD")
+    aborted = subprocess.run(pull, cwd=real_cape, check=False, capture_output=True, text=True)
+    assert "local_settings.py" in aborted.stderr
+    assert aborted.returncode != 0
+    assert run("install", real_cape).code == 0
+    modified = [line for line in git(real_cape, "status", "--porcelain").splitlines() if not line.startswith("??")]
+    assert modified == []
+    assert (real_cape / "custom/cuckooml/cuckooml.conf").is_file()
+    assert not (real_cape / "storage/cuckooml").exists()
+    git(real_cape, *pull[len(GIT) :])
+    assert all("newer upstream" in (real_cape / name).read_text() for name in changed)
+    checks = run("doctor", real_cape, "--python", PYTHON, "--json")
+    assert [check for check in checks.json if not check["ok"]] == []
     assert run("uninstall", real_cape, "--purge").code == 0
     assert git(real_cape, "status", "--porcelain") == ""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -14,8 +12,9 @@ from unittest import mock
 import pytest
 from support.cape_loader import make_cape
 from support.command import Done, cuckoo_ml
+from support.old_installation import install_the_old_way
 
-from cuckoo_ml_plugin.hosts.installation.installer import BEGIN, END, InstallError, Site, install, uninstall
+from cuckoo_ml_plugin.hosts.installation.installer import InstallError, Site, install, uninstall
 from cuckoo_ml_plugin.hosts.installation.pieces import Block
 from cuckoo_ml_plugin.plumbing.files import UNFINISHED
 
@@ -181,41 +180,6 @@ def test_an_installation_that_cannot_be_finished_leaves_nothing(cape: Path) -> N
     assert run("install", cape, "--force").code == 0
 
 
-OLD_BLOCK = """\
-try:
-    from cuckoo_ml_plugin.hosts.cape.web.settings import install as install_cuckooml
-
-    install_cuckooml(globals())
-except Exception as error:  # the web interface starts without the plugin
-    import logging
-
-    logging.getLogger("cuckooml").error("cuckoo-ml-plugin could not be added to the web interface: %s", error)
-"""
-
-
-def installed_the_old_way(cape: Path, newline: str) -> None:
-    """As versions did that had the home in storage/ and put lines into a file that CAPE's git tracks."""
-    assert run("install", cape).code == 0
-    settings, services = cape / "web/web/local_settings.py", cape / "custom/analysis_services.py"
-    mark = BEGIN if newline else f"{BEGIN} (and the line break before)"
-    with settings.open("a", newline="") as file:
-        file.write(f"{'' if newline else chr(10)}{mark}\n{OLD_BLOCK}{END}\n")
-    services.write_text('"""Makes CAPE fetch the section. Put here by cuckoo-ml install."""\nCUSTOM_SERVICES = []\n')
-    texts = {"web/web/local_settings.py": OLD_BLOCK, "custom/analysis_services.py": services.read_text()}
-    notes = cape / "custom/cuckooml-install.json"
-    values = json.loads(notes.read_text())
-    pieces = {piece["path"]: piece for piece in values["pieces"]}
-    for name, text in texts.items():
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        pieces[name] = {"path": name, "kind": "block" if "web/" in name else "file", "hash": digest, "aside": None}
-    old = cape / "storage/cuckooml"
-    (cape / "custom/cuckooml").rename(old)
-    (old / "home.id").unlink()
-    manifest = {"root": str(cape), "pieces": list(pieces.values()), "folders": values["folders"]}
-    (old / "install.json").write_text(json.dumps(manifest))
-    notes.unlink()
-
-
 @pytest.mark.parametrize("newline", ["\n", ""])
 def test_an_installation_of_an_older_version_is_brought_up_to_date(cape: Path, newline: str) -> None:
     """Its lines leave the file that CAPE's git tracks, and its home goes where no clean-up deletes it."""
@@ -223,7 +187,7 @@ def test_an_installation_of_an_older_version_is_brought_up_to_date(cape: Path, n
     settings = cape / "web/web/local_settings.py"
     settings.write_bytes(f"LOCAL_SETTINGS = True\r\nfrom .settings import *{newline}".encode())
     before, tracked = files(cape), settings.read_bytes()
-    installed_the_old_way(cape, newline)
+    install_the_old_way(cape, newline)
     (cape / "storage/cuckooml/store.db").write_text("what was stored")
     dry = run("install", cape, "--dry-run")
     assert "the home goes to" in " ".join(dry.out.split())
@@ -241,7 +205,7 @@ def test_an_installation_of_an_older_version_is_brought_up_to_date(cape: Path, n
 def test_what_an_older_version_installed_is_uninstalled_without_its_list(cape: Path) -> None:
     """CAPE's clean-up has deleted storage/, with the home and the list of what was installed."""
     before = files(with_web(cape))
-    installed_the_old_way(cape, "\n")
+    install_the_old_way(cape, "\n")
     shutil.rmtree(cape / "storage/cuckooml")
     done = run("uninstall", cape)
     assert done.code == 0, done.err

@@ -10,6 +10,8 @@
 * ``report.json`` is written by ``orjson``, which refuses what is not of Python's own types, NumPy's numbers among them.
 * Configuration comes from ``custom/conf/NAME.conf.d/*.conf`` as well.
 * ``litereport`` sets no order and copies ``keys_to_copy``; the options are attributes, too.
+* What a worker of a distributed CAPE needs more, by :func:`add_worker_modules`: the configuration of central mode,
+  ``centralstore`` (order 9998) and ``mongodb`` (order 9999), which file a report under the central machine's task.
 * Of the database the tables ``tasks`` and ``samples``, and over them the rules of ``lib.cuckoo.common.tenancy``;
   ``web/tenancy_optional.py`` makes a viewer of a user.
 
@@ -212,6 +214,62 @@ def init_database(dsn):
 def Database():
     return _DATABASE
 """
+_CONFIG = """
+import configparser, glob, os
+from lib.cuckoo.common.constants import CUCKOO_ROOT
+
+class Config:
+    def __init__(self, name):
+        conf = os.path.join(CUCKOO_ROOT, "custom", "conf")
+        self.parser = configparser.ConfigParser()
+        more = glob.glob(os.path.join(conf, name + ".conf.d", "*.conf"))
+        self.parser.read([os.path.join(conf, name + ".conf"), *sorted(more)])
+
+    def get(self, section):
+        values = self.parser[section]
+        return {key: {"yes": True, "no": False}.get(value, value) for key, value in values.items()}
+"""
+_CENTRAL_MODE = """
+from types import SimpleNamespace
+from lib.cuckoo.common.config import Config
+
+def central_mode_config():
+    return SimpleNamespace(**Config("cuckoo").get("central_mode"))
+"""
+_CENTRALSTORE = """
+import re
+from lib.cuckoo.common.abstracts import Report
+from lib.cuckoo.common.central_mode import central_mode_config
+
+class CentralStore(Report):
+    order = 9998
+    def run(self, results):
+        if central_mode_config().enabled:
+            info = results["info"]
+            info["job_id"] = info["custom"].partition("job_id=")[2] or "local-%s" % info["id"]
+            match = re.match(r"^ui-(\\d+)$", info["job_id"])
+            if match:
+                info["id"] = int(match[1])
+"""
+_MONGODB = """
+import copy
+import pymongo
+from lib.cuckoo.common.abstracts import Report
+
+class MongoDB(Report):
+    order = 9999
+    def run(self, results):
+        document = copy.deepcopy(results)
+        main = document["info"]["options"].get("main_task_id")
+        document["info"]["id"] = int(main or document["info"]["id"])
+        for process in document["behavior"]["processes"]:
+            process["calls"] = []
+        file = document["target"]["file"]
+        file["file_ref"] = file.pop("sha256")
+        analyses = pymongo.MongoClient(self.options["host"], int(self.options["port"]))[self.options["db"]].analysis
+        analyses.delete_many({"info.id": document["info"]["id"]})
+        analyses.insert_one(document)
+"""
 
 DRIVER = """
 import json, os, sys
@@ -250,11 +308,14 @@ print(json.dumps({"first": first, "errors": errors, "statistics": results.get("s
 """
 
 
-def make_cape(root: Path) -> Path:
-    """Such a folder, with a module that writes report.json and a configuration that enables it."""
+def make_cape(root: Path, place: Path | None = None) -> Path:
+    """Such a folder, with a module that writes report.json and a configuration that enables it.
+
+    ``place``: where the folder lies when it is at work, if not where it is made.
+    """
     texts = {
         "lib/cuckoo/common/abstracts.py": _ABSTRACTS,
-        "lib/cuckoo/common/constants.py": f"CUCKOO_ROOT = {str(root)!r}\n",
+        "lib/cuckoo/common/constants.py": f"CUCKOO_ROOT = {str(place or root)!r}\n",
         "lib/cuckoo/core/plugins.py": _PLUGINS,
         "lib/cuckoo/common/tenancy.py": _TENANCY,
         "lib/cuckoo/core/database.py": _DATABASE,
@@ -266,9 +327,24 @@ def make_cape(root: Path) -> Path:
         "modules/processing/__init__.py": "",
         "custom/conf/reporting.conf.d/jsondump.conf": "[jsondump]\nenabled = yes\n",
     }
+    _write(root, texts)
+    (root / "storage" / "analyses").mkdir(parents=True)
+    return root
+
+
+def add_worker_modules(root: Path) -> None:
+    """What a worker of a distributed CAPE has more."""
+    texts = {
+        "lib/cuckoo/common/config.py": _CONFIG,
+        "lib/cuckoo/common/central_mode.py": _CENTRAL_MODE,
+        "modules/reporting/centralstore.py": _CENTRALSTORE,
+        "modules/reporting/mongodb.py": _MONGODB,
+    }
+    _write(root, texts)
+
+
+def _write(root: Path, texts: dict[str, str]) -> None:
     for name, text in texts.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    (root / "storage" / "analyses").mkdir(parents=True)
-    return root
