@@ -19,6 +19,7 @@ from support.demo_home import DemoHome
 from support.paths import REPOSITORY
 
 USER = 65534
+OTHER = 65533  # neither root nor the host's user
 RUN = "import sys; from cuckoo_ml_plugin.cli import main; main()"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can try this")
 
@@ -160,7 +161,8 @@ def test_a_report_into_which_root_writes_keeps_its_owner_and_mode(cape: Path, re
     assert set(owners(cape).values()) == {USER}
 
 
-def test_a_report_leads_root_to_no_file_of_roots(cape: Path, reports: list[Path]) -> None:
+@pytest.mark.parametrize("owner", [0, OTHER], ids=["of root's", "of another user's"])
+def test_a_report_leads_root_to_no_file_of_others(cape: Path, reports: list[Path], owner: int) -> None:
     """Through a link to a folder or to a file, in a refresh and in a score."""
     private = cape.parent / "private"
     private.mkdir(mode=0o755)
@@ -176,6 +178,8 @@ def test_a_report_leads_root_to_no_file_of_roots(cape: Path, reports: list[Path]
     folder.symlink_to(private)
     for path in (reports[0], folder):
         os.chown(path, USER, USER, follow_symlinks=False)
+    for path in (private, *private.iterdir()):
+        os.chown(path, owner, owner)
     for arguments in (
         ("refresh", "--reports"), ("score", "--write", *reports), ("score", "--write", cape.parent / "cape"),
     ):  # fmt: skip

@@ -30,7 +30,6 @@ from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.model.model import Model
-from cuckoo_ml_plugin.plumbing.ownership import acting_as, owner_on_the_way
 from cuckoo_ml_plugin.report.files.writeback import write_section
 from cuckoo_ml_plugin.report.report import read_reports
 
@@ -75,8 +74,7 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
                     finding = engine.score_report(in_file.report, name, Path(file.path))
                     if write:
                         section = section_for_report(engine, finding.section(), name)
-                        with acting_as(*owner_on_the_way(Path("/"), Path(file.found))):
-                            write_section(Path(file.path), section, engine.seed(section))
+                        write_section(Path(file.found), section, engine.seed(section))
                     findings.append((name, file.path, finding))
             except ReportError as error:
                 failed += 1

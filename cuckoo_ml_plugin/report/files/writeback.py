@@ -33,7 +33,8 @@ def write_section(
 
     The file is replaced in one rename. It keeps its mode, its indentation and its way of writing non-ASCII characters;
     the rest of it is what a JSON round trip gives. ``is_meant`` says by the report whether it is the one to write into;
-    False if it is not, and the file is unchanged. Root does this with the rights of the one whose folder it is.
+    False if it is not, and the file is unchanged. Root does this with the rights of the one whose folder it is. In
+    ``path``, links must be as they are: one that is resolved no longer tells who made it.
 
     Raises:
         ReportError: the file cannot be read as JSON or cannot be written. It is unchanged.
