@@ -64,10 +64,7 @@ def decode_sections(data: Content | memoryview, path: Path) -> Mapping[str, Any]
         ReportError: the data is not JSON, or is JSON but not an object.
     """
     sections = _decode_whole(data)
-    if sections is None:
-        sections = _decode_by_section(data, path)
-    behavior = sections.get("behavior")
-    return {**sections, "behavior": _traced(data, behavior)} if is_trace(behavior) else sections
+    return _with_trace(_decode_by_section(data, path) if sections is None else sections, data)
 
 
 def _decode_whole(data: Content | memoryview) -> Mapping[str, Any] | None:
@@ -76,6 +73,12 @@ def _decode_whole(data: Content | memoryview) -> Mapping[str, Any] | None:
         return _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return None
+
+
+def _with_trace(sections: Mapping[str, Any], data: Content | memoryview) -> Mapping[str, Any]:
+    """The sections; those of a Linux analysis with the arguments of its calls."""
+    behavior = sections.get("behavior")
+    return {**sections, "behavior": _traced(data, behavior)} if is_trace(behavior) else sections
 
 
 def _traced(data: Content | memoryview, behavior: Any) -> Any:
@@ -102,7 +105,8 @@ def _documents(
 
     ``in_lines``: the file is called JSON lines. If its first report is damaged, this or a later line tells what it is.
     """
-    start = bytes(data[:_START]).lstrip()
+    head = bytes(data[:_START])
+    start = head.lstrip()
     if start.startswith(b"<"):
         what = "HTML, such as a login page" if _HTML.match(start) else "XML or HTML"
         raise ReportError(f"{path} is {what}, and not a report in JSON: download the report again.")
@@ -113,9 +117,13 @@ def _documents(
         if enveloped is not None:
             yield from _documents(enveloped, path, in_envelope=True)
             return
+    if whole is not None:
+        check_is_report(whole, path)
+        yield _with_trace(whole, data)
+        return
     view = memoryview(data)
-    begin = bytes(data[:_START]).find(b"{")
-    has_object = start.startswith(b"{") and whole is None and _end_of_object(view, begin) is not None
+    begin = head.find(b"{")
+    has_object = start.startswith(b"{") and _end_of_object(view, begin) is not None
     if is_array or has_object:
         parts = _objects(view, begin)
         first = next(parts)
@@ -123,8 +131,8 @@ def _documents(
         if is_array or second is not None:
             yield from _reports_in(chain([first], [second] if second is not None else [], parts), path)
             return
-    elif whole is None and (in_lines or _has_line_of_report(view)):
-        yield from _reports_in(_objects(view, len(data[:_START]) - len(bytes(data[:_START]).lstrip())), path)
+    elif in_lines or _has_line_of_report(view):
+        yield from _reports_in(_objects(view, len(head) - len(start)), path)
         return
     yield _report_in(data, path)
 
