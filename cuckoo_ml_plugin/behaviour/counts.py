@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from cuckoo_ml_plugin.behaviour.kinds import FILE_KINDS
 from cuckoo_ml_plugin.behaviour.token_values import TokenValues
 from cuckoo_ml_plugin.report.report import CAPE, Report
 from cuckoo_ml_plugin.report.values import items
@@ -27,10 +28,6 @@ _CAPE: Final[Mapping[str, tuple[str, ...]]] = {
     "commands": ("executed_commands",), "resolved_apis": ("resolved_apis",),
     "services_created": ("created_services",), "services_started": ("started_services",),
 }  # fmt: skip
-_FILE_KINDS: Final = (
-    "file_opened", "file_read", "file_written", "file_created", "file_deleted", "file_moved", "file_copied",
-    "file_exists", "file_failed",
-)  # fmt: skip
 
 
 def count_features(report: Report, values: TokenValues) -> dict[str, int | float]:
@@ -50,7 +47,7 @@ def count_features(report: Report, values: TokenValues) -> dict[str, int | float
     if report.summary is not None:
         for name, operations in _lists(report).items():
             counts[name] = sum(len(items(report.summary.get(operation))) for operation in operations)
-        counts["files_touched"] = len(set().union(*(values[kind] for kind in _FILE_KINDS)))
+        counts["files_touched"] = len(set().union(*(values[kind] for kind in FILE_KINDS)))
     if report.network is not None:
         counts |= _network_counts(report)
     if report.dropped is not None:

@@ -101,3 +101,5 @@ def kinds_of(*groups: Group) -> frozenset[str]:
 STATIC_KINDS: Final = kinds_of(Group.STATIC)
 DYNAMIC_KINDS: Final = kinds_of(Group.DYNAMIC)
 NETWORK_KINDS: Final = kinds_of(Group.NETWORK)
+FILE_KINDS: Final = tuple(name for name in KINDS if name in DYNAMIC_KINDS and name.startswith("file_"))
+"""The kinds of what a sample did to files, each of which has the file's path as its value."""
