@@ -86,8 +86,8 @@ class Engine:
         """The id under which the run of a report is stored, "" if it is not. Raises StoreError."""
         key = source_key(os.path.realpath(path)) if path is not None else ""
         of_path = dict(self.store.sources([key]).get(key, ())) if key else {}
+        says_nothing = not (identity.started or identity.sample)
         for stored in self.store.get_many(of_path).values():
-            says_nothing = not (identity.started or identity.sample)
             is_same_file = path is not None and _is_unchanged(path, of_path[stored.analysis])
             if stored.identity.is_of_run(identity) and (is_same_file or not says_nothing):
                 return stored.analysis

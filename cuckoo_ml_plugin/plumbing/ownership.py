@@ -54,8 +54,24 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
     if os.getuid() != 0 or uid in (0, os.geteuid()):
         yield
         return
+    with _having_rights(uid, gid, groups_of(uid, gid)):
+        yield
+
+
+@contextmanager
+def acting_as_root() -> Iterator[None]:
+    """Do the block as root inside :func:`acting_as`, for what leads nowhere, such as giving a file away."""
+    if os.getuid() != 0 or os.geteuid() == 0:
+        yield
+        return
+    with _having_rights(0, 0, []):
+        yield
+
+
+@contextmanager
+def _having_rights(uid: int, gid: int, groups: list[int]) -> Iterator[None]:
     before = os.geteuid(), os.getegid(), os.getgroups()
-    _take_on(uid, gid, groups_of(uid, gid))
+    _take_on(uid, gid, groups)
     try:
         yield
     finally:
@@ -67,20 +83,6 @@ def _take_on(uid: int, gid: int, groups: list[int]) -> None:
     os.setgroups(groups)
     os.setegid(gid)
     os.seteuid(uid)
-
-
-@contextmanager
-def acting_as_root() -> Iterator[None]:
-    """Do the block as root inside :func:`acting_as`, for what leads nowhere, such as giving a file away."""
-    before = os.geteuid(), os.getegid(), os.getgroups()
-    if os.getuid() != 0 or before[0] == 0:
-        yield
-        return
-    _take_on(0, 0, [])
-    try:
-        yield
-    finally:
-        _take_on(*before)
 
 
 def give(folder: Path, uid: int, gid: int) -> None:

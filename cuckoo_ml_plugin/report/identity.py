@@ -32,7 +32,7 @@ def identity_of(results: Mapping[str, Any], *, node: str = "", task: str = "", c
     filed = _main_task(info) or _central_task(info.get("job_id"))
     from_custom = _central_task(_job_of_custom(info.get("custom")))
     return Identity(
-        node=storable(node, 100),
+        node=node,
         task=clean_id(filed or (central and from_custom) or local) if filed or local else "",
         local_task=local,
         job=filed or from_custom or local,
