@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.absence import without_behaviour
+from cuckoo_ml_plugin.behaviour.absence import with_task
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.counts import count_features
 from cuckoo_ml_plugin.behaviour.dynamic import add_calls, add_operations, add_processes, own_names
@@ -21,7 +21,7 @@ from cuckoo_ml_plugin.behaviour.token_values import (
 )
 from cuckoo_ml_plugin.report.report import Report
 
-EXTRACTION: Final = 4
+EXTRACTION: Final = 5
 """Version of the extraction. Raise it when the same report gives other tokens or counts: imports then read it again."""
 MAX_TOKENS: Final = 20_000  # of an analysis; the counts keep the true numbers
 
@@ -47,7 +47,7 @@ def extract(report: Report) -> Behaviour:
     if tokens is None:
         tokens = sorted_tokens(_bounded({kind: presentable(of_kind) for kind, of_kind in values.items()}))
     behaviour = Behaviour(tokens, count_features(report, values), report.threat_scores, " ".join(report.missing))
-    return behaviour if behaviour.has_behaviour else without_behaviour(report, behaviour)
+    return with_task(report, behaviour)
 
 
 def _bounded(values: Mapping[str, Collection[str]]) -> Mapping[str, Collection[str]]:

@@ -101,5 +101,10 @@ def kinds_of(*groups: Group) -> frozenset[str]:
 STATIC_KINDS: Final = kinds_of(Group.STATIC)
 DYNAMIC_KINDS: Final = kinds_of(Group.DYNAMIC)
 NETWORK_KINDS: Final = kinds_of(Group.NETWORK)
+ACTION_KINDS: Final = DYNAMIC_KINDS | NETWORK_KINDS
+"""The kinds of what a sample did when it ran."""
+SIGNATURE_KINDS: Final = kinds_of(Group.SIGNATURES)
+SAY_NOTHING: Final = frozenset(("task", "file_type", "file_size"))
+"""The kinds by which alone no two samples can be compared: thousands have the same."""
 FILE_KINDS: Final = tuple(name for name in KINDS if name in DYNAMIC_KINDS and name.startswith("file_"))
 """The kinds of what a sample did to files, each of which has the file's path as its value."""

@@ -108,7 +108,7 @@ class Engine:
             return self._no_model(behaviour)
         finding = self.score_without_store(behaviour, analysis, label)
         if finding.status == "scored":
-            finding.message = behaviour.remark
+            finding.message = reason_for_absence(behaviour)
         if finding.status == "scored" and self._has_store:
             finding.similar = self._with_unfitted_repeats(finding.similar, behaviour, analysis)
         return finding
@@ -156,8 +156,7 @@ class Engine:
     def _no_model(self, behaviour: Behaviour) -> Finding:
         stored = self.store.count(with_behaviour=True) if self._has_store else 0
         needed = self.settings.refit.min_analyses
-        silent = "" if behaviour.has_behaviour else reason_for_absence(behaviour)
-        remark = f"{silent or behaviour.remark} ".lstrip()
+        remark = f"{reason_for_absence(behaviour)} ".lstrip()
         return Finding(
             status="no_model",
             message=f"{remark}There is no model yet: {stored:,} analyses with behaviour are stored, and cuckoo-ml refit"

@@ -70,6 +70,12 @@ def label_reasons(label: str | None, cluster: str | None, labels: Mapping[str, i
     return [Reason(kind="label_mismatch", text=text, value=own / total)]
 
 
+def static_reasons(facts: int) -> list[Reason]:
+    """``static_only``: nothing but this many facts of the file is known of the analysis."""
+    text = "Only static facts were seen: the analysis is placed and compared by its file, not by what the sample does."
+    return [Reason(kind="static_only", text=text, value=float(facts))]
+
+
 def novelty_reasons(score: float, unseen: float, highest_similarity: float, threshold: float) -> list[Reason]:
     """``novel_behaviour`` when the calibrated anomaly score reaches ``threshold``, with what drives it.
 

@@ -20,7 +20,7 @@ from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence, rarest_evidence
-from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons
+from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons, static_reasons
 from cuckoo_ml_plugin.finding.section import (
     MAX_LABELS,
     AnomalyFinding,
@@ -327,6 +327,7 @@ class Model:
         facts = self.clusters[placement.cluster] if placement.cluster != NOISE else None
         name = f"{facts.name} ({facts.id})" if facts and facts.name != facts.id else facts.id if facts else None
         return [
+            *(static_reasons(len(behaviour.tokens)) if behaviour.is_static else []),
             *novelty_reasons(novelty.score, novelty.unseen, highest_similarity, anomaly.threshold),
             *cluster_reasons(
                 cluster=name,

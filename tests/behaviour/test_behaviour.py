@@ -198,7 +198,7 @@ def test_both_hosts_give_the_same_static_tokens() -> None:
         behaviour = extract(report_from_results({"info": {}} | results))
         assert behaviour.tokens == expected
         assert (behaviour.counts["imports"], behaviour.counts["languages"]) == (1, 2)
-        assert not behaviour.has_behaviour
+        assert behaviour.is_static
 
 
 def test_requests_of_cuckoo_and_of_suricata_give_the_same_tokens() -> None:
@@ -208,6 +208,7 @@ def test_requests_of_cuckoo_and_of_suricata_give_the_same_tokens() -> None:
     second = extract(report_from_results({"suricata": in_cape, "info": {}}))
     assert first.tokens == second.tokens == ["http:get evil.example/a/<n>?id", "user_agent:bot 1"]
     assert first.has_behaviour
+    assert not first.is_static
 
 
 def test_a_response_whose_request_suricata_did_not_see_is_no_request() -> None:
@@ -240,9 +241,21 @@ def test_tokens_are_sorted_unique_and_of_known_kinds_and_counts_are_finite(share
         json.dumps(behaviour.counts, allow_nan=False)
 
 
-def test_has_behaviour_is_false_for_the_two_real_reports_without_any(shared_data: Path) -> None:
-    states = {path.name[:8]: extract(read_report(path)).has_behaviour for path in real_reports(shared_data)}
-    assert [name for name, has_behaviour in states.items() if not has_behaviour] == ["2ebadd04", "77c96105"]
+def test_of_the_two_real_reports_without_a_run_only_static_facts_are_known(shared_data: Path) -> None:
+    states = {path.name[:8]: extract(read_report(path)).is_static for path in real_reports(shared_data)}
+    assert [name for name, is_static in states.items() if is_static] == ["2ebadd04", "77c96105"]
+
+
+def test_a_signature_is_behaviour_and_facts_of_the_file_can_be_compared() -> None:
+    matched = extract(report_from_results({"info": {}, "signatures": [{"name": "packer_entropy"}]}))
+    assert matched.has_behaviour
+    assert not matched.is_static
+    file = {"size": 4096, "type": "PE32 executable"}
+    described = extract(report_from_results({"info": {}, "target": {"file": file | {"pe": {"imphash": "ab" * 16}}}}))
+    assert described.has_behaviour
+    assert described.is_static
+    nothing = extract(report_from_results({"info": {}, "target": {"file": file}}))
+    assert not nothing.has_behaviour, "thousands of files have this type and size"
 
 
 def test_hashes_and_kinds_are_in_the_order_of_the_tokens() -> None:
@@ -300,7 +313,7 @@ def test_the_features_document_names_every_kind_and_every_count() -> None:
 
 # -- the version of the extraction -------------------------------------------------------------------------------------
 # Digests of the demo's reports and of their behaviours, and the version of the extraction that made these.
-RECORDED = ("ab1e3190a0422530", "f489a3e3a13adcf7", 4)
+RECORDED = ("ab1e3190a0422530", "f489a3e3a13adcf7", 5)
 
 
 def test_a_changed_extraction_has_a_new_version(tmp_path: Path) -> None:
