@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from cuckoo_ml_plugin.behaviour.kinds import FILE_KINDS
-from cuckoo_ml_plugin.behaviour.token_values import TokenValues
+from cuckoo_ml_plugin.behaviour.tokens.token_values import TokenValues
 from cuckoo_ml_plugin.report.report import CAPE, Report
 from cuckoo_ml_plugin.report.values import items
 

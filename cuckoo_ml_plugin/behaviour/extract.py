@@ -8,11 +8,12 @@ from typing import Final
 from cuckoo_ml_plugin.behaviour.absence import with_task
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.counts import count_features
-from cuckoo_ml_plugin.behaviour.dynamic import add_calls, add_operations, add_processes, own_names
-from cuckoo_ml_plugin.behaviour.network import add_network
-from cuckoo_ml_plugin.behaviour.normalise import Normaliser
-from cuckoo_ml_plugin.behaviour.static import add_dropped, add_signatures, add_static, add_strings
-from cuckoo_ml_plugin.behaviour.token_values import (
+from cuckoo_ml_plugin.behaviour.tokens.dynamic import add_calls, add_operations, own_names
+from cuckoo_ml_plugin.behaviour.tokens.network import add_network
+from cuckoo_ml_plugin.behaviour.tokens.normalise import Normaliser
+from cuckoo_ml_plugin.behaviour.tokens.processes import Processes, add_processes
+from cuckoo_ml_plugin.behaviour.tokens.static import add_dropped, add_signatures, add_static, add_strings
+from cuckoo_ml_plugin.behaviour.tokens.token_values import (
     TokenValues,
     presentable,
     smallest_by_hash,
@@ -34,9 +35,10 @@ def extract(report: Report) -> Behaviour:
     values = TokenValues()
     names = Normaliser(*own_names(report), posix=report.paths_are_posix)
     add_static(report, values)
-    add_calls(report, values)
+    processes = Processes(report, names)
+    add_calls(report, processes, values)
     add_operations(report, names, values)
-    add_processes(report, names, values)
+    add_processes(processes, names, values)
     add_network(report, values)
     add_dropped(report, names, values)
     add_signatures(report, values)

@@ -1,14 +1,20 @@
-"""The evidence of a finding: the behaviour that ties an analysis to its cluster, or that is rarest in the corpus."""
+"""The evidence of a finding: the behaviour that ties an analysis to its cluster, or that is rarest in the corpus.
+
+What nearly every program causes is never evidence (``behaviour/tokens/background.py``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.behaviour.behaviour import kind_of, value_of
 from cuckoo_ml_plugin.behaviour.kinds import KINDS
+from cuckoo_ml_plugin.behaviour.tokens.background import is_ordinary
 from cuckoo_ml_plugin.finding.section import Evidence
 
 MIN_SHARE = 0.25
@@ -55,8 +61,10 @@ def cluster_evidence(
         in_cluster, in_corpus: (t,) share of the analyses that show each.
     """
     strengths = strength(in_cluster, in_corpus, kinds)
-    strongest = [i for i in _varied(np.argsort(-strengths, kind="stable"), kinds, k) if strengths[i] > 0]
-    return [_piece(tokens[places[i]], in_cluster[i], in_corpus[i]) for i in strongest]
+    order = np.argsort(-strengths, kind="stable")
+    strongest = order[: np.count_nonzero(strengths > 0)]
+    chosen = _varied(strongest, kinds, k, lambda i: _is_telling(tokens[places[i]]))
+    return [_piece(tokens[places[i]], in_cluster[i], in_corpus[i]) for i in chosen]
 
 
 def rarest_evidence(
@@ -74,12 +82,21 @@ def rarest_evidence(
         in_cluster, in_corpus: (t,) share of the analyses that show each; 0 for a token that was never seen.
     """
     surprise = np.log(1 / np.maximum(in_corpus, 1e-6)) * _READABILITY[kinds]
-    rarest = _varied(np.argsort(-surprise, kind="stable"), kinds, k)
-    return [_piece(tokens[i], in_cluster[i], in_corpus[i]) for i in rarest]
+    order = np.argsort(-surprise, kind="stable")
+    rarest = order[: np.count_nonzero(surprise > 0)]
+    chosen = _varied(rarest, kinds, k, lambda i: _is_telling(tokens[i]))
+    return [_piece(tokens[i], in_cluster[i], in_corpus[i]) for i in chosen]
 
 
-def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int) -> list[int]:
-    """The first k of an order, at most ``MAX_OF_A_KIND`` of each kind before the rest: a tenth file adds little."""
+def _is_telling(token: str) -> bool:
+    return not is_ordinary(kind_of(token), value_of(token))
+
+
+def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int, is_telling: Callable[[int], bool]) -> list[int]:
+    """The first k of an order that are telling, at most ``MAX_OF_A_KIND`` of each kind before the rest.
+
+    A tenth file adds little.
+    """
     first: list[int] = []
     surplus: list[int] = []
     occurrences: dict[int, int] = {}
@@ -88,9 +105,13 @@ def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int) -> list[
         for i, kind in zip(batch.tolist(), kinds[batch].tolist(), strict=True):
             if len(first) >= k:
                 return first
-            occurrences[kind] = occurrences.get(kind, 0) + 1
-            (first if occurrences[kind] <= MAX_OF_A_KIND else surplus).append(i)
-    return [*first, *surplus][:k]
+            if occurrences.get(kind, 0) >= MAX_OF_A_KIND:
+                surplus.append(i)
+            elif is_telling(i):
+                occurrences[kind] = occurrences.get(kind, 0) + 1
+                first.append(i)
+    more = (i for i in surplus if is_telling(i))
+    return [*first, *islice(more, max(k - len(first), 0))][:k]
 
 
 def _piece(token: str, in_cluster: float, in_corpus: float) -> Evidence:

@@ -45,6 +45,8 @@ class ProcessFacts:
     name: str
     path: str
     command_line: str
+    pid: int | None = None
+    parent: int | None = None  # the process id of the one that started it
 
 
 @dataclass(slots=True)
@@ -265,6 +267,8 @@ def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
                 name=text(process.get("process_name")),
                 path=text(process.get("process_path")) or text(process.get("module_path")),
                 command_line=text(process.get("command_line")) or text(environment.get("CommandLine")),
+                pid=integer(process.get("process_id") if "process_id" in process else process.get("pid")),
+                parent=integer(process.get("parent_id") if "parent_id" in process else process.get("ppid")),
             )
         )
         call_lists.append(process.get("calls"))
@@ -298,6 +302,7 @@ def _add_trace(report: Report, facts: TraceFacts) -> None:
         report.network = report.network or NetworkFacts()
         for protocol, address, port in facts.connections:
             (report.network.udp if protocol == "udp" else report.network.tcp).append((address, port))
+            report.network.called.add((address, port))
 
 
 def _add_droidmon(report: Report, section: Mapping[str, Any]) -> None:

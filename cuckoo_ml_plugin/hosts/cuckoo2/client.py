@@ -40,10 +40,13 @@ SECTIONS = {
     "static": None,
     "behavior": (
         "summary", "apistats", "enhanced", ("generic", ("summary",)),
-        ("processes", ("process_name", "process_path", "module_path", "command_line", "track", "environ")),
+        ("processes", (
+            "process_name", "process_path", "module_path", "command_line", "track", "environ", "process_id",
+            "parent_id", "pid", "ppid",
+        )),
     ),
     "network": ("hosts", "domains", "dns", "tcp", "udp", "http", "http_ex", "https_ex", "dead_hosts"),
-    "suricata": ("tls", "http"),
+    "suricata": ("tls", "http", ("dns", (("dns", ("rrname",)),))),
     "dropped": (
         "name", "type", "filepath", "guest_paths", "sha256", ("virustotal", ("positives", "total", "error")),
     ),

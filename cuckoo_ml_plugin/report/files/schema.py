@@ -148,6 +148,10 @@ class Environment(TypedDict, total=False):
 
 
 class Process(TypedDict, total=False):
+    process_id: Any
+    parent_id: Any
+    pid: Any
+    ppid: Any
     process_name: str | None
     process_path: str | None
     module_path: str | None
@@ -228,7 +232,18 @@ class TlsHandshake(TypedDict, total=False):
     ja3: Any
 
 
+class DnsEvent(TypedDict, total=False):
+    rrname: Any
+
+
+class SuricataDns(TypedDict, total=False):
+    """A query that Suricata saw, whatever the host's allow-list."""
+
+    dns: DnsEvent | None
+
+
 class Suricata(TypedDict, total=False):
+    dns: list[SuricataDns] | None
     tls: list[TlsHandshake] | None
     http: list[HttpRequest] | None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.addresses import library_name, url_name
-from cuckoo_ml_plugin.behaviour.normalise import Normaliser
-from cuckoo_ml_plugin.behaviour.token_values import TokenValues, limit_names, smallest_by_hash
-from cuckoo_ml_plugin.behaviour.volatile import without_identifiers, without_random_names
+from cuckoo_ml_plugin.behaviour.tokens.addresses import library_name, url_name
+from cuckoo_ml_plugin.behaviour.tokens.background import is_machines_dropped
+from cuckoo_ml_plugin.behaviour.tokens.normalise import Normaliser
+from cuckoo_ml_plugin.behaviour.tokens.token_values import TokenValues, limit_names, smallest_by_hash
+from cuckoo_ml_plugin.behaviour.tokens.volatile import without_identifiers, without_random_names
 from cuckoo_ml_plugin.report.report import Report
 
 _MAX_STRINGS: Final = 2_000  # tokens
@@ -69,6 +70,8 @@ def add_dropped(report: Report, names: Normaliser, values: TokenValues) -> None:
     """Add type, extension and name of each file that the sample wrote and the host kept."""
     for path, magic in (report.dropped or [])[:20_000]:
         name = names.file_name(path)
+        if is_machines_dropped(name):
+            continue
         values.add("dropped_name", [name])
         extension = _EXTENSION.search(name)
         if extension is not None:
