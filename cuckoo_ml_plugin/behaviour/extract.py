@@ -8,7 +8,8 @@ from typing import Final
 from cuckoo_ml_plugin.behaviour.absence import with_task
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.counts import count_features
-from cuckoo_ml_plugin.behaviour.tokens.dynamic import add_calls, add_operations, own_names
+from cuckoo_ml_plugin.behaviour.tokens.dumps import add_dumps
+from cuckoo_ml_plugin.behaviour.tokens.dynamic import add_calls, add_operations, add_registry_values, own_names
 from cuckoo_ml_plugin.behaviour.tokens.network import add_network
 from cuckoo_ml_plugin.behaviour.tokens.normalise import Normaliser
 from cuckoo_ml_plugin.behaviour.tokens.processes import Processes, add_processes
@@ -38,9 +39,11 @@ def extract(report: Report) -> Behaviour:
     processes = Processes(report, names)
     add_calls(report, processes, values)
     add_operations(report, names, values)
+    add_registry_values(report, names, values)
     add_processes(processes, names, values)
     add_network(report, values)
     add_dropped(report, names, values)
+    add_dumps(report, names, values)
     add_signatures(report, values)
     add_strings(report, values)
     for of_kind in values.values():

@@ -25,9 +25,11 @@ _BATCH = 128
 
 # An analyst reads the highest first. Sequences of calls and loose strings mean little to a person and come last.
 _READABLE = {
-    "signature": 1.5, "mutex": 1.4, "command": 1.3, "domain": 1.3, "http": 1.3, "host": 1.2, "service_created": 1.3,
-    "file_written": 1.2, "file_created": 1.2, "file_deleted": 1.2, "reg_written": 1.2, "dropped_name": 1.1,
-    "api": 0.6, "resolved_api": 0.5, "import": 0.5, "string": 0.3, "ngram": 0.1, "file_size": 0.2,
+    "signature": 1.5, "mutex": 1.4, "reg_value": 1.4, "command": 1.3, "domain": 1.3, "http": 1.3, "injection": 1.3,
+    "service_created": 1.3, "host": 1.2, "file_written": 1.2, "file_created": 1.2, "file_deleted": 1.2,
+    "reg_written": 1.2, "payload": 1.2, "child_process": 1.2, "dump_yara": 1.2, "dropped_name": 1.1,
+    "dump_section": 0.8, "api": 0.6, "resolved_api": 0.5, "import": 0.5, "dump_import": 0.5, "string": 0.3,
+    "file_size": 0.2, "dump_fuzzy": 0.2, "ngram": 0.1,
 }  # fmt: skip
 _READABILITY = np.array([_READABLE.get(kind, 1.0) for kind in KINDS] + [0.1] * (256 - len(KINDS)))
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from cuckoo_ml_plugin.finding.section import Reason
 
-_ACRONYMS = {word.lower(): word for word in ("API", "APIs", "COM", "DNS", "HTTP", "TCP", "TLS", "UDP", "WMI")}
+_ACRONYMS = {word.lower(): word for word in ("API", "APIs", "COM", "DNS", "HTTP", "ICMP", "TCP", "TLS", "UDP", "WMI")}
 
 
 def cluster_reasons(

@@ -21,6 +21,7 @@ class NetworkFacts:
     udp: list[tuple[str, int]] = field(default_factory=list)
     requests: list[tuple[str, str, str, str]] = field(default_factory=list)  # method, host, path, user agent
     tls: list[tuple[str, str]] = field(default_factory=list)  # server name, JA3 hash
+    icmp: int = 0  # messages
     called: set[tuple[str, int]] = field(default_factory=set)  # those of tcp and udp that watched processes called
     has_list: bool = False  # whether the host lists hosts, without those that its allow-list names
     left_out: set[str] = field(default_factory=set)  # names that were looked up and that the host's allow-list names
@@ -37,6 +38,7 @@ def network_facts(results: Mapping[str, Any]) -> NetworkFacts | None:
         domains=_names(network.get("domains"), "domain"),
         tcp=_connections(network.get("tcp")),
         udp=_connections(network.get("udp")),
+        icmp=len(items(network.get("icmp"))),
     )
     facts.hosts += [address for entry in items(network.get("dead_hosts")) for address in texts(entry)[:1]]
     for query in mappings(network.get("dns")):

@@ -41,8 +41,8 @@ _COMMAND: Final = re.compile(  # as the service manager, the task scheduler and 
     r"|usoclient\.exe|wuauclt\.exe|trustedinstaller\.exe|microsoftedgecp\.exe|unsecapp\.exe|wsqmcons\.exe|mobsync\.exe)"
     r"|%windir%\\(?:explorer\.exe$|servicing\\|winsxs\\)|%programfiles%\\(?:microsoft\\edge|google\\update\\)"
     r"|%programfiles%\\microsoft office\\(?:root\\)?office\d+\\msoia\.exe"
-    r"|(?:%windir%\\pyw?\.exe|.*\\pythonw?\.exe) .*\\agent\.pyw?$"  # the sandbox's own agent
 )
+_AGENT: Final = re.compile(r"(?:.*\\)?py(?:thon)?w?\.exe .*\\agent\.pyw?$", re.IGNORECASE)
 _DROPPED: Final = re.compile(
     r"__psscriptpolicytest|powershell_transcript\.|microsoftedge_x64|.*\.(?:automatic|custom)destinations-ms$"
 )
@@ -85,7 +85,12 @@ def is_machines_process(name: str, path: str) -> bool:
 
 def is_machines_command(command: str) -> bool:
     """Whether a normalised command line starts a process of Windows or of an updater as Windows itself does."""
-    return _COMMAND.match(command) is not None
+    return _COMMAND.match(command) is not None or is_agent(command)
+
+
+def is_agent(command: str) -> bool:
+    """Whether a command line, normalised or not, starts the sandbox's own agent."""
+    return _AGENT.match(command.replace('"', "").strip()) is not None
 
 
 def is_machines_service(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from itertools import filterfalse
+from itertools import filterfalse, islice
 from typing import Final
 
 from cuckoo_ml_plugin.behaviour.tokens.addresses import library_name, network_host, url_name
@@ -37,6 +37,17 @@ _PATH_KINDS: Final = {
     "regkey_written": "reg_written", "write_keys": "reg_written",
     "regkey_deleted": "reg_deleted", "delete_keys": "reg_deleted",
 }  # fmt: skip
+_MOST_VALUES: Final = 1_000
+_TELLING: Final = re.compile(  # in a lower-case key: after one of its backslashes
+    r"\\(?:currentversion\\(?:run|runonce|runonceex|runservices)(?:\\|$)|explorer\\run\\|active setup\\installed comp"
+    r"|winlogon\\(?:shell|userinit|notify|taskman)|image file execution options\\|silentprocessexit\\|appinit_dlls"
+    r"|services\\[^\\]+\\(?:imagepath|start|type|failurecommand|parameters\\servicedll)$|(?:open|runas)\\command(?:\\|$)"
+    r"|policies\\(?:system|explorer|microsoft\\windows defender)|windows defender\\|security center\\|firewallpolicy\\"
+    r"|internet settings\\(?:proxyserver|autoconfigurl)|explorer\\advanced\\(?:hidden|showsuperhidden|hidefileext)"
+    r"|terminal server\\|control\\(?:lsa|safeboot|securityproviders)\\|control panel\\desktop\\(?:wallpaper|scrnsave)"
+    r"|systemrestore\\|session manager\\(?:bootexecute|app)|windows script host\\settings\\enabled|browser helper"
+    r"|command processor\\autorun|environment\\)"
+)
 _USER_FOLDER = re.compile(r":\\(?:users|documents and settings)\\([^\\\"]+)\\", re.IGNORECASE)
 _HOME_FOLDER = re.compile(r"/home/([^/\s\"]+)/")
 _IN_POSIX_TEMP = re.compile(r"^/(?:var/)?tmp/([^/\s\"]+)")
@@ -109,6 +120,16 @@ def add_operations(report: Report, names: Normaliser, values: TokenValues) -> No
         for operation in ("fetches_url", "downloads_file"):
             values.add("http", map(_request, limit_names(operation_names(report, operation))))
     values.add("library", map(library_name, limit_names(report.libraries)))
+
+
+def add_registry_values(report: Report, names: Normaliser, values: TokenValues) -> None:
+    """Add what was written to keys by which Windows starts programs or guards itself, normalised as a command line."""
+    written = dict.fromkeys(report.registry_values)
+    telling = ((key, content) for key, content in written if _TELLING.search(key.lower()))
+    for key, content in islice(telling, _MOST_VALUES):
+        value = names.command(content)
+        if value and value.isprintable() and "\\x" not in value:  # CAPE writes bytes that are no text as \x00
+            values.add("reg_value", [f"{names.path(key)}={value}"])
 
 
 def _other_operations(names: Normaliser) -> Iterable[tuple[str, str, Callable[[str], str]]]:

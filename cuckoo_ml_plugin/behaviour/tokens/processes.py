@@ -6,7 +6,7 @@ sample's doing, unless the sample started it or injected code into it.
 
 from __future__ import annotations
 
-from cuckoo_ml_plugin.behaviour.tokens.background import is_machines_command, is_machines_process
+from cuckoo_ml_plugin.behaviour.tokens.background import is_agent, is_machines_command, is_machines_process
 from cuckoo_ml_plugin.behaviour.tokens.normalise import Normaliser
 from cuckoo_ml_plugin.behaviour.tokens.token_values import TokenValues
 from cuckoo_ml_plugin.report.report import CAPE, Report
@@ -23,10 +23,14 @@ class Processes:
         self._place_of = {process.pid: place for place, process in enumerate(self.watched) if process.pid is not None}
         may_be = [False] * len(self.watched)  # the first is the one that the host started
         if report.host == CAPE and not report.paths_are_posix:
+            injected = {dump.target_pid for dump in report.dumps if dump.target_pid is not None}
             for place, process in enumerate(self.watched[1:], 1):
                 path = names.path(process.path) if process.path else ""
-                may_be[place] = is_machines_process(self.names[place], path)
-        self.are_machines = [self._is_machines(place, may_be) for place in range(len(self.watched))]
+                may_be[place] = process.pid not in injected and is_machines_process(self.names[place], path)
+        self.are_machines = [
+            self._is_machines(place, may_be) or (place > 0 and is_agent(process.command_line[:2000]))
+            for place, process in enumerate(self.watched)
+        ]
 
     def parent(self, place: int) -> int | None:
         """The place of the process that started one; None if the host did not watch it."""
@@ -52,9 +56,12 @@ class Processes:
 
 
 def add_processes(processes: Processes, names: Normaliser, values: TokenValues) -> None:
-    """Add the names and command lines of the processes that are not the machine's own."""
+    """Add the names, the parents and the command lines of the processes that are not the machine's own."""
     for place in processes.samples:
         values.add("process", [processes.names[place]])
+        parent = processes.parent(place)
+        if parent is not None:
+            values.add("child_process", [f"{processes.names[parent]}>{processes.names[place]}"])
         line = processes.watched[place].command_line
         if line and not is_machines_command(command := names.command(line)):
             values.add("command", [command])

@@ -32,7 +32,7 @@ def add_static(report: Report, values: TokenValues) -> None:
         dll = library_name(name)
         values.add("import_dll", [dll])
         values.add("import", [f"{dll}!{function.lower()}" for function in functions[:20_000]])
-    values.add("section", [_section(name, entropy) for name, entropy in facts.sections[:1_000]])
+    values.add("section", [section_name(name, entropy) for name, entropy in facts.sections[:1_000]])
     for name, contents in facts.resources[:20_000]:
         values.add("resource", [without_random_names(name.lower())])
         if contents:
@@ -46,6 +46,8 @@ def add_static(report: Report, values: TokenValues) -> None:
     values.add("compiled", [facts.compiled[:7]])  # year and month
     values.add("pdb", [without_identifiers(_folded(facts.pdb))])
     values.add("imphash", [facts.imphash.lower()])
+    if facts.overlay:
+        values.add("overlay", [f"<2^{facts.overlay.bit_length()}"])
     values.add("link", map(url_name, limit_names(facts.links)))
 
 
@@ -60,7 +62,7 @@ def _file_type(magic: str) -> str:
     return without_identifiers(", ".join(kept))
 
 
-def _section(name: str, entropy: float | None) -> str:
+def section_name(name: str, entropy: float | None) -> str:
     """The name of a section, followed by ``packed`` if its entropy is above 7.2 bits a byte."""
     folded = _folded(name)
     return f"{folded} packed" if entropy is not None and entropy > 7.2 else folded
@@ -81,8 +83,10 @@ def add_dropped(report: Report, names: Normaliser, values: TokenValues) -> None:
 
 
 def add_signatures(report: Report, values: TokenValues) -> None:
-    """Add the names of the host's signatures, which CuckooML calls simple features."""
+    """Add the names of the host's signatures, which CuckooML calls simple features, and the techniques they show."""
     values.add("signature", map(str.lower, limit_names(report.signatures)))
+    values.add("technique", limit_names(report.techniques))
+    values.add("mbc", limit_names(report.catalog))
 
 
 def add_strings(report: Report, values: TokenValues) -> None:

@@ -45,12 +45,12 @@ SECTIONS = {
             "parent_id", "pid", "ppid",
         )),
     ),
-    "network": ("hosts", "domains", "dns", "tcp", "udp", "http", "http_ex", "https_ex", "dead_hosts"),
+    "network": ("hosts", "domains", "dns", "tcp", "udp", "http", "http_ex", "https_ex", "dead_hosts", ("icmp", ())),
     "suricata": ("tls", "http", ("dns", (("dns", ("rrname",)),))),
     "dropped": (
         "name", "type", "filepath", "guest_paths", "sha256", ("virustotal", ("positives", "total", "error")),
     ),
-    "signatures": ("name",),
+    "signatures": ("name", "severity", "ttp"),
     "strings": None,
     "virustotal": None,
     "url": None,
@@ -60,6 +60,13 @@ SECTIONS = {
     "malfamily": None,
     "malfamily_tag": None,
     "CAPE": None,
+    "procdump": None,
+    "procmemory": (
+        "type", "pid", ("yara", ("name",)), ("extracted", ("type", "pid", ("yara", ("name",)))),
+    ),
+    "buffer": ("type", "pid", ("yara", ("name",))),
+    "ttps": None,
+    "mbcs": None,
     "url_analysis": None,
     "debug": ("errors",),
     "droidmon": (
