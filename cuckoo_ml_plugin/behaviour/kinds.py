@@ -113,6 +113,11 @@ def kinds_of(*groups: Group) -> frozenset[str]:
 STATIC_KINDS: Final = kinds_of(Group.STATIC)
 DYNAMIC_KINDS: Final = kinds_of(Group.DYNAMIC)
 NETWORK_KINDS: Final = kinds_of(Group.NETWORK)
+TOLD_WITH: Final[Mapping[str, str]] = {
+    "technique": "signature", "mbc": "signature", "child_process": "process", "reg_value": "reg_written",
+    "injection": "payload", "dump_section": "dump_import", "dump_imphash": "dump_import",
+}  # fmt: skip
+"""Kinds that tell again what another kind tells, and the other one. Both together have the weight of one."""
 ACTION_KINDS: Final = DYNAMIC_KINDS | NETWORK_KINDS
 """The kinds of what a sample did when it ran."""
 SIGNATURE_KINDS: Final = kinds_of(Group.SIGNATURES)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags
 from sklearn.decomposition import TruncatedSVD
 
-from cuckoo_ml_plugin.model.embedding import Embedding, Recipe, balance
+from cuckoo_ml_plugin.model.embedding import TOLD_TOGETHER, Embedding, Recipe, balance
 from cuckoo_ml_plugin.settings import SEED, VectorSettings
 
 VOCABULARY = 250_000
@@ -97,6 +97,7 @@ def _weighted(known: csr_matrix, weights: NDArray[np.float32], kinds: NDArray[np
     """(n, v) rows of unit length: tokens weighted, kinds balanced."""
     weighted = known.astype(np.float64) @ diags(weights.astype(np.float64))
     weighted = weighted.tocsr()
+    kinds = TOLD_TOGETHER[kinds]
     for kind in np.unique(kinds):
         columns = (kinds == kind).astype(np.float64)
         squares = np.asarray(weighted.multiply(weighted) @ columns).ravel()

@@ -7,7 +7,8 @@ steps:
    ``s + ln((1 + n) / (s + df))`` over the greatest such value, to the power of ``rarity``. With ``s = 1`` (smoothed, as
    in scikit-learn) behaviour that all analyses show still counts; with ``s = 0`` it does not.
 2. Kinds are balanced: a kind with many tokens (strings, opened keys) would drown one with few (mutexes, domains), so
-   each kind's part is divided by its length to the power of ``balance``.
+   each kind's part is divided by its length to the power of ``balance``. Kinds that tell again what another kind tells
+   (techniques what signatures tell) are balanced as one with it.
 3. The result is projected on the strongest directions of the corpus (truncated SVD: latent semantic analysis,
    Deerwester et al. 1990). Each direction is divided by its singular value to the power of ``whitening``, so that the
    strongest do not drown the finer ones.
@@ -26,6 +27,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.behaviour.kinds import CODES, TOLD_WITH
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 
 
@@ -43,6 +45,11 @@ class Recipe:
     whitening: float
     crowd: int = 1
 
+
+TOLD_TOGETHER: NDArray[np.uint8] = np.arange(256, dtype=np.uint8)
+"""(256,) the kind with which each kind is balanced, by their codes."""
+for _kind, _other in TOLD_WITH.items():
+    TOLD_TOGETHER[CODES[_kind]] = CODES[_other]
 
 FOR_CLUSTERS = Recipe(smoothing=0.0, rarity=0.5, balance=0.5, whitening=0.25, crowd=2)
 FOR_NOVELTY = Recipe(smoothing=1.0, rarity=1.0, balance=0.0, whitening=0.0)
@@ -110,7 +117,7 @@ class Embedding(ModelPart):
         if not len(columns):
             return nothing
         weights = self.weights[columns].astype(np.float64)
-        kinds = self.kinds[columns]
+        kinds = TOLD_TOGETHER[self.kinds[columns]]
         squares: NDArray[np.float64] = np.bincount(kinds, weights * weights, minlength=256).astype(np.float64)
         known = float(weights @ weights)
         weights *= balance(squares, float(self.balance[0]))[kinds]
