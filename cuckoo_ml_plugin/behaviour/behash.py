@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -56,7 +55,6 @@ def _seeds() -> NDArray[np.uint64]:
 _SEEDS: Final = _seeds()
 
 
-@lru_cache(maxsize=4)  # an analysis is stored first and scored next
 def behash(joined: bytes) -> bytes | None:
     """The behash of a behaviour, from its :func:`~cuckoo_ml_plugin.plumbing.hashes.joined_tokens`.
 
@@ -122,6 +120,10 @@ class BehashTable:
         self._digests = self._grown(self._digests, np.ascontiguousarray(rows[:, 8:16]).view(">u8").T)
         self._count += len(rows)
 
+    def remove(self, rows: Sequence[int]) -> None:
+        """Empty some rows, so that they are like nothing."""
+        self._pairs[:, rows] = 0
+
     def _grown(self, column: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:
         needed = self._count + more.shape[1]
         if needed > column.shape[1]:  # by a quarter, so that few additions copy
@@ -143,8 +145,10 @@ class BehashTable:
         Args:
             first: the row from which on to search.
         """
-        query, least = _Query(one), np.float32(0)
         rows, likely = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        if first >= self._count:
+            return rows, likely
+        query, least = _Query(one), np.float32(0)
         for start in range(first, self._count, _BLOCK):
             end = min(start + _BLOCK, self._count)
             pairs, words = self._pairs[:, start:end], self._words[:, start:end]

@@ -1,6 +1,7 @@
 """The tables of the store, their version, and how an older store becomes a current one.
 
-Version 4 has what an analysis is known by (node, task, start, sample) and the files that repeat a stored run.
+Version 4 has what an analysis is known by (node, task, start, sample) and the files that repeat a stored run. Version 5
+has the behashes, which are not made when a store is upgraded but later: that takes a minute for 100,000 behaviours.
 
 To change the schema, change the tables below *and* append to ``UPGRADES`` a function that upgrades a store of the
 previous version. A new store is created from the tables, and an older one runs the upgrades; the tests compare the two.
@@ -27,6 +28,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    delete,
     insert,
     inspect,
     select,
@@ -134,6 +136,17 @@ copy = Table(  # files that hold the run of an analysis that was stored from els
     Column("extraction", Integer, nullable=False),
 )
 
+behash = Table(
+    "cuckooml_behash",
+    tables,
+    Column("number", Number, Identity(), primary_key=True),  # in the order in which behaviours were added here
+    Column("digest", Text, nullable=False, unique=True),  # of the behaviour, as in cuckooml_analysis
+    Column("behash", LargeBinary, nullable=False),
+    Column("stored_at", Bytewise, nullable=False, index=True),  # when an analysis first showed the behaviour, UTC
+)
+
+BEHASHES_LACK = "behashes_lack"  # key in the table meta: of stored behaviours, because an earlier version stored them
+
 Upgrade = Callable[[Connection], None]
 
 
@@ -208,8 +221,15 @@ def _identity_of_version_3(row: Row[Any]) -> dict[str, object]:
     }
 
 
+def _add_behashes(connection: Connection) -> None:
+    """Add the table of behashes, and note that it is to be filled, which a refit or an import does."""
+    behash.create(connection, checkfirst=True)
+    connection.execute(delete(meta).where(meta.c.key == BEHASHES_LACK))
+    connection.execute(insert(meta).values(key=BEHASHES_LACK, value="yes"))
+
+
 # UPGRADES[0] upgrades a store from version 1 to version 2, and so on.
-UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3, _to_version_4]
+UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3, _to_version_4, _add_behashes]
 
 
 def current_version() -> int:
