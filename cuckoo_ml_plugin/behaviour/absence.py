@@ -23,6 +23,8 @@ _SENTENCES: Final = {
     "android": "An analysis on Android without a log of Droidmon's: what the app did is not known.",
 }
 SILENT: Final = "The sample showed no behaviour when it ran: there is nothing to compare."
+GENERAL: Final = frozenset((SILENT, *_SENTENCES.values()))
+"""The sentences that say nothing of one analysis alone: its tokens give them."""
 
 
 def without_behaviour(report: Report, behaviour: Behaviour) -> Behaviour:
@@ -40,7 +42,7 @@ def without_behaviour(report: Report, behaviour: Behaviour) -> Behaviour:
 
 
 def reason_for_absence(behaviour: Behaviour) -> str:
-    """Why a behaviour shows nothing, in a sentence; from its token where it comes from the store."""
+    """Why a behaviour shows nothing, in a sentence; from its token where it has no remark of its own."""
     if behaviour.remark:
         return behaviour.remark
     tasks = [value_of(token) for token in behaviour.tokens if kind_of(token) == "task"]

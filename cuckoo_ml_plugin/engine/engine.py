@@ -23,6 +23,7 @@ from cuckoo_ml_plugin.plumbing.hashes import behaviour_digest, joined_tokens
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.report.labels import ANALYST, Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report
+from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.database import PATIENCE
 from cuckoo_ml_plugin.store.store import Store
 
@@ -107,8 +108,6 @@ class Engine:
         if self.model() is None:
             return self._no_model(behaviour)
         finding = self.score_without_store(behaviour, analysis, label)
-        if finding.status == "scored":
-            finding.message = behaviour.remark
         if finding.status == "scored" and self._has_store:
             finding.similar = self._with_unfitted_repeats(finding.similar, behaviour, analysis)
         return finding
@@ -139,9 +138,13 @@ class Engine:
         stored = self.store.get(analysis)
         if stored is None:
             return None
+        return self.score(self.behaviour_of(stored), analysis, stored.label)
+
+    def behaviour_of(self, stored: StoredAnalysis) -> Behaviour:
+        """The behaviour of an analysis that was read with it, and what travels with it. Raises StoreError."""
         tokens, counts = stored.unpack()
-        scores = self.store.threat_scores_of([analysis]).get(analysis, [])
-        return self.score(Behaviour(tokens, counts, scores), analysis, stored.label)
+        scores = self.store.threat_scores_of([stored.analysis]).get(stored.analysis, [])
+        return Behaviour(tokens, counts, scores, stored.remark)
 
     @property
     def _has_store(self) -> bool:

@@ -325,8 +325,7 @@ class VisibleCorpus:
         stored, finding = engine.store.get(analysis), engine.score_stored(analysis)
         if stored is None or finding is None:
             return None
-        tokens, counts = stored.unpack()
-        wide = with_more_similar(engine, finding, Behaviour(tokens, counts), stored.analysis, self.visible)
+        wide = with_more_similar(engine, finding, engine.behaviour_of(stored), stored.analysis, self.visible)
         return self.finding(engine, wide, stored.analysis)
 
     def reasons(self, engine: Engine, anomaly: AnalysisBrief) -> list[Reason]:

@@ -247,6 +247,7 @@ class Model:
         anomalous = bool(novelty.score >= anomaly.threshold)
         return Finding(
             status="scored",
+            message=behaviour.remark,
             model=self.brief(),
             cluster=self._cluster(placement),
             anomaly=AnomalyFinding(

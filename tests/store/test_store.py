@@ -218,6 +218,7 @@ class _Behaviour:
 
     def __init__(self, text: str) -> None:
         self.scores = [ThreatScore("virustotal", "domain", text + end, p) for end, p in (("", 0.5), ("\x00", 0.75))]
+        self.remark = text
 
 
 class _Label:
