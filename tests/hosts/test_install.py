@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -227,7 +228,7 @@ def test_a_home_that_is_a_link_is_purged_with_what_it_leads_to(cape: Path) -> No
 
 
 def test_lines_between_two_blocks_of_ours_stay(tmp_path: Path) -> None:
-    path, site = tmp_path / "reporting.conf", Site(tmp_path, tmp_path / "home")
+    path, site = tmp_path / "reporting.conf", Site("cape", tmp_path, tmp_path / "home")
     path.write_text("[first]\n")
     pieces = [Block(path, "[cuckooml]\nenabled = yes\n", "[cuckooml]")]
     install(pieces, site)
@@ -351,14 +352,27 @@ def test_doctor_names_what_is_wrong_and_the_remedy(cape: Path) -> None:
     def checks() -> dict[str, dict[str, object]]:
         return {check["check"]: check for check in run("doctor", cape, "--json").json}
 
-    assert checks()["files"]["ok"] is False
-    run("install", cape)
+    def repeat(said: object) -> Done:
+        """Run the command at the end of a message as a shell would."""
+        command = shlex.split(str(said).partition("install first: ")[2] or str(said).partition("again: ")[2])
+        assert Path(command[0]).is_absolute()
+        return cuckoo_ml(cape / "unused", *command[command.index("install") :], "--refit", "none")
+
+    files_check = checks()["files"]
+    assert files_check["ok"] is False
+    assert repeat(files_check["said"]).code == 0
     installed = checks()
     assert {name for name, check in installed.items() if not check["ok"]} == {"modules", "configuration", "web"}
     assert "base.html: cannot be read" in str(installed["web"]["said"])
     assert "waiting for 20 analyses: 0 are stored" in str(installed["model"]["said"])
     (cape / "modules/reporting/cuckooml.py").unlink()
-    assert "is missing" in str(checks()["files"]["said"])
+    missing = str(checks()["files"]["said"])
+    assert "is missing" in missing
+    assert repeat(missing).code == 0
+    assert checks()["files"]["ok"]
+    shutil.rmtree(cape / "custom/cuckooml")
+    assert "install" in str(checks()["home"]["said"])
+    assert run("install", cape).code == 0
     (cape / "custom/cuckooml/store.db").write_bytes(b"nothing of ours" * 100)
     assert "is not an SQLite database" in str(checks()["store"]["said"])
     assert run("doctor", cape).code == 1
@@ -372,7 +386,7 @@ def test_an_environment_without_cuckoo_is_an_error(cuckoo2: tuple[Path, Path], t
 
 @pytest.mark.parametrize("text", ["[first]\nkey = é\n", "[first]\r\nkey = 1\r\n", "no line break at the end", ""])
 def test_lines_in_a_file_of_the_hosts_leave_the_rest_byte_for_byte(tmp_path: Path, text: str) -> None:
-    path, site = tmp_path / "reporting.conf", Site(tmp_path, tmp_path / "home")
+    path, site = tmp_path / "reporting.conf", Site("cape", tmp_path, tmp_path / "home")
     path.write_bytes(text.encode() + b"\xff" * 3)
     path.chmod(0o640)
     before = path.read_bytes()
@@ -390,4 +404,4 @@ def test_a_section_that_is_there_already_is_not_doubled(tmp_path: Path) -> None:
     path = tmp_path / "reporting.conf"
     path.write_text("[cuckooml]\nenabled = no\n")
     with pytest.raises(InstallError, match=r"has \[cuckooml\] already"):
-        install([Block(path, "[cuckooml]\n", "[cuckooml]")], Site(tmp_path, tmp_path / "home"))
+        install([Block(path, "[cuckooml]\n", "[cuckooml]")], Site("cape", tmp_path, tmp_path / "home"))

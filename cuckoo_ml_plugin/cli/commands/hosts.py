@@ -50,7 +50,7 @@ def install(
     refit = refit or ("systemd" if os.geteuid() == 0 and Path("/run/systemd/system").is_dir() else "cron")
     if refit == "systemd":
         site = replace(site, units=unit_dir)
-    pieces = _pieces(host, site)
+    pieces = _pieces(site)
     steps = [*home_place.plan_move(site), *installer.plan_install(pieces, site, force=force)]  # refuses first
     if dry_run:
         _show("Planned changes", steps, site.root)
@@ -62,7 +62,7 @@ def install(
     _show("Installed", steps, site.root)
     home = Home(site.home)
     stdout.print(safe_text(f"Home: {home.path}", 500), soft_wrap=True)
-    _show_next_steps(host, site, refit)
+    _show_next_steps(site, refit)
 
 
 @click.command()
@@ -82,7 +82,7 @@ def uninstall(
     may_read = os.geteuid() == site.root.stat().st_uid  # the host's user can write the notes
     units = unit_dir or (Path(noted_units) if noted_units and may_read else schedule.UNIT_FOLDER)
     site = replace(site, units=units)
-    steps = installer.uninstall(_pieces(host, site), site, dry_run=dry_run, force=force)
+    steps = installer.uninstall(_pieces(site), site, dry_run=dry_run, force=force)
     if site.package is not None and not dry_run:
         sharing.remove_user(site.package, site.root, site.files)
     _show("Planned changes" if dry_run else "Uninstalled", steps, site.root)
@@ -108,7 +108,7 @@ def doctor(host: str, root: Path, python: Path | None, as_json: bool) -> None:
     sys.dont_write_bytecode = True  # an examination changes nothing
     become_owner(root.absolute())
     site = _site(host, root.absolute(), python, required=False)
-    checks = list(examine(host, site, _interpreter(host, site), _pieces(host, site)))
+    checks = list(examine(site, _interpreter(site), _pieces(site)))
     if as_json:
         print_json([{"check": check.name, "ok": check.ok, "said": check.message} for check in checks])
     else:
@@ -118,11 +118,11 @@ def doctor(host: str, root: Path, python: Path | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _interpreter(host: str, site: Site) -> Path:
+def _interpreter(site: Site) -> Path:
     if site.python is not None:
         python = Path(site.python)
         return python / "bin" / "python" if python.is_dir() else python
-    cuckoo = shutil.which("cuckoo") if host == "cuckoo2" else None
+    cuckoo = shutil.which("cuckoo") if site.host == "cuckoo2" else None
     return Path(cuckoo).resolve().parent / "python" if cuckoo else Path(sys.executable)
 
 
@@ -135,10 +135,10 @@ def _site(host: str, root: Path, python: Path | None, *, required: bool) -> Site
             f"{root}: this is not a Cuckoo Working Directory (it has no conf/processing.conf); check --root."
         )
     if host == "cape":
-        site = Site(root, root / cape.HOME, older=(root / cape.OLD_HOME,))
+        site = Site(host, root, root / cape.HOME, older=(root / cape.OLD_HOME,))
         noted = site.notes().python
         return replace(site, python=str(python.absolute()) if python else noted)
-    site = Site(root, root / cuckoo2.HOME)
+    site = Site(host, root, root / cuckoo2.HOME)
     notes = site.notes()
     chosen = python.absolute() if python else Path(notes.python) if notes.python else None
     site = replace(site, python=str(chosen) if chosen else None)
@@ -160,9 +160,9 @@ def _site(host: str, root: Path, python: Path | None, *, required: bool) -> Site
     return replace(site, sharers=tuple(sharing.other_users(package, root, site.files)))
 
 
-def _pieces(host: str, site: Site) -> list[Piece]:
+def _pieces(site: Site) -> list[Piece]:
     root, package = site.root, site.package
-    pieces = cape.pieces(root) if host == "cape" else cuckoo2.pieces(root, package, schedule.command())
+    pieces = cape.pieces(root) if site.host == "cape" else cuckoo2.pieces(root, package, schedule.command())
     if site.units is None:
         return pieces
     return [*pieces, *schedule.units(site.home, user_name(site.root.stat().st_uid), site.units)]
@@ -176,13 +176,13 @@ def _show(title: str, steps: list[installer.Step], root: Path) -> None:
     stdout.print(table(title, ["what", "file", ""], rows))
 
 
-def _show_next_steps(host: str, site: Site, refit: str) -> None:
+def _show_next_steps(site: Site, refit: str) -> None:
     home = Home(site.home)
     steps = [f"Import the past analyses: {home.command('import', site.root / 'storage' / 'analyses')}"]
     if refit == "systemd":
         steps.append("Start the timer: systemctl daemon-reload && systemctl enable --now cuckoo-ml-refit.timer")
     elif refit == "cron":
-        steps.append(f"Add to the crontab of {host}'s user: {schedule.cron_line(home.path)}")
-    steps.append(f"Restart {host}'s processing and web interface: they load the plugin only when they start.")
+        steps.append(f"Add to the crontab of {site.host}'s user: {schedule.cron_line(home.path)}")
+    steps.append(f"Restart {site.host}'s processing and web interface: they load the plugin only when they start.")
     for step in steps:
         stdout.print(safe_text(f"- {step}", 600), soft_wrap=True)

@@ -84,16 +84,17 @@ class Check:
     message: str
 
 
-def examine(host: str, site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check]:
+def examine(site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check]:
     """Check every part of an installation, one after another. Never raises, and writes nothing."""
-    root, home = site.root, Home(_place_of_home(host, site))
+    home = Home(home_of(site.root) if site.host == "cape" else site.home)
     yield _checked("files", lambda: _files(pieces, site))
     host_state: dict[str, object] = {}
 
     def loader() -> str:
-        host_state.update(_state_of_host(host, root, python))
+        host_state.update(_state_of_host(site, python))
         if not host_state["loaded"]:
-            raise CuckooMLError(f"{root}: the host's loader does not find the modules; run cuckoo-ml install.")
+            what = "the host's loader does not find the modules; install again"
+            raise CuckooMLError(f"{site.root}: {what}: {site.install_command}")
         return "loaded by the host's own loader"
 
     yield _checked("modules", loader)
@@ -102,15 +103,11 @@ def examine(host: str, site: Site, python: Path, pieces: Sequence[Piece]) -> Ite
     yield _checked("store", lambda: _store(home))
     yield _checked("place of the store", lambda: place_of_store(home, home.settings()))
     yield _checked("model", lambda: _model(home))
-    if host == "cuckoo2":
+    if site.host == "cuckoo2":
         yield _checked("worker", lambda: _worker(str(host_state.get("command") or "cuckoo-ml"), home))
-    yield _checked("web", lambda: _web(host, site))
+    yield _checked("web", lambda: _web(site))
     yield _checked("findings", lambda: _findings(home))
     yield _checked("errors", lambda: _errors(home))
-
-
-def _place_of_home(host: str, site: Site) -> Path:
-    return home_of(site.root) if host == "cape" else site.home
 
 
 def _checked(name: str, check: Callable[[], str]) -> Check:
@@ -125,7 +122,8 @@ def _checked(name: str, check: Callable[[], str]) -> Check:
 def _files(pieces: Sequence[Piece], site: Site) -> str:
     changed = changed_pieces(pieces, site)
     if changed:
-        raise CuckooMLError("; ".join(f"{path}: {state}" for path, state in changed) + "; run cuckoo-ml install again.")
+        wrong = "; ".join(f"{path}: {state}" for path, state in changed)
+        raise CuckooMLError(f"{wrong}; install again: {site.install_command}")
     return "all in place and unchanged"
 
 
@@ -135,10 +133,10 @@ def _home(home: Home, site: Site) -> str:
     if loss is not None:
         raise CuckooMLError(loss)
     if not home.exists:
-        raise CuckooMLError(f"{home.path}: there is no home; run cuckoo-ml install.")
+        raise CuckooMLError(f"{home.path}: there is no home; install again: {site.install_command}")
     if home.path in site.older:
         raise CuckooMLError(
-            f"{home.path}: the host's clean-up deletes this place; run cuckoo-ml install, which moves the home."
+            f"{home.path}: the host's clean-up deletes this place; another install moves it: {site.install_command}"
         )
     foreign = home.foreign_files()
     if foreign:
@@ -152,9 +150,9 @@ def _home(home: Home, site: Site) -> str:
     return f"{home.path}, of user {user_name(home.path.stat().st_uid)}"
 
 
-def _state_of_host(host: str, root: Path, python: Path) -> dict[str, object]:
-    program = _CAPE_PROGRAM if host == "cape" else _CUCKOO2_PROGRAM
-    command = [str(python), "-B", "-W", "ignore", "-c", program, str(root)]
+def _state_of_host(site: Site, python: Path) -> dict[str, object]:
+    program = _CAPE_PROGRAM if site.host == "cape" else _CUCKOO2_PROGRAM
+    command = [str(python), "-B", "-W", "ignore", "-c", program, str(site.root)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
         return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -202,7 +200,7 @@ def _model(home: Home) -> str:
     days = (datetime.now(timezone.utc) - fitted).days
     summary = f"{brief['id']}, {days} days old, {brief['clusters']:,} clusters of {brief['analyses']:,} analyses"
     if days > OLD_DAYS:
-        raise CuckooMLError(f"{summary}; check that the timer for cuckoo-ml refit --if-needed runs.")
+        raise CuckooMLError(f"{summary}; check the timer that runs {home.command('refit', '--if-needed')}")
     return summary
 
 
@@ -224,9 +222,9 @@ def _worker(command: str, home: Home) -> str:
     return f"{command} answers"
 
 
-def _web(host: str, site: Site) -> str:
+def _web(site: Site) -> str:
     """Whether the host's own pages still have the places where ours go."""
-    if host == "cape":
+    if site.host == "cape":
         pages, marks = site.root / "web" / "templates", CAPE_MARKS
     else:
         settings, marks = site.root / cuckoo2.WEB_SETTINGS_FILE, CUCKOO2_MARKS
@@ -235,7 +233,7 @@ def _web(host: str, site: Site) -> str:
         pages = site.package / "web" / "templates"
         if not settings.is_file():
             raise CuckooMLError(
-                f"{settings}: is missing, so no panel is shown; create it, then run cuckoo-ml install again."
+                f"{settings}: is missing, so no panel is shown; create it, then install again: {site.install_command}"
             )
     for name, texts in marks.items():
         try:

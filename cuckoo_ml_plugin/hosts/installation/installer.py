@@ -21,6 +21,7 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.installation.host_files import HostFiles, free_path
 from cuckoo_ml_plugin.hosts.installation.notes import OLD_NAME, InstallError, NotedPiece, Notes, place, read_notes
 from cuckoo_ml_plugin.hosts.installation.pieces import Block, OldBlock, OwnFile, Piece
+from cuckoo_ml_plugin.plumbing.commands import program, shell_command
 
 __all__ = ["BEGIN", "END", "InstallError", "Site", "Step", "changed_pieces", "install", "plan_install", "uninstall"]
 
@@ -42,10 +43,11 @@ class Step:
 class Site:
     """Where an installation goes: the host's folder, the home, and folders elsewhere that hold pieces.
 
-    ``older``: where earlier versions had the home. ``shared``: pieces below it serve other hosts' folders too, which
-    ``sharers`` names.
+    ``host``: "cape" or "cuckoo2". ``older``: where earlier versions had the home. ``shared``: pieces below it serve
+    other hosts' folders too, which ``sharers`` names.
     """
 
+    host: str
     root: Path
     home: Path
     older: tuple[Path, ...] = ()
@@ -63,6 +65,12 @@ class Site:
     def notes_file(self) -> Path:
         """Where the installation is noted."""
         return Home(self.home).notes_file
+
+    @property
+    def install_command(self) -> str:
+        """A line for a shell that installs it, or installs it again."""
+        python = ("--python", self.python) if self.python else ()
+        return shell_command(*program(), "install", "--host", self.host, "--root", self.root, *python)
 
     def notes(self) -> Notes:
         """What is noted. Raises InstallError."""
@@ -179,7 +187,7 @@ def changed_pieces(pieces: Iterable[Piece], site: Site) -> list[tuple[Path, str]
 
 
 def _nothing_installed(site: Site) -> InstallError:
-    why = f"is missing, so nothing was installed into {site.root}; run cuckoo-ml install first."
+    why = f"is missing, so nothing was installed into {site.root}; install first: {site.install_command}"
     return InstallError(f"{site.notes_file}: {why}")
 
 
@@ -225,7 +233,7 @@ def _block_change(piece: Block, current: str | None, installed_hash: str | None,
         raise InstallError(f"{piece.path}: is missing; check that --root is the host's folder.")
     rest, ours = _block_in(current)
     if any(line.strip() == piece.clash for line in rest.splitlines()):
-        raise InstallError(f"{piece.path}: has {piece.clash} already; remove it, then run cuckoo-ml install again.")
+        raise InstallError(f"{piece.path}: has {piece.clash} already; remove it, then install again.")
     if ours == piece.content:
         return _Change(Step("keep", piece.path, "its lines are up to date"), current)
     if ours is not None and _digest(ours) != installed_hash and not force:
