@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "cuckoo-ml-installed"
-SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "cuckoo_ml_plugin", "cuckoo_ml_samples", "conf")
+SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "cuckoo_ml_plugin", "cuckoo_ml_samples", "conf", "bin")
 """What the package is built from."""
 
 

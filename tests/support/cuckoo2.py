@@ -96,12 +96,20 @@ class Cuckoo:
             path.chmod(0o755 if path.is_dir() else 0o644)
         (target / "binary").touch()
 
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of Cuckoo's own command in this working directory."""
+        program = [self.environment / "bin" / "python", "-W", "ignore", self.environment / "bin" / "cuckoo"]
+        return [*map(str, program), "--cwd", str(self.folder), *arguments]
+
+    def clean(self) -> str:
+        """Run `cuckoo clean`; returns what it says."""
+        done = subprocess.run(self.command("clean"), capture_output=True, text=True, check=True, timeout=HANG)
+        return done.stdout + done.stderr
+
     def start(self, task: str = RECORDED) -> subprocess.Popen[str]:
-        command = [self.environment / "bin" / "python", "-W", "ignore", self.environment / "bin" / "cuckoo"]
         return subprocess.Popen(
-            [*map(str, command), "--cwd", str(self.folder), "process", "-r", task],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            self.command("process", "-r", task), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
 
     def finish(self, running: subprocess.Popen[str], task: str = RECORDED) -> Processed:
         log = running.communicate(timeout=HANG)[1]
