@@ -14,16 +14,15 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.home import Home, home_in_use
 from cuckoo_ml_plugin.hosts import error_log
-from cuckoo_ml_plugin.hosts.cape.analysis import home_of
 from cuckoo_ml_plugin.hosts.installation import cuckoo2
 from cuckoo_ml_plugin.hosts.installation.file_systems import place_of_store
 from cuckoo_ml_plugin.hosts.installation.installer import Site, changed_pieces
 from cuckoo_ml_plugin.hosts.installation.pieces import Piece
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
-from cuckoo_ml_plugin.plumbing.commands import shell_command
+from cuckoo_ml_plugin.plumbing.commands import program, shell_command
 from cuckoo_ml_plugin.plumbing.ownership import user_name
 from cuckoo_ml_plugin.store.inspection import StoreState, inspect_store
 
@@ -86,7 +85,7 @@ class Check:
 
 def examine(host: str, site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check]:
     """Check every part of an installation, one after another. Never raises, and writes nothing."""
-    root, home = site.root, Home(_place_of_home(host, site))
+    root, home = site.root, Home(home_in_use(site.home, *site.earlier))
     yield _checked("files", lambda: _files(pieces, site))
     host_state: dict[str, object] = {}
 
@@ -98,7 +97,7 @@ def examine(host: str, site: Site, python: Path, pieces: Sequence[Piece]) -> Ite
 
     yield _checked("modules", loader)
     yield _checked("configuration", lambda: _configuration(host_state, home))
-    yield _checked("home", lambda: _home(home, site))
+    yield _checked("home", lambda: _home(host, home, site))
     yield _checked("store", lambda: _store(home))
     yield _checked("place of the store", lambda: place_of_store(home, home.settings()))
     yield _checked("model", lambda: _model(home))
@@ -107,10 +106,6 @@ def examine(host: str, site: Site, python: Path, pieces: Sequence[Piece]) -> Ite
     yield _checked("web", lambda: _web(host, site))
     yield _checked("findings", lambda: _findings(home))
     yield _checked("errors", lambda: _errors(home))
-
-
-def _place_of_home(host: str, site: Site) -> Path:
-    return home_of(site.root) if host == "cape" else site.home
 
 
 def _checked(name: str, check: Callable[[], str]) -> Check:
@@ -129,17 +124,24 @@ def _files(pieces: Sequence[Piece], site: Site) -> str:
     return "all in place and unchanged"
 
 
-def _home(home: Home, site: Site) -> str:
+def _home(host: str, home: Home, site: Site) -> str:
     """Whether it is the home that was installed, where the host leaves it, and its user's own."""
+    again = ("--python", site.python) if host == "cuckoo2" and site.python else ()
+    install = shell_command(*program(), "install", "--host", host, "--root", site.root, *again)
     loss = home.loss()
     if loss is not None:
         raise CuckooMLError(loss)
-    if not home.exists:
-        raise CuckooMLError(f"{home.path}: there is no home; run cuckoo-ml install.")
-    if home.path in site.older:
+    if site.named and not Home(site.named).notes_file.exists():
+        used = "it has no home yet" if not home.exists else f"the home in use is {home.path}"
         raise CuckooMLError(
-            f"{home.path}: the host's clean-up deletes this place; run cuckoo-ml install, which moves the home."
+            f"{site.named}: the option home names this place, for which no installation is noted, so a loss would not"
+            f" be noticed; {used}; run {install}"
         )
+    if not home.exists:
+        raise CuckooMLError(f"{home.path}: there is no home; run {install}")
+    if home.path in site.older or (host == "cape" and _is_below(home.path, site.root / "storage")):
+        remedy = "which moves the home" if site.named is None else "after the option home names another place"
+        raise CuckooMLError(f"{home.path}: the host's clean-up deletes this place; run {install}, {remedy}.")
     foreign = home.foreign_files()
     if foreign:
         raise CuckooMLError(home.mending(foreign))
@@ -150,6 +152,10 @@ def _home(home: Home, site: Site) -> str:
             f" {shell_command('chmod', 'o-rwx', *open_to_all)}"
         )
     return f"{home.path}, of user {user_name(home.path.stat().st_uid)}"
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _state_of_host(host: str, root: Path, python: Path) -> dict[str, object]:
