@@ -94,7 +94,7 @@ class Home:
     def id(self) -> str | None:
         """The id of this home, None where it has none."""
         try:
-            return self.id_file.read_text(encoding="ascii").strip() or None
+            return self.id_file.read_text(encoding="utf-8").strip() or None
         except (OSError, ValueError):
             return None
 

@@ -67,9 +67,9 @@ def replacing(path: Path, *, owner_of_folder: bool = False, mode: int | None = N
     sync_folder(target.parent)
 
 
-def replace_file(path: Path, content: bytes, *, owner_of_folder: bool = False) -> None:
+def replace_file(path: Path, content: bytes, *, owner_of_folder: bool = False, mode: int | None = None) -> None:
     """Make ``content`` the whole of a file, as :func:`replacing` does. Raises OSError; the file is then as it was."""
-    with replacing(path, owner_of_folder=owner_of_folder) as file:
+    with replacing(path, owner_of_folder=owner_of_folder, mode=mode) as file:
         file.write(content)
 
 

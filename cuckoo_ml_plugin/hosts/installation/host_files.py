@@ -68,11 +68,14 @@ class HostFiles:
                     found = line.rstrip()
         return found
 
-    def write(self, path: Path, content: str, undo: ExitStack | None = None) -> None:
-        """Replace a file in one rename; its mode and owner stay, and a link stays a link. Raises InstallError."""
+    def write(self, path: Path, content: str, undo: ExitStack | None = None, mode: int | None = None) -> None:
+        """Replace a file in one rename; its mode, unless one is given, and its owner stay, and a link stays a link.
+
+        Raises InstallError.
+        """
         before = self.read(path) if undo is not None else None
         with self.acting(path), _as_install_error(path, "written"):
-            replace_file(path, content.encode("utf-8", "surrogateescape"), owner_of_folder=True)
+            replace_file(path, content.encode("utf-8", "surrogateescape"), owner_of_folder=True, mode=mode)
         if undo is not None:
             undo.callback(self.remove, path) if before is None else undo.callback(self.write, path, before)
 

@@ -156,7 +156,7 @@ def install(pieces: Sequence[Piece], site: Site, *, force: bool = False, home_id
             folders=tuple(sorted(folders)),
         )
         for file in dict.fromkeys((site.notes_file, Home(site.home).notes_file)):
-            files.write(file, notes.write(), undo)
+            files.write(file, notes.write(), undo, mode=0o644)  # the host's user reads what root may have written
         undo.pop_all()
     for home in (site.usual, *site.older):
         files.remove(home / OLD_NAME)
