@@ -55,7 +55,7 @@ class Home:
     @property
     def exists(self) -> bool:
         """Whether the folder holds any part of a home."""
-        return any(path.exists() for path in (self.settings_file, self.store_file, self.models))
+        return any(map(os.path.exists, (self.settings_file, self.store_file, self.models)))  # none where none is seen
 
     def require(self) -> Home:
         """This home, for commands that only read: they must not create one at a mistyped path.

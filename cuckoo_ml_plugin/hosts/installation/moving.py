@@ -2,8 +2,9 @@
 
 The old path becomes a link to the new place, in one step that no process can come between. In one file system the
 store stays the same file for those who have it open. Into another one it is copied while nobody can write; then the old
-store refuses what comes late, so that such an analysis is reported as not stored. A kill at any moment leaves the whole
-home where the old path leads, and repeating the move completes it.
+store refuses what comes late, so that such an analysis is reported as not stored. A kill at any moment leaves a whole
+home, to which the old path leads, and repeating the move completes it. A file system that cannot exchange two names
+needs two steps: there, the old path leads nowhere between them.
 """
 
 from __future__ import annotations
@@ -125,8 +126,9 @@ def _copy(source: Path, target: Path, writer: sqlite3.Connection | None) -> None
     copy, store = _unfinished(target), Home(source).store_file
     Home(source).ensure_id()  # by which the copy is known
     try:
-        without_store = None if writer is None else shutil.ignore_patterns(f"{store.name}*")
-        shutil.copytree(source, copy, symlinks=True, ignore=without_store, copy_function=_copy_file)
+        of_store = () if writer is None else (f"{store.name}{end}" for end in ("", "-wal", "-shm", "-journal"))
+        ignore = shutil.ignore_patterns(*of_store)
+        shutil.copytree(source, copy, symlinks=True, ignore=ignore, copy_function=_copy_file)
         if writer is not None:
             _copy_store(store, Home(copy).store_file)
         for folder, _, _ in os.walk(copy):
@@ -136,7 +138,9 @@ def _copy(source: Path, target: Path, writer: sqlite3.Connection | None) -> None
         move_folder(copy, target)
     except BaseException as error:
         shutil.rmtree(copy, ignore_errors=True)
-        _accept(store)
+        if writer is not None and not Home(target).exists:
+            writer.close()
+            _accept(store)
         if isinstance(error, shutil.Error):
             name, _, reason = error.args[0][0]
             raise OSError(errno.EIO, str(reason), str(name)) from error
@@ -147,8 +151,8 @@ def _leave(source: Path, target: Path) -> None:
     """Let the old path of a home that was copied lead to the new place, and remove what lies there."""
     store = Home(source).store_file
     if store.exists() and not leads_to(store, Home(target).store_file):
-        # A process that has just opened the old store must not take the new one's log for the old one's. From here on
-        # the new store is opened, by its own path; the old log stays for those who come from before.
+        # A process that has just opened the old store, and its log not yet, must not find the new store's log. So new
+        # processes get the new store first, and the old log keeps its path for a moment.
         replace_link(store, str(Home(target).store_file))
         time.sleep(_OPENING)
     _replace_by_link(source, _unfinished(source), _link(source, target))
