@@ -196,11 +196,12 @@ def test_an_installation_of_an_older_version_is_brought_up_to_date(cape: Path, n
     done = run("install", cape)
     assert done.code == 0, done.err
     assert settings.read_bytes() == tracked
-    assert not (cape / "storage/cuckooml").exists()
+    assert (cape / "storage/cuckooml").resolve() == cape / "custom/cuckooml", "for processes that still run"
     assert (cape / "custom/cuckooml/store.db").read_text() == "what was stored"
     assert "_put_in_place()" in (cape / "custom/analysis_services.py").read_text()
     assert run("uninstall", cape, "--purge").code == 0
     assert files(cape) == before
+    assert not os.path.lexists(cape / "storage/cuckooml")
 
 
 def test_what_an_older_version_installed_is_uninstalled_without_its_list(cape: Path) -> None:

@@ -85,6 +85,10 @@ def uninstall(
     steps = installer.uninstall(_pieces(site), site, dry_run=dry_run, force=force)
     if site.package is not None and not dry_run:
         sharing.remove_user(site.package, site.root, site.files)
+    for link in home_place.links_to_home(site):
+        steps.append(installer.Step("remove", link, "which led to the home"))
+        if not dry_run:
+            site.files.remove(link)
     _show("Planned changes" if dry_run else "Uninstalled", steps, site.root)
     if purge and not dry_run:
         home_place.purge(site)
@@ -136,9 +140,10 @@ def _site(host: str, root: Path, python: Path | None, *, required: bool) -> Site
         )
     if host == "cape":
         site = Site(host, root, root / cape.HOME, older=(root / cape.OLD_HOME,))
+        site = _with_option(site, cape.option_files(root))
         noted = site.notes().python
         return replace(site, python=str(python.absolute()) if python else noted)
-    site = Site(host, root, root / cuckoo2.HOME)
+    site = _with_option(Site(host, root, root / cuckoo2.HOME), cuckoo2.option_files(root))
     notes = site.notes()
     chosen = python.absolute() if python else Path(notes.python) if notes.python else None
     site = replace(site, python=str(chosen) if chosen else None)
@@ -160,9 +165,15 @@ def _site(host: str, root: Path, python: Path | None, *, required: bool) -> Site
     return replace(site, sharers=tuple(sharing.other_users(package, root, site.files)))
 
 
+def _with_option(site: Site, files: list[Path]) -> Site:
+    """The site with the option ``home`` of the host's configuration."""
+    return replace(site, home_line=site.files.option_line(files, "cuckooml", "home"))
+
+
 def _pieces(site: Site) -> list[Piece]:
-    root, package = site.root, site.package
-    pieces = cape.pieces(root) if site.host == "cape" else cuckoo2.pieces(root, package, schedule.command())
+    root, package, line = site.root, site.package, site.home_line
+    is_cape = site.host == "cape"
+    pieces = cape.pieces(root, line) if is_cape else cuckoo2.pieces(root, package, schedule.command(), line)
     if site.units is None:
         return pieces
     return [*pieces, *schedule.units(site.home, user_name(site.root.stat().st_uid), site.units)]

@@ -26,6 +26,8 @@ MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
 MAX_TRACED = 100000  # of one analysis on Linux, the calls that are sent with their arguments
 MAX_ANSWER = 64 * 1024 * 1024  # bytes
 _UNICODE = type(b"".decode("ascii"))
+HOME = os.path.join("storage", "cuckooml")  # the home, unless the option names another
+HOME_FILES = ("cuckooml.conf", "store.db", "models")  # as Home.exists has them
 SIGNATURE = "behaves_like"  # the name of the signature that [host] signature of cuckooml.conf adds
 
 # What is sent of a report: for each section None (all of it) or the keys that are kept, each of which may have keys of
@@ -244,11 +246,18 @@ def _now():
     return os.times()[4]  # in seconds; a change of the system's clock does not move it
 
 
+def home_of(folder, named):
+    """The home of a working directory: until `install` has moved an earlier home to the named place, that one."""
+    places = [os.path.join(folder, place) for place in (named, HOME) if place]
+    begun = [place for place in places if any(os.path.exists(os.path.join(place, name)) for name in HOME_FILES)]
+    return (begun or places)[0]
+
+
 def _settings():
     from cuckoo.common.config import config
     from cuckoo.misc import cwd
 
-    home = config("reporting:cuckooml:home") or cwd("storage", "cuckooml")
+    home = home_of(cwd(), config("reporting:cuckooml:home"))
     timeout = config("reporting:cuckooml:timeout")
     return (
         config("reporting:cuckooml:command") or "cuckoo-ml", home,

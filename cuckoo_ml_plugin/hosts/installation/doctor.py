@@ -14,9 +14,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.home import Home, home_in_use
 from cuckoo_ml_plugin.hosts import error_log
-from cuckoo_ml_plugin.hosts.cape.analysis import home_of
 from cuckoo_ml_plugin.hosts.installation import cuckoo2
 from cuckoo_ml_plugin.hosts.installation.file_systems import place_of_store
 from cuckoo_ml_plugin.hosts.installation.installer import Site, changed_pieces
@@ -86,7 +85,7 @@ class Check:
 
 def examine(site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check]:
     """Check every part of an installation, one after another. Never raises, and writes nothing."""
-    home = Home(home_of(site.root) if site.host == "cape" else site.home)
+    home = Home(home_in_use(site.home, *site.earlier))
     yield _checked("files", lambda: _files(pieces, site))
     host_state: dict[str, object] = {}
 
@@ -129,15 +128,21 @@ def _files(pieces: Sequence[Piece], site: Site) -> str:
 
 def _home(home: Home, site: Site) -> str:
     """Whether it is the home that was installed, where the host leaves it, and its user's own."""
+    install = site.install_command
     loss = home.loss()
     if loss is not None:
         raise CuckooMLError(loss)
-    if not home.exists:
-        raise CuckooMLError(f"{home.path}: there is no home; install again: {site.install_command}")
-    if home.path in site.older:
+    if site.named and not Home(site.named).notes_file.exists():
+        used = "it has no home yet" if not home.exists else f"the home in use is {home.path}"
         raise CuckooMLError(
-            f"{home.path}: the host's clean-up deletes this place; another install moves it: {site.install_command}"
+            f"{site.named}: the option home names this place, for which no installation is noted, so a loss would not"
+            f" be noticed; {used}; run {install}"
         )
+    if not home.exists:
+        raise CuckooMLError(f"{home.path}: there is no home; run {install}")
+    if home.path in site.older or (site.host == "cape" and _is_below(home.path, site.root / "storage")):
+        remedy = "which moves the home" if site.named is None else "after the option home names another place"
+        raise CuckooMLError(f"{home.path}: the host's clean-up deletes this place; run {install}, {remedy}.")
     foreign = home.foreign_files()
     if foreign:
         raise CuckooMLError(home.mending(foreign))
@@ -148,6 +153,10 @@ def _home(home: Home, site: Site) -> str:
             f" {shell_command('chmod', 'o-rwx', *open_to_all)}"
         )
     return f"{home.path}, of user {user_name(home.path.stat().st_uid)}"
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _state_of_host(site: Site, python: Path) -> dict[str, object]:
