@@ -212,7 +212,7 @@ def _only_writer(store: Path) -> Iterator[sqlite3.Connection | None]:
 
 def _refuse(writer: sqlite3.Connection, place: Path) -> None:
     """Let a store refuse every change from now on, also by processes that wait for it; closes the connection."""
-    why = f"the home has moved to {place}; if it is not there, run cuckoo-ml install again".replace("'", "''")
+    why = f"the home has moved to {place}; if it is not there, another install completes the move".replace("'", "''")
     for table in _tables(writer):
         for change in ("INSERT", "UPDATE", "DELETE"):
             writer.execute(
