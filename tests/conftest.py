@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.browser import browser
@@ -13,10 +14,16 @@ from support.demo_home import DemoHome
 from support.missing_packages import missing
 from support.needs import skip_or_fail
 from support.paths import REPOSITORY
+from support.scheduling import by_file
 
 from cuckoo_ml_samples import generate
 
 __all__ = ["browser", "missing"]  # here, so that all stories share one: two cannot run in a process
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    return by_file(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
