@@ -262,7 +262,7 @@ def test_real_reports_are_enriched(cape: Path, demo: DemoHome, shared_data: Path
 
 
 def test_loading_the_modules_starts_no_thread(cape: Path) -> None:
-    """CAPE's engine prefork refuses to start once its process has a second thread; NumPy's linear algebra starts some."""
+    """CAPE's engine prefork refuses to start in a process with a second thread; linear algebra starts some."""
     python = os.environ.get("CAPE_PYTHON", sys.executable)
     command = [python, "-W", "ignore", "-c", LOADED, *MODULES]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "CAPE_AS_ROOT": "1"}
