@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from support.demo_home import DemoHome
 
-from cuckoo_ml_plugin.store import inspection
 from cuckoo_ml_plugin.store.inspection import inspect_store
 
 
@@ -26,11 +25,11 @@ def test_a_store_that_is_written_while_it_is_read_is_read_again(
         def disturbed(source: Path, target: Path) -> Path:
             done = original(source, target)
             if Path(source) == file:
-                monkeypatch.setattr(inspection.shutil, "copyfile", original)
+                monkeypatch.setattr(shutil, "copyfile", original)
                 writer.execute("DELETE FROM cuckooml_analysis WHERE number > 3")
                 writer.execute("PRAGMA wal_checkpoint(RESTART)")
                 writer.execute("INSERT INTO of_a_writer VALUES (1)")
             return done
 
-        monkeypatch.setattr(inspection.shutil, "copyfile", disturbed)
+        monkeypatch.setattr(shutil, "copyfile", disturbed)
         assert inspect_store(f"sqlite:///{file}", None).analyses == 3

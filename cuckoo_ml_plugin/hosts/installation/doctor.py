@@ -23,7 +23,7 @@ from cuckoo_ml_plugin.hosts.installation.installer import Site, changed_pieces
 from cuckoo_ml_plugin.hosts.installation.pieces import Piece
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
-from cuckoo_ml_plugin.plumbing.commands import shell_command
+from cuckoo_ml_plugin.plumbing.commands import program, shell_command
 from cuckoo_ml_plugin.plumbing.ownership import user_name
 from cuckoo_ml_plugin.store.inspection import StoreState, inspect_store
 
@@ -87,13 +87,14 @@ class Check:
 def examine(host: str, site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check]:
     """Check every part of an installation, one after another. Never raises, and writes nothing."""
     root, home = site.root, Home(_place_of_home(host, site))
-    yield _checked("files", lambda: _files(pieces, site))
+    again = _install_again(host, site)
+    yield _checked("files", lambda: _files(pieces, site, again))
     host_state: dict[str, object] = {}
 
     def loader() -> str:
         host_state.update(_state_of_host(host, root, python))
         if not host_state["loaded"]:
-            raise CuckooMLError(f"{root}: the host's loader does not find the modules; run cuckoo-ml install.")
+            raise CuckooMLError(f"{root}: the host's loader does not find the modules; run {again}")
         return "loaded by the host's own loader"
 
     yield _checked("modules", loader)
@@ -104,7 +105,7 @@ def examine(host: str, site: Site, python: Path, pieces: Sequence[Piece]) -> Ite
     yield _checked("model", lambda: _model(home))
     if host == "cuckoo2":
         yield _checked("worker", lambda: _worker(str(host_state.get("command") or "cuckoo-ml"), home))
-    yield _checked("web", lambda: _web(host, site))
+    yield _checked("web", lambda: _web(host, site, again))
     yield _checked("findings", lambda: _findings(home))
     yield _checked("errors", lambda: _errors(home))
 
@@ -122,10 +123,18 @@ def _checked(name: str, check: Callable[[], str]) -> Check:
         return Check(name, False, f"unexpected {type(error).__name__}: {error}")
 
 
-def _files(pieces: Sequence[Piece], site: Site) -> str:
+def _install_again(host: str, site: Site) -> str:
+    """The command that installs once more, as a line for a shell."""
+    python = ("--python", site.python) if host == "cuckoo2" and site.python else ()
+    return shell_command(*program(), "install", "--host", host, "--root", site.root, *python)
+
+
+def _files(pieces: Sequence[Piece], site: Site, again: str) -> str:
+    if site.notes().file is None:
+        raise CuckooMLError(f"{site.notes_file}: is missing, so nothing was installed into {site.root}; run {again}")
     changed = changed_pieces(pieces, site)
     if changed:
-        raise CuckooMLError("; ".join(f"{path}: {state}" for path, state in changed) + "; run cuckoo-ml install again.")
+        raise CuckooMLError("; ".join(f"{path}: {state}" for path, state in changed) + f"; run {again}")
     return "all in place and unchanged"
 
 
@@ -153,8 +162,8 @@ def _home(home: Home, site: Site) -> str:
 
 
 def _state_of_host(host: str, root: Path, python: Path) -> dict[str, object]:
-    program = _CAPE_PROGRAM if host == "cape" else _CUCKOO2_PROGRAM
-    command = [str(python), "-B", "-W", "ignore", "-c", program, str(root)]
+    code = _CAPE_PROGRAM if host == "cape" else _CUCKOO2_PROGRAM
+    command = [str(python), "-B", "-W", "ignore", "-c", code, str(root)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
         return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -202,15 +211,18 @@ def _model(home: Home) -> str:
     days = (datetime.now(timezone.utc) - fitted).days
     summary = f"{brief['id']}, {days} days old, {brief['clusters']:,} clusters of {brief['analyses']:,} analyses"
     if days > OLD_DAYS:
-        raise CuckooMLError(f"{summary}; check that the timer for cuckoo-ml refit --if-needed runs.")
+        raise CuckooMLError(f"{summary}; check that a timer runs {home.command('refit', '--if-needed')}")
     return summary
 
 
 def _worker(command: str, home: Home) -> str:
-    process = subprocess.Popen(
-        [command, "--home", str(home.path), "worker"], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    try:
+        process = subprocess.Popen(
+            [command, "--home", str(home.path), "worker"], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    except OSError as error:
+        raise CuckooMLError(f"{command}: cannot be run ({error.strerror}); check command in reporting.conf.") from error
     try:
         out, errors = process.communicate(b'{"id": 1, "op": "ping", "bytes": 0}\n', timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
@@ -224,7 +236,7 @@ def _worker(command: str, home: Home) -> str:
     return f"{command} answers"
 
 
-def _web(host: str, site: Site) -> str:
+def _web(host: str, site: Site, again: str) -> str:
     """Whether the host's own pages still have the places where ours go."""
     if host == "cape":
         pages, marks = site.root / "web" / "templates", CAPE_MARKS
@@ -234,9 +246,7 @@ def _web(host: str, site: Site) -> str:
             raise CuckooMLError("Cuckoo's package is not found; name its environment with --python.")
         pages = site.package / "web" / "templates"
         if not settings.is_file():
-            raise CuckooMLError(
-                f"{settings}: is missing, so no panel is shown; create it, then run cuckoo-ml install again."
-            )
+            raise CuckooMLError(f"{settings}: is missing, so no panel is shown; create it, then run {again}")
     for name, texts in marks.items():
         try:
             page = (pages / name).read_text(encoding="utf-8", errors="replace")
