@@ -127,9 +127,6 @@ def set_up(extra: str = "") -> None:
         package = f"{folder}[{extra}]" if extra else folder
         if subprocess.run([PYTHON, "-m", "pip", "install", *flags, package], check=False).returncode:
             sys.exit("The package could not be installed; pip says above why. It needs to reach a package index.")
-    # AVClass is compiled here, quietly: from Python 3.12 on its source gives a warning when it is compiled in use.
-    sources = [str(path) for path in VENV.glob("lib/python*/site-packages/avclass")]
-    subprocess.run([PYTHON, "-W", "ignore", "-m", "compileall", "-q", *sources], check=False)
     STAMP.write_text(" ".join([*wanted, extra]) + "\n", encoding="utf-8")
     say(f"set up in {time.monotonic() - began:.0f} s")
 

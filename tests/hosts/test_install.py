@@ -257,7 +257,19 @@ def test_the_refit_gets_a_timer_or_a_line_for_cron(cape: Path, tmp_path: Path) -
     assert "OnCalendar=hourly" in (units / "cuckoo-ml-refit.timer").read_text()
     run("uninstall", cape)
     assert list(units.iterdir()) == []
-    assert "refit --if-needed" in run("install", cape, "--refit", "cron").out
+
+
+def test_what_install_says_to_do_next_can_be_pasted_into_a_shell(cape: Path) -> None:
+    """The folder has a space in its name."""
+    home = str(cape / "custom" / "cuckooml")
+    said = dict(line[2:].split(": ", 1) for line in run("install", cape, "--refit", "cron").out.splitlines()[-3:])
+    words = {what: shlex.split(command) for what, command in said.items()}
+    imports = words["Import the past analyses"]
+    assert imports[-4:] == ["--home", home, "import", str(cape / "storage" / "analyses")]
+    [cron] = [words[what] for what in words if what.startswith("Add to the crontab of the user ")]
+    assert cron[5].endswith("/cuckoo-ml")
+    assert cron[6:] == ["--home", home, "refit", "--if-needed", ">/dev/null"]
+    assert "systemctl restart cape-processor cape-web" in said.values()
 
 
 @pytest.fixture
@@ -355,7 +367,7 @@ def test_doctor_names_what_is_wrong_and_the_remedy(cape: Path) -> None:
 
     def repeat(said: object) -> Done:
         """Run the command at the end of a message as a shell would."""
-        command = shlex.split(str(said).partition("install first: ")[2] or str(said).partition("again: ")[2])
+        command = shlex.split(str(said).partition("; run ")[2])
         assert Path(command[0]).is_absolute()
         return cuckoo_ml(cape / "unused", *command[command.index("install") :], "--refit", "none")
 
@@ -369,6 +381,8 @@ def test_doctor_names_what_is_wrong_and_the_remedy(cape: Path) -> None:
     (cape / "modules/reporting/cuckooml.py").unlink()
     missing = str(checks()["files"]["said"])
     assert "is missing" in missing
+    [line] = [line for line in run("doctor", cape).out.splitlines() if line.startswith("WRONG  files")]
+    assert shlex.split(line.partition("; run ")[2])[-5:] == ["install", "--host", "cape", "--root", str(cape)]
     assert repeat(missing).code == 0
     assert checks()["files"]["ok"]
     shutil.rmtree(cape / "custom/cuckooml")

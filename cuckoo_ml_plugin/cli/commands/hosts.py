@@ -18,6 +18,11 @@ from cuckoo_ml_plugin.hosts.installation.installer import Site
 from cuckoo_ml_plugin.hosts.installation.pieces import Piece
 from cuckoo_ml_plugin.plumbing.ownership import become_owner, user_name
 
+_LONGEST = 4000  # characters of a line with a command, which must not be cut
+_RESTART = {
+    "cape": "Restart CAPE, which loads the plugin when it starts: systemctl restart cape-processor cape-web",
+    "cuckoo2": "Restart Cuckoo, its processing instances and its web interface, which load the plugin when they start.",
+}
 HOSTS = click.Choice(["cuckoo2", "cape"])
 _host = click.option("--host", type=HOSTS, required=True, help="Which sandbox.")
 _root = click.option(
@@ -116,8 +121,10 @@ def doctor(host: str, root: Path, python: Path | None, as_json: bool) -> None:
     if as_json:
         print_json([{"check": check.name, "ok": check.ok, "said": check.message} for check in checks])
     else:
-        rows = [("ok" if check.ok else "WRONG", check.name, safe_text(check.message, 600)) for check in checks]
-        stdout.print(table(f"cuckoo-ml in {site.root}", ["", "", ""], rows))
+        stdout.print(safe_text(f"cuckoo-ml in {site.root}", _LONGEST), style="bold", soft_wrap=True)
+        for check in checks:  # in no table: what a message says to run can be copied as a whole
+            line = f"{'ok' if check.ok else 'WRONG':<7}{check.name:<20}{check.message}"
+            stdout.print(safe_text(line, _LONGEST), style="" if check.ok else "red", soft_wrap=True)
     if not all(check.ok for check in checks):
         raise click.exceptions.Exit(1)
 
@@ -193,7 +200,8 @@ def _show_next_steps(site: Site, refit: str) -> None:
     if refit == "systemd":
         steps.append("Start the timer: systemctl daemon-reload && systemctl enable --now cuckoo-ml-refit.timer")
     elif refit == "cron":
-        steps.append(f"Add to the crontab of {site.host}'s user: {schedule.cron_line(home.path)}")
-    steps.append(f"Restart {site.host}'s processing and web interface: they load the plugin only when they start.")
+        user = user_name(site.root.stat().st_uid)
+        steps.append(f"Add to the crontab of the user {user}: {schedule.cron_line(home.path)}")
+    steps.append(_RESTART[site.host])
     for step in steps:
-        stdout.print(safe_text(f"- {step}", 600), soft_wrap=True)
+        stdout.print(safe_text(f"- {step}", _LONGEST), soft_wrap=True)

@@ -92,8 +92,8 @@ def examine(site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check
     def loader() -> str:
         host_state.update(_state_of_host(site, python))
         if not host_state["loaded"]:
-            what = "the host's loader does not find the modules; install again"
-            raise CuckooMLError(f"{site.root}: {what}: {site.install_command}")
+            what = "the host's loader does not find the modules"
+            raise CuckooMLError(f"{site.root}: {what}; run {site.install_command}")
         return "loaded by the host's own loader"
 
     yield _checked("modules", loader)
@@ -119,10 +119,13 @@ def _checked(name: str, check: Callable[[], str]) -> Check:
 
 
 def _files(pieces: Sequence[Piece], site: Site) -> str:
+    if site.notes().file is None:
+        what = f"is missing, so nothing was installed into {site.root}; run {site.install_command}"
+        raise CuckooMLError(f"{site.notes_file}: {what}")
     changed = changed_pieces(pieces, site)
     if changed:
         wrong = "; ".join(f"{path}: {state}" for path, state in changed)
-        raise CuckooMLError(f"{wrong}; install again: {site.install_command}")
+        raise CuckooMLError(f"{wrong}; run {site.install_command}")
     return "all in place and unchanged"
 
 
@@ -160,8 +163,8 @@ def _is_below(path: Path, folder: Path) -> bool:
 
 
 def _state_of_host(site: Site, python: Path) -> dict[str, object]:
-    program = _CAPE_PROGRAM if site.host == "cape" else _CUCKOO2_PROGRAM
-    command = [str(python), "-B", "-W", "ignore", "-c", program, str(site.root)]
+    code = _CAPE_PROGRAM if site.host == "cape" else _CUCKOO2_PROGRAM
+    command = [str(python), "-B", "-W", "ignore", "-c", code, str(site.root)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
         return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -209,15 +212,18 @@ def _model(home: Home) -> str:
     days = (datetime.now(timezone.utc) - fitted).days
     summary = f"{brief['id']}, {days} days old, {brief['clusters']:,} clusters of {brief['analyses']:,} analyses"
     if days > OLD_DAYS:
-        raise CuckooMLError(f"{summary}; check the timer that runs {home.command('refit', '--if-needed')}")
+        raise CuckooMLError(f"{summary}; check that a timer runs {home.command('refit', '--if-needed')}")
     return summary
 
 
 def _worker(command: str, home: Home) -> str:
-    process = subprocess.Popen(
-        [command, "--home", str(home.path), "worker"], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    try:
+        process = subprocess.Popen(
+            [command, "--home", str(home.path), "worker"], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    except OSError as error:
+        raise CuckooMLError(f"{command}: cannot be run ({error.strerror}); check command in reporting.conf.") from error
     try:
         out, errors = process.communicate(b'{"id": 1, "op": "ping", "bytes": 0}\n', timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
@@ -242,7 +248,7 @@ def _web(site: Site) -> str:
         pages = site.package / "web" / "templates"
         if not settings.is_file():
             raise CuckooMLError(
-                f"{settings}: is missing, so no panel is shown; create it, then install again: {site.install_command}"
+                f"{settings}: is missing, so no panel is shown; create it, then run {site.install_command}"
             )
     for name, texts in marks.items():
         try:

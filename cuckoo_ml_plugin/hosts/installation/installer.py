@@ -228,8 +228,7 @@ def changed_pieces(pieces: Iterable[Piece], site: Site) -> list[tuple[Path, str]
 
 
 def _nothing_installed(site: Site) -> InstallError:
-    why = f"is missing, so nothing was installed into {site.root}; install first: {site.install_command}"
-    return InstallError(f"{site.notes_file}: {why}")
+    return InstallError(f"{site.notes_file}: is missing, so nothing was installed into {site.root}.")
 
 
 # -- one piece ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from cuckoo_ml_plugin.hosts.installation.pieces import OwnFile
+from cuckoo_ml_plugin.plumbing.commands import shell_command
 
 UNIT_FOLDER = Path("/etc/systemd/system")
 _SERVICE = """\
@@ -42,14 +43,16 @@ def command() -> str:
 
 def units(home: Path, user: str, folder: Path = UNIT_FOLDER) -> list[OwnFile]:
     """The service and the timer, for the user that owns the home."""
-    service = _SERVICE.format(user=user, command=command(), home=_quoted(home))
+    service = _SERVICE.format(user=user, command=_for_systemd(command()), home=_for_systemd(home))
     return [OwnFile(folder / "cuckoo-ml-refit.service", service), OwnFile(folder / "cuckoo-ml-refit.timer", _TIMER)]
 
 
 def cron_line(home: Path) -> str:
     """The line for the crontab of the host's user, where systemd does not run."""
-    return f"17 * * * *  {command()} --home {_quoted(home)} refit --if-needed >/dev/null"
+    refit = shell_command(command(), "--home", home, "refit", "--if-needed")
+    return f"17 * * * *  {refit} >/dev/null".replace("%", r"\%")  # cron ends a command at a bare %
 
 
-def _quoted(path: Path) -> str:
-    return f'"{path}"' if " " in str(path) else str(path)
+def _for_systemd(path: str | Path) -> str:
+    text = str(path).replace("%", "%%")
+    return f'"{text}"' if " " in text else text
