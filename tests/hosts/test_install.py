@@ -204,8 +204,11 @@ def test_an_installation_of_an_older_version_is_brought_up_to_date(cape: Path, n
     assert not os.path.lexists(cape / "storage/cuckooml")
 
 
-def test_what_an_older_version_installed_is_uninstalled_without_its_list(cape: Path) -> None:
+def test_what_an_older_version_installed_is_uninstalled_without_its_list(
+    cape: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """CAPE's clean-up has deleted storage/, with the home and the list of what was installed."""
+    monkeypatch.setenv("COLUMNS", "400")  # the table breaks no text, however long the paths are
     before = files(with_web(cape))
     install_the_old_way(cape, "\n")
     shutil.rmtree(cape / "storage/cuckooml")
