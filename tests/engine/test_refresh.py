@@ -91,7 +91,10 @@ def test_a_section_made_from_the_store_is_the_one_made_from_the_report(
 ) -> None:
     """Failed, static and Android tasks, short reports and usual ones: nothing that a section says is lost."""
     cases = [path for path in CASES.iterdir() if path.stem not in ("mongoexport_array", "html_login")]
-    paths = cases if kind == "cases" else real_reports(request.getfixturevalue("shared_data"))
+    paths = cases
+    if kind == "real":
+        shared: Path = request.getfixturevalue("shared_data")
+        paths = [*real_reports(shared), *sorted((shared / "cuckoo2" / "full").glob("*.json.gz"))]
     home = tmp_path / "home"
     home.mkdir()
     (home / "cuckooml.conf").write_text("[refit]\nmin_analyses = 5\n", encoding="utf-8")
