@@ -160,8 +160,7 @@ class Engine:
     def _no_model(self, behaviour: Behaviour) -> Finding:
         stored = self.store.count(with_behaviour=True) if self._has_store else 0
         needed = self.settings.refit.min_analyses
-        silent = "" if behaviour.has_behaviour else reason_for_absence(behaviour)
-        remark = f"{silent or behaviour.remark} ".lstrip()
+        remark = f"{reason_for_absence(behaviour)} ".lstrip()
         return Finding(
             status="no_model",
             message=f"{remark}There is no model yet: {stored:,} analyses with behaviour are stored, and cuckoo-ml refit"

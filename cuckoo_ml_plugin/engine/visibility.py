@@ -37,7 +37,7 @@ MOST_CANDIDATES: Final = 100  # similar analyses that are looked through for tho
 
 _OWN_REASONS: Final = frozenset((
     "no_cluster", "high_outlier_score", "novel_behaviour", "abnormal_count_suspect", "abnormal_count_outlier",
-    "threat_scores_disagree",
+    "threat_scores_disagree", "static_only",
 ))  # reasons that name no other analysis  # fmt: skip
 _MEMBERS_READ: Final = 20  # of a cluster, for what they have in common
 _TOKEN_READ: Final = 250  # characters; a finding cuts longer values

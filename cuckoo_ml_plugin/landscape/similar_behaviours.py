@@ -18,12 +18,11 @@ def most_similar(model: Model, k: int) -> tuple[NDArray[np.int64], NDArray[np.fl
     """
     vectors, rows = model.clustering.index.in_order(), model.rows
     candidates, distances = nearest_of_all(vectors, max(CANDIDATES, 2 * model.clustering.min_samples))
-    vocabulary = len(model.embedding.hashes)
     numbers = np.full((len(vectors), k), -1, np.int64)
     similarities = np.zeros((len(vectors), k))
     for point in range(len(vectors)):
         columns = rows.columns[rows.starts[point] : rows.starts[point + 1]].astype(np.int64)
-        candidate_similarities = rows.similarities(columns, candidates[point], vocabulary)
+        candidate_similarities = rows.similarities(columns, candidates[point], model.embedding.weights)
         best = np.lexsort((candidates[point], distances[point], -np.round(candidate_similarities, 6)))
         best = best[(candidate_similarities[best] > 0) & (candidates[point][best] != point)][:k]
         numbers[point, : len(best)] = candidates[point][best]

@@ -1,7 +1,7 @@
 """The similarity of two behaviours in terms that an analyst can check: the share of known behaviour in common.
 
 The vectors give candidates (``neighbours.py``); this measure, the Jaccard index (1901) of the tokens that the model
-knows, decides their order. It is 1 for behaviours that agree in all that the model knows.
+knows, without background, decides their order. It is 1 for behaviours that agree in all that the model knows.
 """
 
 from __future__ import annotations
@@ -32,24 +32,26 @@ class TokenRows(ModelPart):
         return self.columns[int(self.starts[point]) : int(self.starts[point + 1])]
 
     def similarities(
-        self, columns: NDArray[np.int64], points: NDArray[np.int64], vocabulary: int
+        self, columns: NDArray[np.int64], points: NDArray[np.int64], weights: NDArray[np.float32]
     ) -> NDArray[np.float64]:
         """The Jaccard index, in [0, 1], of a behaviour with each of k fitted ones; shape (k,).
 
         Args:
             columns: of the behaviour's known tokens.
             points: (k,) the fitted behaviours.
-            vocabulary: how many tokens the model knows.
+            weights: (v,) of the tokens that the model knows; those without weight are background and do not count.
         """
-        is_shown = np.zeros(vocabulary, np.int32)
-        is_shown[columns] = 1
+        counted = columns[weights[columns] > 0]
+        is_shown = np.zeros(len(weights), np.int32)
+        is_shown[counted] = 1
         first, last = self.starts[points], self.starts[points + 1]
-        rows = [self.columns[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
-        sizes = last - first
-        if not sizes.any():
+        lengths = last - first
+        if not lengths.any():
             return np.zeros(len(points))
-        nonempty = np.flatnonzero(sizes)  # reduceat cannot sum an empty row
-        common = np.add.reduceat(is_shown.take(np.concatenate(rows)), (np.cumsum(sizes) - sizes)[nonempty])
-        shared = np.zeros(len(points))
-        shared[nonempty] = common
-        return np.asarray(shared / np.maximum(len(columns) + sizes - shared, 1))
+        of_all = np.concatenate([self.columns[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)])
+        nonempty = np.flatnonzero(lengths)  # reduceat cannot sum an empty row
+        starts = (np.cumsum(lengths) - lengths)[nonempty]
+        shared, sizes = np.zeros(len(points)), np.zeros(len(points))
+        shared[nonempty] = np.add.reduceat(is_shown.take(of_all), starts)
+        sizes[nonempty] = np.add.reduceat((weights.take(of_all) > 0).astype(np.int32), starts)
+        return np.asarray(shared / np.maximum(len(counted) + sizes - shared, 1))

@@ -42,14 +42,17 @@ SECTIONS = {
     "static": None,
     "behavior": (
         "summary", "apistats", "enhanced", ("generic", ("summary",)),
-        ("processes", ("process_name", "process_path", "module_path", "command_line", "track", "environ")),
+        ("processes", (
+            "process_name", "process_path", "module_path", "command_line", "track", "environ", "process_id",
+            "parent_id", "pid", "ppid",
+        )),
     ),
-    "network": ("hosts", "domains", "dns", "tcp", "udp", "http", "http_ex", "https_ex", "dead_hosts"),
-    "suricata": ("tls", "http"),
+    "network": ("hosts", "domains", "dns", "tcp", "udp", "http", "http_ex", "https_ex", "dead_hosts", ("icmp", ())),
+    "suricata": ("tls", "http", ("dns", (("dns", ("rrname",)),))),
     "dropped": (
         "name", "type", "filepath", "guest_paths", "sha256", ("virustotal", ("positives", "total", "error")),
     ),
-    "signatures": ("name",),
+    "signatures": ("name", "severity", "ttp"),
     "strings": None,
     "virustotal": None,
     "url": None,
@@ -59,6 +62,13 @@ SECTIONS = {
     "malfamily": None,
     "malfamily_tag": None,
     "CAPE": None,
+    "procdump": None,
+    "procmemory": (
+        "type", "pid", ("yara", ("name",)), ("extracted", ("type", "pid", ("yara", ("name",)))),
+    ),
+    "buffer": ("type", "pid", ("yara", ("name",))),
+    "ttps": None,
+    "mbcs": None,
     "url_analysis": None,
     "debug": ("errors",),
     "droidmon": (
