@@ -310,6 +310,38 @@ def test_what_the_list_of_the_installation_says_leads_root_nowhere(cape: Path) -
     assert not (cape / "modules/reporting/cuckooml.py").exists()
 
 
+def test_cuckoos_python_is_remembered_where_root_has_installed_into_it_and_nowhere_else(cape: Path) -> None:
+    cwd, packages = cape.parent / "cwd", [cape.parent / name / "cuckoo" for name in ("own", "other")]
+    for package in packages:
+        for room in ("common", "processing", "reporting"):
+            (package / room).mkdir(parents=True)
+        python = package.parent / "bin" / "python"
+        python.parent.mkdir()
+        python.write_text(f"#!/bin/sh\nprintf %s '{package}'\n")
+        python.chmod(0o755)
+    for name in ("storage", "conf"):
+        (cwd / name).mkdir(parents=True)
+    for name in ("processing", "reporting"):
+        (cwd / "conf" / f"{name}.conf").write_text("[jsondump]\nenabled = yes\n")
+    give(cwd)
+    arguments = ("--host", "cuckoo2", "--root", cwd)
+    done = command("install", *arguments, "--python", packages[0].parent, "--refit", "none")
+    assert done.returncode == 0, done.stderr
+    notes = cwd / "storage" / "cuckooml-install.json"
+    right = notes.read_text()
+    ours = packages[0] / "common" / "cuckooml.py"
+    shutil.copy(ours, packages[1] / "common" / "cuckooml.py")
+    notes.write_text(right.replace(str(packages[0].parent), str(packages[1].parent)))
+    refused = command("uninstall", *arguments)
+    assert refused.returncode == 1
+    assert "name Cuckoo's environment with --python" in refused.stderr
+    assert (packages[1] / "common" / "cuckooml.py").exists()
+    notes.write_text(right)
+    done = command("uninstall", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert not ours.exists()
+
+
 def test_purging_removes_only_what_is_ours(cape: Path) -> None:
     assert install(cape).returncode == 0
     home = cape / "custom/cuckooml"

@@ -164,12 +164,21 @@ def _site(host: str, root: Path, python: Path | None, *, required: bool) -> Site
         stderr.print(safe_text(f"{error} Going on with {notes.package}, as noted.", 600), soft_wrap=True)
         package = Path(notes.package)
     site = replace(site, package=package)
-    if python is None and notes.file is not None and site.files.is_root_s(package) and root.stat().st_uid != 0:
+    if python is None and notes.file is not None and not _may_trust(site, package):
         raise CuckooMLError(
             f"{package}: belongs to root, and {notes.file}, which names it, to the host's user;"
             " name Cuckoo's environment with --python."
         )
     return replace(site, sharers=tuple(sharing.other_users(package, root, site.files)))
+
+
+def _may_trust(site: Site, package: Path) -> bool:
+    """Whether root may change the package that the notes name, which the host's user can write.
+
+    It may where the package is that user's own, and where root has installed into it for this working directory before.
+    """
+    others = site.files.is_root_s(package) and site.root.stat().st_uid != 0
+    return not others or sharing.is_user(package, site.root, site.files)
 
 
 def _with_option(site: Site, files: list[Path]) -> Site:
