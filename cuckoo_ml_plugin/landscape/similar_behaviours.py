@@ -21,8 +21,8 @@ def most_similar(model: Model, k: int) -> tuple[NDArray[np.int64], NDArray[np.fl
     numbers = np.full((len(vectors), k), -1, np.int64)
     similarities = np.zeros((len(vectors), k))
     for point in range(len(vectors)):
-        columns = rows.columns[rows.starts[point] : rows.starts[point + 1]].astype(np.int64)
-        candidate_similarities = rows.similarities(columns, candidates[point], model.embedding.weights)
+        own = rows.sizes_of(np.array([point]))[0]
+        candidate_similarities = rows.similarities(rows.columns_of(point), own, candidates[point], model.columns)
         best = np.lexsort((candidates[point], distances[point], -np.round(candidate_similarities, 6)))
         best = best[(candidate_similarities[best] > 0) & (candidates[point][best] != point)][:k]
         numbers[point, : len(best)] = candidates[point][best]

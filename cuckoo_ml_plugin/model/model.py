@@ -107,7 +107,7 @@ class Model:
         embedding, clustering: the space in which clusters are found, and the clusters.
         novelty, novelty_index, novelty_vectors, detector: the space in which anomaly scores are computed, its fitted
             vectors (n, d), and what turns distances into scores.
-        rows: known tokens of each fitted behaviour.
+        rows: tokens of each fitted behaviour.
         frequencies: how many analyses show each token.
         members: the analyses of each fitted behaviour.
         fences: usual values of the count features.
@@ -242,9 +242,14 @@ class Model:
         occurrences = np.zeros(len(hashes), np.int64)  # how many fitted analyses show each token
         occurrences[places] = self.frequencies.corpus[columns]
         unknown = np.flatnonzero(occurrences == 0)
-        occurrences[unknown] = self.frequencies.of_rare(hashes[unknown])
+        rare = self.frequencies.rare_numbers(hashes[unknown])
+        unknown, rare = unknown[rare >= 0], rare[rare >= 0]
+        occurrences[unknown] = self.frequencies.rare_counts[rare]
+        kinds = behaviour.kind_ids()
         novelty = self._anomaly_score(columns, len(hashes), int(np.count_nonzero(occurrences)), analysis)
-        similar = self._similar(columns, placement, analysis, max(scoring.similar, 1))
+        sizes = self.rows.sizes_of_kinds(kinds, len(columns))
+        shown = np.concatenate([columns, len(self.embedding.hashes) + rare]) if self.rows.has_aspects else columns
+        similar = self._similar(shown, sizes, placement, analysis, max(scoring.similar, 1))
         similarity = similar[0].similarity if similar else 0.0
         reasons = [*self._reasons(placement, novelty, similarity, behaviour, label, anomaly), *threat_reasons(threat)]
         if not np.isfinite((placement.probability, placement.outlier_score, novelty.score)).all():
@@ -263,7 +268,7 @@ class Model:
             ),
             similar=similar[: scoring.similar],
             evidence=self._evidence(
-                behaviour, hashes, columns, places, occurrences, placement.cluster, anomalous, scoring.evidence
+                behaviour, hashes, kinds, columns, places, occurrences, placement.cluster, anomalous, scoring.evidence
             ),
             threat_scores=threat,
             counts=behaviour.counts,
@@ -346,11 +351,26 @@ class Model:
             *self.fences.abnormal(behaviour.counts, _COUNT_REASONS),
         ]
 
+    @property
+    def columns(self) -> int:
+        """How many tokens the rows tell apart."""
+        return len(self.embedding.hashes) + len(self.frequencies.rare_hashes)
+
+    @property
+    def token_hashes(self) -> NDArray[np.uint64]:
+        """The hash of each token that the rows may have, by its column: the embedding's, then the rare ones."""
+        return np.concatenate([self.embedding.hashes, self.frequencies.rare_hashes])
+
     def _similar(
-        self, columns: NDArray[np.int64], placement: Placement, analysis: str | None, k: int
+        self,
+        columns: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        placement: Placement,
+        analysis: str | None,
+        k: int,
     ) -> list[SimilarAnalysis]:
         points = placement.neighbours
-        similarities = self.rows.similarities(columns, points, self.embedding.weights)
+        similarities = self.rows.similarities(columns, sizes, points, self.columns)
         similar: list[SimilarAnalysis] = []
         for i in np.lexsort((placement.distances, -np.round(similarities, 6))):
             if len(similar) >= k:
@@ -376,6 +396,7 @@ class Model:
         self,
         behaviour: Behaviour,
         hashes: NDArray[np.uint64],
+        kinds: NDArray[np.uint8],
         columns: NDArray[np.int64],
         places: NDArray[np.int64],
         occurrences: NDArray[np.int64],
@@ -391,10 +412,9 @@ class Model:
             in_cluster = self.frequencies.in_cluster(cluster, columns) / max(self.clusters[cluster].size, 1)
         shared: list[Evidence] = []
         if cluster != NOISE:
-            kinds = self.embedding.kinds[columns]
             limit = k if not anomalous else (k + 1) // 2
             tying = np.where(background, 0.0, in_cluster)
-            shared = cluster_evidence(behaviour.tokens, places, kinds, tying, in_corpus[places], limit)
+            shared = cluster_evidence(behaviour.tokens, places, kinds[places], tying, in_corpus[places], limit)
         if cluster != NOISE and not anomalous:
             return shared
         all_in_cluster: NDArray[np.float64] = np.zeros(len(behaviour.tokens))
@@ -402,7 +422,7 @@ class Model:
             all_in_cluster = self.frequencies.rare_in_cluster(cluster, hashes) / max(self.clusters[cluster].size, 1)
         all_in_cluster[places] = in_cluster
         in_corpus[places[background]] = 1.0  # nothing that a machine shows by itself is rare
-        rare = rarest_evidence(behaviour.tokens, behaviour.kind_ids(), all_in_cluster, in_corpus, k)
+        rare = rarest_evidence(behaviour.tokens, kinds, all_in_cluster, in_corpus, k)
         return [*shared, *(piece for piece in rare if piece not in shared)][:k]
 
     def with_facts(self, **facts: Any) -> Model:

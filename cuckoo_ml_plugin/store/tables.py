@@ -1,7 +1,8 @@
 """The tables of the store, their version, and how an older store becomes a current one.
 
 Version 4 has what an analysis is known by (node, task, start, sample) and the files that repeat a stored run; version 5
-what a report lacks or why it shows no behaviour, which its tokens do not say.
+what a report lacks or why it shows no behaviour, which its tokens do not say. Version 6 has the behashes, which are not
+made when a store is upgraded but later: that takes a minute for 100,000 behaviours.
 
 To change the schema, change the tables below *and* append to ``UPGRADES`` a function that upgrades a store of the
 previous version. A new store is created from the tables, and an older one runs the upgrades; the tests compare the two.
@@ -29,6 +30,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    delete,
     insert,
     inspect,
     select,
@@ -139,6 +141,17 @@ copy = Table(  # files that hold the run of an analysis that was stored from els
     Column("extraction", Integer, nullable=False),
 )
 
+behash = Table(
+    "cuckooml_behash",
+    tables,
+    Column("number", Number, Identity(), primary_key=True),  # in the order in which behaviours were added here
+    Column("digest", Text, nullable=False, unique=True),  # of the behaviour, as in cuckooml_analysis
+    Column("behash", LargeBinary, nullable=False),
+    Column("stored_at", Bytewise, nullable=False, index=True),  # when an analysis first showed the behaviour, UTC
+)
+
+BEHASHES_LACK = "behashes_lack"  # key in the table meta: of stored behaviours, because an earlier version stored them
+
 Upgrade = Callable[[Connection], None]
 
 
@@ -242,8 +255,15 @@ def _message(section: str) -> str:
     return storable(message, MAX_REMARK) if isinstance(message, str) and message not in GENERAL else ""
 
 
+def _to_version_6(connection: Connection) -> None:
+    """Add the table of behashes, and note that it is to be filled, which a refit or an import does."""
+    behash.create(connection, checkfirst=True)
+    connection.execute(delete(meta).where(meta.c.key == BEHASHES_LACK))
+    connection.execute(insert(meta).values(key=BEHASHES_LACK, value="yes"))
+
+
 # UPGRADES[0] upgrades a store from version 1 to version 2, and so on.
-UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3, _to_version_4, _to_version_5]
+UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3, _to_version_4, _to_version_5, _to_version_6]
 
 
 def current_version() -> int:

@@ -52,7 +52,7 @@ def test_the_store_gets_whole_findings_and_a_second_time_there_is_nothing_to_do(
         assert done.json["findings"] == done.json["looked_at"] == store.count()
         findings = store.findings_of(stored.analysis for stored in store.analyses_in_order())
         assert {finding.model for finding in findings.values()} == {done.json["model"]}
-        assert all(json.loads(finding.section)["schema"] == 1 for finding in findings.values())
+        assert all(json.loads(finding.section)["schema"] == 2 for finding in findings.values())
     again = cuckoo_ml(home, "refresh", "--json")
     assert again.json["findings"] == 0
     assert set(sections(host).values()) == {None}, "reports are left alone unless asked for"
@@ -162,7 +162,7 @@ def test_documents_in_mongodb_are_brought_up_to_date(host: Path) -> None:
     assert refresh(engine, documents=documents).documents == len(names)
     for document in collection.find():
         assert document["target"]["category"] == "file"
-        assert document["cuckooml"]["schema"] == 1
+        assert document["cuckooml"]["schema"] == 2
         assert "clusterID" in document["info"]["clustering"]["hdbscan"]
     assert refresh(engine, documents=documents).documents == 0
 

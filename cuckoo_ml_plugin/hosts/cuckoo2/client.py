@@ -165,10 +165,10 @@ def _failed(what, error, task_id):
     message = "%s: %s" % (what, error.args[0] if isinstance(error, WorkerError) else "unexpected %r" % error)
     log.error("Task #%s: cuckoo-ml: %s", task_id, message)
     return {
-        "schema": 1, "status": "failed", "message": message[:1000].decode("utf-8", "replace")
+        "schema": 2, "status": "failed", "message": message[:1000].decode("utf-8", "replace")
         if isinstance(message, bytes) else message[:1000],
-        "model": None, "cluster": None, "anomaly": None, "similar": [], "evidence": [], "threat_scores": None,
-        "counts": {},
+        "model": None, "cluster": None, "anomaly": None, "similar": [], "evidence": [], "behash": None,
+        "threat_scores": None, "counts": {},
     }
 
 
