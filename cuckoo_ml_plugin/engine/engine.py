@@ -91,15 +91,16 @@ class Engine:
         """The id under which the run of a report is stored, "" if it is not. Raises StoreError."""
         key = source_key(os.path.realpath(path)) if path is not None else ""
         of_path = dict(self.store.sources([key]).get(key, ())) if key else {}
-        runs = [stored.analysis for stored in self.store.of_run(identity)]
-        if runs:  # before the path, where further runs of this sample may lie that began in the same second
-            names = [name for name in (*of_path, analysis) if name in runs]
-            return names[0] if names else runs[0]
         says_nothing = not (identity.started or identity.sample)
         for stored in self.store.get_many(of_path).values():
             is_same_file = path is not None and _is_unchanged(path, of_path[stored.analysis])
-            if stored.identity.is_of_run(identity) and (is_same_file or not says_nothing):
+            # The file may hold several runs of one sample from one second; what a host stored, it knows by its own id.
+            is_task = bool(stored.node) or stored.local_task in ("", identity.local_task)
+            if is_task and stored.identity.is_of_run(identity) and (is_same_file or not says_nothing):
                 return stored.analysis
+        runs = [stored.analysis for stored in self.store.of_run(identity)]
+        if runs:
+            return analysis if analysis in runs else runs[0]
         by_id = self.store.get_many([analysis]).get(analysis)
         return analysis if by_id is not None and _may_be(by_id.identity, identity) else ""
 
