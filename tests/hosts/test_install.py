@@ -254,8 +254,12 @@ def test_the_refit_gets_a_timer_or_a_line_for_cron(cape: Path, tmp_path: Path) -
     service = (units / "cuckoo-ml-refit.service").read_text()
     assert f'--home "{cape / "custom" / "cuckooml"}" refit --if-needed' in service
     assert "OnCalendar=hourly" in (units / "cuckoo-ml-refit.timer").read_text()
-    run("uninstall", cape)
-    assert list(units.iterdir()) == []
+    enabled = units / "timers.target.wants" / "cuckoo-ml-refit.timer"
+    enabled.parent.mkdir()
+    enabled.symlink_to(units / "cuckoo-ml-refit.timer")  # as systemctl does
+    assert "systemctl stop cuckoo-ml-refit.timer; systemctl daemon-reload" in run("uninstall", cape).out
+    assert list(units.iterdir()) == [enabled.parent]
+    assert list(enabled.parent.iterdir()) == []
 
 
 def test_what_install_says_to_do_next_can_be_pasted_into_a_shell(cape: Path) -> None:

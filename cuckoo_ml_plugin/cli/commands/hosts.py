@@ -20,8 +20,8 @@ from cuckoo_ml_plugin.plumbing.ownership import become_owner, user_name
 
 _LONGEST = 4000  # characters of a line with a command, which must not be cut
 _RESTART = {
-    "cape": "Restart CAPE, which loads the plugin when it starts: systemctl restart cape-processor cape-web",
-    "cuckoo2": "Restart Cuckoo, its processing instances and its web interface, which load the plugin when they start.",
+    "cape": "Restart CAPE, which loads modules only when it starts: systemctl restart cape-processor cape-web",
+    "cuckoo2": "Restart Cuckoo, its processing and its web interface, which load modules only when they start.",
 }
 HOSTS = click.Choice(["cuckoo2", "cape"])
 _host = click.option("--host", type=HOSTS, required=True, help="Which sandbox.")
@@ -94,7 +94,9 @@ def uninstall(
     if purge and not dry_run:
         home_place.purge(site)
     elif not dry_run and Home(site.home).exists:
-        stdout.print(safe_text(f"{site.home} the home stays, with store and models; --purge removes it.", 500))
+        stdout.print(safe_text(f"{site.home}: the home stays, with store and models; --purge removes it.", 500))
+    if not dry_run:
+        _show_last_steps(host, site, any(step.what == "remove" and step.path.name == schedule.TIMER for step in steps))
 
 
 @click.command()
@@ -196,10 +198,23 @@ def _show_next_steps(host: str, site: Site, refit: str) -> None:
     home = Home(site.home)
     steps = [f"Import the past analyses: {home.command('import', site.root / 'storage' / 'analyses')}"]
     if refit == "systemd":
-        steps.append("Start the timer: systemctl daemon-reload && systemctl enable --now cuckoo-ml-refit.timer")
+        steps.append(f"Start the timer: systemctl daemon-reload && systemctl enable --now {schedule.TIMER}")
     elif refit == "cron":
         user = user_name(site.root.stat().st_uid)
         steps.append(f"Add to the crontab of the user {user}: {schedule.cron_line(home.path)}")
+    steps.append(_RESTART[host])
+    for step in steps:
+        stdout.print(safe_text(f"- {step}", _LONGEST), soft_wrap=True)
+
+
+def _show_last_steps(host: str, site: Site, had_timer: bool) -> None:
+    """What an uninstallation leaves to do."""
+    if had_timer:
+        site.files.remove(schedule.enabling_link(site.units or schedule.UNIT_FOLDER))
+        steps = [f"Stop the timer: {schedule.STOP}"]
+    else:
+        user = user_name(site.root.stat().st_uid)
+        steps = [f"Take the line with refit --if-needed out of the crontab of the user {user}, if it is there."]
     steps.append(_RESTART[host])
     for step in steps:
         stdout.print(safe_text(f"- {step}", _LONGEST), soft_wrap=True)

@@ -9,6 +9,9 @@ from cuckoo_ml_plugin.hosts.installation.pieces import OwnFile
 from cuckoo_ml_plugin.plumbing.commands import shell_command
 
 UNIT_FOLDER = Path("/etc/systemd/system")
+TIMER = "cuckoo-ml-refit.timer"
+STOP = f"systemctl stop {TIMER}; systemctl daemon-reload"
+"""The command that ends a timer whose files are gone."""
 _SERVICE = """\
 # Written by cuckoo-ml install.
 [Unit]
@@ -44,7 +47,12 @@ def command() -> str:
 def units(home: Path, user: str, folder: Path = UNIT_FOLDER) -> list[OwnFile]:
     """The service and the timer, for the user that owns the home."""
     service = _SERVICE.format(user=user, command=_for_systemd(command()), home=_for_systemd(home))
-    return [OwnFile(folder / "cuckoo-ml-refit.service", service), OwnFile(folder / "cuckoo-ml-refit.timer", _TIMER)]
+    return [OwnFile(folder / "cuckoo-ml-refit.service", service), OwnFile(folder / TIMER, _TIMER)]
+
+
+def enabling_link(folder: Path = UNIT_FOLDER) -> Path:
+    """The link with which ``systemctl enable`` notes that the timer is to be started."""
+    return folder / "timers.target.wants" / TIMER
 
 
 def cron_line(home: Path) -> str:
