@@ -67,7 +67,7 @@ def install(
     _show("Installed", steps, site.root)
     home = Home(site.home)
     stdout.print(safe_text(f"Home: {home.path}", 500), soft_wrap=True)
-    _show_next_steps(host, site, refit)
+    _show_next_steps(host, site, refit, [step.path for step in steps if schedule.is_timer(step.path)])
 
 
 @click.command()
@@ -96,7 +96,8 @@ def uninstall(
     elif not dry_run and Home(site.home).exists:
         stdout.print(safe_text(f"{site.home}: the home stays, with store and models; --purge removes it.", 500))
     if not dry_run:
-        _show_last_steps(host, site, any(step.what == "remove" and step.path.name == schedule.TIMER for step in steps))
+        removed = [step.path for step in steps if step.what == "remove"]
+        _show_last_steps(host, site, [path for path in removed if schedule.is_timer(path)])
 
 
 @click.command()
@@ -183,7 +184,7 @@ def _pieces(host: str, site: Site) -> list[Piece]:
     pieces = cape.pieces(root) if host == "cape" else cuckoo2.pieces(root, package, schedule.command())
     if site.units is None:
         return pieces
-    return [*pieces, *schedule.units(site.home, user_name(site.root.stat().st_uid), site.units)]
+    return [*pieces, *schedule.units(root, site.home, user_name(site.root.stat().st_uid), site.units)]
 
 
 def _show(title: str, steps: list[installer.Step], root: Path) -> None:
@@ -194,12 +195,11 @@ def _show(title: str, steps: list[installer.Step], root: Path) -> None:
     stdout.print(table(title, ["what", "file", ""], rows))
 
 
-def _show_next_steps(host: str, site: Site, refit: str) -> None:
+def _show_next_steps(host: str, site: Site, refit: str, timers: list[Path]) -> None:
     home = Home(site.home)
     steps = [f"Import the past analyses: {home.command('import', site.root / 'storage' / 'analyses')}"]
-    if refit == "systemd":
-        steps.append(f"Start the timer: systemctl daemon-reload && systemctl enable --now {schedule.TIMER}")
-    elif refit == "cron":
+    steps += [f"Start the timer: systemctl daemon-reload && systemctl enable --now {timer.name}" for timer in timers]
+    if refit == "cron":
         user = user_name(site.root.stat().st_uid)
         steps.append(f"Add to the crontab of the user {user}: {schedule.cron_line(home.path)}")
     steps.append(_RESTART[host])
@@ -207,14 +207,13 @@ def _show_next_steps(host: str, site: Site, refit: str) -> None:
         stdout.print(safe_text(f"- {step}", _LONGEST), soft_wrap=True)
 
 
-def _show_last_steps(host: str, site: Site, had_timer: bool) -> None:
+def _show_last_steps(host: str, site: Site, timers: list[Path]) -> None:
     """What an uninstallation leaves to do."""
-    if had_timer:
-        site.files.remove(schedule.enabling_link(site.units or schedule.UNIT_FOLDER))
-        steps = [f"Stop the timer: {schedule.STOP}"]
-    else:
+    for timer in timers:
+        site.files.remove(schedule.enabling_link(timer))
+    steps = [f"Stop the timer: systemctl stop {timer.name}; systemctl daemon-reload" for timer in timers]
+    if not steps:
         user = user_name(site.root.stat().st_uid)
-        steps = [f"Take the line with refit --if-needed out of the crontab of the user {user}, if it is there."]
-    steps.append(_RESTART[host])
-    for step in steps:
+        steps.append(f"Take the line with refit --if-needed out of the crontab of the user {user}, if it is there.")
+    for step in [*steps, _RESTART[host]]:
         stdout.print(safe_text(f"- {step}", _LONGEST), soft_wrap=True)
