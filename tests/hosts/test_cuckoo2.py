@@ -210,14 +210,22 @@ def test_a_corrupt_model_is_named_in_the_section(taught: Cuckoo) -> None:
     assert "model" in section["message"]
 
 
-def test_two_processes_store_and_score_at_once(taught: Cuckoo, shared_data: Path) -> None:
-    taught.add(shared_data / "cuckoo2" / "210", "211")
+def test_several_processes_store_and_score_at_once_where_the_option_names_the_home(
+    taught: Cuckoo, shared_data: Path, tmp_path: Path
+) -> None:
+    home = taught.home.rename(tmp_path / "disk")
+    taught.set_option("home", str(home))
+    tasks = ["210", "211", "212"]
+    for task in tasks[1:]:
+        taught.add(shared_data / "cuckoo2" / "210", task)
     taught.process()  # two that start at once in a new working directory clash over Cuckoo's own database
-    running = {task: taught.start(task) for task in ("210", "211")}
+    running = {task: taught.start(task) for task in tasks}
     for task, process in running.items():
-        assert taught.finish(process, task).section["status"] == "scored"
-    with Store.open(taught.home / "store.db") as store:
-        assert set(store.findings_of(["210", "211"])) == {"210", "211"}
+        done = taught.finish(process, task)
+        assert (done.section["status"], done.section["message"]) == ("scored", ""), done.log
+    with Store.open(home / "store.db") as store:
+        assert sorted(store.findings_of(tasks)) == tasks
+    assert not (taught.home / "store.db").exists()
 
 
 def doctor(cuckoo: Cuckoo) -> dict[str, dict[str, Any]]:

@@ -258,8 +258,33 @@ def test_the_refit_gets_a_timer_or_a_line_for_cron(cape: Path, tmp_path: Path) -
     service = (units / "cuckoo-ml-refit.service").read_text()
     assert f'--home "{cape / "custom" / "cuckooml"}" refit --if-needed' in service
     assert "OnCalendar=hourly" in (units / "cuckoo-ml-refit.timer").read_text()
-    run("uninstall", cape)
-    assert list(units.iterdir()) == []
+    enabled = units / "timers.target.wants" / "cuckoo-ml-refit.timer"
+    enabled.parent.mkdir()
+    enabled.symlink_to(units / "cuckoo-ml-refit.timer")  # as systemctl does
+    assert "systemctl stop cuckoo-ml-refit.timer; systemctl daemon-reload" in run("uninstall", cape).out
+    assert list(units.iterdir()) == [enabled.parent]
+    assert list(enabled.parent.iterdir()) == []
+
+
+def test_two_hosts_on_a_machine_have_a_timer_each(cape: Path, tmp_path: Path) -> None:
+    units, other = tmp_path / "units", make_cape(tmp_path / "other")
+    units.mkdir()
+    schedule = ("--refit", "systemd", "--unit-dir", units)
+    assert run("install", cape, *schedule).code == 0
+    before = files(units)
+    second = run("install", other, *schedule)
+    assert second.code == 0, second.err
+    [name] = {Path(name).stem for name in set(files(units)) - set(before)}
+    assert f"--home {other / 'custom' / 'cuckooml'} refit" in files(units)[f"{name}.service"]
+    assert f"systemctl enable --now {name}.timer" in second.out
+    assert run("install", cape, *schedule).code == 0
+    assert files(units).items() >= before.items()
+    assert run("uninstall", cape).code == 0
+    assert set(files(units)) == {f"{name}.service", f"{name}.timer"}
+    assert run("install", other, *schedule).code == 0
+    assert set(files(units)) == {f"{name}.service", f"{name}.timer"}
+    assert f"systemctl stop {name}.timer" in run("uninstall", other).out
+    assert files(units) == {}
 
 
 def test_what_install_says_to_do_next_can_be_pasted_into_a_shell(cape: Path) -> None:

@@ -123,10 +123,16 @@ class Cuckoo:
         return self.folder / "storage" / "analyses" / task / "reports" / "report.json"
 
     def configure(self, command: Path, timeout: int = HANG) -> None:
-        """Set two of the keys that an admin may set among our lines."""
+        """Set the command and the time limit."""
+        self.set_option("command", str(command))
+        self.set_option("timeout", str(timeout))
+
+    def set_option(self, name: str, value: str) -> None:
+        """Set a key that an admin may set among our lines, which are the last."""
         file = self.folder / "conf" / "reporting.conf"
-        text = re.sub(r"^command = .*$", f"command = {command}", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        file.write_text(re.sub(r"^timeout = \d+$", f"timeout = {timeout}", text, flags=re.MULTILINE), encoding="utf-8")
+        host_s, ours, section = file.read_text(encoding="utf-8").partition("[cuckooml]")
+        section = re.sub(rf"^{name} =.*$", lambda _: f"{name} = {value}", section, flags=re.MULTILINE)
+        file.write_text(host_s + ours + section, encoding="utf-8")
 
     def install(self, command: Path) -> None:
         """Install with our own command; ``command`` is the ``cuckoo-ml`` that the modules start."""

@@ -20,8 +20,8 @@ from cuckoo_ml_plugin.plumbing.ownership import become_owner, user_name
 
 _LONGEST = 4000  # characters of a line with a command, which must not be cut
 _RESTART = {
-    "cape": "Restart CAPE, which loads the plugin when it starts: systemctl restart cape-processor cape-web",
-    "cuckoo2": "Restart Cuckoo, its processing instances and its web interface, which load the plugin when they start.",
+    "cape": "Restart CAPE, which loads modules only when it starts: systemctl restart cape-processor cape-web",
+    "cuckoo2": "Restart Cuckoo, its processing and its web interface, which load modules only when they start.",
 }
 HOSTS = click.Choice(["cuckoo2", "cape"])
 _host = click.option("--host", type=HOSTS, required=True, help="Which sandbox.")
@@ -67,7 +67,7 @@ def install(
     _show("Installed", steps, site.root)
     home = Home(site.home)
     stdout.print(safe_text(f"Home: {home.path}", 500), soft_wrap=True)
-    _show_next_steps(site, refit)
+    _show_next_steps(site, refit, [step.path for step in steps if schedule.is_timer(step.path)])
 
 
 @click.command()
@@ -98,7 +98,10 @@ def uninstall(
     if purge and not dry_run:
         home_place.purge(site)
     elif not dry_run and Home(site.home).exists:
-        stdout.print(safe_text(f"{site.home} the home stays, with store and models; --purge removes it.", 500))
+        stdout.print(safe_text(f"{site.home}: the home stays, with store and models; --purge removes it.", 500))
+    if not dry_run:
+        removed = [step.path for step in steps if step.what == "remove"]
+        _show_last_steps(site, [path for path in removed if schedule.is_timer(path)])
 
 
 @click.command()
@@ -192,7 +195,7 @@ def _pieces(site: Site) -> list[Piece]:
     pieces = cape.pieces(root, line) if is_cape else cuckoo2.pieces(root, package, schedule.command(), line)
     if site.units is None:
         return pieces
-    return [*pieces, *schedule.units(site.home, user_name(site.root.stat().st_uid), site.units)]
+    return [*pieces, *schedule.units(root, site.home, user_name(site.root.stat().st_uid), site.units)]
 
 
 def _show(title: str, steps: list[installer.Step], root: Path) -> None:
@@ -203,14 +206,25 @@ def _show(title: str, steps: list[installer.Step], root: Path) -> None:
     stdout.print(table(title, ["what", "file", ""], rows))
 
 
-def _show_next_steps(site: Site, refit: str) -> None:
+def _show_next_steps(site: Site, refit: str, timers: list[Path]) -> None:
     home = Home(site.home)
     steps = [f"Import the past analyses: {home.command('import', site.root / 'storage' / 'analyses')}"]
-    if refit == "systemd":
-        steps.append("Start the timer: systemctl daemon-reload && systemctl enable --now cuckoo-ml-refit.timer")
-    elif refit == "cron":
+    steps += [f"Start the timer: systemctl daemon-reload && systemctl enable --now {timer.name}" for timer in timers]
+    if refit == "cron":
         user = user_name(site.root.stat().st_uid)
         steps.append(f"Add to the crontab of the user {user}: {schedule.cron_line(home.path)}")
     steps.append(_RESTART[site.host])
     for step in steps:
+        stdout.print(safe_text(f"- {step}", _LONGEST), soft_wrap=True)
+
+
+def _show_last_steps(site: Site, timers: list[Path]) -> None:
+    """What an uninstallation leaves to do."""
+    for timer in timers:
+        site.files.remove(schedule.enabling_link(timer))
+    steps = [f"Stop the timer: systemctl stop {timer.name}; systemctl daemon-reload" for timer in timers]
+    if not steps:
+        user = user_name(site.root.stat().st_uid)
+        steps.append(f"Take the line with refit --if-needed out of the crontab of the user {user}, if it is there.")
+    for step in [*steps, _RESTART[site.host]]:
         stdout.print(safe_text(f"- {step}", _LONGEST), soft_wrap=True)
