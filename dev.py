@@ -47,8 +47,8 @@ def main() -> int:
     if options.command == "wheel":
         return build_wheel(options.to)
     set_up()
-    demonstration: list[str | Path] = [VENV / "bin" / "cuckoo-ml", "--home", options.home, "demo"]
-    return subprocess.run(demonstration, env=environment(demonstration), check=False).returncode
+    demonstration = [VENV / "bin" / "cuckoo-ml", "--home", options.home, "demo"]
+    return subprocess.run(demonstration, env=environment(), check=False).returncode
 
 
 def run_checks(pytest_arguments: list[str]) -> int:
@@ -81,19 +81,15 @@ def may_select(argument: str) -> bool:
 
 def passes(name: str, command: list[str | Path]) -> bool:
     say(f"{name}:")
-    return subprocess.run(command, cwd=ROOT, env=environment(command), check=False).returncode == 0
+    return subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode == 0
 
 
-def environment(command: list[str | Path]) -> dict[str, str]:
-    """The environment of a command that is run here."""
+def environment() -> dict[str, str]:
+    """The environment of what is run here."""
     changed = dict(os.environ)
     # Python 3.12 and newer measure coverage by sys.monitoring, at a small part of the cost of a trace function.
     if sys.version_info >= (3, 12):
         changed["COVERAGE_CORE"] = "sysmon"
-    # The tests that run beside each other keep the cores busy: a second thread of the linear algebra mostly waits, and
-    # waits so eagerly that a refit takes four times the processor's time.
-    if "-n" in command:
-        changed["OMP_NUM_THREADS"] = "1"
     # Who wants no bytecode in his folders has it in .venv: else each of hundreds of processes would compile SciPy and
     # scikit-learn anew, which takes longer than all that most of them do.
     if changed.pop("PYTHONDONTWRITEBYTECODE", None):
