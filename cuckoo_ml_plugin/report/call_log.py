@@ -70,8 +70,10 @@ class CallLog:
         ends = np.cumsum(self.lengths).tolist()
         kept = [self.codes[ends[place] - self.lengths[place] : ends[place]] for place in processes]
         codes = np.concatenate(kept) if kept else self.codes[:0]
-        present, own_codes = np.unique(codes, return_inverse=True)
-        return CallLog([self.names[code] for code in present], own_codes, [len(part) for part in kept])
+        is_present = np.bincount(codes, minlength=len(self.names)) > 0
+        own_codes = np.cumsum(is_present) - 1
+        names = [name for name, present in zip(self.names, is_present.tolist(), strict=True) if present]
+        return CallLog(names, own_codes[codes], [len(part) for part in kept])
 
     def bigrams(self) -> list[str]:
         """Pairs of different calls that follow each other in a process, ``first second``, each once, nearly sorted.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from cuckoo_ml_plugin.report.android import droidmon_calls, droidmon_operations,
 from cuckoo_ml_plugin.report.call_log import CallLog, call_log
 from cuckoo_ml_plugin.report.dumps import Dump, dumps_of
 from cuckoo_ml_plugin.report.files.decode import load_reports
+from cuckoo_ml_plugin.report.files.schema import EnhancedEvent
 from cuckoo_ml_plugin.report.host_signatures import host_signatures, severities_of, techniques_of
 from cuckoo_ml_plugin.report.identity import identity_of, start_of, url_of
 from cuckoo_ml_plugin.report.network import NetworkFacts, network_facts
@@ -81,7 +83,7 @@ class Report:
     threat_scores: tuple[ThreatScore, ...] = ()  # of its file, URLs, domains and addresses
     summary: Mapping[str, Any] | None = None  # operation, by the host's name -> names of files, keys, ...
     libraries: list[str] = field(default_factory=list)  # loaded ones, from CAPE's enhanced events
-    registry_values: list[tuple[str, str]] = field(default_factory=list)  # key and text written, from the same
+    registry_values: list[tuple[str, str]] = field(default_factory=list)  # key and text written, once each; the same
     processes: list[ProcessFacts] = field(default_factory=list)
     calls: CallLog = field(default_factory=CallLog)
     api_counts: dict[str, int] = field(default_factory=dict)  # Cuckoo's own count, over all processes
@@ -291,8 +293,7 @@ def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
             if isinstance(api, str) and api and count:
                 report.api_counts[api] = report.api_counts.get(api, 0) + count
     report.summary = _summary(behavior)
-    report.libraries = _libraries(behavior.get("enhanced"))
-    report.registry_values = _registry_values(behavior.get("enhanced"))
+    _add_events(report, behavior.get("enhanced"))
     if not report.summary and not LINUX_CALLS.isdisjoint(report.calls.names):
         facts = strace_facts(processes)
         for process_facts, program in zip(report.processes, facts.programs, strict=True):
@@ -379,20 +380,25 @@ def _summary(behavior: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return joined
 
 
-def _libraries(enhanced: Any) -> list[str]:
-    """The loaded libraries, from the events that CAPE derives from calls."""
-    if not isinstance(enhanced, list):
-        return []
+def _add_events(report: Report, enhanced: Any) -> None:
+    """Add what CAPE derives from calls: the libraries that were loaded, and the values written to the registry."""
+    if not isinstance(enhanced, list) or not enhanced:
+        return
     try:
-        files = [event["data"]["file"] for event in enhanced if event["event"] == "load"]
-    except (KeyError, TypeError, IndexError):
-        loads = (event for event in mappings(enhanced) if event.get("event") == "load")
-        files = [mapping(event.get("data")).get("file") for event in loads]
-    return texts(files)
-
-
-def _registry_values(enhanced: Any) -> list[tuple[str, str]]:
-    """Key and value of each write to the registry that has a value, from the same events."""
-    writes = (mapping(event.get("data")) for event in mappings(enhanced) if event.get("event") == "write")
-    pairs = ((text(data.get("regkey")), text(data.get("content"))) for data in writes)
-    return [(key, content) for key, content in pairs if key and content]
+        if type(enhanced[0]) is EnhancedEvent:
+            files: list[Any] = [event.data.file for event in enhanced if event.event == "load" and event.data]
+            writes = [event.data for event in enhanced if event.event == "write" and event.data]
+            written = dict.fromkeys([(of.regkey, of.content) for of in writes])
+        else:
+            kinds = list(map(itemgetter("event"), enhanced))  # the events are scattered over memory: touched once
+            files = [event["data"]["file"] for event, kind in zip(enhanced, kinds, strict=True) if kind == "load"]
+            writes = [event["data"] for event, kind in zip(enhanced, kinds, strict=True) if kind == "write"]
+            written = dict.fromkeys([(of.get("regkey"), of["content"]) for of in writes if "content" in of])
+    except (KeyError, TypeError, IndexError, AttributeError):
+        pairs = [(event.get("event"), mapping(event.get("data"))) for event in mappings(enhanced)]
+        files = [of.get("file") for name, of in pairs if name == "load"]
+        written = dict.fromkeys(
+            (text(of.get("regkey")), text(of.get("content"))) for name, of in pairs if name == "write"
+        )
+    report.libraries = texts(files)
+    report.registry_values = [(key, content) for key, content in written if text(key) and text(content)]

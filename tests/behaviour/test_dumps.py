@@ -104,9 +104,7 @@ def test_a_process_with_injected_code_is_the_samples() -> None:
         process(21, 20, "rundll32.exe", "NtStarted", "NtClose"),
     ]
     behavior = {"processes": watched, "summary": {"read_keys": []}}
-    injected = payload(
-        cape_type_code=4, type="data", process_name="evil.exe", target_path=SYSTEM + "svchost.exe", target_pid=20
-    )
+    injected = payload(cape_type_code=4, type="data", target_path=SYSTEM + "svchost.exe", target_pid=20)
     behaviour = cape(behavior=behavior, CAPE={"payloads": [injected, injected | {"target_path": "k", "pid": 9}]})
     assert values(behaviour, "injection") == ["%sample%>svchost.exe"]
     assert values(behaviour, "payload") == ["injected shellcode/data"]

@@ -58,8 +58,8 @@ WRITE = {"event": "write", "object": "registry", "data": {"regkey": RUN_KEY, "co
 OF_DUMPS: list[dict[str, Any]] = [
     CAPE_REPORT
     | {
-        "CAPE": {"payloads": [UNPACKED | {"pe": DUMPED_PE}], "configs": []},
-        "procdump": [{"type": "PE32 executable", "process_path": "C:\\Temp\\evil.exe", "pe": DUMPED_PE}],
+        "CAPE": {"payloads": [UNPACKED | {"pe": DUMPED_PE}, UNPACKED | {"cape_type_code": None}], "configs": []},
+        "procdump": [{"type": "PE32 executable", "process_path": "C:\\Windows\\explorer.exe", "pe": DUMPED_PE}],
         "behavior": {"processes": EDGES, "summary": {"read_keys": []}, "enhanced": [WRITE]},
         "ttps": [{"signature": "injection", "ttps": ["T1055.012"], "mbcs": ["B0001.032"]}],
         "network": {"icmp": [{"dst": "45.33.32.9", "type": 8}], "hosts": []},

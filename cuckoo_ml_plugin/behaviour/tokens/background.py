@@ -17,6 +17,8 @@ from cuckoo_ml_plugin.behaviour.tokens.machine_names import Reasons
 from cuckoo_ml_plugin.behaviour.tokens.volatile import BoundedCache
 
 NAME_SERVER_PORT: Final = 53
+MACHINES_PORTS: Final = {"tcp": frozenset((NAME_SERVER_PORT,)), "udp": frozenset(table.UDP_PORTS)}
+"""The ports that any machine uses: by UDP for addresses, names, time and the search for devices."""
 
 
 def _names(reasons: Reasons) -> tuple[str, ...]:
@@ -58,11 +60,6 @@ def is_machines_host(name: str) -> bool:
             return True
         name = name.partition(".")[2]
     return False
-
-
-def is_machines_port(protocol: str, port: int) -> bool:
-    """Whether any machine uses this port: by UDP for addresses, names, time and the search for devices."""
-    return port in table.UDP_PORTS if protocol == "udp" else port == NAME_SERVER_PORT
 
 
 def is_machines_agent(agent: str) -> bool:

@@ -82,7 +82,7 @@ def add_dumps(report: Report, names: Normaliser, values: TokenValues) -> None:
         if dump.source != "process":
             values.add("payload", [_kind(dump)])
         if dump.target:
-            values.add("injection", [f"{names.file_name(dump.process or dump.path)}>{names.file_name(dump.target)}"])
+            values.add("injection", [f"{names.file_name(dump.path)}>{names.file_name(dump.target)}"])
         for name, functions in dump.imports:
             library = library_name(name)
             values.add("dump_import", [f"{library}!{function.lower()}" for function in functions[:_MOST_IMPORTS]])
@@ -109,8 +109,7 @@ def _is_windows_image(dump: Dump, names: Normaliser) -> bool:
     """Whether the dump is a program that Windows or an updater ships. The version of a hollowed one says otherwise."""
     if not names.path(dump.path).startswith(PROCESS_FOLDERS):
         return False
-    has_facts = bool(dump.imports or dump.sections)
-    return not has_facts or dump.company.lower().startswith(("microsoft", "google"))
+    return not dump.has_parts or dump.company.lower().startswith(("microsoft", "google"))
 
 
 def _bands(digest: str) -> list[str]:

@@ -124,8 +124,7 @@ def add_operations(report: Report, names: Normaliser, values: TokenValues) -> No
 
 def add_registry_values(report: Report, names: Normaliser, values: TokenValues) -> None:
     """Add what was written to keys by which Windows starts programs or guards itself, normalised as a command line."""
-    written = dict.fromkeys(report.registry_values)
-    telling = ((key, content) for key, content in written if _TELLING.search(key.lower()))
+    telling = ((key, content) for key, content in report.registry_values if _TELLING.search(key.lower()))
     for key, content in islice(telling, _MOST_VALUES):
         value = names.command(content)
         if value and value.isprintable() and "\\x" not in value:  # CAPE writes bytes that are no text as \x00

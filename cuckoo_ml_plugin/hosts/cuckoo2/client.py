@@ -30,6 +30,11 @@ HOME = os.path.join("storage", "cuckooml")  # the home, unless the option names 
 HOME_FILES = ("cuckooml.conf", "store.db", "models")  # as Home.exists has them
 SIGNATURE = "behaves_like"  # the name of the signature that [host] signature of cuckooml.conf adds
 
+DUMPED = (  # of a part of memory
+    "type", "pid", "cape_type", "cape_type_code", "process_path", "target_path", "target_pid", "tlsh", "pe",
+    ("yara", ("name",)), ("cape_yara", ("name",)),
+)
+
 # What is sent of a report: for each section None (all of it) or the keys that are kept, each of which may have keys of
 # its own; of a list, the keys are those of its items. All else stays here. Wherever keys are named they are those that
 # cuckoo_ml_plugin/report/files/schema.py reads; a test compares the two. The call logs go into the header (_request).
@@ -63,10 +68,8 @@ SECTIONS = {
     "malfamily_tag": None,
     "CAPE": None,
     "procdump": None,
-    "procmemory": (
-        "type", "pid", ("yara", ("name",)), ("extracted", ("type", "pid", ("yara", ("name",)))),
-    ),
-    "buffer": ("type", "pid", ("yara", ("name",))),
+    "procmemory": (("yara", ("name",)), ("extracted", DUMPED)),
+    "buffer": DUMPED,
     "ttps": None,
     "mbcs": None,
     "url_analysis": None,

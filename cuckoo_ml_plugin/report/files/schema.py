@@ -1,8 +1,9 @@
 """The parts of a report file that are read. msgspec decodes these and skips everything else.
 
-One schema serves both hosts, because their sections share names. All types except :class:`Call` are dictionaries, as in
-the results that a host holds in memory, so that the same code reads both. A key that this code reads must therefore
-have its line here, or it is missing from files. A test compares the two.
+One schema serves both hosts, because their sections share names. All types except :class:`Call` and
+:class:`EnhancedEvent` are dictionaries, as in the results that a host holds in memory, so that the same code reads
+both. A key that this code reads must therefore have its line here, or it is missing from files. A test compares the
+two.
 
 The keys are those of Cuckoo 2.0.7 and CAPE 2.2 to 2.5.
 """
@@ -166,17 +167,20 @@ class Process(TypedDict, total=False):
     calls: list[Call] | None
 
 
-class EventData(TypedDict, total=False):
-    file: Any
-    regkey: Any
-    content: Any
+class EventData(msgspec.Struct, gc=False):
+    file: Any = None
+    regkey: Any = None
+    content: Any = None
 
 
-class EnhancedEvent(TypedDict, total=False):
-    """One entry of CAPE's ``behavior.enhanced``, of which loaded libraries and written values are used."""
+class EnhancedEvent(msgspec.Struct, gc=False):
+    """One entry of CAPE's ``behavior.enhanced``, of which loaded libraries and written values are used.
 
-    event: str | None
-    data: EventData | None
+    Reports have thousands, and as dictionaries they would take a fifth more time to decode.
+    """
+
+    event: Any = None
+    data: EventData | None = None
 
 
 class GenericProcess(TypedDict, total=False):
@@ -289,6 +293,13 @@ class YaraMatch(TypedDict, total=False):
     name: Any
 
 
+class DumpedImage(TypedDict, total=False):
+    imports: list[Library] | dict[str, Library] | None
+    sections: list[PeSection] | None
+    imphash: str | None
+    versioninfo: list[VersionField] | None
+
+
 class DumpedFile(TypedDict, total=False):
     """A payload or a process dump of CAPE, a buffer or a part of a memory dump of Cuckoo."""
 
@@ -297,24 +308,17 @@ class DumpedFile(TypedDict, total=False):
     cape_type: Any
     cape_type_code: Any
     process_path: Any
-    process_name: Any
     target_path: Any
-    target_process: Any
     target_pid: Any
     tlsh: Any
     yara: list[YaraMatch] | None
     cape_yara: list[YaraMatch] | None
-    pe: PortableExecutable | None
+    pe: DumpedImage | None
 
 
-class Buffer(TypedDict, total=False):
-    type: Any
-    pid: Any
+class ProcessMemory(TypedDict, total=False):
     yara: list[YaraMatch] | None
-
-
-class ProcessMemory(Buffer, total=False):
-    extracted: list[Buffer] | None
+    extracted: list[DumpedFile] | None
 
 
 class Cape(TypedDict, total=False):
@@ -383,7 +387,7 @@ class ReportSections(TypedDict, total=False):
     CAPE: Cape | list[Any] | None
     procdump: list[DumpedFile] | None
     procmemory: list[ProcessMemory] | None
-    buffer: list[Buffer] | None
+    buffer: list[DumpedFile] | None
     ttps: list[TechniqueOfSignature] | dict[str, Any] | None
     mbcs: dict[str, Any] | None
     url_analysis: UrlAnalysis | None
