@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.support.paths import DATA
-from cuckoo_ml_plugin.behaviour import addresses, normalise, volatile
 from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.behaviour.tokens import addresses, background, normalise, volatile
 from cuckoo_ml_plugin.report.report import read_report, report_from_results
 
 ROUNDS = 5
@@ -98,7 +98,7 @@ def reading_table(paths: list[Path]) -> Table:
 
 def clear_caches() -> None:
     """Empty the caches that extraction keeps between analyses."""
-    for module in (normalise, addresses, volatile):
+    for module in (normalise, addresses, background, volatile):
         for cache in vars(module).values():
             if isinstance(cache, volatile.BoundedCache):
                 cache.clear()

@@ -60,8 +60,9 @@ def corpus_vectors(
     if left_out is None:
         left_out = left_out_tokens(corpus.kinds, settings.features.leave_out)
     fitted = fit_embedding(
-        corpus.tokens, corpus.hashes, corpus.kinds, corpus.multiplicities, FOR_CLUSTERS, settings.vectors, left_out
-    )
+        corpus.tokens, corpus.hashes, corpus.kinds, corpus.multiplicities, FOR_CLUSTERS, settings.vectors, left_out,
+        corpus.background,
+    )  # fmt: skip
     return embed_all(*fitted, np.diff(corpus.tokens.indptr))[0]
 
 

@@ -1,4 +1,4 @@
-"""Analyses that show no behaviour: what kind of task they were, which a token keeps and a sentence says.
+"""Analyses in which no sample acted: what kind of task they were, which a token keeps and a sentence says.
 
 A static analysis, a baseline and a failed task ran no sample, so nothing about the sample follows from their silence.
 """
@@ -14,21 +14,29 @@ from cuckoo_ml_plugin.plumbing.text import display_text
 from cuckoo_ml_plugin.report.report import Report
 
 _FAILED: Final = "failed"
+_BASELINE: Final = "baseline"
 _MAX_REASON: Final = 200  # characters of a host's error
 _SENTENCES: Final = {
     "static": "A static analysis: the sample was not run.",
-    "baseline": "A baseline of the machine: no sample was run.",
+    _BASELINE: "A baseline of the machine: no sample was run.",
     "pcap": "An analysis of recorded traffic: no sample was run.",
     _FAILED: "The task failed in the sandbox.",
     "android": "An analysis on Android without a log of Droidmon's: what the app did is not known.",
 }
-SILENT: Final = "The sample showed no behaviour when it ran: there is nothing to compare."
+_SILENT: Final = "The sample showed no behaviour when it ran"
+_NOTHING: Final = f"{_SILENT}: there is nothing to compare."
+_STATIC_ONLY: Final = f"{_SILENT}."
+GENERAL: Final = frozenset((_NOTHING, _STATIC_ONLY, *_SENTENCES.values()))
+"""The sentences that say nothing of one analysis alone: its tokens give them."""
 
 
-def without_behaviour(report: Report, behaviour: Behaviour) -> Behaviour:
-    """``behaviour``, which shows nothing, with the token of its task and the sentence that says why."""
+def with_task(report: Report, behaviour: Behaviour) -> Behaviour:
+    """``behaviour``; where no sample acted, with the token of the task and the sentence that says why.
+
+    A baseline has its token also where the machine acted: what the machine does by itself is learnt from it.
+    """
     task = _task(report)
-    if not task:
+    if not task or (behaviour.shows_actions and task != _BASELINE):
         return behaviour
     sentence = _SENTENCES[task]
     if task == _FAILED and report.failure:
@@ -40,16 +48,22 @@ def without_behaviour(report: Report, behaviour: Behaviour) -> Behaviour:
 
 
 def reason_for_absence(behaviour: Behaviour) -> str:
-    """Why a behaviour shows nothing, in a sentence; from its token where it comes from the store."""
+    """Why no sample acted in an analysis, in a sentence; from its token where it has no remark of its own.
+
+    Empty where the sample acted or a signature matched, unless the report lacks something.
+    """
     if behaviour.remark:
         return behaviour.remark
     tasks = [value_of(token) for token in behaviour.tokens if kind_of(token) == "task"]
-    return next((_SENTENCES[task] for task in tasks if task in _SENTENCES), SILENT)
+    silent = _NOTHING
+    if behaviour.has_behaviour:
+        silent = _STATIC_ONLY if behaviour.is_static else ""
+    return next((_SENTENCES[task] for task in tasks if task in _SENTENCES), silent)
 
 
 def _task(report: Report) -> str:
-    """The kind of a task that shows no behaviour; empty for one that ran and was silent."""
-    if report.category in ("static", "baseline", "pcap"):
+    """The kind of a task in which no sample acts; empty for one that ran."""
+    if report.category in ("static", _BASELINE, "pcap"):
         return report.category
     if report.failure or not report.ran:
         return _FAILED

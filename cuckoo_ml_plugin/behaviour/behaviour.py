@@ -6,14 +6,18 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.behaviour.behash import behash
-from cuckoo_ml_plugin.behaviour.kinds import CODES, DYNAMIC_KINDS, NETWORK_KINDS
+from cuckoo_ml_plugin.behaviour.kinds import ACTION_KINDS, CODES, SAY_NOTHING, SIGNATURE_KINDS
 from cuckoo_ml_plugin.plumbing.hashes import behaviour_digest, joined_tokens, token_hashes
 from cuckoo_ml_plugin.report.threat_scores import ThreatScore
+
+BASELINE: Final = "task:baseline"
+"""The token of an analysis in which no sample ran, so that it shows what the machine does by itself."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,29 @@ class Behaviour:
 
     @property
     def has_behaviour(self) -> bool:
-        """Whether the sample did anything when it ran. If not, the tokens are about its file alone."""
-        return any(kind_of(token) in DYNAMIC_KINDS or kind_of(token) in NETWORK_KINDS for token in self.tokens)
+        """Whether anything is known of the sample by which it can be compared.
+
+        That is what it did, a signature that matched, or facts of its file beyond type and size, which thousands of
+        files share. Of a baseline nothing is known, because no sample ran.
+        """
+        return not self._is_baseline and any(kind_of(token) not in SAY_NOTHING for token in self.tokens)
+
+    @property
+    def is_static(self) -> bool:
+        """Whether all that is known are facts of the file: the sample did nothing, and no signature matched."""
+        return self.has_behaviour and not self._has_any(ACTION_KINDS | SIGNATURE_KINDS)
+
+    @property
+    def shows_actions(self) -> bool:
+        """Whether the sample did anything when it ran."""
+        return self._has_any(ACTION_KINDS)
+
+    @property
+    def _is_baseline(self) -> bool:
+        return BASELINE in self.tokens
+
+    def _has_any(self, kinds: frozenset[str]) -> bool:
+        return any(kind_of(token) in kinds for token in self.tokens)
 
 
 def kind_of(token: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from cuckoo_ml_plugin.behaviour.kinds import FILE_KINDS
-from cuckoo_ml_plugin.behaviour.token_values import TokenValues
+from cuckoo_ml_plugin.behaviour.tokens.token_values import TokenValues
 from cuckoo_ml_plugin.report.report import CAPE, Report
 from cuckoo_ml_plugin.report.values import items
 
@@ -34,6 +34,7 @@ def count_features(report: Report, values: TokenValues) -> dict[str, int | float
     """The counts of one analysis, without those for which its report has no section."""
     counts: dict[str, int | float] = {
         "signatures": len(set(report.signatures)),
+        "signature_severity": sum(report.severities.values()),
         "processes": len({process.name for process in report.processes}),
         "api_calls": sum(report.api_counts.values()) or len(report.calls.codes),
         "distinct_apis": len(values["api"]),
@@ -90,6 +91,8 @@ def _network_counts(report: Report) -> dict[str, int | float]:
         "dns_queries": len(_distinct(network.queries)),
         "tcp_hosts": len({address for address, _ in network.tcp}),
         "udp_hosts": len({address for address, _ in network.udp}),
+        "flows": len(network.tcp) + len(network.udp),
+        "icmp_messages": network.icmp,
         "http_requests": len(set(network.requests)),
         "tls_handshakes": len(network.tls),
     }

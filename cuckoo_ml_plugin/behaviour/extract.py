@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.absence import without_behaviour
+from cuckoo_ml_plugin.behaviour.absence import with_task
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.counts import count_features
-from cuckoo_ml_plugin.behaviour.dynamic import add_calls, add_operations, add_processes, own_names
-from cuckoo_ml_plugin.behaviour.network import add_network
-from cuckoo_ml_plugin.behaviour.normalise import Normaliser
-from cuckoo_ml_plugin.behaviour.static import add_dropped, add_signatures, add_static, add_strings
-from cuckoo_ml_plugin.behaviour.token_values import (
+from cuckoo_ml_plugin.behaviour.tokens.dumps import add_dumps
+from cuckoo_ml_plugin.behaviour.tokens.dynamic import add_calls, add_operations, add_registry_values, own_names
+from cuckoo_ml_plugin.behaviour.tokens.network import add_network
+from cuckoo_ml_plugin.behaviour.tokens.normalise import Normaliser
+from cuckoo_ml_plugin.behaviour.tokens.processes import Processes, add_processes
+from cuckoo_ml_plugin.behaviour.tokens.static import add_dropped, add_signatures, add_static, add_strings
+from cuckoo_ml_plugin.behaviour.tokens.token_values import (
     TokenValues,
     presentable,
     smallest_by_hash,
@@ -21,7 +23,7 @@ from cuckoo_ml_plugin.behaviour.token_values import (
 )
 from cuckoo_ml_plugin.report.report import Report
 
-EXTRACTION: Final = 4
+EXTRACTION: Final = 5
 """Version of the extraction. Raise it when the same report gives other tokens or counts: imports then read it again."""
 MAX_TOKENS: Final = 20_000  # of an analysis; the counts keep the true numbers
 
@@ -34,11 +36,14 @@ def extract(report: Report) -> Behaviour:
     values = TokenValues()
     names = Normaliser(*own_names(report), posix=report.paths_are_posix)
     add_static(report, values)
-    add_calls(report, values)
+    processes = Processes(report, names)
+    add_calls(report, processes, values)
     add_operations(report, names, values)
-    add_processes(report, names, values)
+    add_registry_values(report, names, values)
+    add_processes(processes, names, values)
     add_network(report, values)
     add_dropped(report, names, values)
+    add_dumps(report, names, values)
     add_signatures(report, values)
     add_strings(report, values)
     for of_kind in values.values():
@@ -47,7 +52,7 @@ def extract(report: Report) -> Behaviour:
     if tokens is None:
         tokens = sorted_tokens(_bounded({kind: presentable(of_kind) for kind, of_kind in values.items()}))
     behaviour = Behaviour(tokens, count_features(report, values), report.threat_scores, " ".join(report.missing))
-    return behaviour if behaviour.has_behaviour else without_behaviour(report, behaviour)
+    return with_task(report, behaviour)
 
 
 def _bounded(values: Mapping[str, Collection[str]]) -> Mapping[str, Collection[str]]:

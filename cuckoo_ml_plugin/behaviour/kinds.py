@@ -13,7 +13,7 @@ class Group(Enum):
     STATIC = "static"  # the sample's file, as the host took it apart
     DYNAMIC = "dynamic"  # what the sample did when it ran, and the files that it left behind
     NETWORK = "network"  # what it sent and received
-    SIGNATURES = "signatures"  # which of the host's signatures matched
+    SIGNATURES = "signatures"  # which of the host's signatures matched, and what these show
     STRINGS = "strings"  # text inside the sample's file
 
 
@@ -45,6 +45,7 @@ TOKEN_KINDS: Final = (
     TokenKind(12, "imphash", Group.STATIC),
     TokenKind(52, "link", Group.STATIC),
     TokenKind(53, "task", Group.STATIC),
+    TokenKind(65, "overlay", Group.STATIC),
     TokenKind(13, "api", Group.DYNAMIC),
     TokenKind(14, "ngram", Group.DYNAMIC),
     TokenKind(15, "file_opened", Group.DYNAMIC),
@@ -63,8 +64,10 @@ TOKEN_KINDS: Final = (
     TokenKind(28, "reg_read", Group.DYNAMIC),
     TokenKind(29, "reg_written", Group.DYNAMIC),
     TokenKind(30, "reg_deleted", Group.DYNAMIC),
+    TokenKind(64, "reg_value", Group.DYNAMIC),
     TokenKind(31, "mutex", Group.DYNAMIC),
     TokenKind(32, "process", Group.DYNAMIC),
+    TokenKind(54, "child_process", Group.DYNAMIC),
     TokenKind(33, "command", Group.DYNAMIC),
     TokenKind(34, "service_created", Group.DYNAMIC),
     TokenKind(35, "service_started", Group.DYNAMIC),
@@ -75,6 +78,13 @@ TOKEN_KINDS: Final = (
     TokenKind(47, "dropped_type", Group.DYNAMIC),
     TokenKind(48, "dropped_extension", Group.DYNAMIC),
     TokenKind(49, "dropped_name", Group.DYNAMIC),
+    TokenKind(55, "payload", Group.DYNAMIC),
+    TokenKind(56, "injection", Group.DYNAMIC),
+    TokenKind(57, "dump_import", Group.DYNAMIC),
+    TokenKind(58, "dump_section", Group.DYNAMIC),
+    TokenKind(59, "dump_imphash", Group.DYNAMIC),
+    TokenKind(60, "dump_fuzzy", Group.DYNAMIC),
+    TokenKind(61, "dump_yara", Group.DYNAMIC),
     TokenKind(40, "host", Group.NETWORK),
     TokenKind(41, "domain", Group.NETWORK),
     TokenKind(42, "port", Group.NETWORK),
@@ -83,6 +93,8 @@ TOKEN_KINDS: Final = (
     TokenKind(45, "tls", Group.NETWORK),
     TokenKind(46, "ja3", Group.NETWORK),
     TokenKind(50, "signature", Group.SIGNATURES),
+    TokenKind(62, "technique", Group.SIGNATURES),
+    TokenKind(63, "mbc", Group.SIGNATURES),
     TokenKind(51, "string", Group.STRINGS),
 )
 
@@ -101,6 +113,11 @@ def kinds_of(*groups: Group) -> frozenset[str]:
 STATIC_KINDS: Final = kinds_of(Group.STATIC)
 DYNAMIC_KINDS: Final = kinds_of(Group.DYNAMIC)
 NETWORK_KINDS: Final = kinds_of(Group.NETWORK)
+ACTION_KINDS: Final = DYNAMIC_KINDS | NETWORK_KINDS
+"""The kinds of what a sample did when it ran."""
+SIGNATURE_KINDS: Final = kinds_of(Group.SIGNATURES)
+SAY_NOTHING: Final = frozenset(("task", "file_type", "file_size"))
+"""The kinds by which alone no two samples can be compared: thousands have the same."""
 FILE_KINDS: Final = tuple(name for name in KINDS if name in DYNAMIC_KINDS and name.startswith("file_"))
 """The kinds of what a sample did to files, each of which has the file's path as its value."""
 
@@ -128,8 +145,9 @@ _BY_GROUP: Final = {
 _BY_BEGINNING: Final = {"file_": Aspect.FILES, "dir_": Aspect.FILES, "dropped_": Aspect.FILES, "reg_": Aspect.REGISTRY}
 _BY_NAME: Final = {
     **dict.fromkeys(("api", "ngram", "resolved_api"), Aspect.CALLS),
-    **dict.fromkeys(("mutex", "process", "command", "library", "com_class", "wmi"), Aspect.SYSTEM),
+    **dict.fromkeys(("mutex", "process", "child_process", "command", "library", "com_class", "wmi"), Aspect.SYSTEM),
     **dict.fromkeys(("service_created", "service_started"), Aspect.SYSTEM),
+    **dict.fromkeys(("payload", "injection"), Aspect.MEMORY),
 }
 
 

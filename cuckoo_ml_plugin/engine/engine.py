@@ -25,6 +25,7 @@ from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, s
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.report.labels import ANALYST, Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report
+from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.database import PATIENCE
 from cuckoo_ml_plugin.store.store import Store
 
@@ -93,7 +94,9 @@ class Engine:
         says_nothing = not (identity.started or identity.sample)
         for stored in self.store.get_many(of_path).values():
             is_same_file = path is not None and _is_unchanged(path, of_path[stored.analysis])
-            if stored.identity.is_of_run(identity) and (is_same_file or not says_nothing):
+            # The file may hold several runs of one sample from one second; what a host stored, it knows by its own id.
+            is_task = bool(stored.node) or stored.local_task in ("", identity.local_task)
+            if is_task and stored.identity.is_of_run(identity) and (is_same_file or not says_nothing):
                 return stored.analysis
         runs = [stored.analysis for stored in self.store.of_run(identity)]
         if runs:
@@ -112,8 +115,6 @@ class Engine:
             finding = self._no_model(behaviour)
         else:
             finding = self.score_without_store(behaviour, analysis, label)
-        if finding.status == "scored":
-            finding.message = behaviour.remark
         if finding.status in ("scored", "no_model") and behaviour.has_behaviour:
             limit = self.settings.scoring.similar
             finding.similar = self.with_stored(finding.similar, behaviour, analysis, limit)
@@ -165,9 +166,13 @@ class Engine:
         stored = self.store.get(analysis)
         if stored is None:
             return None
+        return self.score(self.behaviour_of(stored), analysis, stored.label)
+
+    def behaviour_of(self, stored: StoredAnalysis) -> Behaviour:
+        """The behaviour of an analysis that was read with it, and what travels with it. Raises StoreError."""
         tokens, counts = stored.unpack()
-        scores = self.store.threat_scores_of([analysis]).get(analysis, [])
-        return self.score(Behaviour(tokens, counts, scores), analysis, stored.label)
+        scores = self.store.threat_scores_of([stored.analysis]).get(stored.analysis, [])
+        return Behaviour(tokens, counts, scores, stored.remark)
 
     @property
     def _has_store(self) -> bool:
@@ -182,8 +187,7 @@ class Engine:
     def _no_model(self, behaviour: Behaviour) -> Finding:
         stored = self.store.count(with_behaviour=True) if self._has_store else 0
         needed = self.settings.refit.min_analyses
-        silent = "" if behaviour.has_behaviour else reason_for_absence(behaviour)
-        remark = f"{silent or behaviour.remark} ".lstrip()
+        remark = f"{reason_for_absence(behaviour)} ".lstrip()
         return Finding(
             status="no_model",
             message=f"{remark}There is no model yet: {stored:,} analyses with behaviour are stored, and cuckoo-ml refit"

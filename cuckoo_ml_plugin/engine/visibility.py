@@ -36,7 +36,7 @@ MOST_CANDIDATES: Final = 100  # similar analyses that are looked through for tho
 
 _OWN_REASONS: Final = frozenset((
     "no_cluster", "high_outlier_score", "novel_behaviour", "abnormal_count_suspect", "abnormal_count_outlier",
-    "threat_scores_disagree",
+    "threat_scores_disagree", "static_only",
 ))  # reasons that name no other analysis  # fmt: skip
 _MEMBERS_READ: Final = 20  # of a cluster, for what they have in common
 _TOKEN_READ: Final = 250  # characters; a finding cuts longer values
@@ -328,8 +328,7 @@ class VisibleCorpus:
         stored, finding = engine.store.get(analysis), engine.score_stored(analysis)
         if stored is None or finding is None:
             return None
-        tokens, counts = stored.unpack()
-        wide = with_more_similar(engine, finding, Behaviour(tokens, counts), stored.analysis, self.visible)
+        wide = with_more_similar(engine, finding, engine.behaviour_of(stored), stored.analysis, self.visible)
         return self.finding(engine, wide, stored.analysis)
 
     def reasons(self, engine: Engine, anomaly: AnalysisBrief) -> list[Reason]:

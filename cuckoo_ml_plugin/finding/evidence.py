@@ -1,14 +1,20 @@
-"""The evidence of a finding: the behaviour that ties an analysis to its cluster, or that is rarest in the corpus."""
+"""The evidence of a finding: the behaviour that ties an analysis to its cluster, or that is rarest in the corpus.
+
+What nearly every program causes is never evidence (``behaviour/tokens/background.py``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.behaviour.behaviour import kind_of, value_of
 from cuckoo_ml_plugin.behaviour.kinds import KINDS
+from cuckoo_ml_plugin.behaviour.tokens.background import is_ordinary
 from cuckoo_ml_plugin.finding.section import Evidence
 
 MIN_SHARE = 0.25
@@ -19,9 +25,11 @@ _BATCH = 128
 
 # An analyst reads the highest first. Sequences of calls and loose strings mean little to a person and come last.
 _READABLE = {
-    "signature": 1.5, "mutex": 1.4, "command": 1.3, "domain": 1.3, "http": 1.3, "host": 1.2, "service_created": 1.3,
-    "file_written": 1.2, "file_created": 1.2, "file_deleted": 1.2, "reg_written": 1.2, "dropped_name": 1.1,
-    "api": 0.6, "resolved_api": 0.5, "import": 0.5, "string": 0.3, "ngram": 0.1, "file_size": 0.2,
+    "signature": 1.5, "mutex": 1.4, "reg_value": 1.4, "command": 1.3, "domain": 1.3, "http": 1.3, "injection": 1.3,
+    "service_created": 1.3, "host": 1.2, "file_written": 1.2, "file_created": 1.2, "file_deleted": 1.2,
+    "reg_written": 1.2, "payload": 1.2, "child_process": 1.2, "dump_yara": 1.2, "dropped_name": 1.1,
+    "dump_section": 0.8, "api": 0.6, "resolved_api": 0.5, "import": 0.5, "dump_import": 0.5, "string": 0.3,
+    "file_size": 0.2, "dump_fuzzy": 0.2, "ngram": 0.1,
 }  # fmt: skip
 _READABILITY = np.array([_READABLE.get(kind, 1.0) for kind in KINDS] + [0.1] * (256 - len(KINDS)))
 
@@ -55,8 +63,10 @@ def cluster_evidence(
         in_cluster, in_corpus: (t,) share of the analyses that show each.
     """
     strengths = strength(in_cluster, in_corpus, kinds)
-    strongest = [i for i in _varied(np.argsort(-strengths, kind="stable"), kinds, k) if strengths[i] > 0]
-    return [_piece(tokens[places[i]], in_cluster[i], in_corpus[i]) for i in strongest]
+    order = np.argsort(-strengths, kind="stable")
+    strongest = order[: np.count_nonzero(strengths > 0)]
+    chosen = _varied(strongest, kinds, k, lambda i: _is_telling(tokens[places[i]]))
+    return [_piece(tokens[places[i]], in_cluster[i], in_corpus[i]) for i in chosen]
 
 
 def rarest_evidence(
@@ -74,12 +84,21 @@ def rarest_evidence(
         in_cluster, in_corpus: (t,) share of the analyses that show each; 0 for a token that was never seen.
     """
     surprise = np.log(1 / np.maximum(in_corpus, 1e-6)) * _READABILITY[kinds]
-    rarest = _varied(np.argsort(-surprise, kind="stable"), kinds, k)
-    return [_piece(tokens[i], in_cluster[i], in_corpus[i]) for i in rarest]
+    order = np.argsort(-surprise, kind="stable")
+    rarest = order[: np.count_nonzero(surprise > 0)]
+    chosen = _varied(rarest, kinds, k, lambda i: _is_telling(tokens[i]))
+    return [_piece(tokens[i], in_cluster[i], in_corpus[i]) for i in chosen]
 
 
-def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int) -> list[int]:
-    """The first k of an order, at most ``MAX_OF_A_KIND`` of each kind before the rest: a tenth file adds little."""
+def _is_telling(token: str) -> bool:
+    return not is_ordinary(kind_of(token), value_of(token))
+
+
+def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int, is_telling: Callable[[int], bool]) -> list[int]:
+    """The first k of an order that are telling, at most ``MAX_OF_A_KIND`` of each kind before the rest.
+
+    A tenth file adds little.
+    """
     first: list[int] = []
     surplus: list[int] = []
     occurrences: dict[int, int] = {}
@@ -88,9 +107,13 @@ def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int) -> list[
         for i, kind in zip(batch.tolist(), kinds[batch].tolist(), strict=True):
             if len(first) >= k:
                 return first
-            occurrences[kind] = occurrences.get(kind, 0) + 1
-            (first if occurrences[kind] <= MAX_OF_A_KIND else surplus).append(i)
-    return [*first, *surplus][:k]
+            if occurrences.get(kind, 0) >= MAX_OF_A_KIND:
+                surplus.append(i)
+            elif is_telling(i):
+                occurrences[kind] = occurrences.get(kind, 0) + 1
+                first.append(i)
+    more = (i for i in surplus if is_telling(i))
+    return [*first, *islice(more, max(k - len(first), 0))][:k]
 
 
 def _piece(token: str, in_cluster: float, in_corpus: float) -> Evidence:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from cuckoo_ml_plugin.finding.section import Reason
 
-_ACRONYMS = {word.lower(): word for word in ("API", "APIs", "COM", "DNS", "HTTP", "TCP", "TLS", "UDP", "WMI")}
+_ACRONYMS = {word.lower(): word for word in ("API", "APIs", "COM", "DNS", "HTTP", "ICMP", "TCP", "TLS", "UDP", "WMI")}
 
 
 def cluster_reasons(
@@ -68,6 +68,12 @@ def label_reasons(label: str | None, cluster: str | None, labels: Mapping[str, i
         f" {most_frequent} and {own:,} {'is' if own == 1 else 'are'} {label}."
     )
     return [Reason(kind="label_mismatch", text=text, value=own / total)]
+
+
+def static_reasons(facts: int) -> list[Reason]:
+    """``static_only``: nothing but this many facts of the file is known of the analysis."""
+    text = "Only static facts were seen: the analysis is placed and compared by its file, not by what the sample does."
+    return [Reason(kind="static_only", text=text, value=float(facts))]
 
 
 def novelty_reasons(score: float, unseen: float, highest_similarity: float, threshold: float) -> list[Reason]:

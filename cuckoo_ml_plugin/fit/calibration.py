@@ -30,11 +30,13 @@ def held_back_unusualness(
     recipe: Recipe,
     settings: VectorSettings,
     left_out: NDArray[np.bool_] | None = None,
+    background: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """The unusualness (ascending) of analyses among those of the other folds, under an embedding fitted on those.
 
     Args:
-        tokens: (n, v) binary; hashes, kinds, left_out: (v,); multiplicities: (n,) analyses of each behaviour.
+        tokens: (n, v) binary; hashes, kinds, left_out, background: (v,).
+        multiplicities: (n,) analyses of each behaviour.
     """
     rng = np.random.default_rng(SEED)
     of_analysis = np.repeat(np.arange(tokens.shape[0]), multiplicities)
@@ -45,7 +47,15 @@ def held_back_unusualness(
     fold = rng.permutation(len(of_analysis)) % FOLDS
     values = [
         _unusualness_of_fold(
-            tokens, hashes, kinds, of_analysis[fold != number], of_analysis[fold == number], recipe, settings, left_out
+            tokens,
+            hashes,
+            kinds,
+            of_analysis[fold != number],
+            of_analysis[fold == number],
+            recipe,
+            settings,
+            left_out,
+            background,
         )
         for number in range(FOLDS)
     ]
@@ -61,10 +71,11 @@ def _unusualness_of_fold(
     recipe: Recipe,
     settings: VectorSettings,
     left_out: NDArray[np.bool_] | None,
+    background: NDArray[np.bool_] | None,
 ) -> NDArray[np.float64]:
     """The unusualness (h,) of the held analyses (h,) among the rest (r,), both given by their rows in ``tokens``."""
     points, counts = np.unique(rest, return_counts=True)
-    embedding, known = fit_embedding(tokens[points], hashes, kinds, counts, recipe, settings, left_out)
+    embedding, known = fit_embedding(tokens[points], hashes, kinds, counts, recipe, settings, left_out, background)
     vectors, explained = embed_all(embedding, known, np.diff(tokens.indptr)[points])
     columns = np.searchsorted(hashes, embedding.hashes)
     new_vectors, new_explained = embed_all(embedding, tokens[held][:, columns].tocsr(), np.diff(tokens.indptr)[held])

@@ -1,8 +1,13 @@
-"""The corpus that a fit reads from the store: all analyses with behaviour, their distinct behaviours as a matrix."""
+"""The corpus that a fit reads from the store: all analyses with behaviour, their distinct behaviours as a matrix.
+
+The background of each machine image is learnt here: what nearly all analyses on a machine show, and what a baseline
+shows. It has no weight in a fit and is no evidence. Labels have no part in it. What any machine with Windows does by
+itself is known beforehand and makes no token (``behaviour/tokens/background.py``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,11 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.behaviour.kinds import KINDS
+from cuckoo_ml_plugin.behaviour.behaviour import BASELINE
+from cuckoo_ml_plugin.behaviour.kinds import CODES, KINDS
 from cuckoo_ml_plugin.plumbing.hashes import token_hashes
 from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
 from cuckoo_ml_plugin.store.analysis_record import seen_at
 from cuckoo_ml_plugin.store.store import OrderRange, Store
+
+NEARLY_ALL = 0.9
+"""The share of a machine's analyses from which on a token is the machine's."""
+FEWEST = 20
+"""The least number of analyses from which the background of a machine is learnt."""
+MOST_OF_AN_ANALYSIS = 0.5
+"""The share of a typical analysis that background may be. A machine on which the analyses have more in common than that
+ran samples that are alike, such as one family, and nothing is learnt from it."""
 
 _PARALLEL_FROM = 5_000  # analyses; for fewer, starting processes costs more time than they save
 _UNKNOWN_KIND = len(KINDS)
@@ -34,6 +48,7 @@ class Corpus:
         tokens: (n, v) binary, columns in the order of ``hashes``.
         hashes: (v,) 64-bit hashes of the tokens, ascending.
         kinds: (v,) index in ``behaviour.kinds.KINDS``; ``len(KINDS)`` for a kind of another version.
+        background: (v,) True for tokens that are a machine's background.
         counts: (N, c) count features, NaN where an analysis lacks one; ``count_names`` names the columns.
         damaged: ids of analyses whose stored behaviour cannot be read.
     """
@@ -47,6 +62,7 @@ class Corpus:
     tokens: csr_matrix
     hashes: NDArray[np.uint64]
     kinds: NDArray[np.uint8]
+    background: NDArray[np.bool_]
     counts: NDArray[np.float64]
     count_names: tuple[str, ...]
     damaged: list[str]
@@ -57,7 +73,7 @@ class Corpus:
         return np.bincount(self.point_of, minlength=self.tokens.shape[0]).astype(np.int64)
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Corpus:
-        """The corpus of the analyses in these rows (k,), in this order."""
+        """The corpus of the analyses in these rows (k,), in this order. The background stays that of the whole."""
         points, point_of = np.unique(self.point_of[rows], return_inverse=True)
         return replace(
             self,
@@ -76,17 +92,21 @@ class Corpus:
 class _Part:
     """One range of the store, as a worker process returns it."""
 
-    rows: list[tuple[str, str | None, str | None, str, str, str]] = field(default_factory=list)
+    rows: list[tuple[str, str | None, str | None, str, str, str, str]] = field(default_factory=list)
     counts: list[dict[str, int | float]] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     hashes: list[NDArray[np.uint64]] = field(default_factory=list)
     kinds: list[NDArray[np.uint8]] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
+    baseline: set[bytes] = field(default_factory=set)  # tokens that a machine showed when no sample ran
 
 
 def read_corpus(store: Store, progress: Progress | None = None) -> Corpus:
-    """Read all analyses with behaviour; those with a damaged record are left out. Raises StoreError."""
+    """Read all analyses with behaviour, and the background of their machines. Raises StoreError.
+
+    Those with a damaged record are left out.
+    """
     total = store.count(with_behaviour=True)
     if total < _PARALLEL_FROM:
         parts = [_read(store, OrderRange(), progress, total)]
@@ -108,9 +128,17 @@ def _read(store: Store, limits: OrderRange, progress: Progress | None = None, to
     part = _Part()
     digests: set[str] = set()
     kind_ids = {kind.encode(): index for index, kind in enumerate(KINDS)}
-    behaviours = store.iter_behaviours(limits, on_damaged=lambda stored, _: part.damaged.append(stored.analysis))
+    behaviours = store.iter_behaviours(
+        limits, with_behaviour_only=False, on_damaged=lambda stored, _: part.damaged.append(stored.analysis)
+    )
     for stored, joined, counts in behaviours:
-        row = stored.analysis, stored.sha256, stored.label, stored.stored_at, seen_at(stored), stored.digest
+        if not stored.has_behaviour:
+            tokens = joined.split(b"\n")
+            if BASELINE.encode() in tokens:
+                part.baseline.update(tokens)
+            continue
+        moments = stored.stored_at, seen_at(stored)
+        row = stored.analysis, stored.sha256, stored.label, *moments, stored.digest, stored.machine
         part.rows.append(row)
         part.counts.append(counts)
         if stored.digest not in digests:
@@ -145,6 +173,11 @@ def _assemble(parts: list[_Part]) -> Corpus:
     )
     tokens.sort_indices()
     rows = [row for part in parts for row in part.rows]
+    point_of = np.array([point_by_digest[row[5]] for row in rows], np.int64)
+    background = machine_background(tokens, point_of, [row[6] for row in rows])
+    background |= np.isin(vocabulary, token_hashes(sorted({token for part in parts for token in part.baseline})))
+    kinds = kinds_of_all[first]
+    background |= kinds == CODES["task"]  # of the task, not of the sample
     counts, names = _count_matrix([counts for part in parts for counts in part.counts])
     return Corpus(
         analyses=[row[0] for row in rows],
@@ -152,14 +185,39 @@ def _assemble(parts: list[_Part]) -> Corpus:
         labels=[row[2] for row in rows],
         stored_at=[row[3] for row in rows],
         seen_at=[row[4] for row in rows],
-        point_of=np.array([point_by_digest[row[5]] for row in rows], np.int64),
+        point_of=point_of,
         tokens=tokens,
         hashes=vocabulary,
-        kinds=kinds_of_all[first],
+        kinds=kinds,
+        background=background,
         counts=counts,
         count_names=names,
         damaged=[name for part in parts for name in part.damaged],
     )
+
+
+def machine_background(tokens: csr_matrix, point_of: NDArray[np.int64], machines: Sequence[str]) -> NDArray[np.bool_]:
+    """(v,) True for tokens that nearly all analyses of some machine show.
+
+    Args:
+        tokens: (n, v) binary, a row for each distinct behaviour.
+        point_of: (N,) the behaviour of each analysis.
+        machines: (N,) the machine of each analysis; analyses of which it is not known count as those of one machine.
+    """
+    background = np.zeros(tokens.shape[1], np.bool_)
+    names, machine_of = np.unique(np.array(machines, dtype=np.str_), return_inverse=True)
+    analyses = np.bincount(machine_of, minlength=len(names))
+    shape = (len(names), tokens.shape[0])
+    counts = csr_matrix((np.ones(len(point_of)), (machine_of, point_of)), shape=shape)  # analyses of each behaviour
+    frequencies = (counts @ tokens).tocsr()
+    sizes = np.diff(tokens.indptr)
+    for machine in np.flatnonzero(analyses >= FEWEST):
+        row = frequencies[machine]
+        columns = row.indices[row.data >= NEARLY_ALL * analyses[machine]]
+        typical = np.median(sizes[point_of[machine_of == machine]])
+        if len(columns) <= MOST_OF_AN_ANALYSIS * typical:
+            background[columns] = True
+    return background
 
 
 def _count_matrix(counts: list[dict[str, Any]]) -> tuple[NDArray[np.float64], tuple[str, ...]]:

@@ -28,6 +28,7 @@ def fit_embedding(
     recipe: Recipe,
     settings: VectorSettings,
     leave_out: NDArray[np.bool_] | None = None,
+    background: NDArray[np.bool_] | None = None,
 ) -> tuple[Embedding, csr_matrix]:
     """Fit on n distinct behaviours over v tokens.
 
@@ -39,6 +40,7 @@ def fit_embedding(
         recipe: how the steps are done.
         settings: dimensions, and the least document frequency (counted in analyses).
         leave_out: (v,) True for tokens that are left out.
+        background: (v,) True for tokens that are known and have no weight.
 
     Returns:
         The embedding, and the behaviours over the tokens that it knows, (n, known tokens).
@@ -56,6 +58,8 @@ def fit_embedding(
     rarity = smoothing + np.log((1 + analyses) / (smoothing + frequencies[columns]))
     greatest = smoothing + np.log(1 + analyses)
     weights = np.power(rarity / greatest, recipe.rarity).astype(np.float32)
+    if background is not None:
+        weights[background[columns]] = 0.0
     rows = diags(np.sqrt(multiplicities)) @ _weighted(known, weights, kinds[columns], recipe.balance)
     components, values = _directions(rows.tocsr(), min(settings.dimensions, max(analyses // recipe.crowd, 2)))
     scales = np.power(values / values.max(initial=1e-12), -recipe.whitening)

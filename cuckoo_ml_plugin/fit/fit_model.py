@@ -42,7 +42,7 @@ StageProgress = Callable[[str, str], None]
 """Called after each stage of a refit with its name and its outcome."""
 NOVELTY_DIMENSIONS = 64
 _EXAMPLES_PER_CLUSTER = 5
-_CANDIDATE_TOKENS, _EVIDENCE_PER_CLUSTER = 40, 15
+_EVIDENCE_PER_CLUSTER = 15
 
 
 def require_enough(analyses: int, settings: Settings) -> None:
@@ -73,8 +73,9 @@ def fit_model(
     token_counts = np.diff(corpus.tokens.indptr)
     left_out = left_out_tokens(corpus.kinds, settings.features.leave_out)
     embedding, known = fit_embedding(
-        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_CLUSTERS, settings.vectors, left_out
-    )
+        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_CLUSTERS, settings.vectors, left_out,
+        corpus.background,
+    )  # fmt: skip
     vectors, explained = embed_all(embedding, known, token_counts)
     explained_share = float(np.average(explained, weights=multiplicities))
     progress(
@@ -87,12 +88,14 @@ def fit_model(
     progress("clusters", f"{clustering.clusters:,} clusters hold {clustered_share:.0%} of the analyses")
     novelty_settings = replace(settings.vectors, dimensions=NOVELTY_DIMENSIONS)
     novelty, novelty_known = fit_embedding(
-        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out
-    )
+        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out,
+        corpus.background,
+    )  # fmt: skip
     novelty_vectors, novelty_explained = embed_all(novelty, novelty_known, token_counts)
     reference = held_back_unusualness(
-        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out
-    )
+        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out,
+        corpus.background,
+    )  # fmt: skip
     detector = AnomalyDetector(multiplicities, novelty_explained, reference)
     progress("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
     providers = _providers(store, progress)
@@ -255,9 +258,7 @@ def _evidence_of_cluster(
         stored = store.get(corpus.analyses[i])
         if stored is not None:
             words.update({token_hash(token): token for token in stored.unpack()[0]})
-    strongest = model.frequencies.strongest(
-        cluster, len(members), len(corpus.analyses), model.embedding.kinds, _CANDIDATE_TOKENS
-    )
+    strongest = model.frequencies.strongest(cluster, len(members), len(corpus.analyses), model.embedding)
     columns = np.array([c for c in strongest if int(model.embedding.hashes[c]) in words], np.int64)
     tokens = [words[int(model.embedding.hashes[c])] for c in columns]
     in_cluster = model.frequencies.in_cluster(cluster, columns) / max(len(members), 1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.finding.section import SimilarAnalysis
 from cuckoo_ml_plugin.frames.pandas_import import pd
+from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.store.store import Store
 
 _STORED = ("host", "sha256", "target", "label", "analysed_at", "stored_at", "machine", "has_behaviour")
@@ -32,11 +33,15 @@ def similar_frame(similar: Sequence[SimilarAnalysis]) -> pd.DataFrame:
     return pd.DataFrame(similar, columns=list(_SIMILAR)).set_index("analysis")
 
 
-def comparison_frame(first: Behaviour, second: Behaviour) -> pd.DataFrame:
-    """A row for each token of two behaviours: kind, value, and whether ``one`` and ``other`` have it."""
+def comparison_frame(first: Behaviour, second: Behaviour, model: Model | None) -> pd.DataFrame:
+    """A row for each token of two behaviours: kind, value, whether ``one`` and ``other`` have it, and ``background``.
+
+    ``background``: whether a machine shows it by itself, as far as the model has learnt.
+    """
     first_tokens, second_tokens = set(first.tokens), set(second.tokens)
+    background = model.background_of(first) | model.background_of(second) if model else frozenset()
     rows = [
-        (*token.split(":", 1), token in first_tokens, token in second_tokens)
+        (*token.split(":", 1), token in first_tokens, token in second_tokens, token in background)
         for token in sorted(first_tokens | second_tokens)
     ]
-    return pd.DataFrame(rows, columns=["kind", "value", "one", "other"])
+    return pd.DataFrame(rows, columns=["kind", "value", "one", "other", "background"])

@@ -114,8 +114,7 @@ class Desk:
         """Tokens and counts of a stored analysis or a report."""
         stored = self.store.get(report) if isinstance(report, str) else None
         if stored is not None:
-            tokens, counts = stored.unpack()
-            return Behaviour(tokens, counts)
+            return self.engine.behaviour_of(stored)
         return extract(self._read(report))
 
     def labels_of(self, report: ReportLike) -> list[Label]:
@@ -206,10 +205,13 @@ class Desk:
         return similar_frame(self.score(analysis).similar)
 
     def compare(self, one: ReportLike, other: ReportLike) -> pd.DataFrame:
-        """A row for each token of two analyses: kind, value, and which of the two has it."""
+        """A row for each token of two analyses: kind, value, which of the two has it, and whether it is background.
+
+        Background is what a machine shows by itself, as far as the model in force has learnt it.
+        """
         from cuckoo_ml_plugin.frames.analyses import comparison_frame
 
-        return comparison_frame(self.behaviour(one), self.behaviour(other))
+        return comparison_frame(self.behaviour(one), self.behaviour(other), self.engine.model())
 
     # -- what is unusual ----------------------------------------------------------------------------------------------
 

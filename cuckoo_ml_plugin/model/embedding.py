@@ -69,7 +69,7 @@ class Embedding(ModelPart):
     Attributes:
         hashes: (v,) 64-bit hashes of the known tokens, ascending.
         kinds: (v,) index of each token's kind in ``behaviour.kinds.KINDS``.
-        weights: (v,) weight of each token.
+        weights: (v,) weight of each token; 0 for the background of a machine, which counts nowhere.
         components: (v, d) projection of each token, before whitening.
         scales: (d,) factor of each dimension, from whitening.
         balance: (1,) exponent of step 2.
@@ -94,6 +94,11 @@ class Embedding(ModelPart):
         positions[positions == len(self.hashes)] = 0
         columns: NDArray[np.int64] = np.unique(positions[self.hashes[positions] == hashes])
         return columns
+
+    def is_background(self, columns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(t,) which of the known tokens (t,) a machine shows by itself: these have no weight."""
+        background: NDArray[np.bool_] = self.weights[columns] == 0
+        return background
 
     def embed(self, columns: NDArray[np.integer[Any]], tokens: int) -> EmbeddedBehaviour:
         """Embed one behaviour by the columns of its known tokens (see :meth:`columns_of`).

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.finding.evidence import strength
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
+from cuckoo_ml_plugin.model.embedding import Embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,15 @@ class Frequencies(ModelPart):
         analyses[numbers >= 0] = _look_up(self.rare_pairs, self.rare_pair_counts, pairs[numbers >= 0])
         return analyses
 
-    def strongest(self, cluster: int, size: int, analyses: int, kinds: NDArray[np.uint8], k: int) -> NDArray[np.int64]:
-        """Columns of the (at most k) tokens that are most typical of a cluster, strongest first."""
+    def strongest(self, cluster: int, size: int, analyses: int, embedding: Embedding) -> NDArray[np.int64]:
+        """Columns of the tokens that are typical of a cluster and no background, strongest first."""
         first, last = int(self.starts[cluster]), int(self.starts[cluster + 1])
         columns = self.columns[first:last].astype(np.int64)
         in_corpus = self.corpus[columns] / max(analyses, 1)
-        strengths = strength(self.counts[first:last] / max(size, 1), in_corpus, kinds[columns])
+        strengths = strength(self.counts[first:last] / max(size, 1), in_corpus, embedding.kinds[columns])
+        strengths[embedding.is_background(columns)] = 0
         columns, strengths = columns[strengths > 0], strengths[strengths > 0]
-        return columns[np.argsort(-strengths, kind="stable")[:k]]
+        return columns[np.argsort(-strengths, kind="stable")]
 
 
 def _look_up(keys: NDArray[Any], values: NDArray[Any], queries: NDArray[Any]) -> NDArray[np.int64]:

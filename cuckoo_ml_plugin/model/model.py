@@ -20,7 +20,7 @@ from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence, rarest_evidence
-from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons
+from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons, static_reasons
 from cuckoo_ml_plugin.finding.section import (
     MAX_LABELS,
     AnomalyFinding,
@@ -221,6 +221,11 @@ class Model:
                 f"{self.id}: the model's parts contradict each other ({error}); fit a new model."
             ) from error
 
+    def background_of(self, behaviour: Behaviour) -> frozenset[str]:
+        """The tokens of a behaviour that a machine shows by itself, as far as the fit has learnt it."""
+        columns, places = self._known(behaviour.hashes())
+        return frozenset(behaviour.tokens[place] for place in places[self.embedding.is_background(columns)])
+
     def _score(
         self,
         behaviour: Behaviour,
@@ -252,6 +257,7 @@ class Model:
         anomalous = bool(novelty.score >= anomaly.threshold)
         return Finding(
             status="scored",
+            message=reason_for_absence(behaviour),
             model=self.brief(),
             cluster=self._cluster(placement),
             anomaly=AnomalyFinding(
@@ -332,6 +338,7 @@ class Model:
         facts = self.clusters[placement.cluster] if placement.cluster != NOISE else None
         name = f"{facts.name} ({facts.id})" if facts and facts.name != facts.id else facts.id if facts else None
         return [
+            *(static_reasons(len(behaviour.tokens)) if behaviour.is_static else []),
             *novelty_reasons(novelty.score, novelty.unseen, highest_similarity, anomaly.threshold),
             *cluster_reasons(
                 cluster=name,
@@ -400,18 +407,21 @@ class Model:
         analyses = max(int(self.facts["analyses"]), 1)
         in_corpus = occurrences / analyses
         in_cluster: NDArray[np.float64] = np.zeros(len(columns))
+        background = self.embedding.is_background(columns)
         if cluster != NOISE:
             in_cluster = self.frequencies.in_cluster(cluster, columns) / max(self.clusters[cluster].size, 1)
         shared: list[Evidence] = []
         if cluster != NOISE:
             limit = k if not anomalous else (k + 1) // 2
-            shared = cluster_evidence(behaviour.tokens, places, kinds[places], in_cluster, in_corpus[places], limit)
+            tying = np.where(background, 0.0, in_cluster)
+            shared = cluster_evidence(behaviour.tokens, places, kinds[places], tying, in_corpus[places], limit)
         if cluster != NOISE and not anomalous:
             return shared
         all_in_cluster: NDArray[np.float64] = np.zeros(len(behaviour.tokens))
         if cluster != NOISE:
             all_in_cluster = self.frequencies.rare_in_cluster(cluster, hashes) / max(self.clusters[cluster].size, 1)
         all_in_cluster[places] = in_cluster
+        in_corpus[places[background]] = 1.0  # nothing that a machine shows by itself is rare
         rare = rarest_evidence(behaviour.tokens, kinds, all_in_cluster, in_corpus, k)
         return [*shared, *(piece for piece in rare if piece not in shared)][:k]
 

@@ -8,7 +8,7 @@ complete by itself, so it can be sent to another process.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
@@ -64,6 +64,16 @@ class CallLog:
     names: list[str] = field(default_factory=list)
     codes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     lengths: list[int] = field(default_factory=list)
+
+    def of(self, processes: Sequence[int]) -> CallLog:
+        """The calls of some of the processes, by their places, in order."""
+        ends = np.cumsum(self.lengths).tolist()
+        kept = [self.codes[ends[place] - self.lengths[place] : ends[place]] for place in processes]
+        codes = np.concatenate(kept) if kept else self.codes[:0]
+        is_present = np.bincount(codes, minlength=len(self.names)) > 0
+        own_codes = np.cumsum(is_present) - 1
+        names = [name for name, present in zip(self.names, is_present.tolist(), strict=True) if present]
+        return CallLog(names, own_codes[codes], [len(part) for part in kept])
 
     def bigrams(self) -> list[str]:
         """Pairs of different calls that follow each other in a process, ``first second``, each once, nearly sorted.

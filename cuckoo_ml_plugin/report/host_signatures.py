@@ -5,19 +5,53 @@ Ours says what the corpus says of an analysis and is no behaviour, so it is not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
-from cuckoo_ml_plugin.report.values import mapping, mappings, text
+from cuckoo_ml_plugin.report.values import integer, mapping, mappings, text, texts
 
 FINDING_SIGNATURE: Final = "behaves_like"
 """The name of the signature that ``[host] signature`` adds. A finding must never become a feature of the next one."""
+
+_ID: Final = re.compile(r"[A-Z]{1,2}\d{4}(?:\.[A-Za-z]?\d{1,4})?")
 
 
 def host_signatures(results: Mapping[str, Any]) -> list[str]:
     """The names of the signatures that matched, in the host's order."""
     names = (text(entry.get("name")) for entry in mappings(results.get("signatures")))
     return [name for name in names if name and name != FINDING_SIGNATURE]
+
+
+def severities_of(results: Mapping[str, Any]) -> dict[str, int]:
+    """How severe the host calls each signature that matched, by its name."""
+    return {
+        name: integer(entry.get("severity")) or 0
+        for entry in mappings(results.get("signatures"))
+        if (name := text(entry.get("name"))) and name != FINDING_SIGNATURE
+    }
+
+
+def techniques_of(results: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The ids of techniques in ATT&CK, and of behaviours in the Malware Behavior Catalog, that the signatures show.
+
+    CAPE has them in ``ttps``: as a mapping from technique to signature (2.2), a list with a technique each (2.4), or a
+    list with a signature each (2.5). Cuckoo has techniques with each signature.
+    """
+    ttps, catalog = results.get("ttps"), results.get("mbcs")
+    techniques = [name for name in mapping(ttps) if isinstance(name, str)]
+    behaviours = [name for names in mapping(catalog).values() for name in texts(names)]
+    for entry in mappings(ttps):
+        techniques += texts(entry.get("ttp")) + texts(entry.get("ttps"))
+        behaviours += texts(entry.get("mbcs"))
+    for entry in mappings(results.get("signatures")):
+        techniques += [name for name in mapping(entry.get("ttp")) if isinstance(name, str)]
+    return _ids(techniques), _ids(behaviours)
+
+
+def _ids(names: list[str]) -> list[str]:
+    """Those that look like ids, such as ``T1055.012`` and ``B0001.032``, once each."""
+    return [name for name in dict.fromkeys(names) if _ID.fullmatch(name)]
 
 
 def finding_signature(section: Mapping[str, Any], *, cape: bool) -> dict[str, Any] | None:

@@ -16,11 +16,15 @@ class NetworkFacts:
     hosts: list[str] = field(default_factory=list)
     domains: list[str] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
-    answers: list[str] = field(default_factory=list)
+    answers: list[tuple[str, str]] = field(default_factory=list)  # name, address
     tcp: list[tuple[str, int]] = field(default_factory=list)  # address, port
     udp: list[tuple[str, int]] = field(default_factory=list)
     requests: list[tuple[str, str, str, str]] = field(default_factory=list)  # method, host, path, user agent
     tls: list[tuple[str, str]] = field(default_factory=list)  # server name, JA3 hash
+    icmp: int = 0  # messages
+    called: set[tuple[str, int]] = field(default_factory=set)  # those of tcp and udp that watched processes called
+    has_list: bool = False  # whether the host lists hosts, without those that its allow-list names
+    left_out: set[str] = field(default_factory=set)  # names that were looked up and that the host's allow-list names
 
 
 def network_facts(results: Mapping[str, Any]) -> NetworkFacts | None:
@@ -29,16 +33,18 @@ def network_facts(results: Mapping[str, Any]) -> NetworkFacts | None:
         return None
     network, suricata = mapping(results.get("network")), mapping(results.get("suricata"))
     facts = NetworkFacts(
+        has_list=isinstance(network.get("hosts"), (list, tuple)),
         hosts=_names(network.get("hosts"), "ip"),
         domains=_names(network.get("domains"), "domain"),
         tcp=_connections(network.get("tcp")),
         udp=_connections(network.get("udp")),
+        icmp=len(items(network.get("icmp"))),
     )
     facts.hosts += [address for entry in items(network.get("dead_hosts")) for address in texts(entry)[:1]]
     for query in mappings(network.get("dns")):
         facts.queries += texts(query.get("request"))
         facts.answers += [
-            data
+            (text(query.get("request")), data)
             for answer in mappings(query.get("answers"))
             if answer.get("type") == "A" and (data := text(answer.get("data")))
         ]
@@ -47,7 +53,14 @@ def network_facts(results: Mapping[str, Any]) -> NetworkFacts | None:
     for handshake in mappings(suricata.get("tls")):
         ja3 = handshake.get("ja3")
         facts.tls.append((text(handshake.get("sni")), text(mapping(ja3).get("hash")) or text(ja3)))
+    if isinstance(network.get("domains"), (list, tuple)):
+        facts.left_out = _queries(suricata.get("dns")).difference(facts.domains, facts.queries)
     return facts
+
+
+def _queries(value: Any) -> set[str]:
+    """The names that Suricata saw being looked up."""
+    return {name for entry in mappings(value) if (name := text(mapping(entry.get("dns")).get("rrname")))}
 
 
 def _names(value: Any, key: str) -> list[str]:

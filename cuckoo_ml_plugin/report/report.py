@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +16,10 @@ from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
 from cuckoo_ml_plugin.report.android import droidmon_calls, droidmon_operations, droidmon_requests
 from cuckoo_ml_plugin.report.call_log import CallLog, call_log
+from cuckoo_ml_plugin.report.dumps import Dump, dumps_of
 from cuckoo_ml_plugin.report.files.decode import load_reports
-from cuckoo_ml_plugin.report.host_signatures import host_signatures
+from cuckoo_ml_plugin.report.files.schema import EnhancedEvent
+from cuckoo_ml_plugin.report.host_signatures import host_signatures, severities_of, techniques_of
 from cuckoo_ml_plugin.report.identity import identity_of, start_of, url_of
 from cuckoo_ml_plugin.report.network import NetworkFacts, network_facts
 from cuckoo_ml_plugin.report.static import StaticFacts, static_facts
@@ -45,6 +48,8 @@ class ProcessFacts:
     name: str
     path: str
     command_line: str
+    pid: int | None = None
+    parent: int | None = None  # the process id of the one that started it
 
 
 @dataclass(slots=True)
@@ -68,12 +73,17 @@ class Report:
     network: NetworkFacts | None
     dropped: list[tuple[str, str]] | None  # name or path, file type
     signatures: list[str]
+    severities: dict[str, int]  # of the signatures, by name
+    techniques: list[str]  # ids in ATT&CK
+    catalog: list[str]  # ids in the Malware Behavior Catalog
+    dumps: list[Dump]
     strings: list[str]
     host_families: list[str]
     scans: dict[str, str]  # VirusTotal: engine -> its name for the sample
     threat_scores: tuple[ThreatScore, ...] = ()  # of its file, URLs, domains and addresses
     summary: Mapping[str, Any] | None = None  # operation, by the host's name -> names of files, keys, ...
     libraries: list[str] = field(default_factory=list)  # loaded ones, from CAPE's enhanced events
+    registry_values: list[tuple[str, str]] = field(default_factory=list)  # key and text written, once each; the same
     processes: list[ProcessFacts] = field(default_factory=list)
     calls: CallLog = field(default_factory=CallLog)
     api_counts: dict[str, int] = field(default_factory=dict)  # Cuckoo's own count, over all processes
@@ -145,6 +155,7 @@ def report_from_results(results: Mapping[str, Any]) -> Report:
     info = mapping(results.get("info"))
     target = mapping(results.get("target"))
     file = mapping(target.get("file"))
+    techniques, catalog = techniques_of(results)
     report = Report(
         host=host_of(results),
         host_version=text(info.get("version"))[:40],
@@ -163,6 +174,10 @@ def report_from_results(results: Mapping[str, Any]) -> Report:
         network=network_facts(results),
         dropped=_dropped(results.get("dropped")),
         signatures=host_signatures(results),
+        severities=severities_of(results),
+        techniques=techniques,
+        catalog=catalog,
+        dumps=dumps_of(results),
         strings=texts(results.get("strings")) or texts(file.get("strings")),
         host_families=_families(results),
         scans=_scans(results.get("virustotal")) or _scans(file.get("virustotal")),
@@ -265,6 +280,8 @@ def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
                 name=text(process.get("process_name")),
                 path=text(process.get("process_path")) or text(process.get("module_path")),
                 command_line=text(process.get("command_line")) or text(environment.get("CommandLine")),
+                pid=integer(process.get("process_id") if "process_id" in process else process.get("pid")),
+                parent=integer(process.get("parent_id") if "parent_id" in process else process.get("ppid")),
             )
         )
         call_lists.append(process.get("calls"))
@@ -276,7 +293,7 @@ def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
             if isinstance(api, str) and api and count:
                 report.api_counts[api] = report.api_counts.get(api, 0) + count
     report.summary = _summary(behavior)
-    report.libraries = _libraries(behavior.get("enhanced"))
+    _add_events(report, behavior.get("enhanced"))
     if not report.summary and not LINUX_CALLS.isdisjoint(report.calls.names):
         facts = strace_facts(processes)
         for process_facts, program in zip(report.processes, facts.programs, strict=True):
@@ -298,6 +315,7 @@ def _add_trace(report: Report, facts: TraceFacts) -> None:
         report.network = report.network or NetworkFacts()
         for protocol, address, port in facts.connections:
             (report.network.udp if protocol == "udp" else report.network.tcp).append((address, port))
+            report.network.called.add((address, port))
 
 
 def _add_droidmon(report: Report, section: Mapping[str, Any]) -> None:
@@ -362,13 +380,25 @@ def _summary(behavior: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return joined
 
 
-def _libraries(enhanced: Any) -> list[str]:
-    """The loaded libraries, from the events that CAPE derives from calls."""
-    if not isinstance(enhanced, list):
-        return []
+def _add_events(report: Report, enhanced: Any) -> None:
+    """Add what CAPE derives from calls: the libraries that were loaded, and the values written to the registry."""
+    if not isinstance(enhanced, list) or not enhanced:
+        return
     try:
-        files = [event["data"]["file"] for event in enhanced if event["event"] == "load"]
-    except (KeyError, TypeError, IndexError):
-        loads = (event for event in mappings(enhanced) if event.get("event") == "load")
-        files = [mapping(event.get("data")).get("file") for event in loads]
-    return texts(files)
+        if type(enhanced[0]) is EnhancedEvent:
+            files: list[Any] = [event.data.file for event in enhanced if event.event == "load" and event.data]
+            writes = [event.data for event in enhanced if event.event == "write" and event.data]
+            written = dict.fromkeys([(of.regkey, of.content) for of in writes])
+        else:
+            kinds = list(map(itemgetter("event"), enhanced))  # the events are scattered over memory: touched once
+            files = [event["data"]["file"] for event, kind in zip(enhanced, kinds, strict=True) if kind == "load"]
+            writes = [event["data"] for event, kind in zip(enhanced, kinds, strict=True) if kind == "write"]
+            written = dict.fromkeys([(of.get("regkey"), of["content"]) for of in writes if "content" in of])
+    except (KeyError, TypeError, IndexError, AttributeError):
+        pairs = [(event.get("event"), mapping(event.get("data"))) for event in mappings(enhanced)]
+        files = [of.get("file") for name, of in pairs if name == "load"]
+        written = dict.fromkeys(
+            (text(of.get("regkey")), text(of.get("content"))) for name, of in pairs if name == "write"
+        )
+    report.libraries = texts(files)
+    report.registry_values = [(key, content) for key, content in written if text(key) and text(content)]

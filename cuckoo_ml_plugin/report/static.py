@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cuckoo_ml_plugin.report.values import items, mapping, mappings, number, text, texts
+from cuckoo_ml_plugin.report.values import integer, items, mapping, mappings, number, text, texts
 
 _DOCUMENT: Final = re.compile(
     r"PDF document|Composite Document|Microsoft (?:Word|Excel|PowerPoint|OOXML|OneNote)|OpenDocument|Rich Text Format"
     r"|HTML document|MS Windows shortcut|Internet shortcut|RFC 822 mail|SMTP mail"
 )  # in libmagic's descriptions
+_HEX: Final = re.compile(r"[0-9a-f]+")
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class StaticFacts:
     pdb: str = ""
     imphash: str = ""
     links: list[str] = field(default_factory=list)  # URLs in a document
+    overlay: int | None = None  # bytes after the last section
     present: bool = False
 
 
@@ -46,12 +48,8 @@ def static_facts(results: Mapping[str, Any]) -> StaticFacts:
         return pe.get(cape) if cape in pe else pe.get(cuckoo)
 
     facts = StaticFacts(
-        imports=_imports(either("imports", "pe_imports")),
-        sections=[
-            (name, number(section.get("entropy")))
-            for section in mappings(either("sections", "pe_sections"))
-            if (name := text(section.get("name")))
-        ],
+        imports=imports_of(either("imports", "pe_imports")),
+        sections=sections_of(either("sections", "pe_sections")),
         version=[
             (name, value)
             for entry in mappings(either("versioninfo", "pe_versioninfo"))
@@ -62,6 +60,7 @@ def static_facts(results: Mapping[str, Any]) -> StaticFacts:
         compiled=text(either("timestamp", "pe_timestamp")),
         pdb=text(either("pdbpath", "pdb_path")),
         imphash=text(either("imphash", "pe_imphash")),
+        overlay=_overlay(pe.get("overlay")),
         links=links,
     )
     for resource in mappings(either("resources", "pe_resources")):
@@ -95,7 +94,21 @@ def _links(static: Mapping[str, Any], file: Mapping[str, Any]) -> list[str]:
     return links
 
 
-def _imports(value: Any) -> list[tuple[str, list[str]]]:
+def sections_of(value: Any) -> list[tuple[str, float | None]]:
+    """Name and entropy, in bits a byte, of each section of a portable executable."""
+    return [
+        (name, number(section.get("entropy"))) for section in mappings(value) if (name := text(section.get("name")))
+    ]
+
+
+def _overlay(value: Any) -> int | None:
+    """The size in bytes of what follows the last section, which CAPE writes in hexadecimal digits."""
+    size = mapping(value).get("size")
+    digits = text(size).lower().removeprefix("0x")
+    return integer(size) if not digits or len(digits) > 16 or not _HEX.fullmatch(digits) else int(digits, 16)
+
+
+def imports_of(value: Any) -> list[tuple[str, list[str]]]:
     """The libraries and their functions, from a list or (CAPE since 2.3) a mapping by name."""
     libraries = mappings(list(value.values())) if isinstance(value, Mapping) else mappings(value)
     return [

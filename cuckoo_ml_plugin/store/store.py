@@ -379,6 +379,7 @@ def _stored(row: Row[Any], labels: dict[str, str], blobs: bool) -> StoredAnalysi
         task=row.task,
         local_task=row.local_task,
         sample=row.sample,
+        remark=row.remark or "",
         labels=labels,
         blob=bytes(row.behaviour) if blobs else None,
     )
@@ -411,21 +412,24 @@ def _row(claim: Claim, record: AnalysisRecord, moment: str) -> dict[str, object]
         "has_behaviour": record.has_behaviour,
         "stored_at": moment,
         "behaviour": record.packed.blob,
+        "remark": record.remark or None,
     }
 
 
 def _forget_outdated_findings(connection: Connection, latest: dict[str, AnalysisRecord]) -> None:
-    """Remove the findings of analyses whose behaviour or threat scores have changed."""
+    """Remove the findings of analyses whose behaviour, remark or threat scores have changed."""
+    columns = (_TABLE.c.analysis, _TABLE.c.digest, _TABLE.c.remark)
     stored = {
-        row.analysis: row.digest
+        row.analysis: (row.digest, row.remark or "")
         for batch in chunks(list(latest))
-        for row in connection.execute(select(_TABLE.c.analysis, _TABLE.c.digest).where(_TABLE.c.analysis.in_(batch)))
+        for row in connection.execute(select(*columns).where(_TABLE.c.analysis.in_(batch)))
     }
     scores = scores_by_analysis(connection, list(stored))
     outdated = [
         name
-        for name, digest in stored.items()
-        if digest != latest[name].packed.digest or set(scores.get(name, ())) != set(latest[name].scores)
+        for name, known in stored.items()
+        if known != (latest[name].packed.digest, latest[name].remark)
+        or set(scores.get(name, ())) != set(latest[name].scores)
     ]
     for batch in chunks(outdated):
         connection.execute(delete(schema.finding).where(schema.finding.c.analysis.in_(batch)))

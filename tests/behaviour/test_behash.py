@@ -23,7 +23,7 @@ from cuckoo_ml_plugin.behaviour import behash as behash_module
 from cuckoo_ml_plugin.behaviour.behash import BYTES, BehashTable, as_text, behash
 from cuckoo_ml_plugin.behaviour.behaviour import kind_of
 from cuckoo_ml_plugin.behaviour.extract import extract
-from cuckoo_ml_plugin.behaviour.kinds import ASPECT_OF_KIND, ASPECTS, KINDS, Aspect
+from cuckoo_ml_plugin.behaviour.kinds import ASPECT_OF_KIND, ASPECTS, KINDS
 from cuckoo_ml_plugin.behaviour.likeness import likeness, token_sets
 from cuckoo_ml_plugin.plumbing.hashes import joined_tokens
 from cuckoo_ml_plugin.report.report import report_from_results
@@ -41,7 +41,7 @@ VECTORS = json.loads((Path(__file__).parent / "behash_vectors.json").read_text(e
 def aspects_of_page() -> dict[str, int]:
     """The number of each kind's aspect, from the table of the page."""
     rows = re.findall(r"^\| (\d) \| \w+ \| (.+) \|$", PAGE, re.MULTILINE)
-    return {kind: int(number) for number, kinds in rows for kind in re.findall(r"`(\w+)`", kinds) if kind != "dump_"}
+    return {kind: int(number) for number, kinds in rows for kind in re.findall(r"`(\w+)`", kinds)}
 
 
 NUMBERS = aspects_of_page()
@@ -71,7 +71,7 @@ def spec_sets(tokens: Iterable[str]) -> list[set[bytes]]:
     sets: list[set[bytes]] = [set() for _ in range(8)]
     for token in tokens:
         kind, colon, _ = token.partition(":")
-        number = 7 if kind.startswith("dump_") and kind in KINDS else NUMBERS.get(kind)
+        number = NUMBERS.get(kind)
         if colon and number is not None:
             sets[number].add(token.encode())
     return sets
@@ -140,7 +140,7 @@ def exact(first: Iterable[str], second: Iterable[str]) -> float:
 
 def test_every_kind_has_an_aspect_and_the_page_names_it() -> None:
     assert set(KINDS) - set(ASPECT_OF_KIND) == set(), "give the new kind an aspect in behaviour/kinds.py"
-    numbers = {kind: ASPECTS.index(aspect) for kind, aspect in ASPECT_OF_KIND.items() if aspect is not Aspect.MEMORY}
+    numbers = {kind: ASPECTS.index(aspect) for kind, aspect in ASPECT_OF_KIND.items()}
     assert numbers == NUMBERS, "docs/behash.md lists the kinds of each aspect"
 
 

@@ -86,9 +86,9 @@ def test_registry_keys_are_normalised(raw: str, normalised: str) -> None:
 
 
 def test_process_ids_and_sessions_are_removed_from_mutexes() -> None:
-    first = cuckoo({"mutex": ["Local\\SM0:5620:168:WilStaging_02", "\\Sessions\\1\\BaseNamedObjects\\evilness"]})
-    second = cuckoo({"mutex": ["SM0:7001:168:WilStaging_02", "evilness"]})
-    assert values(first, "mutex") == values(second, "mutex") == ["evilness", "sm0:<n>:<n>:wilstaging_02"]
+    first = cuckoo({"mutex": ["Local\\ab0:5620:168:Staging_02", "\\Sessions\\1\\BaseNamedObjects\\evilness"]})
+    second = cuckoo({"mutex": ["ab0:7001:168:Staging_02", "evilness"]})
+    assert values(first, "mutex") == values(second, "mutex") == ["ab0:<n>:<n>:staging_02", "evilness"]
 
 
 def test_two_runs_of_one_sample_on_two_machines_agree() -> None:
@@ -198,7 +198,7 @@ def test_both_hosts_give_the_same_static_tokens() -> None:
         behaviour = extract(report_from_results({"info": {}} | results))
         assert behaviour.tokens == expected
         assert (behaviour.counts["imports"], behaviour.counts["languages"]) == (1, 2)
-        assert not behaviour.has_behaviour
+        assert behaviour.is_static
 
 
 def test_requests_of_cuckoo_and_of_suricata_give_the_same_tokens() -> None:
@@ -208,6 +208,7 @@ def test_requests_of_cuckoo_and_of_suricata_give_the_same_tokens() -> None:
     second = extract(report_from_results({"suricata": in_cape, "info": {}}))
     assert first.tokens == second.tokens == ["http:get evil.example/a/<n>?id", "user_agent:bot 1"]
     assert first.has_behaviour
+    assert not first.is_static
 
 
 def test_a_response_whose_request_suricata_did_not_see_is_no_request() -> None:
@@ -220,7 +221,7 @@ def test_a_response_whose_request_suricata_did_not_see_is_no_request() -> None:
 
 def test_private_addresses_are_marked() -> None:
     behaviour = extract(report_from_results({"network": {"hosts": ["10.0.0.5", "8.8.8.8", "224.0.0.252"]}}))
-    assert values(behaviour, "host") == ["8.8.8.8", "multicast", "private 10.0.0.5"]
+    assert values(behaviour, "host") == ["8.8.8.8", "private 10.0.0.5"], "any machine calls multicast addresses"
 
 
 def test_strings_of_machine_code_are_left_out() -> None:
@@ -240,9 +241,21 @@ def test_tokens_are_sorted_unique_and_of_known_kinds_and_counts_are_finite(share
         json.dumps(behaviour.counts, allow_nan=False)
 
 
-def test_has_behaviour_is_false_for_the_two_real_reports_without_any(shared_data: Path) -> None:
-    states = {path.name[:8]: extract(read_report(path)).has_behaviour for path in real_reports(shared_data)}
-    assert [name for name, has_behaviour in states.items() if not has_behaviour] == ["2ebadd04", "77c96105"]
+def test_of_the_two_real_reports_without_a_run_only_static_facts_are_known(shared_data: Path) -> None:
+    states = {path.name[:8]: extract(read_report(path)).is_static for path in real_reports(shared_data)}
+    assert [name for name, is_static in states.items() if is_static] == ["2ebadd04", "77c96105"]
+
+
+def test_a_signature_is_behaviour_and_facts_of_the_file_can_be_compared() -> None:
+    matched = extract(report_from_results({"info": {}, "signatures": [{"name": "packer_entropy"}]}))
+    assert matched.has_behaviour
+    assert not matched.is_static
+    file = {"size": 4096, "type": "PE32 executable"}
+    described = extract(report_from_results({"info": {}, "target": {"file": file | {"pe": {"imphash": "ab" * 16}}}}))
+    assert described.has_behaviour
+    assert described.is_static
+    nothing = extract(report_from_results({"info": {}, "target": {"file": file}}))
+    assert not nothing.has_behaviour, "thousands of files have this type and size"
 
 
 def test_hashes_and_kinds_are_in_the_order_of_the_tokens() -> None:
@@ -272,7 +285,9 @@ RECORDED_KINDS = (  # noqa: SIM905
     "command service_created service_started library resolved_api com_class wmi "
     "host domain port http user_agent tls ja3 "
     "dropped_type dropped_extension dropped_name signature string "
-    "link task"
+    "link task "
+    "child_process payload injection dump_import dump_section dump_imphash dump_fuzzy dump_yara technique mbc "
+    "reg_value overlay"
 ).split()
 
 
@@ -287,8 +302,8 @@ def test_every_kind_is_in_one_group() -> None:
     groups = [STATIC_KINDS, DYNAMIC_KINDS, NETWORK_KINDS, kinds_of(Group.SIGNATURES), kinds_of(Group.STRINGS)]
     assert sum(map(len, groups)) == len(KINDS)
     assert kinds_of(*Group) == set(KINDS)
-    assert (len(STATIC_KINDS), len(DYNAMIC_KINDS), len(NETWORK_KINDS)) == (15, 30, 7)
-    assert kinds_of(Group.SIGNATURES, Group.STRINGS) == {"signature", "string"}
+    assert (len(STATIC_KINDS), len(DYNAMIC_KINDS), len(NETWORK_KINDS)) == (16, 39, 7)
+    assert kinds_of(Group.SIGNATURES, Group.STRINGS) == {"signature", "technique", "mbc", "string"}
 
 
 def test_the_features_document_names_every_kind_and_every_count() -> None:
@@ -300,7 +315,7 @@ def test_the_features_document_names_every_kind_and_every_count() -> None:
 
 # -- the version of the extraction -------------------------------------------------------------------------------------
 # Digests of the demo's reports and of their behaviours, and the version of the extraction that made these.
-RECORDED = ("ab1e3190a0422530", "f489a3e3a13adcf7", 4)
+RECORDED = ("ab1e3190a0422530", "28a39bab8f08e52e", 5)
 
 
 def test_a_changed_extraction_has_a_new_version(tmp_path: Path) -> None:

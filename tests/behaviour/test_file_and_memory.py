@@ -35,8 +35,52 @@ CUCKOO_SUMMARY = {
     "service_started": ["helper"],
     "wmi_query": ["SELECT * FROM Win32_Process"],
 }
+# What only CAPE has, in the shapes of its versions, and what Cuckoo has of it.
+DUMPED_PE = {
+    "imports": {"WS2_32": {"dll": "WS2_32.dll", "imports": [{"name": "connect"}]}},
+    "sections": [{"name": ".text", "entropy": "6.1"}],
+    "imphash": "CD" * 16,
+    "versioninfo": [{"name": "CompanyName", "value": "Evil"}],
+    "overlay": {"offset": "0x00002400", "size": "0x00000305"},
+}
+TLSH = "T1" + "2B9412" + "03B960E072E8C900B52AE97B39697CFD312A26D9E3FBC55F916A72FA91000000"
+UNPACKED = {
+    "cape_type_code": 4, "cape_type": "Injected Shellcode/Data", "type": "data", "process_name": "evil.exe",
+    "process_path": "C:\\Temp\\evil.exe", "target_path": "C:\\Windows\\explorer.exe", "target_process": "explorer.exe",
+    "target_pid": 77, "pid": "5", "tlsh": TLSH, "yara": [{"name": "shellcode_get_eip"}], "cape_yara": [],
+}  # fmt: skip
+EDGES = [
+    {"process_id": 5, "parent_id": 1, "process_name": "evil.exe", "calls": []},
+    {"process_id": 6, "parent_id": 5, "process_name": "cmd.exe", "calls": []},
+]
+RUN_KEY = "HKEY_CURRENT_USER\\Software\\Microsoft\\Windows\\CurrentVersion\\Run\\updater"
+WRITE = {"event": "write", "object": "registry", "data": {"regkey": RUN_KEY, "content": "C:\\evil.exe /s"}}
+OF_DUMPS: list[dict[str, Any]] = [
+    CAPE_REPORT
+    | {
+        "CAPE": {"payloads": [UNPACKED | {"pe": DUMPED_PE}, UNPACKED | {"cape_type_code": None}], "configs": []},
+        "procdump": [{"type": "PE32 executable", "process_path": "C:\\Windows\\explorer.exe", "pe": DUMPED_PE}],
+        "behavior": {"processes": EDGES, "summary": {"read_keys": []}, "enhanced": [WRITE]},
+        "ttps": [{"signature": "injection", "ttps": ["T1055.012"], "mbcs": ["B0001.032"]}],
+        "network": {"icmp": [{"dst": "45.33.32.9", "type": 8}], "hosts": []},
+        "target": {"file": {"pe": DUMPED_PE}},
+        "signatures": [{"name": "injection", "severity": 3}],
+    },
+    CAPE_REPORT | {"ttps": [{"ttp": "T1055", "signature": "injection"}], "mbcs": {"injection": ["B0001"]}},
+    CAPE_REPORT | {"ttps": {"T1055": "injection"}},
+    CUCKOO_REPORT
+    | {
+        "procmemory": [
+            {"pid": 5, "yara": [{"name": "shellcode"}], "extracted": [{"type": "PE32 executable", "yara": []}]}
+        ],
+        "buffer": [{"type": "data", "yara": [{"name": "embedded_win_api"}]}],
+        "signatures": [{"name": "injection", "severity": 3, "ttp": {"T1055": {"short": "Process Injection"}}}],
+        "behavior": {"processes": [{"pid": 5, "ppid": 1, "process_name": "evil.exe", "calls": []}]},
+    },
+]
 SPARSE_PE = {"peid_signatures": ["UPX"]}
 RARE_PLACES: list[dict[str, Any]] = [
+    *OF_DUMPS,
     CUCKOO_REPORT | {"behavior": CUCKOO_REPORT["behavior"] | {"summary": CUCKOO_SUMMARY}},
     CUCKOO_REPORT | {"behavior": {"generic": [{"summary": CUCKOO_SUMMARY}]}, "static": SPARSE_PE},
     CAPE_REPORT | {"static": {"pe": SPARSE_PE}},

@@ -105,12 +105,17 @@ def test_wrong_labels_and_floods_of_files_are_named(demo: DemoHome, answers: dic
     assert any(text.startswith("Files written: 1,7") for text in texts)
 
 
-def test_analyses_without_behaviour_say_so(demo: DemoHome, answers: dict[str, Any]) -> None:
+def test_samples_that_did_nothing_are_compared_by_their_files_and_say_so(
+    demo: DemoHome, answers: dict[str, Any]
+) -> None:
     for sample in demo.corpus.fitted:
-        expected = "no_behaviour" if sample.role == "noise" else "scored"
-        assert answers[sample.name]["status"] == expected
+        answer = answers[sample.name]
+        kinds = [reason["kind"] for reason in answer["anomaly"]["reasons"]]
+        assert answer["status"] == "scored"
+        assert ("static_only" in kinds) == (sample.role == "noise")
+        assert answer["message"] == ("The sample showed no behaviour when it ran." if sample.role == "noise" else "")
         if sample.role == "noise":
-            assert answers[sample.name]["cluster"] is answers[sample.name]["anomaly"] is None
+            assert answer["similar"], "no analysis with such a file"
 
 
 def test_evidence_is_behaviour_a_person_can_read_and_rare_elsewhere(demo: DemoHome, answers: dict[str, Any]) -> None:
@@ -164,8 +169,8 @@ def test_similar_clusters_and_anomalies_answer_from_the_store(demo: DemoHome, an
     first = listed[0]
     stored = Desk(demo.home).analyses()
     outside = stored[stored["has_behaviour"] & stored["cluster"].isna()]
-    silent = len(stored) - stored["has_behaviour"].sum()
-    sentence = f"{len(outside)} analyses belong to no cluster. {silent} more show no behaviour."
+    assert stored["has_behaviour"].all(), "of a silent sample, facts of its file are known"
+    sentence = f"{len(outside)} analyses belong to no cluster."
     assert sentence in cuckoo_ml(demo.home, "clusters").out
     detail = cuckoo_ml(demo.home, "clusters", first["id"], "--limit", "500", "--json").json
     assert len(detail["members"]) == first["size"]

@@ -276,7 +276,20 @@ def test_an_analysis_without_a_run_says_what_it_is(
 
 def test_a_sample_that_ran_and_showed_nothing_says_so() -> None:
     silent = {"info": {"started": 1.0, "category": "file"}, "behavior": {"processes": []}, "debug": {"errors": []}}
-    assert reason_for_absence(extract(report_from_results(silent))).startswith("The sample showed no behaviour")
+    nothing = "The sample showed no behaviour when it ran: there is nothing to compare."
+    assert reason_for_absence(extract(report_from_results(silent))) == nothing
+    known = extract(report_from_results(silent | {"strings": ["Your files have been encrypted!"]}))
+    assert reason_for_absence(known) == "The sample showed no behaviour when it ran."
+    matched = extract(report_from_results(silent | {"signatures": [{"name": "creates_exe"}]}))
+    assert reason_for_absence(matched) == ""
+
+
+def test_what_a_machine_does_in_a_baseline_is_no_behaviour_of_a_sample() -> None:
+    machine = {"info": {"category": "baseline", "started": 1.0}, "behavior": {"summary": {"mutexes": ["own"]}}}
+    behaviour = extract(report_from_results(machine))
+    assert behaviour.tokens == ["mutex:own", "task:baseline"]
+    assert not behaviour.has_behaviour
+    assert reason_for_absence(behaviour) == "A baseline of the machine: no sample was run."
 
 
 def test_links_of_a_document_are_static_tokens() -> None:
@@ -297,7 +310,7 @@ def test_links_of_a_document_are_static_tokens() -> None:
         "link:b.example/x?q",
     ]
     assert "link:c.example/m" in of_cape.tokens
-    assert not of_cuckoo.has_behaviour
+    assert of_cuckoo.is_static
     program = {"info": {}, "target": {"file": {"type": "PE32 executable", "urls": ["http://b.example/"]}}}
     assert not any(token.startswith("link:") for token in extract(report_from_results(program)).tokens), (
         "Cuckoo lists whatever looks like a URL in the bytes of a program"

@@ -162,7 +162,7 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
     columns = ["cluster", "name", "fitted", "stored", "labels", "first seen", "last seen"]
     stdout.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3]))
     without = engine.store.count() - engine.store.count(with_behaviour=True)
-    more = f" {without:,} more show no behaviour." if without else ""
+    more = f" {without:,} more have nothing to compare." if without else ""
     stdout.print(f"{counts.get(None, 0):,} analyses belong to no cluster.{more}")
 
 

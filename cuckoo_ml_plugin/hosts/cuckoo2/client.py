@@ -26,7 +26,14 @@ MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
 MAX_TRACED = 100000  # of one analysis on Linux, the calls that are sent with their arguments
 MAX_ANSWER = 64 * 1024 * 1024  # bytes
 _UNICODE = type(b"".decode("ascii"))
+HOME = os.path.join("storage", "cuckooml")  # the home, unless the option names another
+HOME_FILES = ("cuckooml.conf", "store.db", "models")  # as Home.exists has them
 SIGNATURE = "behaves_like"  # the name of the signature that [host] signature of cuckooml.conf adds
+
+DUMPED = (  # of a part of memory
+    "type", "pid", "cape_type", "cape_type_code", "process_path", "target_path", "target_pid", "tlsh", "pe",
+    ("yara", ("name",)), ("cape_yara", ("name",)),
+)
 
 # What is sent of a report: for each section None (all of it) or the keys that are kept, each of which may have keys of
 # its own; of a list, the keys are those of its items. All else stays here. Wherever keys are named they are those that
@@ -40,14 +47,17 @@ SECTIONS = {
     "static": None,
     "behavior": (
         "summary", "apistats", "enhanced", ("generic", ("summary",)),
-        ("processes", ("process_name", "process_path", "module_path", "command_line", "track", "environ")),
+        ("processes", (
+            "process_name", "process_path", "module_path", "command_line", "track", "environ", "process_id",
+            "parent_id", "pid", "ppid",
+        )),
     ),
-    "network": ("hosts", "domains", "dns", "tcp", "udp", "http", "http_ex", "https_ex", "dead_hosts"),
-    "suricata": ("tls", "http"),
+    "network": ("hosts", "domains", "dns", "tcp", "udp", "http", "http_ex", "https_ex", "dead_hosts", ("icmp", ())),
+    "suricata": ("tls", "http", ("dns", (("dns", ("rrname",)),))),
     "dropped": (
         "name", "type", "filepath", "guest_paths", "sha256", ("virustotal", ("positives", "total", "error")),
     ),
-    "signatures": ("name",),
+    "signatures": ("name", "severity", "ttp"),
     "strings": None,
     "virustotal": None,
     "url": None,
@@ -57,6 +67,11 @@ SECTIONS = {
     "malfamily": None,
     "malfamily_tag": None,
     "CAPE": None,
+    "procdump": None,
+    "procmemory": (("yara", ("name",)), ("extracted", DUMPED)),
+    "buffer": DUMPED,
+    "ttps": None,
+    "mbcs": None,
     "url_analysis": None,
     "debug": ("errors",),
     "droidmon": (
@@ -244,11 +259,18 @@ def _now():
     return os.times()[4]  # in seconds; a change of the system's clock does not move it
 
 
+def home_of(folder, named):
+    """The home of a working directory: until `install` has moved an earlier home to the named place, that one."""
+    places = [os.path.join(folder, place) for place in (named, HOME) if place]
+    begun = [place for place in places if any(os.path.exists(os.path.join(place, name)) for name in HOME_FILES)]
+    return (begun or places)[0]
+
+
 def _settings():
     from cuckoo.common.config import config
     from cuckoo.misc import cwd
 
-    home = config("reporting:cuckooml:home") or cwd("storage", "cuckooml")
+    home = home_of(cwd(), config("reporting:cuckooml:home"))
     timeout = config("reporting:cuckooml:timeout")
     return (
         config("reporting:cuckooml:command") or "cuckoo-ml", home,

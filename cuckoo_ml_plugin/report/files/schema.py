@@ -1,8 +1,9 @@
 """The parts of a report file that are read. msgspec decodes these and skips everything else.
 
-One schema serves both hosts, because their sections share names. All types except :class:`Call` are dictionaries, as in
-the results that a host holds in memory, so that the same code reads both. A key that this code reads must therefore
-have its line here, or it is missing from files. A test compares the two.
+One schema serves both hosts, because their sections share names. All types except :class:`Call` and
+:class:`EnhancedEvent` are dictionaries, as in the results that a host holds in memory, so that the same code reads
+both. A key that this code reads must therefore have its line here, or it is missing from files. A test compares the
+two.
 
 The keys are those of Cuckoo 2.0.7 and CAPE 2.2 to 2.5.
 """
@@ -106,6 +107,10 @@ class VersionField(TypedDict, total=False):
     value: str | None
 
 
+class Overlay(TypedDict, total=False):
+    size: Any
+
+
 class PortableExecutable(TypedDict, total=False):
     """``static`` of Cuckoo, whose keys begin with ``pe_``; ``static.pe`` and ``target.file.pe`` of CAPE."""
 
@@ -116,6 +121,7 @@ class PortableExecutable(TypedDict, total=False):
     timestamp: str | None
     pdbpath: str | None
     imphash: str | None
+    overlay: Overlay | None
     peid_signatures: list[str] | None
     digital_signers: Any
     guest_signers: Any
@@ -148,6 +154,10 @@ class Environment(TypedDict, total=False):
 
 
 class Process(TypedDict, total=False):
+    process_id: Any
+    parent_id: Any
+    pid: Any
+    ppid: Any
     process_name: str | None
     process_path: str | None
     module_path: str | None
@@ -157,15 +167,20 @@ class Process(TypedDict, total=False):
     calls: list[Call] | None
 
 
-class LoadedFile(TypedDict, total=False):
-    file: Any
+class EventData(msgspec.Struct, gc=False):
+    file: Any = None
+    regkey: Any = None
+    content: Any = None
 
 
-class EnhancedEvent(TypedDict, total=False):
-    """One entry of CAPE's ``behavior.enhanced``, of which only loaded libraries are used."""
+class EnhancedEvent(msgspec.Struct, gc=False):
+    """One entry of CAPE's ``behavior.enhanced``, of which loaded libraries and written values are used.
 
-    event: str | None
-    data: LoadedFile | None
+    Reports have thousands, and as dictionaries they would take a fifth more time to decode.
+    """
+
+    event: Any = None
+    data: EventData | None = None
 
 
 class GenericProcess(TypedDict, total=False):
@@ -211,6 +226,10 @@ HttpRequest = TypedDict(
 )
 
 
+class Message(TypedDict, total=False):
+    """A message of ICMP, which is only counted."""
+
+
 class Network(TypedDict, total=False):
     hosts: Any
     domains: Any
@@ -221,6 +240,7 @@ class Network(TypedDict, total=False):
     http_ex: list[HttpRequest] | None
     https_ex: list[HttpRequest] | None
     dead_hosts: Any
+    icmp: list[Message] | None
 
 
 class TlsHandshake(TypedDict, total=False):
@@ -228,7 +248,18 @@ class TlsHandshake(TypedDict, total=False):
     ja3: Any
 
 
+class DnsEvent(TypedDict, total=False):
+    rrname: Any
+
+
+class SuricataDns(TypedDict, total=False):
+    """A query that Suricata saw, whatever the host's allow-list."""
+
+    dns: DnsEvent | None
+
+
 class Suricata(TypedDict, total=False):
+    dns: list[SuricataDns] | None
     tls: list[TlsHandshake] | None
     http: list[HttpRequest] | None
 
@@ -244,10 +275,55 @@ class Dropped(TypedDict, total=False):
 
 class Signature(TypedDict, total=False):
     name: str | None
+    severity: Any
+    ttp: dict[str, Technique] | list[str] | None
+
+
+class Technique(TypedDict, total=False):
+    """What Cuckoo says of a technique of ATT&CK, of which only the id is used."""
+
+
+class TechniqueOfSignature(TypedDict, total=False):
+    ttp: Any
+    ttps: Any
+    mbcs: Any
+
+
+class YaraMatch(TypedDict, total=False):
+    name: Any
+
+
+class DumpedImage(TypedDict, total=False):
+    imports: list[Library] | dict[str, Library] | None
+    sections: list[PeSection] | None
+    imphash: str | None
+    versioninfo: list[VersionField] | None
+
+
+class DumpedFile(TypedDict, total=False):
+    """A payload or a process dump of CAPE, a buffer or a part of a memory dump of Cuckoo."""
+
+    type: Any
+    pid: Any
+    cape_type: Any
+    cape_type_code: Any
+    process_path: Any
+    target_path: Any
+    target_pid: Any
+    tlsh: Any
+    yara: list[YaraMatch] | None
+    cape_yara: list[YaraMatch] | None
+    pe: DumpedImage | None
+
+
+class ProcessMemory(TypedDict, total=False):
+    yara: list[YaraMatch] | None
+    extracted: list[DumpedFile] | None
 
 
 class Cape(TypedDict, total=False):
     configs: Any
+    payloads: list[DumpedFile] | None
 
 
 class UrlAnalysis(TypedDict, total=False):
@@ -309,6 +385,11 @@ class ReportSections(TypedDict, total=False):
     malfamily: Any
     malfamily_tag: Any
     CAPE: Cape | list[Any] | None
+    procdump: list[DumpedFile] | None
+    procmemory: list[ProcessMemory] | None
+    buffer: list[DumpedFile] | None
+    ttps: list[TechniqueOfSignature] | dict[str, Any] | None
+    mbcs: dict[str, Any] | None
     url_analysis: UrlAnalysis | None
     debug: Debug | None
     droidmon: Droidmon | None

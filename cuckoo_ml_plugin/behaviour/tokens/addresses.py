@@ -6,7 +6,13 @@ import ipaddress
 import re
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.volatile import COMPUTER, DEFAULT_COMPUTER, MAX_NAME, WITHOUT_RANDOM_NAMES, BoundedCache
+from cuckoo_ml_plugin.behaviour.tokens.volatile import (
+    COMPUTER,
+    DEFAULT_COMPUTER,
+    MAX_NAME,
+    WITHOUT_RANDOM_NAMES,
+    BoundedCache,
+)
 
 _SCHEME: Final = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _OPAQUE: Final = re.compile(r"(?=.*\d)[0-9a-z%+=_]{20,}")

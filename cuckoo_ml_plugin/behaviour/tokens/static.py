@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.addresses import library_name, url_name
-from cuckoo_ml_plugin.behaviour.normalise import Normaliser
-from cuckoo_ml_plugin.behaviour.token_values import TokenValues, limit_names, smallest_by_hash
-from cuckoo_ml_plugin.behaviour.volatile import without_identifiers, without_random_names
+from cuckoo_ml_plugin.behaviour.tokens.addresses import library_name, url_name
+from cuckoo_ml_plugin.behaviour.tokens.background import is_machines_dropped
+from cuckoo_ml_plugin.behaviour.tokens.normalise import Normaliser
+from cuckoo_ml_plugin.behaviour.tokens.token_values import TokenValues, limit_names, smallest_by_hash
+from cuckoo_ml_plugin.behaviour.tokens.volatile import without_identifiers, without_random_names
 from cuckoo_ml_plugin.report.report import Report
 
 _MAX_STRINGS: Final = 2_000  # tokens
@@ -31,7 +32,7 @@ def add_static(report: Report, values: TokenValues) -> None:
         dll = library_name(name)
         values.add("import_dll", [dll])
         values.add("import", [f"{dll}!{function.lower()}" for function in functions[:20_000]])
-    values.add("section", [_section(name, entropy) for name, entropy in facts.sections[:1_000]])
+    values.add("section", [section_name(name, entropy) for name, entropy in facts.sections[:1_000]])
     for name, contents in facts.resources[:20_000]:
         values.add("resource", [without_random_names(name.lower())])
         if contents:
@@ -45,6 +46,8 @@ def add_static(report: Report, values: TokenValues) -> None:
     values.add("compiled", [facts.compiled[:7]])  # year and month
     values.add("pdb", [without_identifiers(_folded(facts.pdb))])
     values.add("imphash", [facts.imphash.lower()])
+    if facts.overlay:
+        values.add("overlay", [f"<2^{facts.overlay.bit_length()}"])
     values.add("link", map(url_name, limit_names(facts.links)))
 
 
@@ -59,7 +62,7 @@ def _file_type(magic: str) -> str:
     return without_identifiers(", ".join(kept))
 
 
-def _section(name: str, entropy: float | None) -> str:
+def section_name(name: str, entropy: float | None) -> str:
     """The name of a section, followed by ``packed`` if its entropy is above 7.2 bits a byte."""
     folded = _folded(name)
     return f"{folded} packed" if entropy is not None and entropy > 7.2 else folded
@@ -69,6 +72,8 @@ def add_dropped(report: Report, names: Normaliser, values: TokenValues) -> None:
     """Add type, extension and name of each file that the sample wrote and the host kept."""
     for path, magic in (report.dropped or [])[:20_000]:
         name = names.file_name(path)
+        if is_machines_dropped(name):
+            continue
         values.add("dropped_name", [name])
         extension = _EXTENSION.search(name)
         if extension is not None:
@@ -78,8 +83,10 @@ def add_dropped(report: Report, names: Normaliser, values: TokenValues) -> None:
 
 
 def add_signatures(report: Report, values: TokenValues) -> None:
-    """Add the names of the host's signatures, which CuckooML calls simple features."""
+    """Add the names of the host's signatures, which CuckooML calls simple features, and the techniques they show."""
     values.add("signature", map(str.lower, limit_names(report.signatures)))
+    values.add("technique", limit_names(report.techniques))
+    values.add("mbc", limit_names(report.catalog))
 
 
 def add_strings(report: Report, values: TokenValues) -> None:

@@ -1,14 +1,23 @@
-"""Tokens for what a sample did as it ran: API calls and their order, files, registry, mutexes, processes, services."""
+"""Tokens for what a sample did as it ran: API calls and their order, files, registry, mutexes, services."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import filterfalse, islice
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.addresses import library_name, network_host, url_name
-from cuckoo_ml_plugin.behaviour.normalise import Normaliser
-from cuckoo_ml_plugin.behaviour.token_values import TokenValues, limit_names
+from cuckoo_ml_plugin.behaviour.tokens.addresses import library_name, network_host, url_name
+from cuckoo_ml_plugin.behaviour.tokens.background import (
+    WITHOUT_BACKGROUND,
+    is_machines_command,
+    is_machines_host,
+    is_machines_mutex,
+    is_machines_service,
+)
+from cuckoo_ml_plugin.behaviour.tokens.normalise import Normaliser
+from cuckoo_ml_plugin.behaviour.tokens.processes import Processes
+from cuckoo_ml_plugin.behaviour.tokens.token_values import TokenValues, limit_names
 from cuckoo_ml_plugin.report.report import Report
 from cuckoo_ml_plugin.report.values import texts
 
@@ -28,6 +37,17 @@ _PATH_KINDS: Final = {
     "regkey_written": "reg_written", "write_keys": "reg_written",
     "regkey_deleted": "reg_deleted", "delete_keys": "reg_deleted",
 }  # fmt: skip
+_MOST_VALUES: Final = 1_000
+_TELLING: Final = re.compile(  # in a lower-case key: after one of its backslashes
+    r"\\(?:currentversion\\(?:run|runonce|runonceex|runservices)(?:\\|$)|explorer\\run\\|active setup\\installed comp"
+    r"|winlogon\\(?:shell|userinit|notify|taskman)|image file execution options\\|silentprocessexit\\|appinit_dlls"
+    r"|services\\[^\\]+\\(?:imagepath|start|type|failurecommand|parameters\\servicedll)$|(?:open|runas)\\command(?:\\|$)"
+    r"|policies\\(?:system|explorer|microsoft\\windows defender)|windows defender\\|security center\\|firewallpolicy\\"
+    r"|internet settings\\(?:proxyserver|autoconfigurl)|explorer\\advanced\\(?:hidden|showsuperhidden|hidefileext)"
+    r"|terminal server\\|control\\(?:lsa|safeboot|securityproviders)\\|control panel\\desktop\\(?:wallpaper|scrnsave)"
+    r"|systemrestore\\|session manager\\(?:bootexecute|app)|windows script host\\settings\\enabled|browser helper"
+    r"|command processor\\autorun|environment\\)"
+)
 _USER_FOLDER = re.compile(r":\\(?:users|documents and settings)\\([^\\\"]+)\\", re.IGNORECASE)
 _HOME_FOLDER = re.compile(r"/home/([^/\s\"]+)/")
 _IN_POSIX_TEMP = re.compile(r"^/(?:var/)?tmp/([^/\s\"]+)")
@@ -53,11 +73,14 @@ def own_names(report: Report) -> tuple[set[str], set[str], set[str]]:
     return sample, users, computers
 
 
-def add_calls(report: Report, values: TokenValues) -> None:
+def add_calls(report: Report, processes: Processes, values: TokenValues) -> None:
     """Add the API names, and the pairs of different calls that follow each other in one process."""
-    values.add("api", report.calls.names)
+    calls = report.calls
+    if any(processes.are_machines):
+        calls = calls.of([place for place in processes.samples if place < len(calls.lengths)])
+    values.add("api", calls.names)
     values.add("api", report.api_counts)
-    values.add("ngram", report.calls.bigrams())
+    values.add("ngram", calls.bigrams())
 
 
 # --- operations of the summary ----------------------------------------------------------------------------------------
@@ -88,13 +111,24 @@ def add_operations(report: Report, names: Normaliser, values: TokenValues) -> No
     if report.summary is not None:
         for operation, kind in _PATH_KINDS.items():
             if operation in report.summary:
-                values.add(kind, names.paths(limit_names(operation_names(report, operation))))
+                paths = names.paths(limit_names(operation_names(report, operation)))
+                values.add(kind, map(WITHOUT_BACKGROUND.__getitem__, paths))
         for operation, kind, normalise in _other_operations(names):
             if operation in report.summary:
-                values.add(kind, map(normalise, limit_names(operation_names(report, operation))))
+                normalised = map(normalise, limit_names(operation_names(report, operation)))
+                values.add(kind, filterfalse(_MACHINES.get(kind, _never), normalised))
         for operation in ("fetches_url", "downloads_file"):
             values.add("http", map(_request, limit_names(operation_names(report, operation))))
     values.add("library", map(library_name, limit_names(report.libraries)))
+
+
+def add_registry_values(report: Report, names: Normaliser, values: TokenValues) -> None:
+    """Add what was written to keys by which Windows starts programs or guards itself, normalised as a command line."""
+    telling = ((key, content) for key, content in report.registry_values if _TELLING.search(key.lower()))
+    for key, content in islice(telling, _MOST_VALUES):
+        value = names.command(content)
+        if value and value.isprintable() and "\\x" not in value:  # CAPE writes bytes that are no text as \x00
+            values.add("reg_value", [f"{names.path(key)}={value}"])
 
 
 def _other_operations(names: Normaliser) -> Iterable[tuple[str, str, Callable[[str], str]]]:
@@ -117,6 +151,16 @@ def _other_operations(names: Normaliser) -> Iterable[tuple[str, str, Callable[[s
     )
 
 
+_MACHINES: Final[Mapping[str, Callable[[str], bool]]] = {
+    "command": is_machines_command, "mutex": is_machines_mutex, "service_started": is_machines_service,
+    "domain": is_machines_host, "host": is_machines_host,
+}  # fmt: skip
+
+
+def _never(_name: str) -> bool:
+    return False
+
+
 def _resolved_api(raw: str) -> str:
     """``kernel32.dll.CreateFileW`` in the form of an import: ``kernel32.dll!createfilew``."""
     module, _, function = raw.lower().rpartition(".")
@@ -126,11 +170,3 @@ def _resolved_api(raw: str) -> str:
 def _request(url: str) -> str:
     """A fetched URL in the form of an HTTP request: ``get evil.example/a``."""
     return f"get {url_name(url) or '/'}"
-
-
-def add_processes(report: Report, names: Normaliser, values: TokenValues) -> None:
-    """Add the names and command lines of the processes that the host watched."""
-    for process in report.processes[:5000]:
-        values.add("process", [names.file_name(process.name or process.path)])
-        if process.command_line:
-            values.add("command", [names.command(process.command_line)])

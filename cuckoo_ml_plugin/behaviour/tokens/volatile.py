@@ -21,7 +21,9 @@ _DIGIT: Final = re.compile(r"\d")
 _LONG_NUMBER: Final = re.compile(r"\d{5,}")
 _HEXADECIMAL: Final = re.compile(r"(?:0x)?[0-9a-f]{6,}$")
 _DIGIT_RUN: Final = re.compile(r"\d+")
-_TEMPORARY: Final = re.compile(r"(?:~df|~|tmp|nsi?s?|is-)[0-9a-z]{2,8}(?P<suffix>\.te?mp)$|[0-9a-z]{8}\.[0-9a-z]{3}$")
+_TEMPORARY: Final = re.compile(  # names with a digit count as temporary, but not rundll32.exe and regsvr32.exe
+    r"(?:~df|~|tmp|nsi?s?|is-)[0-9a-z]{2,8}(?P<suffix>\.te?mp)$|(?![a-z]{6}(?:32|64)\.)[0-9a-z]{8}\.[0-9a-z]{3}$"
+)
 _CONSONANT_RUN: Final = re.compile(r"[bcdfghjklmnpqrstvwxz]{6,}")
 _VOWEL: Final = re.compile(r"[aeiouy]")
 # Letters that hardly ever follow each other in words or in the names that programs give their files.

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from cuckoo_ml_plugin.behaviour.volatile import (
+from cuckoo_ml_plugin.behaviour.tokens.volatile import (
     CACHE_SIZE,
     COMPUTER,
     MAX_NAME,
