@@ -246,10 +246,11 @@ class Model:
         unknown, rare = unknown[rare >= 0], rare[rare >= 0]
         occurrences[unknown] = self.frequencies.rare_counts[rare]
         kinds = behaviour.kind_ids()
-        novelty = self._anomaly_score(columns, len(hashes), int(np.count_nonzero(occurrences)), analysis)
+        novelty, neighbours = self._anomaly_score(columns, len(hashes), int(np.count_nonzero(occurrences)), analysis)
         sizes = self.rows.sizes_of_kinds(kinds, len(columns))
         shown = np.concatenate([columns, len(self.embedding.hashes) + rare]) if self.rows.has_aspects else columns
-        similar = self._similar(shown, sizes, placement, analysis, max(scoring.similar, 1))
+        candidates = np.union1d(placement.neighbours, neighbours)  # either space has neighbours that the other lacks
+        similar = self._similar(shown, sizes, candidates, analysis, max(scoring.similar, 1))
         similarity = similar[0].similarity if similar else 0.0
         reasons = [*self._reasons(placement, novelty, similarity, behaviour, label, anomaly), *threat_reasons(threat)]
         if not np.isfinite((placement.probability, placement.outlier_score, novelty.score)).all():
@@ -285,8 +286,10 @@ class Model:
         known = vocabulary[columns] == ascending
         return columns[known], places[known]
 
-    def _anomaly_score(self, columns: NDArray[np.int64], tokens: int, seen: int, analysis: str | None) -> AnomalyScore:
-        """The anomaly score; a fitted analysis is scored as if it had not been fitted.
+    def _anomaly_score(
+        self, columns: NDArray[np.int64], tokens: int, seen: int, analysis: str | None
+    ) -> tuple[AnomalyScore, NDArray[np.int64]]:
+        """The anomaly score and the neighbours (k,) on which it rests; an analysis is scored as if it were not fitted.
 
         A behaviour that one other analysis showed is a repeat, and less new than that analysis was.
         """
@@ -295,7 +298,9 @@ class Model:
         fitted = self._fitted(neighbours[distances == 0], embedded.explained, analysis)
         vectors = self.novelty_vectors[neighbours]
         novelty = self.detector.score(embedded.vector, embedded.explained, seen, tokens, neighbours, vectors)
-        return novelty if fitted is None else replace(novelty, score=float(self.fitted_scores[fitted]))
+        if fitted is not None:
+            novelty = replace(novelty, score=float(self.fitted_scores[fitted]))
+        return novelty, neighbours
 
     def _fitted(self, points: NDArray[np.int64], explained: float, analysis: str | None) -> int | None:
         """The fitted behaviour whose score an analysis takes, as it is or repeats it.
@@ -365,14 +370,13 @@ class Model:
         self,
         columns: NDArray[np.int64],
         sizes: NDArray[np.int64],
-        placement: Placement,
+        points: NDArray[np.int64],
         analysis: str | None,
         k: int,
     ) -> list[SimilarAnalysis]:
-        points = placement.neighbours
         similarities = self.rows.similarities(columns, sizes, points, self.columns)
         similar: list[SimilarAnalysis] = []
-        for i in np.lexsort((placement.distances, -np.round(similarities, 6))):
+        for i in np.lexsort((points, -np.round(similarities, 6))):
             if len(similar) >= k:
                 break
             if similarities[i] <= 0:
