@@ -26,8 +26,9 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "cuckoo-ml-installed"
-SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "cuckoo_ml_plugin", "cuckoo_ml_samples", "conf")
+SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "cuckoo_ml_plugin", "cuckoo_ml_samples", "conf", "bin")
 """What the package is built from."""
+MOST_WORKERS = 4  # processes that run tests: each takes up to a gigabyte
 
 
 def main() -> int:
@@ -46,13 +47,16 @@ def main() -> int:
     if options.command == "wheel":
         return build_wheel(options.to)
     set_up()
-    return subprocess.run([VENV / "bin" / "cuckoo-ml", "--home", options.home, "demo"], check=False).returncode
+    demonstration = [VENV / "bin" / "cuckoo-ml", "--home", options.home, "demo"]
+    return subprocess.run(demonstration, env=environment(), check=False).returncode
 
 
 def run_checks(pytest_arguments: list[str]) -> int:
     """Run every check, also after one has failed; the tests come last, so that their closing line stands at the end."""
     set_up(extra="test")
-    measured = os.environ.get("CUCKOO_ML_REQUIRE") == "1" and not any(map(may_select, pytest_arguments))
+    whole = not any(map(may_select, pytest_arguments))
+    measured = whole and os.environ.get("CUCKOO_ML_REQUIRE") == "1"
+    beside = ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"] if whole else []
     runner: list[str | Path] = [PYTHON, "-m", "coverage", "run", "-m"] if measured else [PYTHON, "-m"]
     checks: dict[str, list[str | Path]] = {
         "ruff check": [PYTHON, "-m", "ruff", "check", ROOT],
@@ -60,7 +64,7 @@ def run_checks(pytest_arguments: list[str]) -> int:
         "mypy": [PYTHON, "-m", "mypy"],
         "import contracts": [VENV / "bin" / "lint-imports", "--no-logo", "--no-cache"],
         "dead code": [PYTHON, "-m", "vulture"],
-        "pytest": [*runner, "pytest", *pytest_arguments],  # -m: imports the package from this checkout
+        "pytest": [*runner, "pytest", *beside, *pytest_arguments],  # -m: imports the package from this checkout
     }
     failed = [name for name, command in checks.items() if not passes(name, command)]
     if measured and not passes_coverage():
@@ -77,9 +81,20 @@ def may_select(argument: str) -> bool:
 
 def passes(name: str, command: list[str | Path]) -> bool:
     say(f"{name}:")
+    return subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode == 0
+
+
+def environment() -> dict[str, str]:
+    """The environment of what is run here."""
+    changed = dict(os.environ)
     # Python 3.12 and newer measure coverage by sys.monitoring, at a small part of the cost of a trace function.
-    core = {"COVERAGE_CORE": "sysmon"} if sys.version_info >= (3, 12) else {}
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **core}, check=False).returncode == 0
+    if sys.version_info >= (3, 12):
+        changed["COVERAGE_CORE"] = "sysmon"
+    # Who wants no bytecode in his folders has it in .venv: else each of hundreds of processes would compile SciPy and
+    # scikit-learn anew, which takes longer than all that most of them do.
+    if changed.pop("PYTHONDONTWRITEBYTECODE", None):
+        changed["PYTHONPYCACHEPREFIX"] = str(VENV / "bytecode")
+    return changed
 
 
 def passes_coverage() -> bool:
@@ -108,9 +123,6 @@ def set_up(extra: str = "") -> None:
         package = f"{folder}[{extra}]" if extra else folder
         if subprocess.run([PYTHON, "-m", "pip", "install", *flags, package], check=False).returncode:
             sys.exit("The package could not be installed; pip says above why. It needs to reach a package index.")
-    # AVClass is compiled here, quietly: from Python 3.12 on its source gives a warning when it is compiled in use.
-    sources = [str(path) for path in VENV.glob("lib/python*/site-packages/avclass")]
-    subprocess.run([PYTHON, "-W", "ignore", "-m", "compileall", "-q", *sources], check=False)
     STAMP.write_text(" ".join([*wanted, extra]) + "\n", encoding="utf-8")
     say(f"set up in {time.monotonic() - began:.0f} s")
 

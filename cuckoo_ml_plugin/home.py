@@ -46,13 +46,16 @@ class Home:
 
     @property
     def notes_file(self) -> Path:
-        """What an installation into a host notes: beside the home, so that it outlives it."""
+        """What an installation into a host notes: beside the home, so that it outlives it.
+
+        Where the host's option ``home`` names another place, it is noted beside the named home, too.
+        """
         return self.path.with_name(f"{self.path.name}-install.json")
 
     @property
     def exists(self) -> bool:
         """Whether the folder holds any part of a home."""
-        return any(path.exists() for path in (self.settings_file, self.store_file, self.models))
+        return any(map(os.path.exists, (self.settings_file, self.store_file, self.models)))  # none where none is seen
 
     def require(self) -> Home:
         """This home, for commands that only read: they must not create one at a mistyped path.
@@ -69,13 +72,20 @@ class Home:
         return self
 
     def loss(self) -> str | None:
-        """A sentence where this is not the home that was installed here: that one is gone, or was replaced."""
+        """A sentence where this is not the home that was installed: that one is gone, replaced or elsewhere."""
         try:
-            noted = json.loads(self.notes_file.read_text(encoding="utf-8"))["home_id"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            notes = json.loads(self.notes_file.read_text(encoding="utf-8"))
+            noted, place = notes["home_id"], notes.get("named_home")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         if not isinstance(noted, str) or noted == self.id():
             return None
+        if isinstance(place, str) and Path(place) != self.path:
+            return (
+                f"{self.path}: the home that was installed is {place}, with all that was stored; see that it is there"
+                f" and that the host's option home names it; or go on without it: {self.command('install')} with the"
+                " options of the first time."
+            )
         what = "was replaced by another" if self.exists else "is gone"
         restore, install = self.command("restore", "FILE"), self.command("install")
         remedy = f"restore its backup: {restore}; or go on without it: {install} with the options of the first time"
@@ -84,7 +94,7 @@ class Home:
     def id(self) -> str | None:
         """The id of this home, None where it has none."""
         try:
-            return self.id_file.read_text(encoding="ascii").strip() or None
+            return self.id_file.read_text(encoding="utf-8").strip() or None
         except (OSError, ValueError):
             return None
 
@@ -166,6 +176,11 @@ class Home:
     def store_url(self, settings: Settings) -> str:
         """The URL of the store for SQLAlchemy: the one in the settings, or SQLite in the home."""
         return settings.store.url or f"sqlite:///{self.store_file}"
+
+
+def home_in_use(home: Path, *earlier: Path) -> Path:
+    """The home that a host uses: until something is begun there, the first earlier one that there is."""
+    return next((place for place in (home, *earlier) if Home(place).exists), home)
 
 
 def default_home() -> Path:

@@ -46,7 +46,7 @@ class ClusteringSettings:
     min_cluster_size: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 4
     min_samples: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 1
     selection_epsilon: Annotated[float, msgspec.Meta(ge=0.0, le=2.0)] = 0.5
-    certainty: Share = 0.66
+    certainty: Share = 0.62
     eps: Annotated[float, msgspec.Meta(ge=1e-6, le=2.0)] = 0.5
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.browser import browser
@@ -13,10 +15,22 @@ from support.demo_home import DemoHome
 from support.missing_packages import missing
 from support.needs import skip_or_fail
 from support.paths import REPOSITORY
+from support.workers import by_file, transmittable
 
 from cuckoo_ml_samples import generate
 
 __all__ = ["browser", "missing"]  # here, so that all stories share one: two cannot run in a process
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    return by_file(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    report = yield
+    return transmittable(report)
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,10 @@ _SENTENCES: Final = {
     "android": "An analysis on Android without a log of Droidmon's: what the app did is not known.",
 }
 _SILENT: Final = "The sample showed no behaviour when it ran"
+_NOTHING: Final = f"{_SILENT}: there is nothing to compare."
+_STATIC_ONLY: Final = f"{_SILENT}."
+GENERAL: Final = frozenset((_NOTHING, _STATIC_ONLY, *_SENTENCES.values()))
+"""The sentences that say nothing of one analysis alone: its tokens give them."""
 
 
 def with_task(report: Report, behaviour: Behaviour) -> Behaviour:
@@ -44,16 +48,16 @@ def with_task(report: Report, behaviour: Behaviour) -> Behaviour:
 
 
 def reason_for_absence(behaviour: Behaviour) -> str:
-    """Why no sample acted in an analysis, in a sentence; from its token where it comes from the store.
+    """Why no sample acted in an analysis, in a sentence; from its token where it has no remark of its own.
 
     Empty where the sample acted or a signature matched, unless the report lacks something.
     """
     if behaviour.remark:
         return behaviour.remark
     tasks = [value_of(token) for token in behaviour.tokens if kind_of(token) == "task"]
-    silent = f"{_SILENT}: there is nothing to compare."
+    silent = _NOTHING
     if behaviour.has_behaviour:
-        silent = f"{_SILENT}." if behaviour.is_static else ""
+        silent = _STATIC_ONLY if behaviour.is_static else ""
     return next((_SENTENCES[task] for task in tasks if task in _SENTENCES), silent)
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.behaviour.behash import behash
 from cuckoo_ml_plugin.behaviour.kinds import ACTION_KINDS, CODES, SAY_NOTHING, SIGNATURE_KINDS
-from cuckoo_ml_plugin.plumbing.hashes import token_hashes
+from cuckoo_ml_plugin.plumbing.hashes import behaviour_digest, joined_tokens, token_hashes
 from cuckoo_ml_plugin.report.threat_scores import ThreatScore
 
 BASELINE: Final = "task:baseline"
 """The token of an analysis in which no sample ran, so that it shows what the machine does by itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Behaviour:
     """The tokens of an analysis, sorted and unique, and its counts: finite numbers by name.
 
@@ -53,6 +55,21 @@ class Behaviour:
             codes[start:end] = CODES[kind]
             start = end
         return codes
+
+    @cached_property
+    def joined(self) -> bytes:
+        """The tokens as they are stored, see :func:`~cuckoo_ml_plugin.plumbing.hashes.joined_tokens`."""
+        return joined_tokens(self.tokens)
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the tokens: equal exactly when all tokens are equal."""
+        return behaviour_digest(self.joined)
+
+    @cached_property
+    def behash(self) -> bytes | None:
+        """The behash of the tokens, None where nothing is known."""
+        return behash(self.joined)
 
     @property
     def has_behaviour(self) -> bool:

@@ -1,4 +1,4 @@
-"""Every kind of token: its name, its group, and the code under which models and stores keep it."""
+"""Every kind of token: its name, its group, its aspect, and the code under which models and stores keep it."""
 
 from __future__ import annotations
 
@@ -125,3 +125,51 @@ SAY_NOTHING: Final = frozenset(("task", "file_type", "file_size"))
 """The kinds by which alone no two samples can be compared: thousands have the same."""
 FILE_KINDS: Final = tuple(name for name in KINDS if name in DYNAMIC_KINDS and name.startswith("file_"))
 """The kinds of what a sample did to files, each of which has the file's path as its value."""
+
+
+class Aspect(Enum):
+    """One of the eight sides from which behaviours are compared, in the order that a behash has them."""
+
+    FILE = "file"  # the sample's file
+    STRINGS = "strings"
+    CALLS = "calls"
+    FILES = "files"  # what was done to files and folders, and what was dropped
+    REGISTRY = "registry"
+    SYSTEM = "system"  # mutexes, processes, services, libraries, and the network
+    SIGNATURES = "signatures"
+    MEMORY = "memory"  # what was found in memory: unpacked payloads and process dumps
+
+
+ASPECTS: Final = tuple(Aspect)
+_BY_GROUP: Final = {
+    Group.STATIC: Aspect.FILE,
+    Group.STRINGS: Aspect.STRINGS,
+    Group.NETWORK: Aspect.SYSTEM,
+    Group.SIGNATURES: Aspect.SIGNATURES,
+}
+_BY_BEGINNING: Final = {"file_": Aspect.FILES, "dir_": Aspect.FILES, "dropped_": Aspect.FILES, "reg_": Aspect.REGISTRY}
+_BY_NAME: Final = {
+    **dict.fromkeys(("api", "ngram", "resolved_api"), Aspect.CALLS),
+    **dict.fromkeys(("mutex", "process", "child_process", "command", "library", "com_class", "wmi"), Aspect.SYSTEM),
+    **dict.fromkeys(("service_created", "service_started"), Aspect.SYSTEM),
+    **dict.fromkeys(("payload", "injection"), Aspect.MEMORY),
+}
+
+
+def aspect_of(kind: TokenKind) -> Aspect | None:
+    """The aspect of a kind; None for one that the tables above do not place, which takes no part in likeness.
+
+    docs/behash.md publishes the same rules. A kind keeps its aspect for good, because stored behashes rest on it.
+    """
+    if kind.name.startswith("dump_"):
+        return Aspect.MEMORY
+    if kind.group in _BY_GROUP:
+        return _BY_GROUP[kind.group]
+    beginning = kind.name.partition("_")[0] + "_"
+    return _BY_NAME.get(kind.name) or _BY_BEGINNING.get(beginning)
+
+
+ASPECT_OF_KIND: Final[Mapping[str, Aspect]] = {
+    kind.name: aspect for kind in TOKEN_KINDS if (aspect := aspect_of(kind)) is not None
+}
+"""The aspect of each kind that has one, by the kind's name."""

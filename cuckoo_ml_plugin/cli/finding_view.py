@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.table import Table
 from rich.text import Text
 
 from cuckoo_ml_plugin.cli.console import safe_text, score_text, share_text, short_hash, stdout, table
-from cuckoo_ml_plugin.finding.section import Finding
+from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis
 
 
 def show_finding(analysis: str, path: str, finding: Finding) -> None:
@@ -15,6 +16,7 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
     stdout.print(safe_text(f"{analysis}  ({path})", 300), style="bold", soft_wrap=True)
     if finding.status != "scored":
         stdout.print(safe_text(f"  {finding.status}: {finding.message}", 500), soft_wrap=True)
+        _show_similar(finding)
         _show_threat_scores(finding)
         return
     stdout.print(_headline(finding), soft_wrap=True)
@@ -22,19 +24,7 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
         stdout.print(safe_text(f"  {finding.message}", 500), soft_wrap=True)
     for reason in finding.anomaly.reasons if finding.anomaly else []:
         stdout.print(safe_text(f"  - {reason.text}", 400), soft_wrap=True)
-    if finding.similar:
-        rows = [
-            (
-                past.analysis,
-                share_text(past.similarity),
-                past.cluster,
-                past.label,
-                short_hash(past.sha256),
-            )
-            for past in finding.similar
-        ]
-        columns = ["analysis", "similarity", "cluster", "label", "SHA-256"]
-        stdout.print(table("Similar past analyses", columns, rows, numbers=[1]))
+    _show_similar(finding)
     if finding.evidence:
         inside = finding.cluster is not None
         evidence = [
@@ -43,6 +33,20 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
         ]
         stdout.print(table("Evidence", ["kind", "value", "in cluster", "in corpus"], evidence, numbers=[2, 3]))
     _show_threat_scores(finding)
+
+
+def similar_table(title: str, similar: Sequence[SimilarAnalysis]) -> Table:
+    """Similar past analyses, one in a row."""
+    rows = [
+        (past.analysis, share_text(past.similarity), past.cluster, past.label, short_hash(past.sha256))
+        for past in similar
+    ]
+    return table(title, ["analysis", "similarity", "cluster", "label", "SHA-256"], rows, numbers=[1])
+
+
+def _show_similar(finding: Finding) -> None:
+    if finding.similar:
+        stdout.print(similar_table("Similar past analyses", finding.similar))
 
 
 def _show_threat_scores(finding: Finding) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
+from cuckoo_ml_plugin.behaviour.behash import as_text
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.engine.similar_analyses import similar_analyses
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis
 from cuckoo_ml_plugin.finding.seed import seed_section
@@ -19,12 +22,14 @@ from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.model.providers import threat_finding
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, source_key
-from cuckoo_ml_plugin.plumbing.hashes import behaviour_digest, joined_tokens
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.report.labels import ANALYST, Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report
+from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.database import PATIENCE
 from cuckoo_ml_plugin.store.store import Store
+
+_CLOCKS: Final = timedelta(minutes=10)  # by how much the clocks of several nodes may differ
 
 
 class Engine:
@@ -89,7 +94,9 @@ class Engine:
         says_nothing = not (identity.started or identity.sample)
         for stored in self.store.get_many(of_path).values():
             is_same_file = path is not None and _is_unchanged(path, of_path[stored.analysis])
-            if stored.identity.is_of_run(identity) and (is_same_file or not says_nothing):
+            # The file may hold several runs of one sample from one second; what a host stored, it knows by its own id.
+            is_task = bool(stored.node) or stored.local_task in ("", identity.local_task)
+            if is_task and stored.identity.is_of_run(identity) and (is_same_file or not says_nothing):
                 return stored.analysis
         runs = [stored.analysis for stored in self.store.of_run(identity)]
         if runs:
@@ -105,23 +112,43 @@ class Engine:
     def score(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
         """The finding for a behaviour. Raises ModelError, StoreError."""
         if self.model() is None:
-            return self._no_model(behaviour)
-        finding = self.score_without_store(behaviour, analysis, label)
-        if finding.status == "scored":
-            finding.message = reason_for_absence(behaviour)
-        if finding.status == "scored" and self._has_store:
-            finding.similar = self._with_unfitted_repeats(finding.similar, behaviour, analysis)
+            finding = self._no_model(behaviour)
+        else:
+            finding = self.score_without_store(behaviour, analysis, label)
+        if finding.status in ("scored", "no_model") and behaviour.has_behaviour:
+            limit = self.settings.scoring.similar
+            finding.similar = self.with_stored(finding.similar, behaviour, analysis, limit)
         return finding
 
+    def with_stored(
+        self, similar: list[SimilarAnalysis], behaviour: Behaviour, analysis: str, limit: int
+    ) -> list[SimilarAnalysis]:
+        """The most alike of the model's similar analyses and of those stored after the fit, most alike first.
+
+        Without a model, of all stored ones. Raises ModelError, StoreError.
+        """
+        if not self._has_store:
+            return similar[:limit]
+        model = self.model()
+        since = None
+        if model is not None:
+            since = datetime.fromisoformat(model.facts["read_at"].replace("Z", "+00:00")) - _CLOCKS
+        listed = {neighbour.analysis for neighbour in similar}
+        stored = similar_analyses(self.store, behaviour, analysis, limit, since)
+        unlisted = [neighbour for neighbour in stored if neighbour.analysis not in listed]
+        return sorted([*similar, *unlisted], key=lambda neighbour: -neighbour.similarity)[:limit]
+
     def score_without_store(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
-        """The finding from the model alone, without repeats that are too new for it.
+        """The finding from the model alone, without analyses that are too new for it.
 
         Raises:
             ModelError: also when there is no model.
         """
-        return self.require_model().score(
+        finding = self.require_model().score(
             behaviour, analysis=analysis, label=label, scoring=self.settings.scoring, anomaly=self.settings.anomaly
         )
+        finding.behash = _behash_text(behaviour)
+        return finding
 
     def seed(self, section: Mapping[str, Any]) -> dict[str, Any]:
         """The section ``info.clustering.hdbscan`` that belongs to a section. Raises ModelError."""
@@ -139,9 +166,13 @@ class Engine:
         stored = self.store.get(analysis)
         if stored is None:
             return None
+        return self.score(self.behaviour_of(stored), analysis, stored.label)
+
+    def behaviour_of(self, stored: StoredAnalysis) -> Behaviour:
+        """The behaviour of an analysis that was read with it, and what travels with it. Raises StoreError."""
         tokens, counts = stored.unpack()
-        scores = self.store.threat_scores_of([analysis]).get(analysis, [])
-        return self.score(Behaviour(tokens, counts, scores), analysis, stored.label)
+        scores = self.store.threat_scores_of([stored.analysis]).get(stored.analysis, [])
+        return Behaviour(tokens, counts, scores, stored.remark)
 
     @property
     def _has_store(self) -> bool:
@@ -161,29 +192,14 @@ class Engine:
             status="no_model",
             message=f"{remark}There is no model yet: {stored:,} analyses with behaviour are stored, and cuckoo-ml refit"
             f" needs {needed:,} to fit one.",
+            behash=_behash_text(behaviour),
             threat_scores=threat_finding(behaviour.scores, None),
             counts=behaviour.counts,
         )
 
-    def _with_unfitted_repeats(
-        self, similar: list[SimilarAnalysis], behaviour: Behaviour, analysis: str
-    ) -> list[SimilarAnalysis]:
-        """The similar analyses with those added that show the same behaviour, but are too new for the model."""
-        digest = behaviour_digest(joined_tokens(behaviour.tokens))
-        listed = {neighbour.analysis for neighbour in similar} | {analysis}
-        limit = self.settings.scoring.similar
-        repeats = [
-            SimilarAnalysis(
-                analysis=repeat.analysis, sha256=repeat.sha256, similarity=1.0, label=repeat.label
-            )
-            for repeat in self.store.identical(digest)[: limit + 1]
-            if repeat.analysis not in listed
-        ]  # fmt: skip
-        findings = self.store.findings_of([repeat.analysis for repeat in repeats])
-        for repeat in repeats:
-            finding = findings.get(repeat.analysis)
-            repeat.cluster = finding.cluster if finding else None
-        return sorted([*similar, *repeats], key=lambda neighbour: -neighbour.similarity)[:limit]
+
+def _behash_text(behaviour: Behaviour) -> str | None:
+    return None if behaviour.behash is None else as_text(behaviour.behash)
 
 
 def _load(home: Home, current: str) -> Model:

@@ -197,13 +197,13 @@ def _clusters_without(model: Model, members: Members) -> list[ClusterFacts]:
         for point, _ in some.all():
             cluster = int(model.clustering.labels[point])
             counts[cluster] = counts.get(cluster, 0) + 1
-    clusters = []
+    clusters, hashes = [], model.token_hashes
     for number, facts in enumerate(model.clusters):
         if before.get(number, 0) == after.get(number, 0) or number == NOISE:
             clusters.append(facts)
             continue
         columns = [model.rows.columns_of(point) for point in sorted(points.get(number, ()))]
-        shown = set(model.embedding.hashes[np.unique(np.concatenate(columns))].tolist()) if columns else set()
+        shown = set(hashes[np.unique(np.concatenate(columns))].tolist()) if columns else set()
         kept = {label: count for label, count in facts.labels.items() if label in labels.get(number, ())}
         lost = set(facts.labels) - set(kept)
         named_after = any(facts.name == label or facts.name.startswith(f"{label}-") for label in lost)

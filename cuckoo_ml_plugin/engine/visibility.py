@@ -30,8 +30,7 @@ from cuckoo_ml_plugin.finding.section import (
     failed_section,
     read_section,
 )
-from cuckoo_ml_plugin.store.activity import Activity
-from cuckoo_ml_plugin.store.overview import AnalysisBrief
+from cuckoo_ml_plugin.store.overview import Activity, AnalysisBrief
 
 MOST_CANDIDATES: Final = 100  # similar analyses that are looked through for those that the readers may see
 
@@ -129,6 +128,7 @@ def visible_finding(
         anomaly=_visible_anomaly(finding, cluster, own),
         similar=similar,
         evidence=finding.evidence,
+        behash=finding.behash,
         threat_scores=finding.threat_scores,
         counts=finding.counts,
     )
@@ -139,14 +139,17 @@ def with_more_similar(
 ) -> Finding:
     """The finding with those similar analyses first that the readers may see, also from further down the list.
 
-    The list is longer than the settings say by as many as will be left out. Raises ModelError.
+    The list is longer than the settings say by as many as will be left out. Raises ModelError, StoreError.
     """
-    model = engine.model()
-    if model is None or finding.status != "scored":
+    if finding.status not in ("scored", "no_model") or not behaviour.has_behaviour:
         return finding
     limit = engine.settings.scoring.similar
     wide = replace(engine.settings.scoring, similar=MOST_CANDIDATES)
-    candidates = model.score(behaviour, analysis=analysis, scoring=wide, anomaly=engine.settings.anomaly).similar
+    model = engine.model()
+    candidates: list[SimilarAnalysis] = []
+    if model is not None:
+        candidates = model.score(behaviour, analysis=analysis, scoring=wide, anomaly=engine.settings.anomaly).similar
+    candidates = engine.with_stored(candidates, behaviour, analysis, MOST_CANDIDATES)
     listed = {similar.analysis for similar in finding.similar}
     further = [similar for similar in candidates if similar.analysis not in listed]
     shown = {similar.analysis for similar in _visible_similar(engine, [*finding.similar, *further], visible)}
@@ -325,8 +328,7 @@ class VisibleCorpus:
         stored, finding = engine.store.get(analysis), engine.score_stored(analysis)
         if stored is None or finding is None:
             return None
-        tokens, counts = stored.unpack()
-        wide = with_more_similar(engine, finding, Behaviour(tokens, counts), stored.analysis, self.visible)
+        wide = with_more_similar(engine, finding, engine.behaviour_of(stored), stored.analysis, self.visible)
         return self.finding(engine, wide, stored.analysis)
 
     def reasons(self, engine: Engine, anomaly: AnalysisBrief) -> list[Reason]:

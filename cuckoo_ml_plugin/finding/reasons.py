@@ -85,7 +85,7 @@ def novelty_reasons(score: float, unseen: float, highest_similarity: float, thre
     Args:
         score: share of the fitted corpus that is less unusual, in [0, 1].
         unseen: share of the analysis' behaviour that no fitted analysis shows, in [0, 1].
-        highest_similarity: share of known behaviour in common with the most similar fitted analysis, in [0, 1].
+        highest_similarity: likeness of the most similar fitted analysis, in [0, 1].
     """
     if score < threshold:
         return []
@@ -95,7 +95,7 @@ def novelty_reasons(score: float, unseen: float, highest_similarity: float, thre
     if highest_similarity >= 1 and unseen == 0:
         drivers.append("its behaviour has been seen before, but hardly any other analysis behaves like it")
     elif highest_similarity > 0:
-        drivers.append(f"the most similar analysis shares {_percent(highest_similarity)} of its known behaviour")
+        drivers.append(f"its likeness to the most similar analysis in the model is {_percent(highest_similarity)}")
     else:
         drivers.append("no analysis in the model shares any of its behaviour")
     text = f"More unusual than {_percent(score)} of the known analyses: {'; '.join(drivers)}."

@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 
 from cuckoo_ml_plugin.errors import ReportError
 
-SCHEMA = 1
+SCHEMA = 2
 MAX_MESSAGE = 1000
 MAX_LABELS = 20
 MAX_INDICATORS = 5
@@ -37,6 +37,7 @@ _PositiveCount = Annotated[int, Meta(extra_json_schema={"minimum": 1})]
 _ClusterId = Annotated[str, Meta(extra_json_schema={"pattern": "^c[0-9]+$"})]
 _Sha256 = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{64}$"})]
 _IndicatorKind = Annotated[str, Meta(extra_json_schema={"enum": ["file", "url", "domain", "ip"]})]
+_Behash = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]+:[A-Za-z0-9_-]+$"})]
 _CountName = Annotated[str, Meta(extra_json_schema={"pattern": "^[^.$]*$"})]  # MongoDB refuses such keys
 
 
@@ -175,6 +176,7 @@ class Finding(Struct, kw_only=True):
     anomaly: AnomalyFinding | None = None
     similar: list[SimilarAnalysis] = []
     evidence: list[Evidence] = []
+    behash: _Behash | None = None
     threat_scores: ThreatFinding | None = None
     counts: dict[_CountName, int | float] = {}
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.behaviour.kinds import KINDS
+from cuckoo_ml_plugin.behaviour.kinds import ASPECTS, KINDS
+from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT
 from cuckoo_ml_plugin.errors import NotEnoughError, SettingsError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence
 from cuckoo_ml_plugin.finding.section import Evidence
@@ -101,7 +102,6 @@ def fit_model(
     lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), _old_clusters(before))
     frequencies = _frequencies(corpus, embedding, known, clustering)
     fitted_at = datetime.now(timezone.utc)
-    rows = TokenRows(known.indptr.astype(np.int64), known.indices.astype(np.int32))
     members = [Member(*member) for member in zip(corpus.analyses, corpus.sha256, corpus.labels, strict=True)]
     model = Model(
         facts={
@@ -127,7 +127,7 @@ def fit_model(
         novelty=novelty,
         novelty_index=NeighbourIndex.build(novelty_vectors, SEED),
         detector=detector,
-        rows=rows,
+        rows=_token_rows(corpus, embedding),
         frequencies=frequencies,
         members=Members.build(members, corpus.point_of, len(vectors)),
         fences=CountFences.fit(corpus.counts, corpus.count_names),
@@ -178,6 +178,21 @@ def _old_clusters(before: Model | None) -> OldClusters | None:
     }
     return OldClusters(
         of_analysis, {cluster.id: cluster.name for cluster in before.clusters}, int(before.facts["next_cluster"])
+    )
+
+
+def _token_rows(corpus: Corpus, embedding: Embedding) -> TokenRows:
+    """All tokens of the corpus, those of an aspect together; tokens without an aspect are left out."""
+    is_known = np.isin(corpus.hashes, embedding.hashes, assume_unique=True)
+    numbers = np.where(is_known, np.cumsum(is_known), is_known.sum() + np.cumsum(~is_known)) - 1
+    aspects = ASPECT_NUMBERS[corpus.kinds]
+    order = np.argsort(aspects, kind="stable")[: np.count_nonzero(aspects != NO_ASPECT)]
+    tokens = corpus.tokens[:, order]
+    tokens.sort_indices()
+    rows = np.repeat(np.arange(tokens.shape[0]), np.diff(tokens.indptr))
+    sizes = np.bincount(rows * len(ASPECTS) + aspects[order][tokens.indices], minlength=len(ASPECTS) * tokens.shape[0])
+    return TokenRows(
+        tokens.indptr.astype(np.int64), numbers[order][tokens.indices].astype(np.int32), sizes.astype(np.int32)
     )
 
 

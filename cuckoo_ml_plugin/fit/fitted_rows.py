@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.model.model import Model
 
@@ -22,7 +23,7 @@ def fitted_rows(model: Model, corpus: Corpus) -> tuple[NDArray[np.int64], NDArra
     for row, point in pairs:
         pair = int(corpus.point_of[row]), point
         if pair not in unchanged:
-            unchanged[pair] = np.array_equal(known[pair[0]], model.rows.columns_of(point))
+            unchanged[pair] = np.array_equal(known[pair[0]], np.sort(model.rows.columns_of(point)))
         if unchanged[pair]:
             kept.append((row, point))
     rows, points = np.array(kept, np.int64).reshape(-1, 2).T
@@ -30,11 +31,16 @@ def fitted_rows(model: Model, corpus: Corpus) -> tuple[NDArray[np.int64], NDArra
 
 
 def _known_tokens(model: Model, corpus: Corpus) -> list[NDArray[np.int64]]:
-    """The tokens of each behaviour of the corpus that the model knows, as ascending columns of its vocabulary."""
+    """The tokens of each behaviour of the corpus that the model's rows may have, as their columns, ascending."""
     hashes = model.embedding.hashes
-    columns = np.minimum(np.searchsorted(hashes, corpus.hashes), max(len(hashes) - 1, 0))
-    known = hashes[columns] == corpus.hashes if len(hashes) else np.zeros(len(columns), bool)
+    may_be = np.ones(len(corpus.hashes), bool)
+    if model.rows.has_aspects:
+        hashes = model.token_hashes
+        may_be = ASPECT_NUMBERS[corpus.kinds] != NO_ASPECT
+    order = np.argsort(hashes)
+    places = np.minimum(np.searchsorted(hashes[order], corpus.hashes), max(len(hashes) - 1, 0))
+    columns = order[places] if len(hashes) else np.zeros(len(places), np.int64)
+    known = may_be & (hashes[columns] == corpus.hashes) if len(hashes) else np.zeros(len(columns), bool)
     tokens = corpus.tokens[:, known].tocsr()
-    tokens.sort_indices()
     mapped = columns[known][tokens.indices].astype(np.int64)
-    return np.split(mapped, tokens.indptr[1:-1])
+    return [np.sort(row) for row in np.split(mapped, tokens.indptr[1:-1])]

@@ -49,6 +49,7 @@ def refit(home: Home, store: Store, settings: Settings, progress: StageProgress 
     """
     tell_stage = progress or _ignore_stage
     with alone(home):
+        store.fill_behashes()  # of a store that an earlier version wrote
         read_at = datetime.now(timezone.utc)
         corpus = read_corpus(store)
         tell_stage("read", f"{len(corpus.analyses):,} analyses, {corpus.tokens.shape[0]:,} distinct behaviours")

@@ -114,8 +114,7 @@ class Desk:
         """Tokens and counts of a stored analysis or a report."""
         stored = self.store.get(report) if isinstance(report, str) else None
         if stored is not None:
-            tokens, counts = stored.unpack()
-            return Behaviour(tokens, counts)
+            return self.engine.behaviour_of(stored)
         return extract(self._read(report))
 
     def labels_of(self, report: ReportLike) -> list[Label]:

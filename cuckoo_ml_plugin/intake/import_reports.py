@@ -127,6 +127,7 @@ def import_reports(
             count_file(outcome.task.file.path)
     finally:
         writer.flush()
+    store.fill_behashes()  # of a store that an earlier version wrote
     result.unreadable.sort()
     result.renamed.sort()
     result.remarks.sort()

@@ -70,13 +70,17 @@ def apply_labels(store: Store, labels: LabelFile, ids_by_name: Mapping[str, str]
     names = {name: _id(name, ids_by_name or {}) for name in labels.families}
     families = {names[name]: family for name, family in labels.families.items()}
     unknown = set(store.set_labels(families))
-    stems = {report_stem(name): name for name in unknown if name.lower().endswith(SUFFIXES)}
+    stems = {stem: name for name in unknown if (stem := analysis_named(name)) != name}
     unknown_stems = set(store.set_labels({stem: families[name] for stem, name in stems.items()}))
     unknown -= {name for stem, name in stems.items() if stem not in unknown_stems}
     return [name for name in labels.families if names[name] in unknown]
 
 
+def analysis_named(name: str) -> str:
+    """The id that a name in a label file may stand for: ``x`` for the report file ``x.json``, else the name itself."""
+    return report_stem(name) if name.lower().endswith(SUFFIXES) else name
+
+
 def _id(name: str, ids_by_name: Mapping[str, str]) -> str:
     """The id of the imported analysis that a label file names, else the name."""
-    stem = report_stem(name) if name.lower().endswith(SUFFIXES) else name
-    return ids_by_name.get(name, ids_by_name.get(stem, name))
+    return ids_by_name.get(name, ids_by_name.get(analysis_named(name), name))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all
+from cuckoo_ml_plugin.model.anomaly import CANDIDATES as NOVELTY_CANDIDATES
 from cuckoo_ml_plugin.model.clustering import CANDIDATES
 from cuckoo_ml_plugin.model.model import Model
 
@@ -17,14 +18,16 @@ def most_similar(model: Model, k: int) -> tuple[NDArray[np.int64], NDArray[np.fl
     Rows with fewer than k similar behaviours end with -1 and 0.
     """
     vectors, rows = model.clustering.index.in_order(), model.rows
-    candidates, distances = nearest_of_all(vectors, max(CANDIDATES, 2 * model.clustering.min_samples))
+    of_clusters, _ = nearest_of_all(vectors, max(CANDIDATES, 2 * model.clustering.min_samples))
+    of_novelty, _ = nearest_of_all(model.novelty_vectors, NOVELTY_CANDIDATES + 1)
     numbers = np.full((len(vectors), k), -1, np.int64)
     similarities = np.zeros((len(vectors), k))
     for point in range(len(vectors)):
-        columns = rows.columns[rows.starts[point] : rows.starts[point + 1]].astype(np.int64)
-        candidate_similarities = rows.similarities(columns, candidates[point], model.embedding.weights)
-        best = np.lexsort((candidates[point], distances[point], -np.round(candidate_similarities, 6)))
-        best = best[(candidate_similarities[best] > 0) & (candidates[point][best] != point)][:k]
-        numbers[point, : len(best)] = candidates[point][best]
+        own = rows.sizes_of(np.array([point]))[0]
+        candidates = np.union1d(of_clusters[point], of_novelty[point])
+        candidate_similarities = rows.similarities(rows.columns_of(point), own, candidates, model.columns)
+        best = np.lexsort((candidates, -np.round(candidate_similarities, 6)))
+        best = best[(candidate_similarities[best] > 0) & (candidates[best] != point)][:k]
+        numbers[point, : len(best)] = candidates[best]
         similarities[point, : len(best)] = candidate_similarities[best]
     return numbers, similarities

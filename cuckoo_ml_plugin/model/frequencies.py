@@ -38,9 +38,12 @@ class Frequencies(ModelPart):
     rare_pairs: Annotated[NDArray[np.int64], Shape("p", since="0.2.0")]
     rare_pair_counts: Annotated[NDArray[np.int32], Shape("p", since="0.2.0")]
 
-    def of_rare(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """How many fitted analyses show each of the tokens (t,), which the embedding does not know."""
-        return _look_up(self.rare_hashes, self.rare_counts, hashes)
+    def rare_numbers(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Of each of the tokens (t,), which the embedding does not know, its number among the rare ones, or -1."""
+        if not len(self.rare_hashes):
+            return np.full(len(hashes), -1)
+        places = np.minimum(np.searchsorted(self.rare_hashes, hashes), len(self.rare_hashes) - 1)
+        return np.where(self.rare_hashes[places] == hashes, places, -1)
 
     def in_cluster(self, cluster: int, columns: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many analyses of a cluster show each of the known tokens (t,)."""
@@ -50,7 +53,7 @@ class Frequencies(ModelPart):
     def rare_in_cluster(self, cluster: int, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """How many analyses of a cluster show each of the tokens (t,), which the embedding does not know."""
         analyses = np.zeros(len(hashes), np.int64)
-        numbers = _look_up(self.rare_hashes, np.arange(1, len(self.rare_hashes) + 1), hashes) - 1
+        numbers = self.rare_numbers(hashes)
         pairs = numbers * (len(self.starts) - 1) + cluster
         analyses[numbers >= 0] = _look_up(self.rare_pairs, self.rare_pair_counts, pairs[numbers >= 0])
         return analyses

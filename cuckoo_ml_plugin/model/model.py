@@ -107,7 +107,7 @@ class Model:
         embedding, clustering: the space in which clusters are found, and the clusters.
         novelty, novelty_index, novelty_vectors, detector: the space in which anomaly scores are computed, its fitted
             vectors (n, d), and what turns distances into scores.
-        rows: known tokens of each fitted behaviour.
+        rows: tokens of each fitted behaviour.
         frequencies: how many analyses show each token.
         members: the analyses of each fitted behaviour.
         fences: usual values of the count features.
@@ -242,9 +242,15 @@ class Model:
         occurrences = np.zeros(len(hashes), np.int64)  # how many fitted analyses show each token
         occurrences[places] = self.frequencies.corpus[columns]
         unknown = np.flatnonzero(occurrences == 0)
-        occurrences[unknown] = self.frequencies.of_rare(hashes[unknown])
-        novelty = self._anomaly_score(columns, len(hashes), int(np.count_nonzero(occurrences)), analysis)
-        similar = self._similar(columns, placement, analysis, max(scoring.similar, 1))
+        rare = self.frequencies.rare_numbers(hashes[unknown])
+        unknown, rare = unknown[rare >= 0], rare[rare >= 0]
+        occurrences[unknown] = self.frequencies.rare_counts[rare]
+        kinds = behaviour.kind_ids()
+        novelty, neighbours = self._anomaly_score(columns, len(hashes), int(np.count_nonzero(occurrences)), analysis)
+        sizes = self.rows.sizes_of_kinds(kinds, len(columns))
+        shown = np.concatenate([columns, len(self.embedding.hashes) + rare]) if self.rows.has_aspects else columns
+        candidates = np.union1d(placement.neighbours, neighbours)  # either space has neighbours that the other lacks
+        similar = self._similar(shown, sizes, candidates, analysis, max(scoring.similar, 1))
         similarity = similar[0].similarity if similar else 0.0
         reasons = [*self._reasons(placement, novelty, similarity, behaviour, label, anomaly), *threat_reasons(threat)]
         if not np.isfinite((placement.probability, placement.outlier_score, novelty.score)).all():
@@ -252,6 +258,7 @@ class Model:
         anomalous = bool(novelty.score >= anomaly.threshold)
         return Finding(
             status="scored",
+            message=reason_for_absence(behaviour),
             model=self.brief(),
             cluster=self._cluster(placement),
             anomaly=AnomalyFinding(
@@ -262,7 +269,7 @@ class Model:
             ),
             similar=similar[: scoring.similar],
             evidence=self._evidence(
-                behaviour, hashes, columns, places, occurrences, placement.cluster, anomalous, scoring.evidence
+                behaviour, hashes, kinds, columns, places, occurrences, placement.cluster, anomalous, scoring.evidence
             ),
             threat_scores=threat,
             counts=behaviour.counts,
@@ -279,8 +286,10 @@ class Model:
         known = vocabulary[columns] == ascending
         return columns[known], places[known]
 
-    def _anomaly_score(self, columns: NDArray[np.int64], tokens: int, seen: int, analysis: str | None) -> AnomalyScore:
-        """The anomaly score; a fitted analysis is scored as if it had not been fitted.
+    def _anomaly_score(
+        self, columns: NDArray[np.int64], tokens: int, seen: int, analysis: str | None
+    ) -> tuple[AnomalyScore, NDArray[np.int64]]:
+        """The anomaly score and the neighbours (k,) on which it rests; an analysis is scored as if it were not fitted.
 
         A behaviour that one other analysis showed is a repeat, and less new than that analysis was.
         """
@@ -289,7 +298,9 @@ class Model:
         fitted = self._fitted(neighbours[distances == 0], embedded.explained, analysis)
         vectors = self.novelty_vectors[neighbours]
         novelty = self.detector.score(embedded.vector, embedded.explained, seen, tokens, neighbours, vectors)
-        return novelty if fitted is None else replace(novelty, score=float(self.fitted_scores[fitted]))
+        if fitted is not None:
+            novelty = replace(novelty, score=float(self.fitted_scores[fitted]))
+        return novelty, neighbours
 
     def _fitted(self, points: NDArray[np.int64], explained: float, analysis: str | None) -> int | None:
         """The fitted behaviour whose score an analysis takes, as it is or repeats it.
@@ -345,13 +356,27 @@ class Model:
             *self.fences.abnormal(behaviour.counts, _COUNT_REASONS),
         ]
 
+    @property
+    def columns(self) -> int:
+        """How many tokens the rows tell apart."""
+        return len(self.embedding.hashes) + len(self.frequencies.rare_hashes)
+
+    @property
+    def token_hashes(self) -> NDArray[np.uint64]:
+        """The hash of each token that the rows may have, by its column: the embedding's, then the rare ones."""
+        return np.concatenate([self.embedding.hashes, self.frequencies.rare_hashes])
+
     def _similar(
-        self, columns: NDArray[np.int64], placement: Placement, analysis: str | None, k: int
+        self,
+        columns: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        points: NDArray[np.int64],
+        analysis: str | None,
+        k: int,
     ) -> list[SimilarAnalysis]:
-        points = placement.neighbours
-        similarities = self.rows.similarities(columns, points, self.embedding.weights)
+        similarities = self.rows.similarities(columns, sizes, points, self.columns)
         similar: list[SimilarAnalysis] = []
-        for i in np.lexsort((placement.distances, -np.round(similarities, 6))):
+        for i in np.lexsort((points, -np.round(similarities, 6))):
             if len(similar) >= k:
                 break
             if similarities[i] <= 0:
@@ -375,6 +400,7 @@ class Model:
         self,
         behaviour: Behaviour,
         hashes: NDArray[np.uint64],
+        kinds: NDArray[np.uint8],
         columns: NDArray[np.int64],
         places: NDArray[np.int64],
         occurrences: NDArray[np.int64],
@@ -390,10 +416,9 @@ class Model:
             in_cluster = self.frequencies.in_cluster(cluster, columns) / max(self.clusters[cluster].size, 1)
         shared: list[Evidence] = []
         if cluster != NOISE:
-            kinds = self.embedding.kinds[columns]
             limit = k if not anomalous else (k + 1) // 2
             tying = np.where(background, 0.0, in_cluster)
-            shared = cluster_evidence(behaviour.tokens, places, kinds, tying, in_corpus[places], limit)
+            shared = cluster_evidence(behaviour.tokens, places, kinds[places], tying, in_corpus[places], limit)
         if cluster != NOISE and not anomalous:
             return shared
         all_in_cluster: NDArray[np.float64] = np.zeros(len(behaviour.tokens))
@@ -401,7 +426,7 @@ class Model:
             all_in_cluster = self.frequencies.rare_in_cluster(cluster, hashes) / max(self.clusters[cluster].size, 1)
         all_in_cluster[places] = in_cluster
         in_corpus[places[background]] = 1.0  # nothing that a machine shows by itself is rare
-        rare = rarest_evidence(behaviour.tokens, behaviour.kind_ids(), all_in_cluster, in_corpus, k)
+        rare = rarest_evidence(behaviour.tokens, kinds, all_in_cluster, in_corpus, k)
         return [*shared, *(piece for piece in rare if piece not in shared)][:k]
 
     def with_facts(self, **facts: Any) -> Model:

@@ -67,9 +67,9 @@ def replacing(path: Path, *, owner_of_folder: bool = False, mode: int | None = N
     sync_folder(target.parent)
 
 
-def replace_file(path: Path, content: bytes, *, owner_of_folder: bool = False) -> None:
+def replace_file(path: Path, content: bytes, *, owner_of_folder: bool = False, mode: int | None = None) -> None:
     """Make ``content`` the whole of a file, as :func:`replacing` does. Raises OSError; the file is then as it was."""
-    with replacing(path, owner_of_folder=owner_of_folder) as file:
+    with replacing(path, owner_of_folder=owner_of_folder, mode=mode) as file:
         file.write(content)
 
 
@@ -92,20 +92,32 @@ def move_folder(folder: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+def exchange(path: Path, other: Path) -> bool:
+    """Let two names change places at once, whatever they name; False where kernel or file system cannot do that.
+
+    Raises OSError; both are then as they were.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        return False
+    names = os.fsencode(path.absolute()), os.fsencode(other.absolute())
+    if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        sync_folder(path.parent)
+        sync_folder(other.parent)
+        return True
+    code = ctypes.get_errno()
+    if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        raise OSError(code, os.strerror(code), str(other))
+    return False
+
+
 def exchange_folders(folder: Path, other: Path) -> None:
     """Let two folders change their names, at once where kernel and file system can do that. Raises OSError.
 
     Elsewhere it takes three renames; a crash between them leaves one of the folders under an unfinished name.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if hasattr(libc, "renameat2"):
-        names = os.fsencode(folder.absolute()), os.fsencode(other.absolute())
-        if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
-            sync_folder(folder.parent)
-            return
-        code = ctypes.get_errno()
-        if code not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise OSError(code, os.strerror(code), str(other))
+    if exchange(folder, other):
+        return
     between = _unfinished(other.parent)
     os.rename(other, between)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +43,16 @@ def owner_on_the_way(base: Path, path: Path) -> tuple[int, int]:
         if status.st_uid != 0 and not is_file:  # a file is replaced in its folder, whoever owns it
             return status.st_uid, status.st_gid
     return 0, 0
+
+
+def only_root_changes(folder: Path) -> bool:
+    """Whether a folder and all above it are root's, so that nobody else can put anything there."""
+    try:
+        status, *above = [path.lstat() for path in (folder, *folder.parents)]
+    except OSError:
+        return False
+    is_kept = all(part.st_uid == 0 and (not part.st_mode & 0o022 or part.st_mode & stat.S_ISVTX) for part in above)
+    return is_kept and status.st_uid == 0 and stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o022
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -83,7 +84,9 @@ def first_by_source(by_source: Mapping[str, T]) -> T | None:
 def _avclass() -> Any | None:
     """AVClass with its own taxonomy, or None if it cannot be loaded. Loading takes 0.2 s and happens at most once."""
     try:
-        from avclass.common import AvLabels
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # from Python 3.12 on, where its source is not compiled yet
+            from avclass.common import AvLabels
 
         return AvLabels()
     except Exception as error:

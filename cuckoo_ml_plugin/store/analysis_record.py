@@ -21,6 +21,7 @@ from cuckoo_ml_plugin.report.threat_scores import ThreatScore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts, DamagedBlobError, Packed, pack, unpack, unpack_joined
 
 MAX_TAGS = 20
+MAX_REMARK = 1000  # characters, as many as a section's message has
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,6 +36,8 @@ class BehaviourLike(Protocol):
     def has_behaviour(self) -> bool: ...
     @property
     def scores(self) -> Sequence[ThreatScore]: ...
+    @property
+    def remark(self) -> str: ...
 
 
 class ReportLike(Protocol):
@@ -86,6 +89,7 @@ class AnalysisRecord:
     submitter: str = ""
     labels: dict[str, str] = field(default_factory=dict)  # source -> family
     scores: list[ThreatScore] = field(default_factory=list)
+    remark: str = ""  # what the report lacks, or why it shows no behaviour
     source: Source | None = None
     identity: Identity = field(default_factory=Identity)
 
@@ -121,6 +125,7 @@ class AnalysisRecord:
             submitter=storable(report.submitter, 100),
             labels=families,
             scores=[_storable_score(score) for score in behaviour.scores],
+            remark=storable(behaviour.remark, MAX_REMARK),
             source=source,
             identity=identity or report.identity,
         )
@@ -155,6 +160,7 @@ class StoredAnalysis:
     task: str = ""
     local_task: str = ""
     sample: str = ""
+    remark: str = ""  # what its report lacks, or why it shows no behaviour; only its report can say it
     labels: dict[str, str] = field(default_factory=dict)
     blob: bytes | None = None  # the packed behaviour
 

@@ -9,8 +9,9 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from cuckoo_ml_plugin.store.database import Database, parse_url
 from cuckoo_ml_plugin.store.tables import analysis, finding
 
 _LARGEST_COPY: Final = 2**30  # bytes; of a larger store what is in its log is left out
+_ATTEMPTS: Final = 5  # at reading a store while others write it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,7 @@ def inspect_store(location: str, model: str | None) -> StoreState:
             file = Path(name).resolve()
             if not file.exists() or file.stat().st_size == 0:
                 return StoreState(writable=_may_write(file.parent))
-            with _reader(file) as engine, engine.connect() as connection:
-                return _state(connection, model, _may_write(file) and _may_write(file.parent))
+            return _state_of_file(file, model)
         engine = Database(url).engine
         try:
             with engine.connect() as connection:
@@ -71,6 +72,37 @@ def inspect_store(location: str, model: str | None) -> StoreState:
         raise StoreError(f"{name}: cannot be read ({error.strerror}).") from error
 
 
+def _state_of_file(file: Path, model: str | None) -> StoreState:
+    """The state of an SQLite store. It is read without a lock, and again if a writer has changed it meanwhile."""
+    attempt = 1
+    while True:
+        before = _version(file)
+        try:
+            with _reader(file) as engine, engine.connect() as connection:
+                state = _state(connection, model, _may_write(file) and _may_write(file.parent))
+            if attempt == _ATTEMPTS or _version(file) == before:
+                return state
+        except (sqlite3.DatabaseError, SQLAlchemyError, OSError):
+            if attempt == _ATTEMPTS or _version(file) == before:
+                raise
+        time.sleep(0.1 * attempt)
+        attempt += 1
+
+
+def _version(file: Path) -> list[tuple[int, int, int]]:
+    """What each change of the store or of its log changes."""
+    statuses = []
+    for path in (file, _log_of(file)):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            statuses.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return statuses
+
+
+def _log_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}-wal")
+
+
 def _state(connection: Connection, model: str | None, writable: bool) -> StoreState:
     if not inspect(connection).has_table(analysis.name):
         return StoreState(writable=writable)
@@ -89,22 +121,21 @@ def _state(connection: Connection, model: str | None, writable: bool) -> StoreSt
 
 @contextmanager
 def _reader(file: Path) -> Iterator[Engine]:
-    log = file.with_name(f"{file.name}-wal")
+    log = _log_of(file)
     logged = log.stat().st_size if log.exists() else 0
-    with tempfile.TemporaryDirectory(prefix="cuckoo-ml-") as folder:
+    with ExitStack() as stack:
         if logged and file.stat().st_size + logged <= _LARGEST_COPY:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cuckoo-ml-"))
             copy = Path(shutil.copyfile(file, Path(folder) / file.name))
-            shutil.copyfile(log, copy.with_name(log.name))
+            shutil.copyfile(log, _log_of(copy))
             uri = copy.as_uri()
         else:
             uri = f"{file.as_uri()}?mode=ro&immutable=1"
         engine = create_engine(
             "sqlite://", poolclass=StaticPool, creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False)
         )
-        try:
-            yield engine
-        finally:
-            engine.dispose()
+        stack.callback(engine.dispose)
+        yield engine
 
 
 def _may_write(path: Path) -> bool:

@@ -1,13 +1,19 @@
-"""What lists show of every analysis, without behaviours and sections: for readers who may see only a part of them."""
+"""What lists show of every analysis, without behaviours and sections, and when analyses were made, by day.
+
+Readers who may see only a part of the analyses get their lists from the first, the timelines of clusters are made of
+the second.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
+from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.report.labels import first_by_source
 from cuckoo_ml_plugin.store.database import Database, chunks
 from cuckoo_ml_plugin.store.finding_record import finite
@@ -15,6 +21,8 @@ from cuckoo_ml_plugin.store.labels import labels_by_analysis
 from cuckoo_ml_plugin.store.tables import analysis, finding, meta
 
 _TENANTS = "tenants"  # key in the table meta
+_DAY = func.substr(func.coalesce(analysis.c.analysed_at, analysis.c.stored_at), 1, 10)
+_STORED = finding.c.analysis == analysis.c.analysis
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class OverviewStore:
             select(
                 *(analysis.c[name] for name in ("analysis", "sha256", "target", "source_path", "node", "analysed_at")),
                 analysis.c.stored_at,
-                func.substr(func.coalesce(analysis.c.analysed_at, analysis.c.stored_at), 1, 10).label("day"),
+                _DAY.label("day"),
                 finding.c.analysis.is_not(None).label("scored"),
                 *(finding.c[name] for name in ("cluster", "probability", "anomaly_score", "anomalous")),
             )
@@ -96,3 +104,40 @@ def _briefs(connection: Connection, rows: Any) -> Iterator[AnalysisBrief]:
             anomaly_score=finite(row.anomaly_score),
             anomalous=bool(row.anomalous),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """The size of a cluster, how many of its analyses were stored after a moment, and its first and last day."""
+
+    analyses: int
+    new: int
+    first: str
+    last: str
+
+
+class ActivityStore:
+    """The part of the store that counts analyses over time."""
+
+    _db: Database
+
+    def cluster_activity(self, since: datetime) -> dict[str | None, Activity]:
+        """The activity of each cluster by the latest findings; None: the analyses in no cluster. Raises StoreError."""
+        new = func.sum(case((analysis.c.stored_at > utc_text(since), 1), else_=0))
+        query = (
+            select(finding.c.cluster, func.count(), new, func.min(_DAY), func.max(_DAY))
+            .where(_STORED)
+            .group_by(finding.c.cluster)
+        )
+        rows = self._db.read(lambda connection: connection.execute(query).all())
+        return {row[0]: Activity(row[1], int(row[2]), row[3], row[4]) for row in rows}
+
+    def days(self, cluster: str | None = None) -> list[tuple[str, int]]:
+        """Each day (``2026-11-23``) with the number of analyses made on it, of one cluster or of all, in order.
+
+        Raises StoreError.
+        """
+        where: list[ColumnElement[bool]] = [] if cluster is None else [_STORED, finding.c.cluster == cluster]
+        query: Any = select(_DAY.label("day"), func.count()).where(*where).group_by("day").order_by("day")
+        rows = self._db.read(lambda connection: connection.execute(query).all())
+        return [(str(row[0]), int(row[1])) for row in rows]

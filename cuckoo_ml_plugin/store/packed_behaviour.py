@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from cuckoo_ml_plugin.behaviour.behash import behash
 from cuckoo_ml_plugin.plumbing.hashes import behaviour_digest, joined_tokens
 
 FORMAT = 1
@@ -29,11 +30,15 @@ class DamagedBlobError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A behaviour ready to be stored; two have the same ``digest`` exactly when they have the same tokens."""
+    """A behaviour ready to be stored; two have the same ``digest`` exactly when they have the same tokens.
+
+    ``behash``: None where nothing is known.
+    """
 
     blob: bytes
     digest: str
     token_count: int
+    behash: bytes | None
 
 
 def pack(tokens: Iterable[str], counts: Mapping[str, int | float]) -> Packed:
@@ -41,7 +46,7 @@ def pack(tokens: Iterable[str], counts: Mapping[str, int | float]) -> Packed:
     body = joined_tokens(list(tokens))
     head = json.dumps(_finite(counts), separators=(",", ":"), sort_keys=True).encode()
     blob = bytes([FORMAT]) + zlib.compress(head + b"\n" + body, _LEVEL)
-    return Packed(blob, behaviour_digest(body), body.count(b"\n") + 1 if body else 0)
+    return Packed(blob, behaviour_digest(body), body.count(b"\n") + 1 if body else 0, behash(body))
 
 
 def _finite(counts: Mapping[str, int | float]) -> Counts:

@@ -27,13 +27,13 @@ from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
 from cuckoo_ml_plugin.report.labels import ANALYST
 from cuckoo_ml_plugin.store import tables as schema
-from cuckoo_ml_plugin.store.activity import ActivityStore
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord, StoredAnalysis
+from cuckoo_ml_plugin.store.behashes import BehashStore, digests_of, drop_unshown
 from cuckoo_ml_plugin.store.claims import Claim, Claims
 from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_url
 from cuckoo_ml_plugin.store.findings import FindingStore
 from cuckoo_ml_plugin.store.labels import LabelStore, labels_by_analysis
-from cuckoo_ml_plugin.store.overview import OverviewStore
+from cuckoo_ml_plugin.store.overview import ActivityStore, OverviewStore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
 from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records
@@ -50,7 +50,9 @@ class OrderRange:
     upto: str | None = None
 
 
-class Store(LabelStore, FindingStore, OverviewStore, ActivityStore, ThreatScoreStore, ErasureStore, SnapshotStore):
+class Store(
+    LabelStore, FindingStore, OverviewStore, ActivityStore, ThreatScoreStore, BehashStore, ErasureStore, SnapshotStore
+):
     """The store at a path (SQLite) or a URL: opened, and created or brought up to date if need be.
 
     It pickles as its URL and may be used on both sides of a fork.
@@ -111,8 +113,11 @@ class Store(LabelStore, FindingStore, OverviewStore, ActivityStore, ThreatScoreS
             connection.execute(update(_TABLE).where(_TABLE.c.analysis.in_(batch)).values(nothing))
         _forget_outdated_findings(connection, latest)
         if written:
+            before = digests_of(connection, [claim.analysis for claim, _ in written.values() if not claim.is_new])
             rows = [_row(claim, record, moment) for claim, record in written.values()]
             connection.execute(self._db.upsert(_TABLE, ["analysis"]), rows)
+            self._add_behashes(connection, latest.values(), moment)
+            drop_unshown(connection, before - {record.packed.digest for record in latest.values()})
         for batch in chunks(list(latest)):
             connection.execute(
                 delete(schema.label).where(schema.label.c.analysis.in_(batch), schema.label.c.source != ANALYST)
@@ -190,9 +195,25 @@ class Store(LabelStore, FindingStore, OverviewStore, ActivityStore, ThreatScoreS
 
         return self._db.read(work)
 
-    def identical(self, digest: str) -> list[StoredAnalysis]:
-        """The analyses with exactly this behaviour, by its :attr:`StoredAnalysis.digest`, in order, without it."""
-        return self._db.read(lambda connection: _select(connection, _TABLE.c.digest == digest))
+    def showing(self, digests: Iterable[str], limit: int) -> dict[str, list[StoredAnalysis]]:
+        """The analyses with each of these behaviours, by its :attr:`StoredAnalysis.digest`: the first few, in order.
+
+        They come without their behaviours; those that show nothing are left out. Raises StoreError.
+        """
+        names = list(digests)
+        place = func.row_number().over(partition_by=_TABLE.c.digest, order_by=_TABLE.c.order_key)
+
+        def work(connection: Connection) -> dict[str, list[StoredAnalysis]]:
+            analyses: dict[str, list[StoredAnalysis]] = {}
+            for batch in chunks(names):
+                where = (_TABLE.c.digest.in_(batch), _TABLE.c.has_behaviour)
+                placed = select(_TABLE.c.number, place.label("place")).where(*where).subquery()
+                first = select(placed.c.number).where(placed.c.place <= limit)
+                for stored in _select(connection, _TABLE.c.number.in_(first)):
+                    analyses.setdefault(stored.digest, []).append(stored)
+            return analyses
+
+        return self._db.read(work)
 
     def sources(self, keys: Iterable[str]) -> dict[str, list[tuple[str, Source]]]:
         """For each known source key: the analyses of this path, and the file as it was when each was read."""
@@ -358,6 +379,7 @@ def _stored(row: Row[Any], labels: dict[str, str], blobs: bool) -> StoredAnalysi
         task=row.task,
         local_task=row.local_task,
         sample=row.sample,
+        remark=row.remark or "",
         labels=labels,
         blob=bytes(row.behaviour) if blobs else None,
     )
@@ -390,21 +412,24 @@ def _row(claim: Claim, record: AnalysisRecord, moment: str) -> dict[str, object]
         "has_behaviour": record.has_behaviour,
         "stored_at": moment,
         "behaviour": record.packed.blob,
+        "remark": record.remark or None,
     }
 
 
 def _forget_outdated_findings(connection: Connection, latest: dict[str, AnalysisRecord]) -> None:
-    """Remove the findings of analyses whose behaviour or threat scores have changed."""
+    """Remove the findings of analyses whose behaviour, remark or threat scores have changed."""
+    columns = (_TABLE.c.analysis, _TABLE.c.digest, _TABLE.c.remark)
     stored = {
-        row.analysis: row.digest
+        row.analysis: (row.digest, row.remark or "")
         for batch in chunks(list(latest))
-        for row in connection.execute(select(_TABLE.c.analysis, _TABLE.c.digest).where(_TABLE.c.analysis.in_(batch)))
+        for row in connection.execute(select(*columns).where(_TABLE.c.analysis.in_(batch)))
     }
     scores = scores_by_analysis(connection, list(stored))
     outdated = [
         name
-        for name, digest in stored.items()
-        if digest != latest[name].packed.digest or set(scores.get(name, ())) != set(latest[name].scores)
+        for name, known in stored.items()
+        if known != (latest[name].packed.digest, latest[name].remark)
+        or set(scores.get(name, ())) != set(latest[name].scores)
     ]
     for batch in chunks(outdated):
         connection.execute(delete(schema.finding).where(schema.finding.c.analysis.in_(batch)))

@@ -1,6 +1,8 @@
 """The tables of the store, their version, and how an older store becomes a current one.
 
-Version 4 has what an analysis is known by (node, task, start, sample) and the files that repeat a stored run.
+Version 4 has what an analysis is known by (node, task, start, sample) and the files that repeat a stored run; version 5
+what a report lacks or why it shows no behaviour, which its tokens do not say. Version 6 has the behashes, which are not
+made when a store is upgraded but later: that takes a minute for 100,000 behaviours.
 
 To change the schema, change the tables below *and* append to ``UPGRADES`` a function that upgrades a store of the
 previous version. A new store is created from the tables, and an older one runs the upgrades; the tests compare the two.
@@ -8,6 +10,7 @@ previous version. A new store is created from the tables, and an older one runs 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
@@ -27,14 +30,18 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    delete,
     insert,
     inspect,
     select,
     update,
 )
 
+from cuckoo_ml_plugin.behaviour.absence import GENERAL
 from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.plumbing import analysis_ids
+from cuckoo_ml_plugin.plumbing.text import storable
+from cuckoo_ml_plugin.store.analysis_record import MAX_REMARK
 from cuckoo_ml_plugin.store.database import Database
 
 tables = MetaData()
@@ -77,9 +84,9 @@ analysis = Table(
     Column("token_count", Integer, nullable=False),
     Column("has_behaviour", Boolean, nullable=False),
     Column("stored_at", Bytewise, nullable=False, index=True),  # UTC, of fixed width, so that it sorts as text
-    Column(
-        "behaviour", LargeBinary, nullable=False
-    ),  # last, so that SQLite reaches all other columns without reading it
+    Column("behaviour", LargeBinary, nullable=False),  # behind the others, so that SQLite reaches these without it
+    # What its report lacks or why it shows no behaviour: NULL for nearly all, which takes SQLite no reading.
+    Column("remark", Text),
 )
 
 label = Table(
@@ -134,6 +141,17 @@ copy = Table(  # files that hold the run of an analysis that was stored from els
     Column("extraction", Integer, nullable=False),
 )
 
+behash = Table(
+    "cuckooml_behash",
+    tables,
+    Column("number", Number, Identity(), primary_key=True),  # in the order in which behaviours were added here
+    Column("digest", Text, nullable=False, unique=True),  # of the behaviour, as in cuckooml_analysis
+    Column("behash", LargeBinary, nullable=False),
+    Column("stored_at", Bytewise, nullable=False, index=True),  # when an analysis first showed the behaviour, UTC
+)
+
+BEHASHES_LACK = "behashes_lack"  # key in the table meta: of stored behaviours, because an earlier version stored them
+
 Upgrade = Callable[[Connection], None]
 
 
@@ -145,7 +163,8 @@ def _to_version_3(connection: Connection) -> None:
 
 
 _NEW_IN_4 = ("node", "task", "local_task", "sample", "run")
-_BATCH = 2_000
+_BATCH = 2_000  # analyses
+_SECTIONS = 200  # which may be large
 
 
 def _to_version_4(connection: Connection) -> None:
@@ -170,11 +189,11 @@ def _to_version_4(connection: Connection) -> None:
 def _rebuild_sqlite_table(connection: Connection) -> None:
     """SQLite can neither drop a constraint nor add a column before the last one."""
     old = f"{analysis.name}_3"
+    kept = ", ".join(column["name"] for column in inspect(connection).get_columns(analysis.name))
     for index in inspect(connection).get_indexes(analysis.name):
         connection.exec_driver_sql(f'DROP INDEX "{index["name"]}"')
     connection.exec_driver_sql(f"ALTER TABLE {analysis.name} RENAME TO {old}")
     analysis.create(connection)
-    kept = ", ".join(column.name for column in analysis.columns if column.name not in _NEW_IN_4)
     connection.exec_driver_sql(f"INSERT INTO {analysis.name} ({kept}) SELECT {kept} FROM {old} ORDER BY number")
     connection.exec_driver_sql(f"DROP TABLE {old}")
 
@@ -208,8 +227,43 @@ def _identity_of_version_3(row: Row[Any]) -> dict[str, object]:
     }
 
 
+def _to_version_5(connection: Connection) -> None:
+    """Add the remarks. Those of version 4 stand in the findings until the next refit; earlier ones had none."""
+    if "remark" not in {column["name"] for column in inspect(connection).get_columns(analysis.name)}:
+        connection.exec_driver_sql(f"ALTER TABLE {analysis.name} ADD COLUMN remark TEXT")
+    if stored_version(connection) != 4:
+        return
+    change = update(analysis).where(analysis.c.analysis == bindparam("name"))
+    telling = finding.c.section.not_like('%"message": "", "model"%')  # quotes inside of a text are escaped
+    query = select(finding.c.analysis, finding.c.section).where(finding.c.section != "", telling)
+    last = ""
+    while rows := connection.execute(
+        query.where(finding.c.analysis > last).order_by(finding.c.analysis).limit(_SECTIONS)
+    ).all():
+        last = rows[-1].analysis
+        remarks = [{"name": row.analysis, "remark": remark} for row in rows if (remark := _message(row.section))]
+        if remarks:
+            connection.execute(change, remarks)
+
+
+def _message(section: str) -> str:
+    """What a section says of its analysis alone; empty for a text that is no section."""
+    try:
+        message = json.loads(section)["message"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return storable(message, MAX_REMARK) if isinstance(message, str) and message not in GENERAL else ""
+
+
+def _to_version_6(connection: Connection) -> None:
+    """Add the table of behashes, and note that it is to be filled, which a refit or an import does."""
+    behash.create(connection, checkfirst=True)
+    connection.execute(delete(meta).where(meta.c.key == BEHASHES_LACK))
+    connection.execute(insert(meta).values(key=BEHASHES_LACK, value="yes"))
+
+
 # UPGRADES[0] upgrades a store from version 1 to version 2, and so on.
-UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3, _to_version_4]
+UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3, _to_version_4, _to_version_5, _to_version_6]
 
 
 def current_version() -> int:

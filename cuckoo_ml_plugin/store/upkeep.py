@@ -18,6 +18,7 @@ from sqlalchemy import Connection, delete, select, update
 from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.store import tables as schema
+from cuckoo_ml_plugin.store.behashes import digests_of, drop_unshown
 from cuckoo_ml_plugin.store.database import Database, chunks
 from cuckoo_ml_plugin.store.tables import analysis, current_version, finding, meta
 
@@ -134,7 +135,9 @@ def erase_records(connection: Connection, names: Collection[str]) -> int:
         for table in schema.tables.tables.values():
             if table is not analysis and "analysis" in table.c:
                 connection.execute(delete(table).where(table.c.analysis.in_(batch)))
+        shown = digests_of(connection, batch)
         removed += connection.execute(delete(analysis).where(analysis.c.analysis.in_(batch))).rowcount
+        drop_unshown(connection, shown)
     return removed
 
 

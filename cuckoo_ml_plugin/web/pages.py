@@ -15,8 +15,7 @@ from cuckoo_ml_plugin.model.folder import list_models
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
 from cuckoo_ml_plugin.plumbing.times import utc_text
-from cuckoo_ml_plugin.store.activity import Activity
-from cuckoo_ml_plugin.store.overview import AnalysisBrief
+from cuckoo_ml_plugin.store.overview import Activity, AnalysisBrief
 from cuckoo_ml_plugin.web.panel import PanelView
 from cuckoo_ml_plugin.web.request import PAGE_SIZE, ForbiddenError, NotFoundError, PageResponse, Paging, Request
 from cuckoo_ml_plugin.web.timeline import timeline

@@ -32,6 +32,15 @@ def test_an_id_that_was_forgotten_brings_up_the_others_of_that_name(own_demo: De
         done = cuckoo_ml(home, command, "dropper")
         assert done.code == 1
         assert "did you mean honeypot/dropper or proxy/dropper?" in " ".join(done.err.split())
+    labels = tmp_path / "labels.tsv"
+    unknown = ["dropper.json", "backdoor", *(f"{number}-{'x' * 5000}" for number in range(30))]
+    labels.write_text("".join(f"{name}\tzbot\n" for name in unknown), encoding="utf-8")
+    told = cuckoo_ml(home, "import", "--labels", labels).out
+    assert "no analysis dropper.json is stored, so its label was skipped; did you mean honeypot/dropper or" in told
+    assert "no analysis backdoor is stored, so its label was skipped; check the id." in told
+    assert "named in the labels, not stored" in told
+    assert "and 22 more such names" in told
+    assert len(told) < 8000, "whatever the file names"
     desk = Desk(home)
     for ask in (desk.score, desk.behaviour, desk.labels_of, desk.similar):
         with pytest.raises(CuckooMLError, match=r"did you mean honeypot/dropper or proxy/dropper\?"):

@@ -13,6 +13,7 @@ import mongomock
 import pytest
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
+from support.reports import CASES, case, real_reports
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.refresh import DocumentChange, refresh
@@ -51,7 +52,7 @@ def test_the_store_gets_whole_findings_and_a_second_time_there_is_nothing_to_do(
         assert done.json["findings"] == done.json["looked_at"] == store.count()
         findings = store.findings_of(stored.analysis for stored in store.analyses_in_order())
         assert {finding.model for finding in findings.values()} == {done.json["model"]}
-        assert all(json.loads(finding.section)["schema"] == 1 for finding in findings.values())
+        assert all(json.loads(finding.section)["schema"] == 2 for finding in findings.values())
     again = cuckoo_ml(home, "refresh", "--json")
     assert again.json["findings"] == 0
     assert set(sections(host).values()) == {None}, "reports are left alone unless asked for"
@@ -59,9 +60,14 @@ def test_the_store_gets_whole_findings_and_a_second_time_there_is_nothing_to_do(
 
 def test_reports_are_written_once_for_each_model(host: Path) -> None:
     home = host / "cuckooml"
+    failed = host / "analyses" / "9001" / "reports" / "report.json"
+    failed.parent.mkdir(parents=True)
+    report = case("cuckoo2_failed")
+    failed.write_text(json.dumps(report | {"info": report["info"] | {"id": 9001}}), encoding="utf-8")
+    assert cuckoo_ml(home, "import", host / "analyses" / "9001").code == 0
     done = cuckoo_ml(home, "refresh", "--reports", "--json")
     written = sections(host)
-    assert done.json["reports"] == len(written) == 12
+    assert done.json["reports"] == len(written) == 13
     assert any(section and section["status"] == "scored" for section in written.values())
     for name, section in written.items():
         answer = cuckoo_ml(home, "score", host / "analyses" / name / "reports" / "report.json", "--json").json[0]
@@ -70,7 +76,44 @@ def test_reports_are_written_once_for_each_model(host: Path) -> None:
         assert section["cluster"] == answer["cluster"]
     assert cuckoo_ml(home, "refresh", "--reports", "--json").json["reports"] == 0
     assert cuckoo_ml(home, "refit").code == 0
-    assert cuckoo_ml(home, "refresh", "--reports", "--json").json["reports"] == 12
+    assert cuckoo_ml(home, "refresh", "--reports", "--json").json["reports"] == 13
+    again = sections(host)["9001"]
+    assert written["9001"]
+    assert again
+    assert again["model"] != written["9001"]["model"]
+    assert again["message"] == written["9001"]["message"]
+    assert "hit the critical timeout" in str(again["message"]), "what the host said of the failed task"
+
+
+@pytest.mark.parametrize("kind", ["cases", "real"])
+def test_a_section_made_from_the_store_is_the_one_made_from_the_report(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Failed, static and Android tasks, short reports and usual ones: nothing that a section says is lost."""
+    cases = [path for path in CASES.iterdir() if path.stem not in ("mongoexport_array", "html_login")]
+    paths = cases
+    if kind == "real":
+        shared: Path = request.getfixturevalue("shared_data")
+        paths = [*real_reports(shared), *sorted((shared / "cuckoo2" / "full").glob("*.json.gz"))]
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "cuckooml.conf").write_text("[refit]\nmin_analyses = 5\n", encoding="utf-8")
+    imported = cuckoo_ml(home, "import", *paths, "--jobs", 1, "--json").json
+    for command in ("refit", "refresh"):
+        done = cuckoo_ml(home, command)
+        assert done.code == 0, done.err
+    with Store.open(home / "store.db") as store:
+        findings = store.findings_of(stored.analysis for stored in store.analyses_in_order())
+    from_store = {name: json.loads(finding.section) for name, finding in findings.items()}
+    answers = cuckoo_ml(home, "score", *paths, "--json").json
+    from_reports = {answer.pop("analysis"): answer for answer in answers if answer.pop("report")}
+    assert from_store == from_reports
+    messages = {entry["analysis"]: entry["remark"] for entry in imported["remarks"]}
+    assert {name: from_store[name]["message"] for name in messages} == messages
+    if kind == "cases":
+        failed = "The task failed in the sandbox: The analysis hit the critical timeout, terminating."
+        assert messages["cuckoo2_failed"] == messages["debug_only"] == failed
+        assert messages["cape_lite"].startswith("This is CAPE's short report")
 
 
 def test_one_report_that_cannot_be_written_is_named_and_the_others_are(host: Path) -> None:
@@ -119,7 +162,7 @@ def test_documents_in_mongodb_are_brought_up_to_date(host: Path) -> None:
     assert refresh(engine, documents=documents).documents == len(names)
     for document in collection.find():
         assert document["target"]["category"] == "file"
-        assert document["cuckooml"]["schema"] == 1
+        assert document["cuckooml"]["schema"] == 2
         assert "clusterID" in document["info"]["clustering"]["hdbscan"]
     assert refresh(engine, documents=documents).documents == 0
 

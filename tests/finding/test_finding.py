@@ -36,7 +36,8 @@ from cuckoo_ml_plugin.finding.seed import seed_section
 
 PUBLISHED = Path(section_module.__file__).with_name("section.schema.json")
 FIELDS = [
-    "schema", "status", "message", "model", "cluster", "anomaly", "similar", "evidence", "threat_scores", "counts",
+    "schema", "status", "message", "model", "cluster", "anomaly", "similar", "evidence", "behash", "threat_scores",
+    "counts",
 ]  # fmt: skip
 
 
@@ -57,6 +58,7 @@ def scored() -> Finding:
         similar=[SimilarAnalysis(analysis="7", similarity=1.0), SimilarAnalysis(
             analysis="8", sha256="ab" * 32, similarity=0.5, cluster="c17", label="zbot")],
         evidence=[Evidence(kind="mutex", value="a", in_cluster=0.5, in_corpus=0.1)],
+        behash=f"1:{'Ab-_' * 42}Abc",
         threat_scores=ThreatFinding(
             providers=[
                 ProviderFinding(
@@ -144,7 +146,7 @@ def test_the_schema_requires_every_field_and_allows_no_other() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("schema", 2), ("status", "unsure"), ("message", "x" * 1001), ("message", None),
+        ("schema", 1), ("status", "unsure"), ("message", "x" * 1001), ("message", None),
         ("model.analyses", -1), ("model.clusters", 0.5), ("cluster.id", "17"), ("cluster.size", 0),
         ("cluster.probability", 1.5), ("cluster.labels", [{"label": "a", "count": 1}] * 21),
         ("cluster.labels.0.count", 0), ("anomaly.score", -0.1), ("anomaly.outlier_score", "0.5"),
@@ -156,6 +158,7 @@ def test_the_schema_requires_every_field_and_allows_no_other() -> None:
         ("threat_scores.providers.0.highest", [{"kind": "ip", "indicator": "x", "score": 1}] * 6),
         ("threat_scores.disagreements.0.prediction", None), ("counts", {"a.b": 1}), ("counts", {"$a": 1}),
         ("counts", {"a": "1"}), ("similar", None), ("evidence", {}),
+        ("behash", ""), ("behash", "1:a b"), ("behash", "Abcd"),
     ],
 )  # fmt: skip
 def test_the_schema_refuses_values_out_of_range(path: str, value: Any) -> None:
@@ -184,11 +187,11 @@ def test_a_failed_section_has_every_field() -> None:
 
 def test_sections_of_older_and_newer_versions_are_read() -> None:
     older = read_section({"schema": 1, "status": "failed", "message": "no", "cluster": None})
-    assert older == Finding(status="failed", message="no")
+    assert older == Finding(schema=1, status="failed", message="no")
     assert (
         read_section({"status": "no_model", "similar": [{"analysis": "7", "similarity": 1}]}).similar[0].label is None
     )
-    newer = scored().section() | {"schema": 2, "kin": None, "status": "unheard_of"}
+    newer = scored().section() | {"schema": 3, "unheard": None, "status": "unheard_of"}
     newer["similar"][0]["runs"] = 3
     assert read_section(newer).status == "unheard_of"
 

@@ -51,6 +51,17 @@ def cape(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         shutil.rmtree(root / "storage" / "analyses" / str(task), ignore_errors=True)
 
 
+LOADED = """
+import os, sys
+sys.path.insert(0, ".")
+from lib.cuckoo.core import plugins
+before = len(os.listdir("/proc/self/task"))
+for name in sys.argv[1:]:
+    plugins.import_plugin(name)
+print(before, len(os.listdir("/proc/self/task")), "numpy" in sys.modules)
+"""
+
+
 def with_model(root: Path, demo: DemoHome) -> Path:
     """The home, with the demo's store and model in it."""
     home = root / "custom" / "cuckooml"
@@ -248,3 +259,15 @@ def test_real_reports_are_enriched(cape: Path, demo: DemoHome, shared_data: Path
         assert seen["errors"] == 0
         statuses.add(written["cuckooml"]["status"])
     assert statuses <= {"scored", "no_behaviour"}
+
+
+def test_loading_the_modules_starts_no_thread(cape: Path) -> None:
+    """CAPE's engine prefork refuses to start in a process with a second thread; linear algebra starts some."""
+    python = os.environ.get("CAPE_PYTHON", sys.executable)
+    command = [python, "-W", "ignore", "-c", LOADED, *MODULES]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "CAPE_AS_ROOT": "1"}
+    done = subprocess.run(command, cwd=cape, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    before, after, has_numpy = done.stdout.split()[-3:]
+    assert after == before
+    assert has_numpy == "False"

@@ -6,12 +6,15 @@ Runs on our stand-in for CAPE, and with CAPE_ROOT and CAPE_PYTHON in the real on
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,14 @@ from support.cape_nodes import CAPE, CENTRAL_MODE, MAIN_TASK, PYTHON, CapeNode, 
 from support.cape_tenants import TenantCape
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
+from support.node_writers import WRITERS
 from support.paths import REPOSITORY
 from support.postgresql import postgresql_server  # noqa: F401 -- a fixture
 from support.web_server import end, free_port, wait_for_port
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.store import Store
 
 FITTED, NEW = range(1, 14), 14
@@ -258,3 +263,118 @@ def test_the_web_interface_of_the_central_machine_shows_finding_and_signature(fl
     assert "Behaves like {name} ({id}, probability {probability:.2f})".format(**section["cluster"]) in html
     for similar in section["similar"]:
         assert f'href="/analysis/{similar["analysis"]}/"' in html
+
+
+# -- all at once -------------------------------------------------------------------------------------------------------
+@dataclass
+class Writers:
+    """The processes of two nodes that share a store and nothing else, and what each was given last."""
+
+    nodes: dict[str, subprocess.Popen[bytes]]
+    home: Path
+    sections: dict[tuple[str, int], list[dict[str, Any]]]
+
+    def process(self, work: dict[str, list[list[dict[str, Any]]]]) -> None:
+        """Give each process of each node its reports, all at the same time."""
+        for node, shares in work.items():
+            pipe = self.nodes[node].stdin
+            assert pipe is not None
+            pipe.write(json.dumps(shares).encode() + b"\n")
+            pipe.flush()
+        given: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+        for node, shares in work.items():
+            for share, sections in zip(shares, self.answer(node), strict=True):
+                for report, section in zip(share, sections, strict=True):
+                    assert (section["status"], section["message"]) == ("scored", "")
+                    given[node, report["info"]["id"]].append(section)
+        self.sections |= given
+
+    def answer(self, node: str) -> Any:
+        """The answer of a node to one line."""
+        pipe = self.nodes[node].stdout
+        assert pipe is not None
+        return json.loads(pipe.readline())
+
+
+@pytest.fixture
+def writers(demo: DemoHome, postgresql_server: str, tmp_path: Path) -> Iterator[Writers]:  # noqa: F811
+    url = database(postgresql_server, "all_at_once")
+    program = REPOSITORY / "tests" / "support" / "node_writers.py"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    nodes = {}
+    for node in OFFSETS:
+        home = tmp_path / node
+        shutil.copytree(demo.home / "models", home / "models", symlinks=True)
+        (home / "cuckooml.conf").write_text(f"[store]\nurl = {url}\n[host]\nnode = {node}\n", encoding="utf-8")
+        nodes[node] = subprocess.Popen(
+            [sys.executable, program, home], env=environment, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+    try:
+        for process in nodes.values():
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+        yield Writers(nodes, home, {})
+    finally:
+        for process in nodes.values():
+            end(process)
+
+
+AT_ONCE = range(1, 2 * WRITERS + 1)
+"""The numbers of the tasks on each node, two for each process."""
+
+
+def run_on(demo: DemoHome, node: str, number: int, again: bool = False) -> dict[str, Any]:
+    """What a run did; every fourth sample ran on both nodes, under one number, from one second on."""
+    paths = [sample.path for sample in demo.corpus.fitted if "cape/storage" in str(sample.path)]
+    report: dict[str, Any] = json.loads(paths[number + len(paths) // 2 * (node == "nodeB")].read_bytes())
+    name = f"{node}-{number}"
+    report["info"] = {"id": number, "started": "2026-03-01 10:00:00", "version": "2.5-CAPE", "category": "file"}
+    report["target"]["file"]["sha256"] = sha256((str(number) if number % 4 == 0 else name).encode()).hexdigest()
+    report["behavior"]["summary"]["mutexes"] = [f"{name}-again" if again else name]
+    report["detections"] = [{"family": f"{name}-again" if again else name, "details": []}]
+    return report
+
+
+def test_16_processes_of_two_nodes_with_the_same_paths_and_ids_store_at_once(demo: DemoHome, writers: Writers) -> None:
+    """Nothing is lost, nobody gets another's record, and a run that is processed again replaces its own alone."""
+    first = {(node, number): run_on(demo, node, number) for node in OFFSETS for number in AT_ONCE}
+    writers.process({node: [[first[node, k], first[node, k + WRITERS]] for k in AT_ONCE[:WRITERS]] for node in OFFSETS})
+    before = assert_stored(first, writers)
+    numbers = AT_ONCE[1::2]  # also of the samples that ran on both nodes
+    again = {(node, number): run_on(demo, node, number, again=True) for node in OFFSETS for number in numbers}
+    twice = {node: [[again[node, n] for n in numbers[k % 4 :: 4]] for k in range(WRITERS)] for node in OFFSETS}
+    writers.process(twice)  # each run by two processes at once
+    after = assert_stored(first | again, writers)
+    assert {run: stored.analysis for run, stored in after.items()} == {
+        run: stored.analysis for run, stored in before.items()
+    }
+    assert {run: stored.stored_at for run, stored in after.items() if run not in again} == {
+        run: stored.stored_at for run, stored in before.items() if run not in again
+    }
+
+
+def assert_stored(
+    runs: dict[tuple[str, int], dict[str, Any]], writers: Writers
+) -> dict[tuple[str, int], StoredAnalysis]:
+    """Every run is stored once with what is its own, under an id that means no other; returns the analyses."""
+    engine = Engine(Home(writers.home))
+    stored = list(engine.store.analyses_in_order())
+    by_run = {(analysis.node, int(analysis.task)): analysis for analysis in stored}
+    assert len(stored) == len(by_run) == len(runs) == 2 * len(AT_ONCE)
+    findings = engine.store.findings_of(analysis.analysis for analysis in stored)
+    for (node, number), report in runs.items():
+        analysis = by_run[node, number]
+        mutex, family = report["behavior"]["summary"]["mutexes"][0], report["detections"][0]["family"]
+        assert analysis.identity.sample == analysis.sha256 == report["target"]["file"]["sha256"]
+        assert (analysis.local_task, analysis.analysed_at) == (str(number), "2026-03-01T10:00:00")
+        assert [token for token in analysis.unpack()[0] if token.startswith("mutex:")] == [f"mutex:{mutex.lower()}"]
+        assert analysis.label == family.lower()
+        section = json.loads(findings[analysis.analysis].section)
+        assert [run for run, given in writers.sections.items() if section in given] == [(node, number)]
+        assert analysis.analysis in (str(number), f"{node}/{number}")
+        assert {other.node for other in engine.store.of_tasks([str(number)])} == set(OFFSETS)
+    for number in AT_ONCE:
+        ids = [by_run[node, number].analysis for node in OFFSETS]
+        assert str(number) in ids, "the shortest id is not wasted"
+    return by_run

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +21,10 @@ from support.paths import REPOSITORY
 from support.reports import case
 from support.time_limits import HANG
 
+from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_plugin.web.render import CUCKOO2
+from cuckoo_ml_plugin.web.site import Addresses, Site
 
 __all__ = ["fresh_cuckoo"]
 
@@ -205,11 +210,90 @@ def test_a_corrupt_model_is_named_in_the_section(taught: Cuckoo) -> None:
     assert "model" in section["message"]
 
 
-def test_two_processes_store_and_score_at_once(taught: Cuckoo, shared_data: Path) -> None:
-    taught.add(shared_data / "cuckoo2" / "210", "211")
+def test_several_processes_store_and_score_at_once_where_the_option_names_the_home(
+    taught: Cuckoo, shared_data: Path, tmp_path: Path
+) -> None:
+    home = taught.home.rename(tmp_path / "disk")
+    taught.set_option("home", str(home))
+    tasks = ["210", "211", "212"]
+    for task in tasks[1:]:
+        taught.add(shared_data / "cuckoo2" / "210", task)
     taught.process()  # two that start at once in a new working directory clash over Cuckoo's own database
-    running = {task: taught.start(task) for task in ("210", "211")}
+    running = {task: taught.start(task) for task in tasks}
     for task, process in running.items():
-        assert taught.finish(process, task).section["status"] == "scored"
+        done = taught.finish(process, task)
+        assert (done.section["status"], done.section["message"]) == ("scored", ""), done.log
+    with Store.open(home / "store.db") as store:
+        assert sorted(store.findings_of(tasks)) == tasks
+    assert not (taught.home / "store.db").exists()
+
+
+def doctor(cuckoo: Cuckoo) -> dict[str, dict[str, Any]]:
+    done = cuckoo_ml(cuckoo.home, "doctor", "--host", "cuckoo2", "--root", cuckoo.folder, "--json")
+    return {check["check"]: check for check in done.json}
+
+
+def state(*folders: Path) -> dict[Path, tuple[int, ...]]:
+    """Every file and folder with its owner, mode, size and the times of its last changes."""
+    facts = {path: path.lstat() for folder in folders for path in (folder, *folder.rglob("*"))}
+    return {
+        path: (fact.st_uid, fact.st_gid, fact.st_mode, fact.st_size, fact.st_mtime_ns, fact.st_ctime_ns)
+        for path, fact in facts.items()
+    }
+
+
+A_KILLED_WRITER = """
+import os, signal, sqlite3, sys
+store = sqlite3.connect(sys.argv[1])
+store.execute("PRAGMA wal_autocheckpoint=0")
+store.execute("DELETE FROM cuckooml_analysis WHERE number > 30")
+store.commit()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_an_examination_writes_nothing(taught: Cuckoo) -> None:
+    """Neither into the working directory nor into Cuckoo's Python, whose modules of ours are not compiled yet."""
+    folders = taught.folder, taught.environment
+    subprocess.run([sys.executable, "-c", A_KILLED_WRITER, taught.home / "store.db"], check=False)
+    before = state(*folders)
+    assert taught.home / "store.db-wal" in before
+    checks = doctor(taught)
+    assert checks["store"]["said"].startswith("writable; 30 analyses"), "those in the log count"
+    assert checks["modules"]["ok"], checks["modules"]
+    assert checks["worker"]["ok"], checks["worker"]
+    assert state(*folders) == before
+    shutil.rmtree(taught.home)
+    before = state(*folders)
+    assert "is gone" in doctor(taught)["home"]["said"]
+    assert state(*folders) == before
+
+
+def test_what_was_learnt_outlives_cuckoos_clean_up(taught: Cuckoo, shared_data: Path) -> None:
+    taught.process()
     with Store.open(taught.home / "store.db") as store:
-        assert set(store.findings_of(["210", "211"])) == {"210", "211"}
+        store.set_labels({"210": "an analyst's own"})
+        stored = store.count()
+    models = cuckoo_ml(taught.home, "models", "list", "--json").json
+    notes = Home(taught.home).notes_file.read_bytes()
+    assert taught.clean() == ""
+    assert list((taught.folder / "storage" / "analyses").iterdir()) == []
+    assert Home(taught.home).notes_file.read_bytes() == notes
+    assert cuckoo_ml(taught.home, "models", "list", "--json").json == models
+    assert [check for check in doctor(taught).values() if not check["ok"]] == []
+
+    taught.add(shared_data / "cuckoo2" / "210", "1")  # ids have begun again
+    section = taught.process("1").section
+    assert section["status"] == "scored", section["message"]
+    assert section["similar"][0]["analysis"] == "210", "of before the clean-up"
+    with Store.open(taught.home / "store.db") as store:
+        assert store.count() == stored + 1
+        kept = store.get("210")
+    assert kept is not None
+    assert kept.label == "an analyst's own"
+    addresses = Addresses("/cuckooml/", "/analysis/{}/summary/")
+    site = Site(Home(taught.home), CUCKOO2, addresses, taught.folder / "storage" / "analyses")
+    assert "no longer at the host" in site.page("analysis", {"id": "210"}).html
+    assert 'href="/analysis/1/summary/"' in site.page("analysis", {"id": "1"}).html
+    taught.uninstall()
+    assert taught.home.is_dir()

@@ -20,7 +20,7 @@ from support.paths import REPOSITORY
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 from support.time_limits import HANG
 
-from cuckoo_ml_plugin.plumbing.files import move_folder
+from cuckoo_ml_plugin.plumbing.files import exchange
 from cuckoo_ml_plugin.store.database import parse_url
 from cuckoo_ml_plugin.store.store import Store
 
@@ -90,18 +90,18 @@ def test_a_home_moves_whole_to_a_disk_of_its_own(cape: Path, demo: DemoHome, mon
     old, new = cape / "storage/cuckooml", cape / "custom/cuckooml"
     shutil.copytree(demo.home, old, symlinks=True)
 
-    def refuse(source: Path, target: Path) -> None:
-        if source == old:
+    def refuse(path: Path, other: Path) -> bool:
+        if path == new:
             raise OSError(18, "Invalid cross-device link")
-        move_folder(source, target)
+        return exchange(path, other)
 
-    monkeypatch.setattr("cuckoo_ml_plugin.hosts.installation.home_place.move_folder", refuse)
+    monkeypatch.setattr("cuckoo_ml_plugin.hosts.installation.moving.exchange", refuse)
     with Store.open(demo.home / "store.db") as store:
         analyses = store.count()
     done = run("install", cape)
     assert done.code == 0, done.err
-    assert not old.exists()
-    assert [path.name for path in (cape / "custom").glob(".*")] == []
+    assert old.resolve() == new
+    assert [path for room in ("custom", "storage") for path in (cape / room).glob(".*")] == []
     with Store.open(new / "store.db") as store:
         assert store.count() == analyses
     assert cuckoo_ml(new, "models", "list", "--json").json == cuckoo_ml(demo.home, "models", "list", "--json").json
@@ -281,7 +281,7 @@ def test_an_installation_of_an_older_version_no_longer_stops_git_pull(
     modified = [line for line in git(real_cape, "status", "--porcelain").splitlines() if not line.startswith("??")]
     assert modified == []
     assert (real_cape / "custom/cuckooml/cuckooml.conf").is_file()
-    assert not (real_cape / "storage/cuckooml").exists()
+    assert (real_cape / "storage/cuckooml").resolve() == real_cape / "custom/cuckooml"
     git(real_cape, *pull[len(GIT) :])
     assert all("newer upstream" in (real_cape / name).read_text() for name in changed)
     checks = run("doctor", real_cape, "--python", PYTHON, "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -195,15 +196,19 @@ def test_an_installation_of_an_older_version_is_brought_up_to_date(cape: Path, n
     done = run("install", cape)
     assert done.code == 0, done.err
     assert settings.read_bytes() == tracked
-    assert not (cape / "storage/cuckooml").exists()
+    assert (cape / "storage/cuckooml").resolve() == cape / "custom/cuckooml", "for processes that still run"
     assert (cape / "custom/cuckooml/store.db").read_text() == "what was stored"
     assert "_put_in_place()" in (cape / "custom/analysis_services.py").read_text()
     assert run("uninstall", cape, "--purge").code == 0
     assert files(cape) == before
+    assert not os.path.lexists(cape / "storage/cuckooml")
 
 
-def test_what_an_older_version_installed_is_uninstalled_without_its_list(cape: Path) -> None:
+def test_what_an_older_version_installed_is_uninstalled_without_its_list(
+    cape: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """CAPE's clean-up has deleted storage/, with the home and the list of what was installed."""
+    monkeypatch.setenv("COLUMNS", "400")  # the table breaks no text, however long the paths are
     before = files(with_web(cape))
     install_the_old_way(cape, "\n")
     shutil.rmtree(cape / "storage/cuckooml")
@@ -227,7 +232,7 @@ def test_a_home_that_is_a_link_is_purged_with_what_it_leads_to(cape: Path) -> No
 
 
 def test_lines_between_two_blocks_of_ours_stay(tmp_path: Path) -> None:
-    path, site = tmp_path / "reporting.conf", Site(tmp_path, tmp_path / "home")
+    path, site = tmp_path / "reporting.conf", Site("cape", tmp_path, tmp_path / "home")
     path.write_text("[first]\n")
     pieces = [Block(path, "[cuckooml]\nenabled = yes\n", "[cuckooml]")]
     install(pieces, site)
@@ -253,9 +258,46 @@ def test_the_refit_gets_a_timer_or_a_line_for_cron(cape: Path, tmp_path: Path) -
     service = (units / "cuckoo-ml-refit.service").read_text()
     assert f'--home "{cape / "custom" / "cuckooml"}" refit --if-needed' in service
     assert "OnCalendar=hourly" in (units / "cuckoo-ml-refit.timer").read_text()
-    run("uninstall", cape)
-    assert list(units.iterdir()) == []
-    assert "refit --if-needed" in run("install", cape, "--refit", "cron").out
+    enabled = units / "timers.target.wants" / "cuckoo-ml-refit.timer"
+    enabled.parent.mkdir()
+    enabled.symlink_to(units / "cuckoo-ml-refit.timer")  # as systemctl does
+    assert "systemctl stop cuckoo-ml-refit.timer; systemctl daemon-reload" in run("uninstall", cape).out
+    assert list(units.iterdir()) == [enabled.parent]
+    assert list(enabled.parent.iterdir()) == []
+
+
+def test_two_hosts_on_a_machine_have_a_timer_each(cape: Path, tmp_path: Path) -> None:
+    units, other = tmp_path / "units", make_cape(tmp_path / "other")
+    units.mkdir()
+    schedule = ("--refit", "systemd", "--unit-dir", units)
+    assert run("install", cape, *schedule).code == 0
+    before = files(units)
+    second = run("install", other, *schedule)
+    assert second.code == 0, second.err
+    [name] = {Path(name).stem for name in set(files(units)) - set(before)}
+    assert f"--home {other / 'custom' / 'cuckooml'} refit" in files(units)[f"{name}.service"]
+    assert f"systemctl enable --now {name}.timer" in second.out
+    assert run("install", cape, *schedule).code == 0
+    assert files(units).items() >= before.items()
+    assert run("uninstall", cape).code == 0
+    assert set(files(units)) == {f"{name}.service", f"{name}.timer"}
+    assert run("install", other, *schedule).code == 0
+    assert set(files(units)) == {f"{name}.service", f"{name}.timer"}
+    assert f"systemctl stop {name}.timer" in run("uninstall", other).out
+    assert files(units) == {}
+
+
+def test_what_install_says_to_do_next_can_be_pasted_into_a_shell(cape: Path) -> None:
+    """The folder has a space in its name."""
+    home = str(cape / "custom" / "cuckooml")
+    said = dict(line[2:].split(": ", 1) for line in run("install", cape, "--refit", "cron").out.splitlines()[-3:])
+    words = {what: shlex.split(command) for what, command in said.items()}
+    imports = words["Import the past analyses"]
+    assert imports[-4:] == ["--home", home, "import", str(cape / "storage" / "analyses")]
+    [cron] = [words[what] for what in words if what.startswith("Add to the crontab of the user ")]
+    assert cron[5].endswith("/cuckoo-ml")
+    assert cron[6:] == ["--home", home, "refit", "--if-needed", ">/dev/null"]
+    assert "systemctl restart cape-processor cape-web" in said.values()
 
 
 @pytest.fixture
@@ -351,14 +393,29 @@ def test_doctor_names_what_is_wrong_and_the_remedy(cape: Path) -> None:
     def checks() -> dict[str, dict[str, object]]:
         return {check["check"]: check for check in run("doctor", cape, "--json").json}
 
-    assert checks()["files"]["ok"] is False
-    run("install", cape)
+    def repeat(said: object) -> Done:
+        """Run the command at the end of a message as a shell would."""
+        command = shlex.split(str(said).partition("; run ")[2])
+        assert Path(command[0]).is_absolute()
+        return cuckoo_ml(cape / "unused", *command[command.index("install") :], "--refit", "none")
+
+    files_check = checks()["files"]
+    assert files_check["ok"] is False
+    assert repeat(files_check["said"]).code == 0
     installed = checks()
     assert {name for name, check in installed.items() if not check["ok"]} == {"modules", "configuration", "web"}
     assert "base.html: cannot be read" in str(installed["web"]["said"])
     assert "waiting for 20 analyses: 0 are stored" in str(installed["model"]["said"])
     (cape / "modules/reporting/cuckooml.py").unlink()
-    assert "is missing" in str(checks()["files"]["said"])
+    missing = str(checks()["files"]["said"])
+    assert "is missing" in missing
+    [line] = [line for line in run("doctor", cape).out.splitlines() if line.startswith("WRONG  files")]
+    assert shlex.split(line.partition("; run ")[2])[-5:] == ["install", "--host", "cape", "--root", str(cape)]
+    assert repeat(missing).code == 0
+    assert checks()["files"]["ok"]
+    shutil.rmtree(cape / "custom/cuckooml")
+    assert "install" in str(checks()["home"]["said"])
+    assert run("install", cape).code == 0
     (cape / "custom/cuckooml/store.db").write_bytes(b"nothing of ours" * 100)
     assert "is not an SQLite database" in str(checks()["store"]["said"])
     assert run("doctor", cape).code == 1
@@ -372,7 +429,7 @@ def test_an_environment_without_cuckoo_is_an_error(cuckoo2: tuple[Path, Path], t
 
 @pytest.mark.parametrize("text", ["[first]\nkey = é\n", "[first]\r\nkey = 1\r\n", "no line break at the end", ""])
 def test_lines_in_a_file_of_the_hosts_leave_the_rest_byte_for_byte(tmp_path: Path, text: str) -> None:
-    path, site = tmp_path / "reporting.conf", Site(tmp_path, tmp_path / "home")
+    path, site = tmp_path / "reporting.conf", Site("cape", tmp_path, tmp_path / "home")
     path.write_bytes(text.encode() + b"\xff" * 3)
     path.chmod(0o640)
     before = path.read_bytes()
@@ -390,4 +447,4 @@ def test_a_section_that_is_there_already_is_not_doubled(tmp_path: Path) -> None:
     path = tmp_path / "reporting.conf"
     path.write_text("[cuckooml]\nenabled = no\n")
     with pytest.raises(InstallError, match=r"has \[cuckooml\] already"):
-        install([Block(path, "[cuckooml]\n", "[cuckooml]")], Site(tmp_path, tmp_path / "home"))
+        install([Block(path, "[cuckooml]\n", "[cuckooml]")], Site("cape", tmp_path, tmp_path / "home"))

@@ -231,6 +231,62 @@ def test_links_that_the_hosts_user_plants_lead_root_nowhere(cape: Path, place: s
     assert owners(private) == {".": 0, "conf.d": 0, "secret": 0, "store.db": 0}
 
 
+def name_home(cape: Path, home: Path) -> None:
+    """What the host's user may write."""
+    conf = cape / "custom/conf/reporting.conf.d/cuckooml.conf"
+    conf.parent.mkdir(parents=True, exist_ok=True)
+    conf.write_text(f"[cuckooml]\nenabled = yes\nhome = {home}\n")
+    give(cape)
+
+
+@pytest.mark.parametrize("place", ["private", "private/new", "store.db"])
+def test_the_option_home_leads_root_nowhere(cape: Path, place: str) -> None:
+    private = cape.parent / "private"
+    private.mkdir()
+    for folder in (private, cape.parent):
+        (folder / "store.db").write_text("root's\n")
+    before = owners(cape.parent)
+    name_home(cape, cape.parent / place)
+    refused = install(cape, "--force")
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    command("uninstall", "--host", "cape", "--root", cape, "--force", "--purge")
+    assert (private / "store.db").read_text() == (cape.parent / "store.db").read_text() == "root's\n"
+    others = {path: owner for path, owner in owners(cape.parent).items() if not path.startswith("cape/")}
+    assert others == {path: owner for path, owner in before.items() if not path.startswith("cape/")} | {"cape": USER}
+
+
+def test_a_home_that_root_moves_where_the_option_names_it_is_its_users_own(cape: Path) -> None:
+    """The admin gives the host's user a folder on a disk of root's, as the message says."""
+    assert install(cape).returncode == 0
+    disk = cape.parent / "disk"
+    disk.mkdir(mode=0o755)
+    conf = cape / "custom/conf/reporting.conf.d/cuckooml.conf"
+    shipped = conf.read_text()
+    conf.write_text(shipped.replace("home =", f"home = {disk / 'ml'}"))
+    refused = install(cape)
+    assert refused.returncode == 1
+    mend = f"install -d -o {USER} -g {USER} {disk / 'ml'}"
+    assert f"sudo {mend}, set home = {disk / 'ml' / 'home'} and install again" in refused.stderr
+    assert (cape / "custom/cuckooml/cuckooml.conf").is_file()
+    subprocess.run(mend.split(), check=True)
+    shutil.rmtree(cape / "custom/cuckooml")  # then there is nothing to move
+    done = install(cape)
+    assert done.returncode == 0, done.stderr
+    made = owners(disk)
+    assert {name for name, owner in made.items() if owner == 0} == {".", "ml-install.json"}
+    assert set(made.values()) == {0, USER}
+    conf.write_text(shipped.replace("home =", f"home = {disk / 'ml' / 'home'}"))
+    (disk / "ml").rename(cape / "custom/cuckooml")
+    subprocess.run(mend.split(), check=True)
+    done = install(cape)
+    assert done.returncode == 0, done.stderr
+    assert set(owners(disk / "ml").values()) == set(owners(cape).values()) == {USER}
+    assert command("--home", disk / "ml/home", "refit", "--if-needed", user=USER).returncode == 0
+    shutil.rmtree(disk / "ml/home")
+    assert "is gone" in command("--home", disk / "ml/home", "refit", "--if-needed", user=USER).stderr
+
+
 def test_what_the_list_of_the_installation_says_leads_root_nowhere(cape: Path) -> None:
     assert install(cape).returncode == 0
     precious = cape.parent / "precious"
@@ -252,6 +308,38 @@ def test_what_the_list_of_the_installation_says_leads_root_nowhere(cape: Path) -
     assert done.returncode == 0, done.stderr
     assert {path.name for path in precious.iterdir()} == {target.name, aside.name, "cuckoo-ml-refit.timer"}
     assert not (cape / "modules/reporting/cuckooml.py").exists()
+
+
+def test_cuckoos_python_is_remembered_where_root_has_installed_into_it_and_nowhere_else(cape: Path) -> None:
+    cwd, packages = cape.parent / "cwd", [cape.parent / name / "cuckoo" for name in ("own", "other")]
+    for package in packages:
+        for room in ("common", "processing", "reporting"):
+            (package / room).mkdir(parents=True)
+        python = package.parent / "bin" / "python"
+        python.parent.mkdir()
+        python.write_text(f"#!/bin/sh\nprintf %s '{package}'\n")
+        python.chmod(0o755)
+    for name in ("storage", "conf"):
+        (cwd / name).mkdir(parents=True)
+    for name in ("processing", "reporting"):
+        (cwd / "conf" / f"{name}.conf").write_text("[jsondump]\nenabled = yes\n")
+    give(cwd)
+    arguments = ("--host", "cuckoo2", "--root", cwd)
+    done = command("install", *arguments, "--python", packages[0].parent, "--refit", "none")
+    assert done.returncode == 0, done.stderr
+    notes = cwd / "storage" / "cuckooml-install.json"
+    right = notes.read_text()
+    ours = packages[0] / "common" / "cuckooml.py"
+    shutil.copy(ours, packages[1] / "common" / "cuckooml.py")
+    notes.write_text(right.replace(str(packages[0].parent), str(packages[1].parent)))
+    refused = command("uninstall", *arguments)
+    assert refused.returncode == 1
+    assert "name Cuckoo's environment with --python" in refused.stderr
+    assert (packages[1] / "common" / "cuckooml.py").exists()
+    notes.write_text(right)
+    done = command("uninstall", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert not ours.exists()
 
 
 def test_purging_removes_only_what_is_ours(cape: Path) -> None:

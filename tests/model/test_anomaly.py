@@ -157,7 +157,7 @@ def test_the_reasons_of_the_seed_and_of_this_plugin() -> None:
     (novel,) = novelty_reasons(0.9799, 0.25, 0.4, 0.95)
     assert novel.text.startswith("More unusual than 97.9 % of the known analyses: ")
     assert "25 % of its behaviour has never been seen before" in novel.text
-    assert "the most similar analysis shares 40 % of its known behaviour." in novel.text
+    assert "its likeness to the most similar analysis in the model is 40 %." in novel.text
     assert "no analysis in the model" in novelty_reasons(0.98, 0.9, 0.0, 0.95)[0].text
     assert "has been seen before" in novelty_reasons(0.98, 0.0, 1.0, 0.95)[0].text
     assert novelty_reasons(0.94, 0.25, 0.4, 0.95) == []

@@ -20,12 +20,13 @@ from cuckoo_ml_plugin.model.token_rows import TokenRows
 
 
 def rows() -> dict[str, NDArray[np.generic]]:
-    return {"starts": np.array([0, 2, 3]), "columns": np.array([1, 4, 2], np.int32)}
+    columns, sizes = np.array([1, 4, 2], np.int32), np.zeros(16, np.int32)
+    return {"starts": np.array([0, 2, 3]), "columns": columns, "sizes": sizes}
 
 
 def test_a_part_is_read_from_the_arrays_that_it_writes() -> None:
     part = TokenRows.from_arrays(rows())
-    assert list(part.arrays()) == ["starts", "columns"]
+    assert list(part.arrays()) == ["starts", "columns", "sizes"]
     assert all(part.arrays()[name] is getattr(part, name) for name in part.arrays()), "mapped arrays stay mapped"
 
 

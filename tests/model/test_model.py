@@ -72,9 +72,9 @@ def test_the_reason_gives_the_similarity_of_the_first_similar_analysis(demo: Dem
         texts = [reason.text for reason in finding.anomaly.reasons if reason.kind == "novel_behaviour"]
         for text in texts:
             share = int(finding.similar[0].similarity * 1000 + 1e-9) / 10 if finding.similar else 0
-            assert f"shares {share:g} % of its known" in text or (share == 0 and "no analysis in the model" in text), (
-                text
-            )
+            assert f"most similar analysis in the model is {share:g} %" in text or (
+                share == 0 and "no analysis in the model" in text
+            ), text
             checked += 1
     assert checked
 

@@ -307,6 +307,25 @@ def test_an_upgraded_store_has_the_tables_of_a_new_one(location: str, tmp_path: 
     assert contents[0] == contents[1]
 
 
+def test_a_store_of_version_4_keeps_what_its_findings_say_of_failed_tasks(location: str) -> None:
+    failed = "The task failed in the sandbox: the disk is full."
+    messages = {"1": failed, "2": "The task failed in the sandbox.", "3": "", "4": None}
+    sections = {
+        name: json.dumps({"status": "no_behaviour", "message": message, "model": {"id": "m"}})
+        for name, message in messages.items()
+    }
+    with Store.open(location) as store:
+        for name, section in (sections | {"5": "no section", "6": "[]", "7": ""}).items():
+            store.put([run_of(name, name, node="n")])
+            store.save_findings([FindingRecord(name, "m", None, None, None, None, False, section)])
+        downgrade = ("ALTER TABLE cuckooml_analysis DROP COLUMN remark", "UPDATE cuckooml_meta SET value = '4'")
+        store._db.write(lambda connection: [connection.exec_driver_sql(line) for line in downgrade])
+    with Store.open(location) as store:
+        remarks = {stored.analysis: stored.remark for stored in store.analyses_in_order()}
+        assert remarks == {"1": failed, **dict.fromkeys("234567", "")}
+        assert store.put([run_of("1", "1", node="n")]) == ["1"], "a run that is processed again is the same"
+
+
 @pytest.fixture
 def large_store_of_version_3(tmp_path: Path) -> Path:
     path = tmp_path / "large.db"

@@ -67,14 +67,15 @@ def test_a_user_who_may_only_read_the_store_can_query_it(tmp_path: Path, monkeyp
 def test_an_analysis_comes_out_as_it_was_put_in(location: str) -> None:
     with Store.open(location) as store:
         kept = record("17", host="cape", sha256="ab" * 32, tags=["x64"], labels={"host": "zbot"}, target="a.exe")
+        kept.remark = "A static analysis."
         assert store.put([kept]) == ["17"]
     with Store.open(location) as store:
         stored = store.get("17")
         assert stored is not None
         assert stored.unpack() == (list(TOKENS), COUNTS)
         assert (stored.host, stored.sha256, stored.tags, stored.label) == ("cape", "ab" * 32, ["x64"], "zbot")
+        assert stored.remark == "A static analysis."
         assert store.get("18") is None
-        assert [stored.analysis for stored in store.identical(stored.digest)] == ["17"]
 
 
 def test_an_analysis_processed_again_replaces_its_record(location: str) -> None:
@@ -163,6 +164,8 @@ def test_findings_are_kept_listed_and_counted(location: str) -> None:
         assert store.anomalous_since(before) == (2, 6)
         store.put([record("5", ("api:NtClose",))])
         assert "5" not in store.findings_of(["5"]), "a finding of another behaviour is outdated"
+        store.put([record("3", remark="The task failed: no disk."), record("2", labels={"host": "zbot"})])
+        assert set(store.findings_of(["2", "3"])) == {"2"}, "and one that does not say what the host says now"
         assert store.forget(["4", "nobody"]) == 1
         assert store.anomalies() == []
 
@@ -218,6 +221,7 @@ class _Behaviour:
 
     def __init__(self, text: str) -> None:
         self.scores = [ThreatScore("virustotal", "domain", text + end, p) for end, p in (("", 0.5), ("\x00", 0.75))]
+        self.remark = text
 
 
 class _Label:

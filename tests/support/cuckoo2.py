@@ -96,12 +96,20 @@ class Cuckoo:
             path.chmod(0o755 if path.is_dir() else 0o644)
         (target / "binary").touch()
 
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of Cuckoo's own command in this working directory."""
+        program = [self.environment / "bin" / "python", "-W", "ignore", self.environment / "bin" / "cuckoo"]
+        return [*map(str, program), "--cwd", str(self.folder), *arguments]
+
+    def clean(self) -> str:
+        """Run `cuckoo clean`; returns what it says."""
+        done = subprocess.run(self.command("clean"), capture_output=True, text=True, check=True, timeout=HANG)
+        return done.stdout + done.stderr
+
     def start(self, task: str = RECORDED) -> subprocess.Popen[str]:
-        command = [self.environment / "bin" / "python", "-W", "ignore", self.environment / "bin" / "cuckoo"]
         return subprocess.Popen(
-            [*map(str, command), "--cwd", str(self.folder), "process", "-r", task],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            self.command("process", "-r", task), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
 
     def finish(self, running: subprocess.Popen[str], task: str = RECORDED) -> Processed:
         log = running.communicate(timeout=HANG)[1]
@@ -115,10 +123,16 @@ class Cuckoo:
         return self.folder / "storage" / "analyses" / task / "reports" / "report.json"
 
     def configure(self, command: Path, timeout: int = HANG) -> None:
-        """Set two of the keys that an admin may set among our lines."""
+        """Set the command and the time limit."""
+        self.set_option("command", str(command))
+        self.set_option("timeout", str(timeout))
+
+    def set_option(self, name: str, value: str) -> None:
+        """Set a key that an admin may set among our lines, which are the last."""
         file = self.folder / "conf" / "reporting.conf"
-        text = re.sub(r"^command = .*$", f"command = {command}", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        file.write_text(re.sub(r"^timeout = \d+$", f"timeout = {timeout}", text, flags=re.MULTILINE), encoding="utf-8")
+        host_s, ours, section = file.read_text(encoding="utf-8").partition("[cuckooml]")
+        section = re.sub(rf"^{name} =.*$", lambda _: f"{name} = {value}", section, flags=re.MULTILINE)
+        file.write_text(host_s + ours + section, encoding="utf-8")
 
     def install(self, command: Path) -> None:
         """Install with our own command; ``command`` is the ``cuckoo-ml`` that the modules start."""

@@ -24,7 +24,7 @@ def hostile_section() -> dict[str, Any]:
     """A section in which every text is hostile; its shape is as it should be."""
     texts = [*SCRIPTS, LONG]
     return {
-        "schema": 1,
+        "schema": 2,
         "status": "scored",
         "message": SCRIPTS[0],
         "model": {"id": SCRIPTS[1], "fitted_at": SCRIPTS[2], "analyses": 10**12, "clusters": -1},
@@ -45,6 +45,7 @@ def hostile_section() -> dict[str, Any]:
             {"analysis": text, "sha256": text, "similarity": 0.5, "cluster": text, "label": text} for text in texts
         ],
         "evidence": [{"kind": text, "value": text, "in_cluster": 2.0, "in_corpus": -1.0} for text in texts],
+        "behash": "".join(SCRIPTS),
         "threat_scores": {
             "providers": [
                 {

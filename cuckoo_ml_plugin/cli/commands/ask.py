@@ -14,13 +14,12 @@ from cuckoo_ml_plugin.cli.console import (
     safe_text,
     score_text,
     share_text,
-    short_hash,
     show_error,
     stderr,
     stdout,
     table,
 )
-from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary
+from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary, similar_table
 from cuckoo_ml_plugin.cli.options import MAX_COUNT, MAX_DAYS, Finite, pass_existing_home
 from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.engine import Engine
@@ -100,7 +99,6 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
     from cuckoo_ml_plugin.intake.find_reports import report_at
 
     engine = Engine(home)
-    engine.require_model()
     finding = engine.score_stored(analysis)
     if finding is None and Path(analysis).is_file():
         finding = engine.score_file(Path(analysis), report_at(analysis).analysis)
@@ -109,12 +107,7 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
     if as_json:
         print_json(finding.section()["similar"])
         return
-    rows = [
-        (past.analysis, share_text(past.similarity), past.cluster, past.label, short_hash(past.sha256))
-        for past in finding.similar
-    ]
-    columns = ["analysis", "similarity", "cluster", "label", "SHA-256"]
-    stdout.print(table(f"Analyses similar to {analysis}", columns, rows, numbers=[1]))
+    stdout.print(similar_table(f"Analyses similar to {analysis}", finding.similar))
 
 
 @click.command()

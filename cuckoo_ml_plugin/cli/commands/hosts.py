@@ -18,6 +18,11 @@ from cuckoo_ml_plugin.hosts.installation.installer import Site
 from cuckoo_ml_plugin.hosts.installation.pieces import Piece
 from cuckoo_ml_plugin.plumbing.ownership import become_owner, user_name
 
+_LONGEST = 4000  # characters of a line with a command, which must not be cut
+_RESTART = {
+    "cape": "Restart CAPE, which loads modules only when it starts: systemctl restart cape-processor cape-web",
+    "cuckoo2": "Restart Cuckoo, its processing and its web interface, which load modules only when they start.",
+}
 HOSTS = click.Choice(["cuckoo2", "cape"])
 _host = click.option("--host", type=HOSTS, required=True, help="Which sandbox.")
 _root = click.option(
@@ -50,7 +55,7 @@ def install(
     refit = refit or ("systemd" if os.geteuid() == 0 and Path("/run/systemd/system").is_dir() else "cron")
     if refit == "systemd":
         site = replace(site, units=unit_dir)
-    pieces = _pieces(host, site)
+    pieces = _pieces(site)
     steps = [*home_place.plan_move(site), *installer.plan_install(pieces, site, force=force)]  # refuses first
     if dry_run:
         _show("Planned changes", steps, site.root)
@@ -62,7 +67,7 @@ def install(
     _show("Installed", steps, site.root)
     home = Home(site.home)
     stdout.print(safe_text(f"Home: {home.path}", 500), soft_wrap=True)
-    _show_next_steps(host, site, refit)
+    _show_next_steps(site, refit, [step.path for step in steps if schedule.is_timer(step.path)])
 
 
 @click.command()
@@ -82,14 +87,21 @@ def uninstall(
     may_read = os.geteuid() == site.root.stat().st_uid  # the host's user can write the notes
     units = unit_dir or (Path(noted_units) if noted_units and may_read else schedule.UNIT_FOLDER)
     site = replace(site, units=units)
-    steps = installer.uninstall(_pieces(host, site), site, dry_run=dry_run, force=force)
+    steps = installer.uninstall(_pieces(site), site, dry_run=dry_run, force=force)
     if site.package is not None and not dry_run:
         sharing.remove_user(site.package, site.root, site.files)
+    for link in home_place.links_to_home(site):
+        steps.append(installer.Step("remove", link, "which led to the home"))
+        if not dry_run:
+            site.files.remove(link)
     _show("Planned changes" if dry_run else "Uninstalled", steps, site.root)
     if purge and not dry_run:
         home_place.purge(site)
     elif not dry_run and Home(site.home).exists:
-        stdout.print(safe_text(f"{site.home} the home stays, with store and models; --purge removes it.", 500))
+        stdout.print(safe_text(f"{site.home}: the home stays, with store and models; --purge removes it.", 500))
+    if not dry_run:
+        removed = [step.path for step in steps if step.what == "remove"]
+        _show_last_steps(site, [path for path in removed if schedule.is_timer(path)])
 
 
 @click.command()
@@ -108,21 +120,23 @@ def doctor(host: str, root: Path, python: Path | None, as_json: bool) -> None:
     sys.dont_write_bytecode = True  # an examination changes nothing
     become_owner(root.absolute())
     site = _site(host, root.absolute(), python, required=False)
-    checks = list(examine(host, site, _interpreter(host, site), _pieces(host, site)))
+    checks = list(examine(site, _interpreter(site), _pieces(site)))
     if as_json:
         print_json([{"check": check.name, "ok": check.ok, "said": check.message} for check in checks])
     else:
-        rows = [("ok" if check.ok else "WRONG", check.name, safe_text(check.message, 600)) for check in checks]
-        stdout.print(table(f"cuckoo-ml in {site.root}", ["", "", ""], rows))
+        stdout.print(safe_text(f"cuckoo-ml in {site.root}", _LONGEST), style="bold", soft_wrap=True)
+        for check in checks:  # in no table: what a message says to run can be copied as a whole
+            line = f"{'ok' if check.ok else 'WRONG':<7}{check.name:<20}{check.message}"
+            stdout.print(safe_text(line, _LONGEST), style="" if check.ok else "red", soft_wrap=True)
     if not all(check.ok for check in checks):
         raise click.exceptions.Exit(1)
 
 
-def _interpreter(host: str, site: Site) -> Path:
+def _interpreter(site: Site) -> Path:
     if site.python is not None:
         python = Path(site.python)
         return python / "bin" / "python" if python.is_dir() else python
-    cuckoo = shutil.which("cuckoo") if host == "cuckoo2" else None
+    cuckoo = shutil.which("cuckoo") if site.host == "cuckoo2" else None
     return Path(cuckoo).resolve().parent / "python" if cuckoo else Path(sys.executable)
 
 
@@ -135,10 +149,11 @@ def _site(host: str, root: Path, python: Path | None, *, required: bool) -> Site
             f"{root}: this is not a Cuckoo Working Directory (it has no conf/processing.conf); check --root."
         )
     if host == "cape":
-        site = Site(root, root / cape.HOME, older=(root / cape.OLD_HOME,))
+        site = Site(host, root, root / cape.HOME, older=(root / cape.OLD_HOME,))
+        site = _with_option(site, cape.option_files(root))
         noted = site.notes().python
         return replace(site, python=str(python.absolute()) if python else noted)
-    site = Site(root, root / cuckoo2.HOME)
+    site = _with_option(Site(host, root, root / cuckoo2.HOME), cuckoo2.option_files(root))
     notes = site.notes()
     chosen = python.absolute() if python else Path(notes.python) if notes.python else None
     site = replace(site, python=str(chosen) if chosen else None)
@@ -152,7 +167,7 @@ def _site(host: str, root: Path, python: Path | None, *, required: bool) -> Site
         stderr.print(safe_text(f"{error} Going on with {notes.package}, as noted.", 600), soft_wrap=True)
         package = Path(notes.package)
     site = replace(site, package=package)
-    if python is None and notes.file is not None and site.files.is_root_s(package) and root.stat().st_uid != 0:
+    if python is None and notes.file is not None and not _may_trust(site, package):
         raise CuckooMLError(
             f"{package}: belongs to root, and {notes.file}, which names it, to the host's user;"
             " name Cuckoo's environment with --python."
@@ -160,12 +175,27 @@ def _site(host: str, root: Path, python: Path | None, *, required: bool) -> Site
     return replace(site, sharers=tuple(sharing.other_users(package, root, site.files)))
 
 
-def _pieces(host: str, site: Site) -> list[Piece]:
-    root, package = site.root, site.package
-    pieces = cape.pieces(root) if host == "cape" else cuckoo2.pieces(root, package, schedule.command())
+def _may_trust(site: Site, package: Path) -> bool:
+    """Whether root may change the package that the notes name, which the host's user can write.
+
+    It may where the package is that user's own, and where root has installed into it for this working directory before.
+    """
+    others = site.files.is_root_s(package) and site.root.stat().st_uid != 0
+    return not others or sharing.is_user(package, site.root, site.files)
+
+
+def _with_option(site: Site, files: list[Path]) -> Site:
+    """The site with the option ``home`` of the host's configuration."""
+    return replace(site, home_line=site.files.option_line(files, "cuckooml", "home"))
+
+
+def _pieces(site: Site) -> list[Piece]:
+    root, package, line = site.root, site.package, site.home_line
+    is_cape = site.host == "cape"
+    pieces = cape.pieces(root, line) if is_cape else cuckoo2.pieces(root, package, schedule.command(), line)
     if site.units is None:
         return pieces
-    return [*pieces, *schedule.units(site.home, user_name(site.root.stat().st_uid), site.units)]
+    return [*pieces, *schedule.units(root, site.home, user_name(site.root.stat().st_uid), site.units)]
 
 
 def _show(title: str, steps: list[installer.Step], root: Path) -> None:
@@ -176,13 +206,25 @@ def _show(title: str, steps: list[installer.Step], root: Path) -> None:
     stdout.print(table(title, ["what", "file", ""], rows))
 
 
-def _show_next_steps(host: str, site: Site, refit: str) -> None:
+def _show_next_steps(site: Site, refit: str, timers: list[Path]) -> None:
     home = Home(site.home)
     steps = [f"Import the past analyses: {home.command('import', site.root / 'storage' / 'analyses')}"]
-    if refit == "systemd":
-        steps.append("Start the timer: systemctl daemon-reload && systemctl enable --now cuckoo-ml-refit.timer")
-    elif refit == "cron":
-        steps.append(f"Add to the crontab of {host}'s user: {schedule.cron_line(home.path)}")
-    steps.append(f"Restart {host}'s processing and web interface: they load the plugin only when they start.")
+    steps += [f"Start the timer: systemctl daemon-reload && systemctl enable --now {timer.name}" for timer in timers]
+    if refit == "cron":
+        user = user_name(site.root.stat().st_uid)
+        steps.append(f"Add to the crontab of the user {user}: {schedule.cron_line(home.path)}")
+    steps.append(_RESTART[site.host])
     for step in steps:
-        stdout.print(safe_text(f"- {step}", 600), soft_wrap=True)
+        stdout.print(safe_text(f"- {step}", _LONGEST), soft_wrap=True)
+
+
+def _show_last_steps(site: Site, timers: list[Path]) -> None:
+    """What an uninstallation leaves to do."""
+    for timer in timers:
+        site.files.remove(schedule.enabling_link(timer))
+    steps = [f"Stop the timer: systemctl stop {timer.name}; systemctl daemon-reload" for timer in timers]
+    if not steps:
+        user = user_name(site.root.stat().st_uid)
+        steps.append(f"Take the line with refit --if-needed out of the crontab of the user {user}, if it is there.")
+    for step in [*steps, _RESTART[site.host]]:
+        stdout.print(safe_text(f"- {step}", _LONGEST), soft_wrap=True)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, stdout, table
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.queries import did_you_mean
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.plumbing.text import display_text
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.intake.import_reports import ImportResult
 
-
+T = TypeVar("T")
 _MOST_NAMED = 10  # files or analyses of one kind that are named
 
 
@@ -48,7 +51,7 @@ def import_(
     if mongodb is not None and (paths or labels):
         raise click.UsageError("Give --mongodb alone, and files and labels in an import of their own.")
     if mongodb is not None:
-        _report_result(home, _import_mongodb(home, mongodb), None, as_json)
+        _report_result(Engine(home), _import_mongodb(home, mongodb), None, as_json)
         return
     engine = Engine(home if paths else home.require())
     if home.exists or any(path.exists() for path in paths):
@@ -56,7 +59,7 @@ def import_(
             result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=update_bar)
     else:  # every path is mistyped, so no home is made
         result = ImportResult(unreadable=[(file.path, file.problem or "") for file in find_reports(paths)])
-    _report_result(home, result, labels, as_json)
+    _report_result(engine, result, labels, as_json)
 
 
 def _import_mongodb(home: Home, url: str) -> ImportResult:
@@ -67,7 +70,7 @@ def _import_mongodb(home: Home, url: str) -> ImportResult:
         return import_mongodb(Engine(home).store, analyses, progress=update_bar)
 
 
-def _report_result(home: Home, result: ImportResult, labels: Path | None, as_json: bool) -> None:
+def _report_result(engine: Engine, result: ImportResult, labels: Path | None, as_json: bool) -> None:
     """Print what the import did; exit with 1 if nothing could be read."""
     nothing = not result.read and not result.skipped
     if as_json:
@@ -88,7 +91,7 @@ def _report_result(home: Home, result: ImportResult, labels: Path | None, as_jso
             }
         )
     else:
-        _show_import(home, result, labels)
+        _show_import(engine, result, labels)
     if nothing and result.unreadable:
         raise click.exceptions.Exit(1)
 
@@ -106,7 +109,7 @@ def _show_passed_over(result: ImportResult) -> None:
             stdout.print(f"  and {len(paths) - _MOST_NAMED:,} more (--json lists all)")
 
 
-def _show_import(home: Home, result: ImportResult, labels: Path | None) -> None:
+def _show_import(engine: Engine, result: ImportResult, labels: Path | None) -> None:
     rows = [
         ("read", result.read),
         ("stored", result.stored),
@@ -117,25 +120,34 @@ def _show_import(home: Home, result: ImportResult, labels: Path | None) -> None:
         ("passed over", len(result.passed_over)),
     ]
     if labels:
-        rows.append(("labelled", result.labelled))
+        rows += [("labelled", result.labelled), ("named in the labels, not stored", len(result.unknown_labels))]
     if not result.found and not result.unreadable and not result.labelled:
         stdout.print("No report file was found (*.json, packed or not, at any depth).")
     stdout.print(table("Import", ["", "analyses"], [(name, f"{number:,}") for name, number in rows], numbers=[1]))
     if result.labelled:
-        text = f"The next refit updates names and labels of clusters: {home.command('refit')}"
+        text = f"The next refit updates names and labels of clusters: {engine.home.command('refit')}"
         stdout.print(safe_text(text, 1000), soft_wrap=True)
     for path, reason in result.unreadable:
         stdout.print(safe_text(f"unreadable: {reason if path in reason else f'{path}: {reason}'}", 600), soft_wrap=True)
     _show_passed_over(result)
-    for name, remark in result.remarks[:_MOST_NAMED]:
-        stdout.print(safe_text(f"{name}: {remark}", 600), soft_wrap=True)
-    if len(result.remarks) > _MOST_NAMED:
-        stdout.print(f"and {len(result.remarks) - _MOST_NAMED:,} more such remarks (--json lists all)")
+    _show_first(result.remarks, lambda entry: f"{entry[0]}: {entry[1]}", "such remarks")
     for path, name in result.renamed:
         stdout.print(safe_text(f"stored as {name}, because its own id is taken: {path}", 600), soft_wrap=True)
-    for name in result.unknown_labels:
-        stdout.print(
-            safe_text(f"{labels}: no analysis {name} is stored, so its label was skipped", 600), soft_wrap=True
-        )
-    for line, reason in result.bad_label_lines:
-        stdout.print(safe_text(f"{labels}, line {line}: {reason}", 600), soft_wrap=True)
+    _show_first(result.unknown_labels, lambda name: f"{labels}: {_not_labelled(engine, name)}", "such names")
+    _show_first(result.bad_label_lines, lambda entry: f"{labels}, line {entry[0]}: {entry[1]}", "such lines")
+
+
+def _show_first(entries: Sequence[T], describe: Callable[[T], str], what: str) -> None:
+    """Describe the first entries, and say how many more there are."""
+    for entry in entries[:_MOST_NAMED]:
+        stdout.print(safe_text(describe(entry), 1000), soft_wrap=True)
+    if len(entries) > _MOST_NAMED:
+        stdout.print(f"and {len(entries) - _MOST_NAMED:,} more {what} (--json lists all)")
+
+
+def _not_labelled(engine: Engine, name: str) -> str:
+    """What became of the label of a name that no stored analysis has. Raises StoreError."""
+    from cuckoo_ml_plugin.intake.label_file import analysis_named
+
+    hint = did_you_mean(engine, analysis_named(name))
+    return f"no analysis {display_text(name, 100)} is stored, so its label was skipped; {hint}"

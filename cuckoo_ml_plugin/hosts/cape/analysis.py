@@ -55,12 +55,13 @@ def complete_html(results: Any, reports: str) -> None:
 
 
 def home_of(root: Path, named: str | None = None) -> Path:
-    """The home of a CAPE: the one that its configuration names, else that in its place, else that of an old version."""
-    from cuckoo_ml_plugin.home import Home
+    """The home of a CAPE: the one that its option ``home`` names, else that in its place.
 
-    if named:
-        return Path(named)
-    return root / OLD_HOME if not Home(root / HOME).exists and Home(root / OLD_HOME).exists else root / HOME
+    Until ``install`` has moved an earlier home there, the earlier one is used.
+    """
+    from cuckoo_ml_plugin.home import home_in_use
+
+    return home_in_use(*(root / place for place in (named, HOME, OLD_HOME) if place))
 
 
 def _enricher(root: str, home: str | None) -> Enricher:

@@ -26,6 +26,8 @@ MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
 MAX_TRACED = 100000  # of one analysis on Linux, the calls that are sent with their arguments
 MAX_ANSWER = 64 * 1024 * 1024  # bytes
 _UNICODE = type(b"".decode("ascii"))
+HOME = os.path.join("storage", "cuckooml")  # the home, unless the option names another
+HOME_FILES = ("cuckooml.conf", "store.db", "models")  # as Home.exists has them
 SIGNATURE = "behaves_like"  # the name of the signature that [host] signature of cuckooml.conf adds
 
 DUMPED = (  # of a part of memory
@@ -166,10 +168,10 @@ def _failed(what, error, task_id):
     message = "%s: %s" % (what, error.args[0] if isinstance(error, WorkerError) else "unexpected %r" % error)
     log.error("Task #%s: cuckoo-ml: %s", task_id, message)
     return {
-        "schema": 1, "status": "failed", "message": message[:1000].decode("utf-8", "replace")
+        "schema": 2, "status": "failed", "message": message[:1000].decode("utf-8", "replace")
         if isinstance(message, bytes) else message[:1000],
-        "model": None, "cluster": None, "anomaly": None, "similar": [], "evidence": [], "threat_scores": None,
-        "counts": {},
+        "model": None, "cluster": None, "anomaly": None, "similar": [], "evidence": [], "behash": None,
+        "threat_scores": None, "counts": {},
     }
 
 
@@ -257,11 +259,18 @@ def _now():
     return os.times()[4]  # in seconds; a change of the system's clock does not move it
 
 
+def home_of(folder, named):
+    """The home of a working directory: until `install` has moved an earlier home to the named place, that one."""
+    places = [os.path.join(folder, place) for place in (named, HOME) if place]
+    begun = [place for place in places if any(os.path.exists(os.path.join(place, name)) for name in HOME_FILES)]
+    return (begun or places)[0]
+
+
 def _settings():
     from cuckoo.common.config import config
     from cuckoo.misc import cwd
 
-    home = config("reporting:cuckooml:home") or cwd("storage", "cuckooml")
+    home = home_of(cwd(), config("reporting:cuckooml:home"))
     timeout = config("reporting:cuckooml:timeout")
     return (
         config("reporting:cuckooml:command") or "cuckoo-ml", home,

@@ -12,7 +12,7 @@ try:
 
     client.register()
 except Exception:  # an error at import would stop Cuckoo from starting
-    log.exception("cuckoo-ml-plugin cannot be used; run cuckoo-ml install again")
+    log.exception("cuckoo-ml-plugin cannot be used; install it again by the command in reporting.conf")
 else:
     class CuckooML(Processing):
         """Behaviour counts, before signatures and scoring."""

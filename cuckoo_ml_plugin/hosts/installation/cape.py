@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cuckoo_ml_plugin.hosts.cape.analysis import HOME, OLD_HOME
-from cuckoo_ml_plugin.hosts.installation.pieces import Block, OldBlock, OwnFile, Piece, packaged_text
+from cuckoo_ml_plugin.hosts.installation.pieces import Block, OldBlock, OwnFile, Piece, packaged_text, with_home_line
 from cuckoo_ml_plugin.settings import shipped_conf
 
 __all__ = ["HOME", "OLD_HOME", "SERVICES_FILE", "is_root", "pieces"]
@@ -26,14 +26,22 @@ def is_root(root: Path) -> bool:
     return (root / "lib" / "cuckoo" / "core" / "plugins.py").is_file() and (root / "modules" / "reporting").is_dir()
 
 
-def pieces(root: Path) -> list[Piece]:
-    """All pieces for the CAPE in the folder ``root``."""
+def option_files(root: Path) -> list[Path]:
+    """The files in which CAPE looks for the option ``home``, in its order: a later one overrides an earlier one."""
+    files = [root / "conf" / "default" / "reporting.conf.default"]
+    for folder in (root / "conf", root / "custom" / "conf"):
+        files += [folder / "reporting.conf", *sorted((folder / "reporting.conf.d").glob("*.conf"))]
+    return files
+
+
+def pieces(root: Path, home_line: str = "") -> list[Piece]:
+    """All pieces for the CAPE in the folder ``root``; ``home_line``: the line with which the admin names the home."""
     modules_and_conf: list[Piece] = []
     for kind in ("processing", "reporting"):
         module = packaged_text(_MODULES, f"{kind}.py")
         modules_and_conf.append(OwnFile(root / "modules" / kind / "cuckooml.py", module))
         conf = root / "custom" / "conf" / f"{kind}.conf.d" / "cuckooml.conf"
-        modules_and_conf.append(OwnFile(conf, shipped_conf(f"cape/{kind}.conf")))
+        modules_and_conf.append(OwnFile(conf, with_home_line(shipped_conf(f"cape/{kind}.conf"), home_line)))
     return [*modules_and_conf, _services(root / SERVICES_FILE), OldBlock(root / _TRACKED_SETTINGS)]
 
 

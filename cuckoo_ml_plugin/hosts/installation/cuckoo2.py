@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.hosts.installation.pieces import Block, OwnFile, Piece, packaged_text, web_settings_block
+from cuckoo_ml_plugin.hosts.installation.pieces import (
+    Block,
+    OwnFile,
+    Piece,
+    packaged_text,
+    web_settings_block,
+    with_home_line,
+)
 from cuckoo_ml_plugin.plumbing.ownership import identity_of
 from cuckoo_ml_plugin.settings import shipped_conf
 
@@ -77,17 +84,23 @@ def package_of(python: Path | None, as_owner_of: Path | None = None) -> Path:
     return Path(done.stdout)
 
 
-def pieces(cwd: Path, package: Path | None, command: str) -> list[Piece]:
+def option_files(cwd: Path) -> list[Path]:
+    """The file in which Cuckoo looks for the option ``home``."""
+    return [cwd / "conf" / "reporting.conf"]
+
+
+def pieces(cwd: Path, package: Path | None, command: str, home_line: str = "") -> list[Piece]:
     """All pieces.
 
     Args:
         cwd: the Cuckoo Working Directory.
         package: Cuckoo's installed package, as :func:`package_of` finds it; None where it is gone.
         command: the ``cuckoo-ml`` that the modules start.
+        home_line: the line with which the admin names the home.
     """
     return [
         *(OwnFile(target, content) for target, content in (own_files(package) if package else {}).items()),
-        *(Block(cwd / "conf" / name, text, "[cuckooml]") for name, text in _configuration(command).items()),
+        *(Block(cwd / "conf" / name, text, "[cuckooml]") for name, text in _configuration(command, home_line).items()),
         *web_settings_block(cwd / WEB_SETTINGS_FILE, _WEB_SETTINGS_MODULE),
     ]
 
@@ -97,10 +110,10 @@ def own_files(package: Path) -> dict[Path, str]:
     return {package / target: packaged_text(_SOURCES, source) for source, target in _FILES.items()}
 
 
-def _configuration(command: str) -> dict[str, str]:
+def _configuration(command: str, home_line: str) -> dict[str, str]:
     """The section ``[cuckooml]`` for each file in ``$CWD/conf``. Raises SettingsError where the package lacks one."""
     sections = {}
     for name in _CONFIGURATIONS:
-        section = shipped_conf(f"cuckoo2/{name}")
+        section = with_home_line(shipped_conf(f"cuckoo2/{name}"), home_line)
         sections[name] = re.sub(r"^command =.*$", lambda _: f"command = {command}", section, flags=re.MULTILINE)
     return sections

@@ -14,9 +14,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.home import Home, home_in_use
 from cuckoo_ml_plugin.hosts import error_log
-from cuckoo_ml_plugin.hosts.cape.analysis import home_of
 from cuckoo_ml_plugin.hosts.installation import cuckoo2
 from cuckoo_ml_plugin.hosts.installation.file_systems import place_of_store
 from cuckoo_ml_plugin.hosts.installation.installer import Site, changed_pieces
@@ -84,16 +83,17 @@ class Check:
     message: str
 
 
-def examine(host: str, site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check]:
+def examine(site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check]:
     """Check every part of an installation, one after another. Never raises, and writes nothing."""
-    root, home = site.root, Home(_place_of_home(host, site))
+    home = Home(home_in_use(site.home, *site.earlier))
     yield _checked("files", lambda: _files(pieces, site))
     host_state: dict[str, object] = {}
 
     def loader() -> str:
-        host_state.update(_state_of_host(host, root, python))
+        host_state.update(_state_of_host(site, python))
         if not host_state["loaded"]:
-            raise CuckooMLError(f"{root}: the host's loader does not find the modules; run cuckoo-ml install.")
+            what = "the host's loader does not find the modules"
+            raise CuckooMLError(f"{site.root}: {what}; run {site.install_command}")
         return "loaded by the host's own loader"
 
     yield _checked("modules", loader)
@@ -102,15 +102,11 @@ def examine(host: str, site: Site, python: Path, pieces: Sequence[Piece]) -> Ite
     yield _checked("store", lambda: _store(home))
     yield _checked("place of the store", lambda: place_of_store(home, home.settings()))
     yield _checked("model", lambda: _model(home))
-    if host == "cuckoo2":
+    if site.host == "cuckoo2":
         yield _checked("worker", lambda: _worker(str(host_state.get("command") or "cuckoo-ml"), home))
-    yield _checked("web", lambda: _web(host, site))
+    yield _checked("web", lambda: _web(site))
     yield _checked("findings", lambda: _findings(home))
     yield _checked("errors", lambda: _errors(home))
-
-
-def _place_of_home(host: str, site: Site) -> Path:
-    return home_of(site.root) if host == "cape" else site.home
 
 
 def _checked(name: str, check: Callable[[], str]) -> Check:
@@ -123,23 +119,33 @@ def _checked(name: str, check: Callable[[], str]) -> Check:
 
 
 def _files(pieces: Sequence[Piece], site: Site) -> str:
+    if site.notes().file is None:
+        what = f"is missing, so nothing was installed into {site.root}; run {site.install_command}"
+        raise CuckooMLError(f"{site.notes_file}: {what}")
     changed = changed_pieces(pieces, site)
     if changed:
-        raise CuckooMLError("; ".join(f"{path}: {state}" for path, state in changed) + "; run cuckoo-ml install again.")
+        wrong = "; ".join(f"{path}: {state}" for path, state in changed)
+        raise CuckooMLError(f"{wrong}; run {site.install_command}")
     return "all in place and unchanged"
 
 
 def _home(home: Home, site: Site) -> str:
     """Whether it is the home that was installed, where the host leaves it, and its user's own."""
+    install = site.install_command
     loss = home.loss()
     if loss is not None:
         raise CuckooMLError(loss)
-    if not home.exists:
-        raise CuckooMLError(f"{home.path}: there is no home; run cuckoo-ml install.")
-    if home.path in site.older:
+    if site.named and not Home(site.named).notes_file.exists():
+        used = "it has no home yet" if not home.exists else f"the home in use is {home.path}"
         raise CuckooMLError(
-            f"{home.path}: the host's clean-up deletes this place; run cuckoo-ml install, which moves the home."
+            f"{site.named}: the option home names this place, for which no installation is noted, so a loss would not"
+            f" be noticed; {used}; run {install}"
         )
+    if not home.exists:
+        raise CuckooMLError(f"{home.path}: there is no home; run {install}")
+    if home.path in site.older or (site.host == "cape" and _is_below(home.path, site.root / "storage")):
+        remedy = "which moves the home" if site.named is None else "after the option home names another place"
+        raise CuckooMLError(f"{home.path}: the host's clean-up deletes this place; run {install}, {remedy}.")
     foreign = home.foreign_files()
     if foreign:
         raise CuckooMLError(home.mending(foreign))
@@ -152,9 +158,13 @@ def _home(home: Home, site: Site) -> str:
     return f"{home.path}, of user {user_name(home.path.stat().st_uid)}"
 
 
-def _state_of_host(host: str, root: Path, python: Path) -> dict[str, object]:
-    program = _CAPE_PROGRAM if host == "cape" else _CUCKOO2_PROGRAM
-    command = [str(python), "-B", "-W", "ignore", "-c", program, str(root)]
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _state_of_host(site: Site, python: Path) -> dict[str, object]:
+    code = _CAPE_PROGRAM if site.host == "cape" else _CUCKOO2_PROGRAM
+    command = [str(python), "-B", "-W", "ignore", "-c", code, str(site.root)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
         return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -202,15 +212,18 @@ def _model(home: Home) -> str:
     days = (datetime.now(timezone.utc) - fitted).days
     summary = f"{brief['id']}, {days} days old, {brief['clusters']:,} clusters of {brief['analyses']:,} analyses"
     if days > OLD_DAYS:
-        raise CuckooMLError(f"{summary}; check that the timer for cuckoo-ml refit --if-needed runs.")
+        raise CuckooMLError(f"{summary}; check that a timer runs {home.command('refit', '--if-needed')}")
     return summary
 
 
 def _worker(command: str, home: Home) -> str:
-    process = subprocess.Popen(
-        [command, "--home", str(home.path), "worker"], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    try:
+        process = subprocess.Popen(
+            [command, "--home", str(home.path), "worker"], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    except OSError as error:
+        raise CuckooMLError(f"{command}: cannot be run ({error.strerror}); check command in reporting.conf.") from error
     try:
         out, errors = process.communicate(b'{"id": 1, "op": "ping", "bytes": 0}\n', timeout=_PATIENCE)
     except subprocess.TimeoutExpired as error:
@@ -224,9 +237,9 @@ def _worker(command: str, home: Home) -> str:
     return f"{command} answers"
 
 
-def _web(host: str, site: Site) -> str:
+def _web(site: Site) -> str:
     """Whether the host's own pages still have the places where ours go."""
-    if host == "cape":
+    if site.host == "cape":
         pages, marks = site.root / "web" / "templates", CAPE_MARKS
     else:
         settings, marks = site.root / cuckoo2.WEB_SETTINGS_FILE, CUCKOO2_MARKS
@@ -235,7 +248,7 @@ def _web(host: str, site: Site) -> str:
         pages = site.package / "web" / "templates"
         if not settings.is_file():
             raise CuckooMLError(
-                f"{settings}: is missing, so no panel is shown; create it, then run cuckoo-ml install again."
+                f"{settings}: is missing, so no panel is shown; create it, then run {site.install_command}"
             )
     for name, texts in marks.items():
         try:

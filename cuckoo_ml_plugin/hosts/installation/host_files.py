@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
@@ -18,19 +19,27 @@ _LARGEST = 2**24  # bytes; a settings file is far smaller, and a device has no e
 
 @dataclass(frozen=True, slots=True)
 class HostFiles:
-    """Files below the folders ``bases``, the deeper first: the host's own, its package, the folder of units."""
+    """Files below the folders ``bases``, the deeper first: the host's own, its package, the folder of units.
+
+    What lies elsewhere is changed with the rights of the owner of the way to ``elsewhere``, which lies below a base.
+    """
 
     bases: tuple[Path, ...]
+    elsewhere: Path
 
     def acting(self, path: Path) -> AbstractContextManager[None]:
         """Acting as the owner of the way to a path, if this is root."""
-        base = max((base for base in self.bases if path.is_relative_to(base)), key=lambda base: len(base.parts))
-        return acting_as(*owner_on_the_way(base, path))
+        return acting_as(*self._owner(path))
 
     def is_root_s(self, path: Path) -> bool:
         """Whether root would change a path with its own rights."""
-        base = max((base for base in self.bases if path.is_relative_to(base)), key=lambda base: len(base.parts))
-        return os.geteuid() == 0 and owner_on_the_way(base, path)[0] == 0
+        return os.geteuid() == 0 and self._owner(path)[0] == 0
+
+    def _owner(self, path: Path) -> tuple[int, int]:
+        above = [base for base in self.bases if path.is_relative_to(base)]
+        if not above:
+            return self._owner(self.elsewhere)
+        return owner_on_the_way(max(above, key=lambda base: len(base.parts)), path)
 
     def read(self, path: Path) -> str | None:
         """The text of a file, None where there is none. Raises InstallError."""
@@ -44,11 +53,29 @@ class HostFiles:
                 return None
         return text
 
-    def write(self, path: Path, content: str, undo: ExitStack | None = None) -> None:
-        """Replace a file in one rename; its mode and owner stay, and a link stays a link. Raises InstallError."""
+    def option_line(self, paths: Iterable[Path], section: str, key: str) -> str:
+        """The line that sets an option in configuration files, of which the last one counts; "" where there is none.
+
+        It is looked for without a parser, because what else is in these files is the host's. Raises InstallError.
+        """
+        found = ""
+        for path in paths:
+            here = ""
+            for line in (self.read(path) or "").splitlines():
+                if line.startswith("["):
+                    here = line.strip()
+                elif here == f"[{section}]" and re.match(rf"{key}\s*[=:]", line):
+                    found = line.rstrip()
+        return found
+
+    def write(self, path: Path, content: str, undo: ExitStack | None = None, mode: int | None = None) -> None:
+        """Replace a file in one rename; its mode, unless one is given, and its owner stay, and a link stays a link.
+
+        Raises InstallError.
+        """
         before = self.read(path) if undo is not None else None
         with self.acting(path), _as_install_error(path, "written"):
-            replace_file(path, content.encode("utf-8", "surrogateescape"), owner_of_folder=True)
+            replace_file(path, content.encode("utf-8", "surrogateescape"), owner_of_folder=True, mode=mode)
         if undo is not None:
             undo.callback(self.remove, path) if before is None else undo.callback(self.write, path, before)
 

@@ -19,8 +19,18 @@ from typing import Final
 
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.installation.host_files import HostFiles, free_path
-from cuckoo_ml_plugin.hosts.installation.notes import OLD_NAME, InstallError, NotedPiece, Notes, place, read_notes
+from cuckoo_ml_plugin.hosts.installation.notes import (
+    OLD_NAME,
+    InstallError,
+    NotedPiece,
+    Notes,
+    is_of_host,
+    place,
+    read_notes,
+)
 from cuckoo_ml_plugin.hosts.installation.pieces import Block, OldBlock, OwnFile, Piece
+from cuckoo_ml_plugin.plumbing.commands import program, shell_command
+from cuckoo_ml_plugin.plumbing.ownership import only_root_changes
 
 __all__ = ["BEGIN", "END", "InstallError", "Site", "Step", "changed_pieces", "install", "plan_install", "uninstall"]
 
@@ -42,13 +52,16 @@ class Step:
 class Site:
     """Where an installation goes: the host's folder, the home, and folders elsewhere that hold pieces.
 
-    ``older``: where earlier versions had the home. ``shared``: pieces below it serve other hosts' folders too, which
-    ``sharers`` names.
+    ``host``: "cape" or "cuckoo2". ``usual``: where the home is unless ``home_line``, the line of the host's option
+    ``home``, names another place. ``older``: where earlier versions had it. ``sharers``: other hosts' folders that
+    pieces in ``package`` serve, too.
     """
 
+    host: str
     root: Path
-    home: Path
+    usual: Path
     older: tuple[Path, ...] = ()
+    home_line: str = ""
     package: Path | None = None
     units: Path | None = None
     python: str | None = None
@@ -56,17 +69,48 @@ class Site:
 
     @property
     def files(self) -> HostFiles:
-        """The files of this host, which are changed with their owner's rights."""
-        return HostFiles(tuple(base for base in (self.root, self.home.parent, self.package, self.units) if base))
+        """The files of this host, which are changed with their owner's rights.
+
+        The host's user writes the option ``home``. So root does what it leads to with that user's rights, but for the
+        notes in a folder of root's own.
+        """
+        above = self.home.parent if self.named and only_root_changes(self.home.parent) else None
+        bases = (self.root, self.usual.parent, self.package, self.units, above)
+        return HostFiles(tuple(base for base in bases if base), elsewhere=self.usual)
+
+    @property
+    def named(self) -> Path | None:
+        """The place that the host's option ``home`` names, if it is not the usual one. Raises InstallError."""
+        value = re.sub(r"^home\s*[=:]\s*", "", self.home_line)
+        if "%(" in value:
+            raise InstallError(f"{value}: the option home must be the path itself, which no variable changes.")
+        place = self.root / value if value else self.usual
+        return None if place == self.usual else place
+
+    @property
+    def home(self) -> Path:
+        """Where the home belongs. Raises InstallError."""
+        return self.named or self.usual
+
+    @property
+    def earlier(self) -> tuple[Path, ...]:
+        """Where else a home may be, which then moves."""
+        return tuple(place for place in (self.usual, *self.older) if place != self.home)
 
     @property
     def notes_file(self) -> Path:
-        """Where the installation is noted."""
-        return Home(self.home).notes_file
+        """Where the installation is noted, wherever the home is."""
+        return Home(self.usual).notes_file
+
+    @property
+    def install_command(self) -> str:
+        """A line for a shell that installs it, or installs it again."""
+        python = ("--python", self.python) if self.python else ()
+        return shell_command(*program(), "install", "--host", self.host, "--root", self.root, *python)
 
     def notes(self) -> Notes:
         """What is noted. Raises InstallError."""
-        return read_notes((self.home, *self.older))
+        return read_notes((self.usual, *self.older))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +159,15 @@ def install(pieces: Sequence[Piece], site: Site, *, force: bool = False, home_id
             python=site.python,
             package=str(site.package) if site.package else None,
             units=str(site.units) if site.units else None,
+            named_home=str(site.named) if site.named else None,
             home_id=home_id,
             pieces=noted,
             folders=tuple(sorted(folders)),
         )
-        files.write(site.notes_file, notes.write(site.notes_file), undo)
+        for file in dict.fromkeys((site.notes_file, Home(site.home).notes_file)):
+            files.write(file, notes.write(), undo, mode=0o644)  # the host's user reads what root may have written
         undo.pop_all()
-    for home in (site.home, *site.older):
+    for home in (site.usual, *site.older):
         files.remove(home / OLD_NAME)
     return [change.step for change in changes]
 
@@ -135,7 +181,8 @@ def uninstall(pieces: Sequence[Piece], site: Site, *, dry_run: bool = False, for
         InstallError: nothing of ours is there, or a file cannot be written.
     """
     root, files, notes = site.root, site.files, site.notes()
-    original = _original(site, notes)
+    original, beside = _original(site, notes), Home(site.home).notes_file
+    is_ours_beside = is_of_host(files.read(beside), root)
     steps: list[Step] = []
     for piece in pieces:
         elsewhere = not piece.path.is_relative_to(root)
@@ -150,6 +197,8 @@ def uninstall(pieces: Sequence[Piece], site: Site, *, dry_run: bool = False, for
     if not dry_run:
         for folder in _own_folders(pieces, site, notes):
             files.remove_empty(folder)
+        if is_ours_beside:
+            files.remove(beside)
         if notes.file is not None:
             files.remove(notes.file)
     return [step for step in steps if step.note != _ABSENT or notes.piece(step.path, root) is not None]
@@ -179,8 +228,7 @@ def changed_pieces(pieces: Iterable[Piece], site: Site) -> list[tuple[Path, str]
 
 
 def _nothing_installed(site: Site) -> InstallError:
-    why = f"is missing, so nothing was installed into {site.root}; run cuckoo-ml install first."
-    return InstallError(f"{site.notes_file}: {why}")
+    return InstallError(f"{site.notes_file}: is missing, so nothing was installed into {site.root}.")
 
 
 # -- one piece ---------------------------------------------------------------------------------------------------------
@@ -225,7 +273,7 @@ def _block_change(piece: Block, current: str | None, installed_hash: str | None,
         raise InstallError(f"{piece.path}: is missing; check that --root is the host's folder.")
     rest, ours = _block_in(current)
     if any(line.strip() == piece.clash for line in rest.splitlines()):
-        raise InstallError(f"{piece.path}: has {piece.clash} already; remove it, then run cuckoo-ml install again.")
+        raise InstallError(f"{piece.path}: has {piece.clash} already; remove it, then install again.")
     if ours == piece.content:
         return _Change(Step("keep", piece.path, "its lines are up to date"), current)
     if ours is not None and _digest(ours) != installed_hash and not force:

@@ -42,6 +42,7 @@ class Notes:
     python: str | None = None
     package: str | None = None
     units: str | None = None
+    named_home: str | None = None
     home_id: str | None = None
     pieces: Mapping[str, NotedPiece] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
@@ -50,8 +51,8 @@ class Notes:
         """What is noted of the piece at a path."""
         return self.pieces.get(place(path, root))
 
-    def write(self, file: Path) -> str:
-        """The text for the file."""
+    def write(self) -> str:
+        """The text for a file."""
         return (
             json.dumps(
                 {
@@ -59,7 +60,7 @@ class Notes:
                     "python": self.python,
                     "package": self.package,
                     "units": self.units,
-                    "home": str(file.parent),
+                    "named_home": self.named_home,
                     "home_id": self.home_id,
                     "pieces": [
                         {"path": path, "hash": piece.hash, "aside": piece.aside} for path, piece in self.pieces.items()
@@ -119,7 +120,25 @@ def _notes(file: Path, values: Any) -> Notes:
         if units is None and os.path.isabs(path) and path.endswith("/cuckoo-ml-refit.timer"):
             units = str(Path(path).parent)
     folders = tuple(map(str, values["folders"]))
-    return Notes(file, text("root") or "", text("python"), package, units, text("home_id"), pieces, folders)
+    return Notes(
+        file=file,
+        root=text("root") or "",
+        python=text("python"),
+        package=package,
+        units=units,
+        named_home=text("named_home"),
+        home_id=text("home_id"),
+        pieces=pieces,
+        folders=folders,
+    )
+
+
+def is_of_host(notes: str | None, root: Path) -> bool:
+    """Whether a text is what an installation into the host's folder ``root`` noted."""
+    try:
+        return bool(json.loads(notes or "{}")["root"] == str(root.resolve()))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def place(path: Path, root: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -57,6 +58,11 @@ def web_settings_block(settings: Path, module: str) -> list[Block]:
         return []
     content = _WEB_SETTINGS.format(module=module)
     return [Block(settings, content, content.splitlines()[1].strip())]
+
+
+def with_home_line(configuration: str, line: str) -> str:
+    """A configuration file as we ship it, with the admin's own line for the option ``home`` if there is one."""
+    return re.sub(r"^home\b.*$", lambda _: line, configuration, flags=re.MULTILINE) if line else configuration
 
 
 def packaged_text(package: str, name: str) -> str:

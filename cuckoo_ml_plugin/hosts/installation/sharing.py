@@ -23,6 +23,11 @@ def other_users(package: Path, cwd: Path, files: HostFiles) -> list[str]:
     return [user for user in _listed(package, files) if Path(user) != cwd.resolve() and _is_installed(Path(user))]
 
 
+def is_user(package: Path, cwd: Path, files: HostFiles) -> bool:
+    """Whether the list beside the files, which its owner wrote, has this directory."""
+    return str(cwd.resolve()) in _listed(package, files)
+
+
 def add_user(package: Path, cwd: Path, files: HostFiles) -> None:
     """Note that a directory uses the package. Raises InstallError."""
     _write(package, [*other_users(package, cwd, files), str(cwd.resolve())], files)

@@ -28,7 +28,7 @@ def failed_section(error):
     message = f"cuckoo-ml-plugin failed ({type(error).__name__}: {error}); check that it is installed beside CAPE."
     log.error("cuckooml: %s", message)
     return {
-        "schema": 1,
+        "schema": 2,
         "status": "failed",
         "message": message[:1000],
         "model": None,
@@ -36,6 +36,7 @@ def failed_section(error):
         "anomaly": None,
         "similar": [],
         "evidence": [],
+        "behash": None,
         "threat_scores": None,
         "counts": {},
     }

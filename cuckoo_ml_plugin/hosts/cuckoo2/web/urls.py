@@ -16,4 +16,5 @@ try:
         url(r"^cuckooml/(?P<path>.*)$", views.page, name="cuckooml"),
     ]
 except Exception:
-    logging.getLogger(__name__).exception("cuckoo-ml-plugin has no pages; run cuckoo-ml install again")
+    log = logging.getLogger(__name__)
+    log.exception("cuckoo-ml-plugin has no pages; install it again by the command in reporting.conf")
