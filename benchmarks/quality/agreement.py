@@ -12,6 +12,7 @@ and are switched off.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,12 +32,24 @@ from cuckoo_ml_plugin.settings import SEED, ClusteringSettings, Settings
 
 
 def riss_vectors(data: Path) -> NDArray[np.float32]:
-    """Unit vectors (n, d) of RISS's distinct behaviours as a refit makes them, without duplicates."""
+    """Unit vectors (n, d) of RISS's distinct behaviours as a refit makes them, without duplicates.
+
+    A behaviour of which the model knows nothing with weight has a zero vector. We place it nowhere, hdbscan does not
+    know such; it is left out.
+    """
     corpus, _ = stored_corpus(read_samples(data))
     settings = Settings().vectors
-    embedding = fit_embedding(corpus.tokens, corpus.hashes, corpus.kinds, corpus.multiplicities, FOR_CLUSTERS, settings)
+    embedding = fit_embedding(
+        corpus.tokens,
+        corpus.hashes,
+        corpus.kinds,
+        corpus.multiplicities,
+        FOR_CLUSTERS,
+        settings,
+        background=corpus.background,
+    )
     vectors, _ = embed_all(*embedding, np.diff(corpus.tokens.indptr))
-    return np.unique(vectors, axis=0)
+    return np.unique(vectors[vectors.any(axis=1)], axis=0)
 
 
 def placements(vectors: NDArray[np.float32], settings: ClusteringSettings) -> dict[str, NDArray[np.float64]]:
@@ -55,7 +68,9 @@ def placements(vectors: NDArray[np.float32], settings: ClusteringSettings) -> di
     unfiltered = replace(settings, certainty=0.0)
     ours = fit_clustering(train, np.ones(cut, np.int64), unfiltered, tree="hdbscan", same=0.0)
     placed = [ours.place(vector) for vector in held_out]
-    our_label_of = {-1: -1} | dict(zip(reference.labels_.tolist(), ours.density_labels.tolist(), strict=True))
+    # By most members: where edges are equally long, their order decides, and a member may be in another cluster.
+    pairs = Counter(zip(reference.labels_.tolist(), ours.density_labels.tolist(), strict=True))
+    our_label_of = {theirs: our for (theirs, our), _ in reversed(pairs.most_common())} | {-1: -1}
     return {
         "label": np.array([placement.density_cluster for placement in placed], float),
         "reference label": np.array([our_label_of[label] for label in labels.tolist()], float),
