@@ -271,8 +271,11 @@ def test_the_page_shows_the_similar_analyses_of_the_findings(demo: DemoHome) -> 
     behaviours, similarities = most_similar(model, 5)
     point_of = {member.analysis: point for point, member in model.members.all()}
     for analysis, point in point_of.items():
-        finding = engine.score_stored(analysis)
-        assert finding is not None
+        stored = engine.store.get(analysis)
+        assert stored is not None
+        finding = engine.score_without_store(
+            engine.behaviour_of(stored), analysis, stored.label
+        )  # as the atlas sees it
         similar = {point_of[neighbour["analysis"]]: neighbour["similarity"] for neighbour in finding.similar}
         similar.pop(point, None)
         drawn = dict(zip(behaviours[point].tolist(), similarities[point].round(4).tolist(), strict=True))
