@@ -66,8 +66,9 @@ def test_the_reason_gives_the_similarity_of_the_first_similar_analysis(demo: Dem
     model = engine.require_model()
     checked = 0
     for _, member in model.members.all():
-        finding = engine.score_stored(member.analysis)
-        assert finding is not None
+        stored = engine.store.get(member.analysis)
+        assert stored is not None
+        finding = engine.score_without_store(Behaviour(*stored.unpack()), member.analysis, stored.label)
         assert finding.anomaly is not None
         texts = [reason.text for reason in finding.anomaly.reasons if reason.kind == "novel_behaviour"]
         for text in texts:
