@@ -43,10 +43,10 @@ class VectorSettings:
 @dataclass(frozen=True, slots=True)
 class ClusteringSettings:
     algorithm: Literal["hdbscan", "dbscan"] = "hdbscan"
-    min_cluster_size: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 4
+    min_cluster_size: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 2
     min_samples: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 1
-    selection_epsilon: Annotated[float, msgspec.Meta(ge=0.0, le=2.0)] = 0.5
-    certainty: Share = 0.62
+    selection_epsilon: Annotated[float, msgspec.Meta(ge=0.0, le=2.0)] = 0.7
+    certainty: Share = 0.4
     eps: Annotated[float, msgspec.Meta(ge=1e-6, le=2.0)] = 0.5
 
 
@@ -54,7 +54,7 @@ class ClusteringSettings:
 class AnomalySettings:
     threshold: Share = 0.95
     high_outlier_score: Share = 0.9
-    low_probability: Share = 0.75
+    low_probability: Share = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,10 +71,10 @@ def likeness(first: TokenSets, second: TokenSets) -> float:
 def likenesses(
     own: NDArray[np.integer[Any]], sizes: NDArray[np.integer[Any]], common: NDArray[np.integer[Any]]
 ) -> NDArray[np.float64]:
-    """The likeness of one behaviour with each of k others, in [0, 1]; shape (k,).
+    """The likeness of one behaviour with each of k others, or of k pairs, in [0, 1]; shape (k,).
 
     Args:
-        own: (a,) how many tokens the behaviour has in each aspect.
+        own: (a,) how many tokens the behaviour has in each aspect; of pairs, (k, a).
         sizes: (k, a) how many the others have.
         common: (k, a) how many of these the behaviour has, too.
     """

@@ -1,13 +1,18 @@
 """Finds the clusters, by HDBSCAN (Campello, Moulavi & Sander 2013; McInnes & Healy 2017) or DBSCAN (Ester et al. 1996).
 
-The minimum spanning tree under mutual reachability takes most of the time. It comes from
+Distances are those of the mixture (``model/clustering.py``) where the tokens are given, and else those of the vectors.
+
+The minimum spanning tree under mutual reachability takes most of the time. For the mixture it comes from a neighbour
+graph (:mod:`~cuckoo_ml_plugin.fit.neighbour_graph`). For vectors it comes from
 
 * the ``hdbscan`` library up to ``SMALL`` points (it compiles nothing, and it is the reference),
 * the parallel Boruvka of ``fast_hdbscan`` up to ``EXACT`` points (the same tree, ties aside),
-* a neighbour graph beyond (:mod:`~cuckoo_ml_plugin.fit.neighbour_graph`): space trees are slow in many dimensions.
+* a neighbour graph beyond: space trees are slow in many dimensions.
 
 Everything after the tree is hdbscan's own code. Identical behaviours are one point with a multiplicity. Such a point
 enters the tree as often as it occurs; more than ``min_samples + 1`` copies change nothing but sizes.
+
+DBSCAN knows the distances of the vectors alone, as CuckooML's did.
 """
 
 from __future__ import annotations
@@ -18,9 +23,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.fit.alike import AspectTokens, nearest_alike
 from cuckoo_ml_plugin.fit.hdbscan_adapter import boruvka_tree, linkage, outlier_scores, reference_tree, select_clusters
-from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all, neighbour_graph_tree
-from cuckoo_ml_plugin.model.clustering import CANDIDATES, NOISE, SAME, Clustering, assign
+from cuckoo_ml_plugin.fit.neighbour_graph import Neighbours, neighbour_graph_tree, spanning_tree
+from cuckoo_ml_plugin.model.clustering import (
+    CANDIDATES,
+    NOISE,
+    SAME,
+    Clustering,
+    assign,
+    mixed_distances,
+    sizes_of,
+)
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.settings import SEED, ClusteringSettings
 
@@ -54,6 +68,8 @@ def fit_clustering(
     settings: ClusteringSettings,
     tree: str = "auto",
     same: float = SAME,
+    tokens: AspectTokens | None = None,
+    margin: NDArray[np.float64] | None = None,
 ) -> Clustering:
     """Cluster n distinct behaviours.
 
@@ -63,17 +79,28 @@ def fit_clustering(
         settings: the algorithm, its parameters and the certainty threshold.
         tree: "hdbscan", "fast_hdbscan" or "graph", to compare one tree with another.
         same: distance below which behaviours count as identical; 0 to compare with hdbscan.
+        tokens: of the behaviours; without them, only the vectors count.
+        margin: (n,) by how much each point's certainty may miss the threshold, or must pass it where negative.
 
     Raises:
         CuckooMLError: the installed hdbscan or fast-hdbscan is not as tested.
     """
     counts = np.asarray(multiplicities, np.int64)
-    placed = np.flatnonzero(vectors.any(axis=1))
     if settings.algorithm == "dbscan":
-        density = _dbscan(vectors[placed], counts[placed], settings)
+        tokens = None
+    placed = np.flatnonzero(vectors.any(axis=1))
+    some, some_tokens = vectors[placed], tokens.take(placed) if tokens is not None else None
+    near = nearest_alike(some, some_tokens, max(CANDIDATES, 2 * settings.min_samples))
+    if settings.algorithm == "dbscan":
+        density = _dbscan(some, counts[placed], settings)
+    elif some_tokens is not None and tree == "auto":
+        edges = _mixed_tree(some, some_tokens, near, counts[placed], settings.min_samples)
+        density = _hdbscan(some, counts[placed], settings, same, *edges)
     else:
-        density = _hdbscan(vectors[placed], counts[placed], settings, tree, same)
+        edges = _vector_tree(some, counts[placed], settings, tree)
+        density = _hdbscan(some, counts[placed], settings, same, *edges)
     density = _spread(density, placed, len(vectors))
+    near = _spread_neighbours(near, placed, len(vectors))
     labels = _by_size(density.labels, counts)
     renamed = np.full(density.labels.max(initial=NOISE) + 2, NOISE)
     renamed[density.labels] = labels
@@ -87,6 +114,8 @@ def fit_clustering(
         certainties=np.zeros(len(vectors)),
         density_labels=labels,
         centroids=_centroids(vectors, labels, counts),
+        density_sizes=sizes_of(labels, counts, int(labels.max(initial=NOISE)) + 1),
+        likeness_weight=np.full(1, 0.5 if tokens is not None else 0.0),
         core_distances=np.zeros(len(vectors)),
         parents=density.parents,
         lambdas=density.lambdas,
@@ -99,38 +128,35 @@ def fit_clustering(
         certainty=settings.certainty,
         same=same,
     )
-    return _without_dissolved(_with_certainties(fitted, vectors))
+    return _without_dissolved(_with_certainties(fitted, vectors, near, margin))
 
 
-def _with_certainties(fitted: Clustering, vectors: NDArray[np.float32]) -> Clustering:
+def _with_certainties(
+    fitted: Clustering, vectors: NDArray[np.float32], near: Neighbours, margin: NDArray[np.float64] | None
+) -> Clustering:
     """Assign one analysis of every fitted point as if it were new, and compute the core distances."""
-    numbers, distances = nearest_of_all(vectors, max(CANDIDATES, 2 * fitted.min_samples) + 1)
-    labels = np.full(len(vectors), NOISE)
-    certainties = np.zeros(len(vectors))
-    probabilities = np.zeros(len(vectors))
-    outlier_scores = fitted.outlier_scores.copy()
-    cores = np.zeros(len(vectors))
-    for point in range(len(vectors)):
-        others = numbers[point] != point
-        cores[point] = _core_distance(fitted, point, numbers[point][others], distances[point][others])
-        if not vectors[point].any():
-            outlier_scores[point] = 1.0
-            continue
-        near, away = numbers[point][others], distances[point][others]
-        if fitted.multiplicities[point] > 1:
-            near, away = np.concatenate([[point], near]), np.concatenate([[0.0], away])
-        own = int(fitted.density_labels[point])
-        cluster, certainty = assign(vectors[point], own, fitted.density_labels[near], away, fitted.centroids)
-        certainties[point] = certainty
-        if not len(fitted.node_parents):
-            outlier_scores[point] = 1.0 - certainty
-        if cluster != NOISE and certainty >= fitted.certainty:
-            labels[point] = cluster
-            probabilities[point] = certainty
+    counts = fitted.multiplicities
+    is_placed = vectors.any(axis=1)
+    clusters, certainties = assign(
+        fitted.density_labels,
+        fitted.density_labels[near.numbers],
+        near.distances,
+        counts[near.numbers],
+        fitted.density_sizes,
+        counts - 1,
+    )
+    certainties = np.where(is_placed, certainties, 0.0)
+    scores = 1.0 - certainties if not len(fitted.node_parents) else np.where(is_placed, fitted.outlier_scores, 1.0)
+    threshold = fitted.certainty - (0.0 if margin is None else margin)
+    is_member = is_placed & (clusters != NOISE) & (certainties >= threshold)
     return replace(
-        fitted, labels=labels, certainties=certainties, probabilities=probabilities, outlier_scores=outlier_scores,
-        core_distances=cores,
-    )  # fmt: skip
+        fitted,
+        labels=np.where(is_member, clusters, NOISE),
+        certainties=certainties,
+        probabilities=np.where(is_member, certainties, 0.0),
+        outlier_scores=scores,
+        core_distances=core_distances(near, counts, fitted.min_samples, own=1),
+    )
 
 
 def _without_dissolved(fitted: Clustering) -> Clustering:
@@ -144,35 +170,72 @@ def _without_dissolved(fitted: Clustering) -> Clustering:
         labels=labels,
         probabilities=np.where(labels == NOISE, 0.0, fitted.probabilities),
         density_labels=renamed[fitted.density_labels],
+        density_sizes=fitted.density_sizes[kept[np.argsort(renamed[kept])]],
         node_clusters=renamed[fitted.node_clusters],
         centroids=fitted.centroids[kept[np.argsort(renamed[kept])]],
     )
 
 
-def _core_distance(fitted: Clustering, point: int, near: NDArray[np.int64], away: Floats) -> float:
-    """The distance to the ``min_samples``-th nearest analysis, itself included, as in hdbscan's prediction data."""
-    counted = np.concatenate([[fitted.multiplicities[point]], fitted.multiplicities[near]]).cumsum()
-    reached = int(np.searchsorted(counted, fitted.min_samples))
-    return float(np.concatenate([[0.0], away])[min(reached, len(away))])
+def core_distances(near: Neighbours, multiplicities: NDArray[np.int64], count: int, own: int = 0) -> Floats:
+    """The distance (n,) from each point to the ``count``-th nearest analysis, repeats included.
+
+    Args:
+        own: 1 to count the analysis itself, too, as hdbscan does for prediction, but not for its tree.
+    """
+    n, k = near.distances.shape
+    counted = np.concatenate([multiplicities[:, None] - 1 + own, multiplicities[near.numbers]], axis=1).cumsum(axis=1)
+    reached = np.minimum((counted < count).sum(axis=1), k)
+    distances = np.concatenate([np.zeros((n, 1)), near.distances], axis=1)
+    return np.asarray(distances[np.arange(n), reached])
+
+
+def _mixed_tree(
+    vectors: NDArray[np.float32],
+    tokens: AspectTokens,
+    near: Neighbours,
+    multiplicities: NDArray[np.int64],
+    min_samples: int,
+) -> tuple[Floats, NDArray[np.int64]]:
+    """The spanning tree of the mixture: edges (m, 3) over nodes, of which each is a copy of one point (m + 1,)."""
+    n = len(vectors)
+    if not n:
+        return np.zeros((0, 3)), np.zeros(0, np.int64)
+
+    def distances_of(first: NDArray[Any], second: NDArray[Any], distances: Floats) -> Floats:
+        return mixed_distances(distances, tokens.likeness_of_pairs(first, second))
+
+    core = core_distances(near, multiplicities, min_samples)
+    edges = spanning_tree(vectors, near, core, distances_of)
+    copies = np.repeat(np.arange(n), multiplicities - 1)
+    leaves = np.stack([copies, n + np.arange(len(copies)), core[copies]], axis=1)
+    return np.concatenate([edges, leaves]), np.concatenate([np.arange(n), copies])
+
+
+def _vector_tree(
+    vectors: NDArray[np.float32], multiplicities: NDArray[np.int64], settings: ClusteringSettings, tree: str
+) -> tuple[Floats, NDArray[np.int64]]:
+    """The spanning tree of the vectors, as :func:`_mixed_tree` gives it."""
+    points = np.repeat(np.arange(len(vectors)), np.minimum(multiplicities, settings.min_samples + 1))
+    if len(points) < 2:
+        return np.zeros((0, 3)), points
+    if tree == "auto":
+        tree = "hdbscan" if len(points) <= SMALL else "fast_hdbscan" if len(points) <= EXACT else "graph"
+    return _with_all_copies(_TREES[tree](vectors[points], settings.min_samples), points, multiplicities)
 
 
 def _hdbscan(
     vectors: NDArray[np.float32],
     multiplicities: NDArray[np.int64],
     settings: ClusteringSettings,
-    tree: str,
     same: float,
+    edges: Floats,
+    points: NDArray[np.int64],
 ) -> _Density:
     analyses = int(multiplicities.sum())
     if analyses <= max(settings.min_cluster_size, settings.min_samples + 1):
         return _unclustered(len(vectors))
-    if _in_one_place(vectors, same):
+    if edges[:, 2].max(initial=0.0) <= same:
         return _one_cluster(len(vectors))
-    points = np.repeat(np.arange(len(vectors)), np.minimum(multiplicities, settings.min_samples + 1))
-    if tree == "auto":
-        tree = "hdbscan" if len(points) <= SMALL else "fast_hdbscan" if len(points) <= EXACT else "graph"
-    edges = _TREES[tree](vectors[points], settings.min_samples)
-    edges, points = _with_all_copies(edges, points, multiplicities)
     edges[:, 2] = np.maximum(edges[:, 2], same)
     edges = edges[np.lexsort((edges[:, 1], edges[:, 0], edges[:, 2]))]
     labels, probabilities, condensed = select_clusters(
@@ -277,12 +340,6 @@ def _unclustered(points: int) -> _Density:
     )  # fmt: skip
 
 
-def _in_one_place(vectors: NDArray[np.float32], same: float) -> bool:
-    """Whether all points lie so close together that they count as identical."""
-    away = vectors.astype(np.float64) - vectors[:1]
-    return bool(2 * np.sqrt((away * away).sum(axis=1)).max(initial=0.0) <= same)
-
-
 def _one_cluster(points: int) -> _Density:
     """Identical points as one cluster. HDBSCAN would find none: nothing is denser than its surroundings."""
     return replace(
@@ -304,6 +361,17 @@ def _spread(density: _Density, placed: NDArray[np.int64], points: int) -> _Densi
         density, labels=spread.labels, probabilities=spread.probabilities, outlier_scores=spread.outlier_scores,
         parents=spread.parents, lambdas=spread.lambdas,
     )  # fmt: skip
+
+
+def _spread_neighbours(near: Neighbours, placed: NDArray[np.int64], points: int) -> Neighbours:
+    """The neighbours of the placed points as neighbours of all; the others have themselves, far away."""
+    if len(placed) == points:
+        return near
+    k = near.numbers.shape[1]
+    numbers = np.repeat(np.arange(points)[:, None], k, axis=1)
+    distances = np.full((points, k), 2.0)
+    numbers[placed], distances[placed] = placed[near.numbers], near.distances
+    return Neighbours(numbers, distances)
 
 
 def _by_size(

@@ -17,6 +17,7 @@ from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT
 from cuckoo_ml_plugin.errors import NotEnoughError, SettingsError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence
 from cuckoo_ml_plugin.finding.section import Evidence
+from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.anomaly import score_fitted
 from cuckoo_ml_plugin.fit.calibration import held_back_unusualness
 from cuckoo_ml_plugin.fit.clustering import fit_clustering
@@ -82,7 +83,9 @@ def fit_model(
         "vectors",
         f"{len(embedding.hashes):,} tokens in {embedding.dimensions} dimensions, which explain {explained_share:.0%}",
     )
-    clustering = fit_clustering(vectors, multiplicities, settings.clustering)
+    clustering = fit_clustering(
+        vectors, multiplicities, settings.clustering, tokens=AspectTokens.of(corpus, left_out)
+    )
     labels = clustering.labels[corpus.point_of]
     clustered_share = float((labels >= 0).mean())
     progress("clusters", f"{clustering.clusters:,} clusters hold {clustered_share:.0%} of the analyses")

@@ -1,12 +1,14 @@
 """Exact nearest neighbours of all points, and from their graph a spanning tree of many points.
 
-The graph joins each point to its ``NEIGHBOURS`` nearest. Within each connected group of the graph the minimum spanning
-tree under mutual reachability is exact. Boruvka rounds over ``REPRESENTATIVES`` members of each group then join the
-groups, so only the distances at which whole groups meet may differ from the true tree.
+The graph joins each point to its nearest. Within each connected group of the graph the minimum spanning tree under
+mutual reachability is exact. Boruvka rounds over ``REPRESENTATIVES`` members of each group then join the groups, so only
+the distances at which whole groups meet may differ from the true tree.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +20,8 @@ from sklearn.neighbors import NearestNeighbors
 
 NEIGHBOURS = 16
 REPRESENTATIVES = 24
+OTHERS = 8
+"""How many points of other groups, nearest by their vectors, are considered for the edge of a representative."""
 _NO_ZERO = 1e-9  # sparse graphs read 0 as "no edge"
 
 Floats = NDArray[np.floating[Any]]
@@ -39,21 +43,65 @@ def nearest_of_all(vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.int
     return np.take_along_axis(numbers, order, 1).astype(np.int64), np.take_along_axis(distances, order, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The k nearest of each of n points, nearest first, ties by number; no point is its own neighbour.
+
+    Attributes:
+        numbers, distances: (n, k).
+    """
+
+    numbers: NDArray[np.int64]
+    distances: NDArray[np.float64]
+
+
+def sorted_neighbours(numbers: NDArray[np.int64], distances: NDArray[np.float64]) -> Neighbours:
+    """Neighbours (n, k) from rows (n, k + 1) in any order, of which each has its own point or one too many."""
+    if not numbers.size:
+        return Neighbours(np.zeros((len(numbers), 0), np.int64), np.zeros((len(numbers), 0)))
+    is_own = numbers == np.arange(len(numbers))[:, None]
+    order = np.argsort(numbers, axis=1, kind="stable")
+    keys = np.take_along_axis(np.where(is_own, -1.0, distances), order, 1)
+    order = np.take_along_axis(order, np.argsort(keys, axis=1, kind="stable"), 1)
+    numbers, distances = np.take_along_axis(numbers, order, 1), np.take_along_axis(distances, order, 1)
+    first = is_own.any(axis=1).astype(np.int64)[:, None]
+    columns = np.arange(numbers.shape[1] - 1)[None, :] + first
+    return Neighbours(np.take_along_axis(numbers, columns, 1), np.take_along_axis(distances, columns, 1))
+
+
+Distances = Callable[[NDArray[np.integer[Any]], NDArray[np.integer[Any]], Floats], Floats]
+"""The distances of pairs (p,), given by the numbers of their points and the Euclidean distances of their vectors."""
+
+
 def neighbour_graph_tree(points: NDArray[np.float32], min_samples: int) -> Floats:
     """Edges (n - 1, 3) of a spanning tree of the points (n, d): from, to, mutual reachability distance."""
+    neighbours = sorted_neighbours(*nearest_of_all(points, max(NEIGHBOURS, min_samples) + 1))
+    n, k = neighbours.distances.shape
+    core = neighbours.distances[:, min(min_samples, k) - 1] if k else np.zeros(n)
+    return spanning_tree(points, neighbours, core, lambda first, second, distances: distances)
+
+
+def spanning_tree(
+    points: NDArray[np.float32], neighbours: Neighbours, core: Floats, distances_of: Distances
+) -> Floats:
+    """Edges (n - 1, 3) of a spanning tree: from, to, mutual reachability distance.
+
+    Args:
+        points: (n, d) vectors, by which the edges between groups are looked for.
+        neighbours: by the distance of the tree.
+        core: (n,) core distances.
+        distances_of: gives the distance of the tree.
+    """
     n = len(points)
-    numbers, distances = nearest_of_all(points, max(NEIGHBOURS, min_samples) + 1)
-    core = distances[:, min(min_samples, distances.shape[1] - 1)]
-    source = np.repeat(np.arange(n), numbers.shape[1])
-    target = numbers.ravel()
-    reach = np.maximum(np.maximum(core[source], core[target]), distances.ravel())
-    proper = source != target
-    graph = coo_matrix((reach[proper] + _NO_ZERO, (source[proper], target[proper])), shape=(n, n)).tocsr()
+    source = np.repeat(np.arange(n), neighbours.numbers.shape[1])
+    target = neighbours.numbers.ravel()
+    reach = np.maximum(np.maximum(core[source], core[target]), neighbours.distances.ravel())
+    graph = coo_matrix((reach + _NO_ZERO, (source, target)), shape=(n, n)).tocsr()
     forest = minimum_spanning_tree(graph.minimum(graph.T) + _one_way(graph)).tocoo()
     edges = [np.stack([forest.row, forest.col, np.maximum(forest.data - _NO_ZERO, 0.0)], axis=1)]
     components, group = connected_components(forest, directed=False)
     while components > 1:
-        bridges = _bridges(points, core, group, components)
+        bridges = _bridges(points, core, group, components, distances_of)
         edges.append(bridges)
         ends = group[bridges[:, :2].astype(np.int64)]
         joined = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(components, components))
@@ -68,7 +116,9 @@ def _one_way(graph: csr_matrix) -> csr_matrix:
     return (graph - mutual).maximum(0)
 
 
-def _bridges(points: NDArray[np.float32], core: Floats, group: NDArray[Any], components: int) -> Floats:
+def _bridges(
+    points: NDArray[np.float32], core: Floats, group: NDArray[Any], components: int, distances_of: Distances
+) -> Floats:
     """The shortest edge of each group to another group, over representatives, as a forest over the groups."""
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(components + 1))
@@ -76,16 +126,25 @@ def _bridges(points: NDArray[np.float32], core: Floats, group: NDArray[Any], com
         [order[np.unique(np.linspace(a, b - 1, min(b - a, REPRESENTATIVES)).astype(int))] for a, b in pairwise(starts)]
     )
     vectors, own = points[chosen], group[chosen]
-    best_distance, best = np.empty(len(chosen)), np.empty(len(chosen), np.int64)
+    best_reach, best = np.empty(len(chosen)), np.empty(len(chosen), np.int64)
     step = max(1, 40_000_000 // len(chosen))
     for start in range(0, len(chosen), step):
         part = slice(start, start + step)
         similar = vectors[part] @ vectors.T
         similar[own[part, None] == own[None, :]] = -np.inf
-        best[part] = similar.argmax(axis=1)
-        away = vectors[part].astype(np.float64) - vectors[best[part]].astype(np.float64)
-        best_distance[part] = np.sqrt((away * away).sum(axis=1))
-    reach = np.maximum(np.maximum(core[chosen], core[chosen[best]]), best_distance)
+        k = min(OTHERS, len(chosen))
+        others = np.argpartition(-similar, k - 1, axis=1)[:, :k]
+        others.sort(axis=1)
+        is_other = np.isfinite(np.take_along_axis(similar, others, 1))
+        away = vectors[part][:, None, :].astype(np.float64) - vectors[others].astype(np.float64)
+        euclidean = np.sqrt((away * away).sum(axis=2))
+        mine = np.repeat(chosen[part], k)
+        reach = distances_of(mine, chosen[others].ravel(), euclidean.ravel())
+        reach = np.maximum(np.maximum(core[mine], core[chosen[others].ravel()]), reach).reshape(others.shape)
+        nearest = np.where(is_other, reach, np.inf).argmin(axis=1)
+        rows = np.arange(len(others))
+        best[part], best_reach[part] = others[rows, nearest], reach[rows, nearest]
+    reach = best_reach
     shortest = np.lexsort((np.arange(len(chosen)), reach, own))
     first = shortest[np.unique(own[shortest], return_index=True)[1]]
     joined = csr_matrix((reach[first] + _NO_ZERO, (own[first], own[best[first]])), shape=(components, components))

@@ -237,8 +237,6 @@ class Model:
     ) -> Finding:
         hashes = behaviour.hashes()
         columns, places = self._known(hashes)
-        vector = self.embedding.embed(columns, len(hashes)).vector
-        placement = self.clustering.place(vector)
         occurrences = np.zeros(len(hashes), np.int64)  # how many fitted analyses show each token
         occurrences[places] = self.frequencies.corpus[columns]
         unknown = np.flatnonzero(occurrences == 0)
@@ -249,6 +247,10 @@ class Model:
         novelty, neighbours = self._anomaly_score(columns, len(hashes), int(np.count_nonzero(occurrences)), analysis)
         sizes = self.rows.sizes_of_kinds(kinds, len(columns))
         shown = np.concatenate([columns, len(self.embedding.hashes) + rare]) if self.rows.has_aspects else columns
+        vector = self.embedding.embed(columns, len(hashes)).vector
+        placement = self.clustering.place(
+            vector, lambda points: self.rows.similarities(shown, sizes, points, self.columns)
+        )
         candidates = np.union1d(placement.neighbours, neighbours)  # either space has neighbours that the other lacks
         similar = self._similar(shown, sizes, candidates, analysis, max(scoring.similar, 1))
         similarity = similar[0].similarity if similar else 0.0
