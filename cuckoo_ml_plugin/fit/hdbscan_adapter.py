@@ -154,22 +154,71 @@ def _select_by_port(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[Any]]:
     """As ``select_clusters``, by scikit-learn."""
     to_labels = _function(
-        "scikit-learn",
-        f"{_PORT}._tree",
-        "tree_to_labels",
-        ("single_linkage_tree", "min_cluster_size", "cluster_selection_epsilon"),
+        "scikit-learn", f"{_PORT}._tree", "tree_to_labels", ("single_linkage_tree", "min_cluster_size")
     )
     condense = _function("scikit-learn", f"{_PORT}._tree", "_condense_tree", ("hierarchy", "min_cluster_size"))
     merges = _records(linkage_tree, _MERGE)
     try:
-        labels, probabilities = to_labels(merges, min_cluster_size, cluster_selection_epsilon=selection_epsilon)
+        labels, _ = to_labels(merges, min_cluster_size)
         tree = condense(merges, min_cluster_size)
         condensed = np.empty(len(tree), _CONDENSED)
         for name, theirs in zip(_CONDENSED.names or (), ("parent", "child", "value", "cluster_size"), strict=True):
             condensed[name] = tree[theirs]
     except (TypeError, ValueError, LookupError) as error:
         raise _untested("scikit-learn", f"its port of HDBSCAN fails ({error})") from error
-    return np.asarray(labels, np.int64), np.asarray(probabilities, np.float64), condensed
+    return *_merged_by_epsilon(condensed, np.asarray(labels, np.int64), selection_epsilon), condensed
+
+
+def _merged_by_epsilon(
+    condensed: NDArray[Any], labels: NDArray[np.int64], epsilon: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and probabilities (n,) after clusters that split off below a distance are merged (Malzer & Baum 2020).
+
+    As hdbscan does: each such cluster is replaced by the first group above it that split off above the distance, or by
+    the last one below the root. scikit-learn's own code for this fails with NumPy 2.4.
+
+    Args:
+        condensed: the condensed tree.
+        labels: (n,) the clusters by excess of mass.
+    """
+    total = len(labels)
+    parents = np.full(int(max(condensed["parent"].max(), condensed["child"].max())) + 1, -1)
+    parents[condensed["child"]] = condensed["parent"]
+    births = np.zeros(len(parents))
+    births[condensed["child"]] = condensed["lambda_val"]
+    groups = set()
+    for cluster in range(int(labels.max(initial=-1)) + 1):
+        group = _lowest_common(parents, np.flatnonzero(labels == cluster))
+        if births[group] * epsilon > 1:
+            while parents[group] > total:  # the root has the number ``total``
+                group = int(parents[group])
+                if births[group] * epsilon < 1:
+                    break
+        groups.add(group)
+    group_of = np.full(len(parents), -1)
+    for node in range(total, len(parents)):  # a group has a higher number than what is above it
+        above = group_of[parents[node]] if parents[node] >= 0 else -1
+        group_of[node] = above if above >= 0 else node if node in groups else -1
+    numbers = np.full(len(parents) + 1, -1)
+    tops = np.unique(group_of[group_of >= 0])
+    numbers[tops] = np.arange(len(tops))
+    top_of = group_of[parents[:total]]
+    deepest = np.zeros(len(parents))
+    np.maximum.at(deepest, condensed["parent"], condensed["lambda_val"])
+    limits = deepest[top_of]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = np.where((limits > 0) & np.isfinite(limits), np.minimum(births[:total], limits) / limits, 1.0)
+    return np.asarray(numbers[top_of], np.int64), np.where(top_of >= 0, shares, 0.0)
+
+
+def _lowest_common(parents: NDArray[np.int64], points: NDArray[np.int64]) -> int:
+    """The lowest group of a tree that holds all of the points (k,)."""
+    holders = set(parents[points].tolist())
+    while len(holders) > 1:
+        lowest = max(holders)
+        holders.remove(lowest)
+        holders.add(int(parents[lowest]))
+    return int(holders.pop())
 
 
 def _glosh(condensed: NDArray[Any]) -> NDArray[np.float64]:

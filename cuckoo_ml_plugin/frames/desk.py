@@ -47,7 +47,7 @@ class Desk:
     >>> desk.cluster_table()["name"].head(3).tolist()
     ['quillmacro', 'ferrydrop', 'velmora']
     >>> desk.cluster_memberships().loc[["1005", "1006"], "label"].tolist()
-    [26, 5]
+    [25, 5]
     >>> desk.score("cuckoo-ml-demo/demo/new/new-01.json").cluster.name
     'glacierlock-3'
     >>> desk.score("no-such-analysis")

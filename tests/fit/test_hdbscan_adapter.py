@@ -125,8 +125,15 @@ def test_only_the_adapter_reaches_beyond_the_public_functions() -> None:
 
 
 def groups(trial: int) -> NDArray[np.float32]:
-    """Four groups of points of different density; in odd trials with many equal distances."""
+    """Four groups of points of different density; in odd trials with many equal distances.
+
+    Every third trial has three narrower groups in each, which an epsilon joins.
+    """
     random = np.random.default_rng(trial)
+    if trial % 3 == 2:
+        centres = [random.normal(random.normal(size=5) * 3, 0.5, 5) for _ in range(4) for _ in range(3)]
+        parts = [random.normal(centre, random.uniform(0.02, 0.1), (15, 5)) for centre in centres]
+        return np.concatenate(parts).astype(np.float32)
     parts = [random.normal(random.normal(size=5) * 3, random.uniform(0.1, 1), (50, 5)) for _ in range(4)]
     points = np.concatenate(parts).astype(np.float32)
     return np.round(points) if trial % 2 else points

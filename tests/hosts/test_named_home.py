@@ -38,10 +38,11 @@ class Host:
         return " ".join(done.out.split())
 
     def plan(self) -> str:
-        """What an installation would do, without spaces and the lines of the table."""
+        """What an installation would do, without spaces: column by column, as a long text has several lines."""
         done = self.run("install", "--dry-run")
         assert done.code == 0, done.err
-        return re.sub(r"[\s│]", "", done.out)
+        rows = [line.split("│") for line in done.out.splitlines() if "│" in line]
+        return re.sub(r"\s", "", "".join(cell for column in zip(*rows, strict=True) for cell in column))
 
     def name_home(self, line: str) -> None:
         """What an admin writes into our lines of the configuration."""

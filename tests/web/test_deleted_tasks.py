@@ -30,7 +30,7 @@ def test_a_deleted_task_has_no_link_and_a_later_sample_with_its_number_is_anothe
         site = Site(Home(home), CAPE, Addresses("/cuckooml/", "/analysis/{}/"), storage / "analyses")
         answer = site.page("analysis", {"id": analysis})
         assert answer.status == 200
-        return answer.html
+        return answer.html.partition('<table class="cml-similar">')[0]  # the other analysis is similar, and has a link
 
     assert 'href="/analysis/1/"' in page_of(old.analysis)
     shutil.rmtree(storage / "analyses" / "1")

@@ -18,6 +18,7 @@ from cuckoo_ml_plugin.behaviour.tokens.background import (
 from cuckoo_ml_plugin.behaviour.tokens.normalise import Normaliser
 from cuckoo_ml_plugin.behaviour.tokens.processes import Processes
 from cuckoo_ml_plugin.behaviour.tokens.token_values import TokenValues, limit_names
+from cuckoo_ml_plugin.plumbing.text import printable
 from cuckoo_ml_plugin.report.report import Report
 from cuckoo_ml_plugin.report.values import texts
 
@@ -127,7 +128,7 @@ def add_registry_values(report: Report, names: Normaliser, values: TokenValues) 
     telling = ((key, content) for key, content in report.registry_values if _TELLING.search(key.lower()))
     for key, content in islice(telling, _MOST_VALUES):
         value = names.command(content)
-        if value and value.isprintable() and "\\x" not in value:  # CAPE writes bytes that are no text as \x00
+        if value and printable(value) == value and "\\x" not in value:  # CAPE writes bytes that are no text as \x00
             values.add("reg_value", [f"{names.path(key)}={value}"])
 
 
