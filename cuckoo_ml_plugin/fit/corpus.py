@@ -39,7 +39,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class Corpus:
-    """N analyses with n distinct behaviours over v tokens, in the store's order.
+    """N analyses with n distinct behaviours over v tokens, in an order that only their content decides.
+
+    Behaviours are in the order of their digests, analyses in that of their behaviours, then of their SHA-256, then of
+    their ids: however they came into the store, a fit gives the same model.
 
     Attributes:
         analyses, sha256, labels, stored_at: one for each analysis.
@@ -155,15 +158,15 @@ def _read(store: Store, limits: OrderRange, progress: Progress | None = None, to
 
 
 def _assemble(parts: list[_Part]) -> Corpus:
-    point_by_digest: dict[str, int] = {}
-    lengths, kept_hashes, kept_kinds = [], [], []
+    distinct: dict[str, tuple[int, NDArray[np.uint64], NDArray[np.uint8]]] = {}
     for part in parts:
-        for digest, length, hashes, kinds in zip(part.digests, part.lengths, part.hashes, part.kinds, strict=True):
-            if digest not in point_by_digest:
-                point_by_digest[digest] = len(point_by_digest)
-                lengths.append(length)
-                kept_hashes.append(hashes)
-                kept_kinds.append(kinds)
+        for digest, *tokens_of in zip(part.digests, part.lengths, part.hashes, part.kinds, strict=True):
+            distinct.setdefault(digest, tuple(tokens_of))
+    digests = sorted(distinct)
+    point_by_digest = {digest: point for point, digest in enumerate(digests)}
+    lengths = [distinct[digest][0] for digest in digests]
+    kept_hashes = [distinct[digest][1] for digest in digests]
+    kept_kinds = [distinct[digest][2] for digest in digests]
     occurrences = np.concatenate(kept_hashes) if kept_hashes else np.zeros(0, np.uint64)
     vocabulary, first, columns = np.unique(occurrences, return_index=True, return_inverse=True)
     kinds_of_all = np.concatenate(kept_kinds) if kept_kinds else np.zeros(0, np.uint8)
@@ -172,13 +175,16 @@ def _assemble(parts: list[_Part]) -> Corpus:
         (np.ones(len(occurrences), np.float32), columns.astype(np.int32), starts), shape=(len(lengths), len(vocabulary))
     )
     tokens.sort_indices()
-    rows = [row for part in parts for row in part.rows]
+    unordered = [row for part in parts for row in part.rows]
+    order = sorted(range(len(unordered)), key=lambda i: (unordered[i][5], unordered[i][1] or "", unordered[i][0]))
+    rows = [unordered[i] for i in order]
+    counts_of = [counts for part in parts for counts in part.counts]
     point_of = np.array([point_by_digest[row[5]] for row in rows], np.int64)
     background = machine_background(tokens, point_of, [row[6] for row in rows])
     background |= np.isin(vocabulary, token_hashes(sorted({token for part in parts for token in part.baseline})))
     kinds = kinds_of_all[first]
     background |= kinds == CODES["task"]  # of the task, not of the sample
-    counts, names = _count_matrix([counts for part in parts for counts in part.counts])
+    counts, names = _count_matrix([counts_of[i] for i in order])
     return Corpus(
         analyses=[row[0] for row in rows],
         sha256=[row[1] for row in rows],
@@ -192,7 +198,7 @@ def _assemble(parts: list[_Part]) -> Corpus:
         background=background,
         counts=counts,
         count_names=names,
-        damaged=[name for part in parts for name in part.damaged],
+        damaged=sorted(name for part in parts for name in part.damaged),
     )
 
 

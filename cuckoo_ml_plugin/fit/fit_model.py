@@ -42,6 +42,9 @@ from cuckoo_ml_plugin.store.store import Store
 StageProgress = Callable[[str, str], None]
 """Called after each stage of a refit with its name and its outcome."""
 NOVELTY_DIMENSIONS = 64
+HYSTERESIS = 0.1
+"""By how much the certainty of an analysis may miss the threshold if it was in a cluster before, or must pass it if it was
+in none: of those near the threshold, no refit moves many to and fro."""
 _EXAMPLES_PER_CLUSTER = 5
 _EVIDENCE_PER_CLUSTER = 15
 
@@ -83,9 +86,11 @@ def fit_model(
         "vectors",
         f"{len(embedding.hashes):,} tokens in {embedding.dimensions} dimensions, which explain {explained_share:.0%}",
     )
+    old = _old_clusters(before)
     clustering = fit_clustering(
-        vectors, multiplicities, settings.clustering, tokens=AspectTokens.of(corpus, left_out)
-    )
+        vectors, multiplicities, settings.clustering, tokens=AspectTokens.of(corpus, left_out),
+        margin=_margin(corpus, old),
+    )  # fmt: skip
     labels = clustering.labels[corpus.point_of]
     clustered_share = float((labels >= 0).mean())
     progress("clusters", f"{clustering.clusters:,} clusters hold {clustered_share:.0%} of the analyses")
@@ -102,7 +107,7 @@ def fit_model(
     detector = AnomalyDetector(multiplicities, novelty_explained, reference)
     progress("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
     providers = _providers(store, progress)
-    lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), _old_clusters(before))
+    lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), old)
     frequencies = _frequencies(corpus, embedding, known, clustering)
     fitted_at = datetime.now(timezone.utc)
     members = [Member(*member) for member in zip(corpus.analyses, corpus.sha256, corpus.labels, strict=True)]
@@ -182,6 +187,18 @@ def _old_clusters(before: Model | None) -> OldClusters | None:
     return OldClusters(
         of_analysis, {cluster.id: cluster.name for cluster in before.clusters}, int(before.facts["next_cluster"])
     )
+
+
+def _margin(corpus: Corpus, old: OldClusters | None) -> NDArray[np.float64] | None:
+    """(n,) what ``fit_clustering`` takes, from whether any analysis of a behaviour was in a cluster before."""
+    if old is None:
+        return None
+    known = np.array([analysis in old.of_analysis for analysis in corpus.analyses], np.bool_)
+    inside = np.array([old.of_analysis.get(analysis) is not None for analysis in corpus.analyses], np.bool_)
+    n = corpus.tokens.shape[0]
+    was_known = np.bincount(corpus.point_of[known], minlength=n) > 0
+    was_inside = np.bincount(corpus.point_of[inside], minlength=n) > 0
+    return np.where(was_inside, HYSTERESIS, np.where(was_known, -HYSTERESIS, 0.0))
 
 
 def _token_rows(corpus: Corpus, embedding: Embedding) -> TokenRows:
