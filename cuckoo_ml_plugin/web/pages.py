@@ -65,7 +65,6 @@ def clusters_page(request: Request) -> PageResponse:
         new_days=NEW_DAYS,
         clusters=count,
         outside=outside,
-        kin_names=_kin_names(model, corpus),
         paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(rows), len(rows)),
     )
 
@@ -130,7 +129,7 @@ def cluster_page(request: Request, cluster_id: str) -> PageResponse:
         "cluster.html",
         cluster=detail,
         members=members[:PAGE_SIZE],
-        kin_names=_kin_names(model, None),
+        kin_name=next((kin.name for kin in model.kins if kin.id == detail["kin"]), None),
         timeline=timeline(request.engine.store.days(detail["id"])),
         paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored"]),
     )
@@ -164,7 +163,7 @@ def _visible_cluster_page(request: Request, model: Model, corpus: VisibleCorpus,
         "cluster.html",
         cluster=detail,
         members=members,
-        kin_names=_kin_names(model, corpus),
+        kin_name=corpus.kins[detail["kin"]].name if detail["kin"] in corpus.kins else detail["kin"],
         timeline=timeline(days(cluster.members)),
         paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(cluster.members), len(cluster.members)),
     )
@@ -367,12 +366,6 @@ def _names(model: Model, corpus: VisibleCorpus | None) -> dict[str, str]:
     if corpus is not None:
         return {cluster.id: cluster.name for cluster in corpus.clusters.values()}
     return {cluster.id: cluster.name for cluster in model.clusters}
-
-
-def _kin_names(model: Model, corpus: VisibleCorpus | None) -> dict[str, str]:
-    if corpus is not None:
-        return {kin.id: kin.name for kin in corpus.kins.values()}
-    return {kin.id: kin.name for kin in model.kins}
 
 
 _PAGES: dict[str, Page] = {
