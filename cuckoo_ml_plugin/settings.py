@@ -47,6 +47,7 @@ class ClusteringSettings:
     min_samples: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 1
     selection_epsilon: Annotated[float, msgspec.Meta(ge=0.0, le=2.0)] = 0.7
     certainty: Share = 0.4
+    kin_level: Share = 0.0
     eps: Annotated[float, msgspec.Meta(ge=1e-6, le=2.0)] = 0.5
 
 

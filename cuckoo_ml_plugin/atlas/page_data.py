@@ -36,14 +36,17 @@ def page_data(engine: Engine, scene: Landscape) -> dict[str, Any]:
     order = np.argsort(scene.point_of, kind="stable")  # puts the analyses of a behaviour side by side
     starts = np.searchsorted(scene.point_of[order], np.arange(len(scene.labels) + 1))
     rows = order.tolist()
+    kin_numbers: dict[str | None, int] = {kin.id: number for number, kin in enumerate(scene.kins)}
     return {
         "model": structs.asdict(scene.model.brief()),
         "threshold": scene.threshold,
-        "clusters": [_cluster(cluster) for cluster in scene.clusters],
+        "clusters": [_cluster(cluster) | {"kin": kin_numbers.get(cluster.kin, -1)} for cluster in scene.clusters],
+        "kins": [_cluster(kin) for kin in scene.kins],
         "families": [display_text(family, MOST_TEXT) for family in families],
         "points": {
             "places": _packed((scene.places + 1) / 2 * _SCALE, "<u2"),
             "clusters": _packed(scene.labels, "<i4"),
+            "kins": _packed(scene.kin_of_point, "<i4"),
             "certainties": _packed(np.clip(scene.certainties, 0, 1) * _SCALE, "<u2"),
             "anomalies": _packed(np.clip(scene.anomaly_scores, 0, 1) * _SCALE, "<u2"),
             "outliers": _packed(np.clip(scene.outlier_scores, 0, 1) * _SCALE, "<u2"),

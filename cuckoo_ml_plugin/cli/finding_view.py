@@ -20,6 +20,9 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
         _show_threat_scores(finding)
         return
     stdout.print(_headline(finding), soft_wrap=True)
+    if finding.kin:
+        kin = f"kin {finding.kin.id} {finding.kin.name} ({finding.kin.size:,} analyses)"
+        stdout.print(safe_text(f"  {kin}, probability {finding.kin.probability:.2f}"), soft_wrap=True)
     if finding.message:
         stdout.print(safe_text(f"  {finding.message}", 500), soft_wrap=True)
     for reason in finding.anomaly.reasons if finding.anomaly else []:
@@ -95,10 +98,11 @@ def show_summary(findings: Sequence[tuple[str, Finding]]) -> None:
                 finding.status,
                 f"{cluster.id} {cluster.name}" if cluster else "",
                 share_text(cluster.probability) if cluster else "",
+                f"{finding.kin.id} {finding.kin.name}" if finding.kin else "",
                 score_text(anomaly.score) if anomaly else "",
                 "yes" if anomaly and anomaly.anomalous else "",
                 f"{nearest.analysis} ({nearest.similarity:.2f})" if nearest else "",
             )
         )
-    columns = ["analysis", "status", "cluster", "probability", "anomaly", "anomalous", "most similar"]
-    stdout.print(table(f"{len(rows)} findings", columns, rows, numbers=[3, 4]))
+    columns = ["analysis", "status", "cluster", "probability", "kin", "anomaly", "anomalous", "most similar"]
+    stdout.print(table(f"{len(rows)} findings", columns, rows, numbers=[3, 5]))

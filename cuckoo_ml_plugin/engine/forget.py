@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.host_tasks import deleted_tasks
 from cuckoo_ml_plugin.engine.model_lock import alone
 from cuckoo_ml_plugin.engine.queries import did_you_mean
 from cuckoo_ml_plugin.errors import CuckooMLError, ModelError
-from cuckoo_ml_plugin.model.clustering import NOISE
 from cuckoo_ml_plugin.model.folder import current_id, publish, remove_leftovers, remove_model, write_edited_copy
 from cuckoo_ml_plugin.model.members import Member, Members
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
@@ -160,11 +160,12 @@ def _forget_in_model(engine: Engine, model: Model, chosen: Chosen) -> bool:
     if members is None:
         return False
     models, store = engine.home.models, engine.store
-    clusters = _clusters_without(model, members)
+    clusters = _groups_without(model, members, model.clusters, model.clustering.labels)
+    kins = _groups_without(model, members, model.kins, model.kin.labels)
     arrays = {f"members.{name}": array for name, array in members.arrays().items()}
     stem, _, _ = model.id.rpartition("-")
     edited_id = f"{stem}-{text_digest(model.id + members.text.tobytes().decode())[:8]}"
-    facts: dict[str, Any] = {"clusters": msgspec.to_builtins(clusters)}
+    facts: dict[str, Any] = {"clusters": msgspec.to_builtins(clusters), "kins": msgspec.to_builtins(kins)}
     facts["changes"] = _changes_without(model, clusters)
     write_edited_copy(models, model.id, edited_id, facts, arrays)
     if current_id(models) == model.id:
@@ -173,49 +174,58 @@ def _forget_in_model(engine: Engine, model: Model, chosen: Chosen) -> bool:
         store.rename_model_of_findings(model.id, edited_id)
         if complete:
             store.note_model_of_findings(edited_id)
-        store.findings_of_clusters_change(
-            {after.id for before, after in zip(model.clusters, clusters, strict=True) if before != after}
-        )
+        store.findings_of_groups_change(_changed(model.clusters, clusters), _changed(model.kins, kins))
     remove_model(models, model.id)
     return True
 
 
-def _clusters_without(model: Model, members: Members) -> list[ClusterFacts]:
-    """The clusters without what only forgotten analyses showed: words of behaviour, labels, and a name made from one.
+def _changed(before: list[ClusterFacts], after: list[ClusterFacts]) -> set[str]:
+    return {new.id for old, new in zip(before, after, strict=True) if old != new}
+
+
+def _groups_without(
+    model: Model, members: Members, groups: list[ClusterFacts], group_of: NDArray[np.int64]
+) -> list[ClusterFacts]:
+    """The groups without what only forgotten analyses showed: words of behaviour, labels, and a name made from one.
 
     Sizes and counts stay, because scores rest on them.
+
+    Args:
+        groups: the clusters or the kin.
+        group_of: (n,) the group of each fitted behaviour, -1 for none.
     """
     points: dict[int, set[int]] = {}
     labels: dict[int, set[str | None]] = {}
     for point, member in members.all():
-        cluster = int(model.clustering.labels[point])
-        points.setdefault(cluster, set()).add(point)
-        labels.setdefault(cluster, set()).add(member.label)
+        group = int(group_of[point])
+        points.setdefault(group, set()).add(point)
+        labels.setdefault(group, set()).add(member.label)
     before: dict[int, int] = {}
     after: dict[int, int] = {}
     for counts, some in ((before, model.members), (after, members)):
         for point, _ in some.all():
-            cluster = int(model.clustering.labels[point])
-            counts[cluster] = counts.get(cluster, 0) + 1
-    clusters, hashes = [], model.token_hashes
-    for number, facts in enumerate(model.clusters):
-        if before.get(number, 0) == after.get(number, 0) or number == NOISE:
-            clusters.append(facts)
+            group = int(group_of[point])
+            counts[group] = counts.get(group, 0) + 1
+    without, hashes = [], model.token_hashes
+    for number, facts in enumerate(groups):
+        if before.get(number, 0) == after.get(number, 0):
+            without.append(facts)
             continue
-        columns = [model.rows.columns_of(point) for point in sorted(points.get(number, ()))]
+        remaining = sorted(points.get(number, ()))
+        columns = [model.rows.columns_of(point) for point in remaining] if facts.evidence else []
         shown = set(hashes[np.unique(np.concatenate(columns))].tolist()) if columns else set()
         kept = {label: count for label, count in facts.labels.items() if label in labels.get(number, ())}
         lost = set(facts.labels) - set(kept)
         named_after = any(facts.name == label or facts.name.startswith(f"{label}-") for label in lost)
-        clusters.append(
+        without.append(
             replace(
                 facts,
-                name=facts.id if named_after or not columns else facts.name,
+                name=facts.id if named_after or not remaining else facts.name,
                 labels=kept,
                 evidence=[piece for piece in facts.evidence if token_hash(f"{piece.kind}:{piece.value}") in shown],
             )
         )
-    return clusters
+    return without
 
 
 def _changes_without(model: Model, clusters: list[ClusterFacts]) -> list[dict[str, Any]]:

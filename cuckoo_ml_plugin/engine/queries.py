@@ -1,4 +1,7 @@
-"""Queries that take both store and model: clusters, one cluster, anomalies. Commands, web pages and Desk share them."""
+"""Queries that take both store and model: clusters, kin, one of these, anomalies.
+
+Commands, web pages and Desk share them.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,16 @@ def no_such_analysis(engine: Engine, name: str) -> CuckooMLError:
 
 
 def cluster_brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
-    """One cluster in short; ``stored``: how many stored analyses it has now."""
+    """One cluster in short; ``stored``: how many stored analyses it has now; ``kin``: the id of its kin."""
+    return _brief(facts, stored) | {"kin": facts.kin}
+
+
+def kin_brief(model: Model, facts: ClusterFacts, stored: int) -> dict[str, Any]:
+    """One kin in short; ``stored``: how many stored analyses it has now; ``clusters``: the ids of those in it."""
+    return _brief(facts, stored) | {"clusters": [cluster.id for cluster in model.clusters if cluster.kin == facts.id]}
+
+
+def _brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
     return {
         "id": facts.id,
         "name": facts.name,
@@ -60,8 +72,17 @@ def cluster_brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
 
 def cluster_number(model: Model, cluster: str) -> int | None:
     """The number of a cluster in the model, by its id, else by its name; the name of one may be the id of another."""
-    ids, names = [facts.id for facts in model.clusters], [facts.name for facts in model.clusters]
-    return next((keys.index(cluster) for keys in (ids, names) if cluster in keys), None)
+    return _number(model.clusters, cluster)
+
+
+def kin_number(model: Model, kin: str) -> int | None:
+    """The number of a kin in the model, by its id, else by its name."""
+    return _number(model.kins, kin)
+
+
+def _number(groups: list[ClusterFacts], group: str) -> int | None:
+    ids, names = [facts.id for facts in groups], [facts.name for facts in groups]
+    return next((keys.index(group) for keys in (ids, names) if group in keys), None)
 
 
 def nearest_clusters(model: Model, number: int, limit: int = NEAREST) -> list[dict[str, Any]]:
@@ -85,16 +106,33 @@ def cluster_detail(engine: Engine, model: Model, number: int, limit: int, offset
         "evidence": msgspec.to_builtins(facts.evidence),
         "nearest": nearest_clusters(model, number),
         "members": [
-            {
-                "analysis": member.finding.analysis,
-                "sha256": member.sha256,
-                "target": member.target,
-                "label": member.label,
-                "probability": member.finding.probability,
-                "anomaly_score": member.finding.anomaly_score,
-            }
+            _member(member) | {"probability": member.finding.probability}
             for member in engine.store.cluster_members(facts.id, limit=limit, offset=offset)
         ],
+    }
+
+
+def kin_detail(engine: Engine, model: Model, number: int, limit: int, offset: int = 0) -> dict[str, Any]:
+    """One kin with its clusters, largest first, and a page of its members, most probable first. Raises StoreError."""
+    facts = model.kins[number]
+    stored = engine.store.kin_count(facts.id)
+    clusters = sorted((cluster for cluster in model.clusters if cluster.kin == facts.id), key=lambda c: -c.size)
+    return _brief(facts, stored) | {
+        "clusters": [{"id": cluster.id, "name": cluster.name, "size": cluster.size} for cluster in clusters],
+        "members": [
+            _member(member) | {"probability": member.finding.kin_probability, "cluster": member.finding.cluster}
+            for member in engine.store.kin_members(facts.id, limit=limit, offset=offset)
+        ],
+    }
+
+
+def _member(member: ListedAnalysis) -> dict[str, Any]:
+    return {
+        "analysis": member.finding.analysis,
+        "sha256": member.sha256,
+        "target": member.target,
+        "label": member.label,
+        "anomaly_score": member.finding.anomaly_score,
     }
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.engine.engine import Engine
@@ -23,6 +23,7 @@ from cuckoo_ml_plugin.finding.section import (
     ClusterFinding,
     Evidence,
     Finding,
+    KinFinding,
     LabelCount,
     ModelFacts,
     Reason,
@@ -64,6 +65,9 @@ class HostAnalysis(Protocol):
 
 Visible = Callable[[Iterable[HostAnalysis]], Collection[str]]
 """The ids, of the given analyses, that a reader may see."""
+
+
+Group = TypeVar("Group", ClusterFinding, KinFinding)
 
 
 def nothing(_analyses: Iterable[HostAnalysis]) -> Collection[str]:
@@ -110,21 +114,25 @@ def visible_finding(
     analysis: str,
     visible: Visible,
     members: list[AnalysisBrief] | None = None,
+    kin_members: list[AnalysisBrief] | None = None,
 ) -> Finding:
     """As :func:`visible_section`. Each field is named, so that a new one is left out until somebody decides on it.
 
-    ``members``: those of its cluster that may be seen, if they are known already.
+    ``members``, ``kin_members``: those of its cluster and its kin that may be seen, if they are known already.
     """
     similar = _visible_similar(engine, finding.similar, visible)
     if members is None:
-        members = _visible_members(engine, finding.cluster, visible)
-    cluster = _visible_cluster(finding.cluster, members)
+        members = _visible_members(engine, visible, cluster=finding.cluster.id) if finding.cluster else []
+    if kin_members is None:
+        kin_members = _visible_members(engine, visible, kin=finding.kin.id) if finding.kin else []
+    cluster = _visible_group(finding.cluster, members)
     own = next((member.label for member in members if member.analysis == analysis), None)
     return Finding(
         status=finding.status,
         message=_message(finding, len(finding.similar) - len(similar)),
         model=_visible_model(finding.model),
         cluster=cluster,
+        kin=_visible_group(finding.kin, kin_members),
         anomaly=_visible_anomaly(finding, cluster, own),
         similar=similar,
         evidence=finding.evidence,
@@ -180,26 +188,28 @@ def _of_this_node(engine: Engine, analyses: Iterable[HostAnalysis]) -> list[Host
     return [known for known in analyses if known.node in ("", engine.node)]
 
 
-def _visible_members(engine: Engine | None, cluster: ClusterFinding | None, visible: Visible) -> list[AnalysisBrief]:
+def _visible_members(
+    engine: Engine | None, visible: Visible, *, cluster: str | None = None, kin: str | None = None
+) -> list[AnalysisBrief]:
     try:
-        members = engine.store.overview(cluster.id) if engine and cluster else []
+        members = engine.store.overview(cluster, kin) if engine else []
         shown = set(visible(_of_this_node(engine, members))) if engine and members else set()
     except Exception as error:
-        _LOG.error("The members of a cluster are left out, because nothing says who may see them: %s", error)
+        _LOG.error("The members of a cluster or a kin are left out, because nothing says who may see them: %s", error)
         return []
     return [member for member in members if member.analysis in shown]
 
 
-def _visible_cluster(cluster: ClusterFinding | None, members: list[AnalysisBrief]) -> ClusterFinding | None:
-    """The cluster by the members that may be seen; ``size`` counts at least the analysis itself."""
-    if cluster is None:
+def _visible_group(group: Group | None, members: list[AnalysisBrief]) -> Group | None:
+    """The cluster or the kin by the members that may be seen; ``size`` counts at least the analysis itself."""
+    if group is None:
         return None
     labels = _label_counts(members)
-    return ClusterFinding(
-        id=cluster.id,
-        name=majority(labels) or cluster.id,
+    return type(group)(
+        id=group.id,
+        name=majority(labels) or group.id,
         size=max(len(members), 1),
-        probability=cluster.probability,
+        probability=group.probability,
         labels=[LabelCount(label=label, count=count) for label, count in list(labels.items())[:MAX_LABELS]],
     )
 
@@ -254,8 +264,8 @@ def _label_counts(members: Iterable[AnalysisBrief]) -> dict[str, int]:
 
 
 @dataclass(slots=True)
-class VisibleCluster:
-    """A cluster as far as a reader may see it: its members, most probable first."""
+class VisibleGroup:
+    """A cluster or a kin as far as a reader may see it: its members, most probable first."""
 
     id: str
     members: list[AnalysisBrief] = field(default_factory=list)
@@ -286,16 +296,11 @@ class VisibleCorpus:
     def __init__(self, analyses: Iterable[AnalysisBrief]) -> None:
         self.analyses = list(analyses)
         self._by_id = {brief.analysis: brief for brief in self.analyses}
-        members: defaultdict[str | None, list[AnalysisBrief]] = defaultdict(list)
-        for brief in self.analyses:
-            if brief.scored:
-                members[brief.cluster].append(brief)
-        self.outside = members.pop(None, [])
-        self.clusters = {
-            cluster: VisibleCluster(cluster, sorted(briefs, key=lambda brief: -(brief.probability or 0.0)))
-            for cluster, briefs in members.items()
-            if cluster is not None
-        }
+        self.outside = [brief for brief in self.analyses if brief.scored and brief.cluster is None]
+        by_probability = sorted(self.analyses, key=lambda brief: -(brief.probability or 0.0))
+        self.clusters = _groups((brief.cluster, brief) for brief in by_probability)
+        by_kin_probability = sorted(self.analyses, key=lambda brief: -(brief.kin_probability or 0.0))
+        self.kins = _groups((brief.kin, brief) for brief in by_kin_probability)
 
     @classmethod
     def chosen(cls, engine: Engine, analyses: list[AnalysisBrief], visible: Visible) -> VisibleCorpus:
@@ -314,14 +319,12 @@ class VisibleCorpus:
     def get(self, analysis: str) -> AnalysisBrief | None:
         return self._by_id.get(analysis)
 
-    def members(self, cluster: str | None) -> list[AnalysisBrief]:
-        """The visible members of a cluster, most probable first."""
-        return self.clusters[cluster].members if cluster in self.clusters else []
-
     def finding(self, engine: Engine, finding: Finding, analysis: str) -> Finding:
         """A finding as the reader may see it."""
-        members = self.members(finding.cluster.id if finding.cluster else None)
-        return visible_finding(engine, finding, analysis, self.visible, members)
+        cluster = self.clusters.get(finding.cluster.id) if finding.cluster else None
+        kin = self.kins.get(finding.kin.id) if finding.kin else None
+        members, kin_members = cluster.members if cluster else [], kin.members if kin else []
+        return visible_finding(engine, finding, analysis, self.visible, members, kin_members)
 
     def scored(self, engine: Engine, analysis: str) -> Finding | None:
         """The finding for a stored analysis, as the reader may see it. Raises ModelError, StoreError."""
@@ -344,7 +347,7 @@ class VisibleCorpus:
             finding = self.scored(engine, anomaly.analysis)
         return finding.anomaly.reasons if finding and finding.anomaly else []
 
-    def evidence(self, engine: Engine, cluster: VisibleCluster, evidence: Iterable[Evidence]) -> list[Evidence]:
+    def evidence(self, engine: Engine, cluster: VisibleGroup, evidence: Iterable[Evidence]) -> list[Evidence]:
         """Of what is typical of a cluster, what the first of its visible members show. Raises StoreError."""
         shown: set[str] = set()
         for member in cluster.members[:_MEMBERS_READ]:
@@ -363,3 +366,12 @@ class VisibleCorpus:
 def days(members: Iterable[AnalysisBrief]) -> list[tuple[str, int]]:
     """Each day with the number of analyses made on it, in order."""
     return sorted(Counter(member.day for member in members).items())
+
+
+def _groups(briefs: Iterable[tuple[str | None, AnalysisBrief]]) -> dict[str, VisibleGroup]:
+    """The groups by their id, each with its scored analyses in the given order; those of no group are left out."""
+    groups: dict[str, VisibleGroup] = {}
+    for group, brief in briefs:
+        if group is not None and brief.scored:
+            groups.setdefault(group, VisibleGroup(group)).members.append(brief)
+    return groups

@@ -13,6 +13,7 @@ from cuckoo_ml_plugin.finding.seed import number_of_id
 from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
 from cuckoo_ml_plugin.fit.fitted_rows import fitted_rows
 from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.kin import NO_KIN
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
 
@@ -25,6 +26,7 @@ class ClusteringResults:
         corpus: the fitted analyses.
         clusters: (N,) their clusters as the model numbers them; -1 is noise.
         numbers: the number in the id of each cluster, which is its ``clusterID`` in a report.
+        kin_numbers: (N,) the number in the id of the kin of each analysis; -1 for none.
         probabilities, outlier_scores: (N,).
         vectors: (N, d).
         newer: findings of scored analyses that the model was not fitted on.
@@ -35,6 +37,7 @@ class ClusteringResults:
     corpus: Corpus
     clusters: NDArray[np.int64]
     numbers: list[int]
+    kin_numbers: list[int]
     probabilities: NDArray[np.float64]
     outlier_scores: NDArray[np.float64]
     vectors: NDArray[np.float32]
@@ -61,11 +64,13 @@ def read_results(engine: Engine) -> ClusteringResults:
     newer = [name for name in stored.analyses if name not in fitted]
     findings = engine.store.findings_of(newer)
     clustering = model.clustering
+    numbers_of_kin = [number_of_id(kin.id) for kin in model.kins]
     return ClusteringResults(
         model=model,
         corpus=corpus,
         clusters=clustering.labels[points].astype(np.int64),
         numbers=[number_of_id(cluster.id) for cluster in model.clusters],
+        kin_numbers=[numbers_of_kin[kin] if kin != NO_KIN else NO_KIN for kin in model.kin.labels[points].tolist()],
         probabilities=np.asarray(clustering.probabilities[points], np.float64),
         outlier_scores=np.asarray(clustering.outlier_scores[points], np.float64),
         vectors=clustering.index.in_order()[points],

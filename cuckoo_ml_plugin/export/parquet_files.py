@@ -45,7 +45,8 @@ def write_features(store: Store, count_names: Iterable[str], path: Path) -> Path
 def write_findings(store: Store, path: Path) -> Path:
     """Write a row for the latest finding of each analysis. Raises CuckooMLError (no pyarrow), StoreError, OSError."""
     pa = optional_package("pyarrow", "Parquet files")
-    texts, numbers = ("analysis", "model", "cluster"), ("probability", "outlier_score", "anomaly_score")
+    texts = ("analysis", "model", "cluster", "kin")
+    numbers = ("probability", "outlier_score", "anomaly_score", "kin_probability")
     schema = pa.schema([
         *((name, pa.string()) for name in texts),
         *((name, pa.float64()) for name in numbers),

@@ -2,7 +2,7 @@
 
 CuckooML is the seed of this plugin. Its files hold what this plugin computes: clusters, probabilities, outlier scores
 and the fences of the counts. Analyses are named by their ids, clusters by the number of their id (17.0 for c17, -1.0
-for noise). The label of an analysis without one is ``none``.
+for noise). The label of an analysis without one is ``none``. ``clustering_results`` has a further column, ``kin``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Rows = list[list[Cell]]
 def write_seed_files(results: ClusteringResults, anomaly: AnomalySettings, folder: Path) -> list[Path]:
     """Write the six files into a folder. Raises OSError."""
     tables: dict[str, tuple[list[str], Rows]] = {
-        "clustering_results": (["", "label", "probability", "outlier_score"], clustering_results(results)),
+        "clustering_results": (["", "label", "probability", "outlier_score", "kin"], clustering_results(results)),
         "clustering_fit": (["", "clustering", "clustering+noise"], clustering_fit(results)),
         "cluster_label_distribution": label_distribution(results),
         "abnormal_behaviour": (["", "outliers", "suspect_outliers"], abnormal_behaviour(results)),
@@ -54,11 +54,13 @@ def write_seed_files(results: ClusteringResults, anomaly: AnomalySettings, folde
 
 
 def clustering_results(results: ClusteringResults) -> Rows:
-    """A row for each analysis: cluster, probability, outlier score."""
-    columns = (results.cluster_ids(), results.probabilities.tolist(), results.outlier_scores.tolist())
+    """A row for each analysis: cluster, probability, outlier score, kin."""
+    columns = (
+        results.cluster_ids(), results.probabilities.tolist(), results.outlier_scores.tolist(), results.kin_numbers
+    )  # fmt: skip
     return [
-        [name, float(cluster), probability, score]
-        for name, cluster, probability, score in zip(results.corpus.analyses, *columns, strict=True)
+        [name, float(cluster), probability, score, float(kin)]
+        for name, cluster, probability, score, kin in zip(results.corpus.analyses, *columns, strict=True)
     ]
 
 

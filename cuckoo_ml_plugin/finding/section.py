@@ -35,6 +35,7 @@ _Share = Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
 _Count = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 _PositiveCount = Annotated[int, Meta(extra_json_schema={"minimum": 1})]
 _ClusterId = Annotated[str, Meta(extra_json_schema={"pattern": "^c[0-9]+$"})]
+_KinId = Annotated[str, Meta(extra_json_schema={"pattern": "^k[0-9]+$"})]
 _Sha256 = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{64}$"})]
 _IndicatorKind = Annotated[str, Meta(extra_json_schema={"enum": ["file", "url", "domain", "ip"]})]
 _Behash = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]+:[A-Za-z0-9_-]+$"})]
@@ -72,7 +73,7 @@ class ModelFacts(_Part, kw_only=True):
 
 
 class LabelCount(_Part, kw_only=True):
-    """A label and how many analyses of the cluster carry it."""
+    """A label and how many analyses of the cluster or kin carry it."""
 
     label: str
     count: _PositiveCount
@@ -82,6 +83,16 @@ class ClusterFinding(_Part, kw_only=True):
     """The cluster of the analysis and the probability of its membership."""
 
     id: _ClusterId
+    name: str
+    size: _PositiveCount
+    probability: _Share
+    labels: Annotated[list[LabelCount], Meta(extra_json_schema={"maxItems": MAX_LABELS})] = []
+
+
+class KinFinding(_Part, kw_only=True):
+    """The kin of the analysis, the broader group above its cluster, and the probability of its membership."""
+
+    id: _KinId
     name: str
     size: _PositiveCount
     probability: _Share
@@ -173,6 +184,7 @@ class Finding(Struct, kw_only=True):
     message: _Message = ""
     model: ModelFacts | None = None
     cluster: ClusterFinding | None = None
+    kin: KinFinding | None = None
     anomaly: AnomalyFinding | None = None
     similar: list[SimilarAnalysis] = []
     evidence: list[Evidence] = []

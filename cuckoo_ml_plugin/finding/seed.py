@@ -18,6 +18,6 @@ def seed_section(section: Mapping[str, Any], min_samples: int, min_cluster_size:
     }
 
 
-def number_of_id(cluster_id: str | None) -> int:
-    """The number that CuckooML gave a cluster: 17 for c17, -1 (noise) for None."""
-    return int(cluster_id[1:]) if cluster_id else -1
+def number_of_id(group_id: str | None) -> int:
+    """The number that CuckooML gave a cluster: 17 for c17, -1 (noise) for None. The kin k3 has the number 3."""
+    return int(group_id[1:]) if group_id else -1

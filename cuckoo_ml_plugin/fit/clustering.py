@@ -71,7 +71,20 @@ def fit_clustering(
     tokens: AspectTokens | None = None,
     margin: NDArray[np.float64] | None = None,
 ) -> Clustering:
-    """Cluster n distinct behaviours.
+    """Cluster n distinct behaviours; see :func:`clustering_and_neighbours`."""
+    return clustering_and_neighbours(vectors, multiplicities, settings, tree, same, tokens, margin)[0]
+
+
+def clustering_and_neighbours(
+    vectors: NDArray[np.float32],
+    multiplicities: NDArray[np.integer[Any]],
+    settings: ClusteringSettings,
+    tree: str = "auto",
+    same: float = SAME,
+    tokens: AspectTokens | None = None,
+    margin: NDArray[np.float64] | None = None,
+) -> tuple[Clustering, Neighbours]:
+    """Cluster n distinct behaviours; also return the neighbours by which they were clustered.
 
     Args:
         vectors: (n, d) unit rows; a zero row (none of its tokens is known) belongs to no cluster.
@@ -128,7 +141,7 @@ def fit_clustering(
         certainty=settings.certainty,
         same=same,
     )
-    return _without_dissolved(_with_certainties(fitted, vectors, near, margin))
+    return _without_dissolved(_with_certainties(fitted, vectors, near, margin)), near
 
 
 def _with_certainties(
@@ -176,7 +189,9 @@ def _without_dissolved(fitted: Clustering) -> Clustering:
     )
 
 
-def core_distances(near: Neighbours, multiplicities: NDArray[np.int64], count: int, own: int = 0) -> Floats:
+def core_distances(
+    near: Neighbours, multiplicities: NDArray[np.int64], count: int, own: int = 0
+) -> NDArray[np.float64]:
     """The distance (n,) from each point to the ``count``-th nearest analysis, repeats included.
 
     Args:

@@ -160,8 +160,8 @@ def _read(store: Store, limits: OrderRange, progress: Progress | None = None, to
 def _assemble(parts: list[_Part]) -> Corpus:
     distinct: dict[str, tuple[int, NDArray[np.uint64], NDArray[np.uint8]]] = {}
     for part in parts:
-        for digest, *tokens_of in zip(part.digests, part.lengths, part.hashes, part.kinds, strict=True):
-            distinct.setdefault(digest, tuple(tokens_of))
+        for digest, length, hashes, kinds in zip(part.digests, part.lengths, part.hashes, part.kinds, strict=True):
+            distinct.setdefault(digest, (length, hashes, kinds))
     digests = sorted(distinct)
     point_by_digest = {digest: point for point, digest in enumerate(digests)}
     lengths = [distinct[digest][0] for digest in digests]

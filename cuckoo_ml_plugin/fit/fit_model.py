@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
@@ -20,9 +20,10 @@ from cuckoo_ml_plugin.finding.section import Evidence
 from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.anomaly import score_fitted
 from cuckoo_ml_plugin.fit.calibration import held_back_unusualness
-from cuckoo_ml_plugin.fit.clustering import fit_clustering
+from cuckoo_ml_plugin.fit.clustering import clustering_and_neighbours
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.fit.kin import fit_kin
 from cuckoo_ml_plugin.fit.lineage import Lineage, OldClusters, follow
 from cuckoo_ml_plugin.fit.providers import fit_providers
 from cuckoo_ml_plugin.model.anomaly import AnomalyDetector
@@ -30,6 +31,7 @@ from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS, FOR_NOVELTY, Embedding
 from cuckoo_ml_plugin.model.fences import CountFences
 from cuckoo_ml_plugin.model.frequencies import Frequencies
+from cuckoo_ml_plugin.model.kin import NO_KIN
 from cuckoo_ml_plugin.model.members import Member, Members
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
@@ -43,8 +45,8 @@ StageProgress = Callable[[str, str], None]
 """Called after each stage of a refit with its name and its outcome."""
 NOVELTY_DIMENSIONS = 64
 HYSTERESIS = 0.1
-"""By how much the certainty of an analysis may miss the threshold if it was in a cluster before, or must pass it if it was
-in none: of those near the threshold, no refit moves many to and fro."""
+"""By how much the certainty of an analysis may miss the threshold if it was in a cluster before, or must pass it if it
+was in none: of those near the threshold, no refit moves many to and fro."""
 _EXAMPLES_PER_CLUSTER = 5
 _EVIDENCE_PER_CLUSTER = 15
 
@@ -87,13 +89,19 @@ def fit_model(
         f"{len(embedding.hashes):,} tokens in {embedding.dimensions} dimensions, which explain {explained_share:.0%}",
     )
     old = _old_clusters(before)
-    clustering = fit_clustering(
-        vectors, multiplicities, settings.clustering, tokens=AspectTokens.of(corpus, left_out),
-        margin=_margin(corpus, old),
-    )  # fmt: skip
+    tokens = AspectTokens.of(corpus, left_out)
+    clustering, neighbours = clustering_and_neighbours(
+        vectors, multiplicities, settings.clustering, tokens=tokens, margin=_margin(corpus, old)
+    )
     labels = clustering.labels[corpus.point_of]
     clustered_share = float((labels >= 0).mean())
     progress("clusters", f"{clustering.clusters:,} clusters hold {clustered_share:.0%} of the analyses")
+    kin = fit_kin(vectors, tokens, neighbours, clustering, settings.clustering.kin_level)
+    kin_labels, kin_count = kin.labels[corpus.point_of], int(kin.labels.max(initial=NO_KIN)) + 1
+    kin_share = float((kin_labels != NO_KIN).mean())
+    progress(
+        "kin", f"{kin_count:,} kin hold {kin_share:.0%} of the analyses, alike by {float(kin.level[0]):.2f} in the mean"
+    )
     novelty_settings = replace(settings.vectors, dimensions=NOVELTY_DIMENSIONS)
     novelty, novelty_known = fit_embedding(
         corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out,
@@ -108,6 +116,9 @@ def fit_model(
     progress("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
     providers = _providers(store, progress)
     lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), old)
+    kin_lineage = follow(
+        corpus.analyses, kin_labels, _majorities(corpus, kin_labels, kin_count), _old_kin(before), prefix="k"
+    )
     frequencies = _frequencies(corpus, embedding, known, clustering)
     fitted_at = datetime.now(timezone.utc)
     members = [Member(*member) for member in zip(corpus.analyses, corpus.sha256, corpus.labels, strict=True)]
@@ -122,6 +133,7 @@ def fit_model(
             "settings": asdict(settings),
             "count_names": list(corpus.count_names),
             "next_cluster": lineage.next_number,
+            "next_kin": kin_lineage.next_number,
             "before": before.id if before else None,
             "survived": lineage.survived,
             "moved": lineage.moved,
@@ -130,8 +142,10 @@ def fit_model(
             "providers": providers.facts(),
         },
         clusters=[],
+        kins=_kin_facts(corpus, kin_lineage, kin_labels),
         embedding=embedding,
         clustering=clustering,
+        kin=kin,
         novelty=novelty,
         novelty_index=NeighbourIndex.build(novelty_vectors, SEED),
         detector=detector,
@@ -163,12 +177,12 @@ def left_out_tokens(kinds: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray
     return np.isin(kinds, [KINDS.index(name) for name in names]) if names else None
 
 
-def _majorities(corpus: Corpus, labels: NDArray[np.int64], clusters: int) -> list[str | None]:
-    """The label of more than half of each cluster's labelled analyses."""
-    counts: list[Counter[str]] = [Counter() for _ in range(clusters)]
-    for cluster, label in zip(labels.tolist(), corpus.labels, strict=True):
-        if cluster != NOISE and label:
-            counts[cluster][label] += 1
+def _majorities(corpus: Corpus, labels: NDArray[np.int64], groups: int) -> list[str | None]:
+    """The label of more than half of each group's labelled analyses; ``labels``: the group of each analysis."""
+    counts: list[Counter[str]] = [Counter() for _ in range(groups)]
+    for group, label in zip(labels.tolist(), corpus.labels, strict=True):
+        if group >= 0 and label:
+            counts[group][label] += 1
     majorities: list[str | None] = []
     for count in counts:
         label, most = max(count.items(), key=lambda pair: (pair[1], pair[0]), default=(None, 0))
@@ -199,6 +213,17 @@ def _margin(corpus: Corpus, old: OldClusters | None) -> NDArray[np.float64] | No
     was_known = np.bincount(corpus.point_of[known], minlength=n) > 0
     was_inside = np.bincount(corpus.point_of[inside], minlength=n) > 0
     return np.where(was_inside, HYSTERESIS, np.where(was_known, -HYSTERESIS, 0.0))
+
+
+def _old_kin(before: Model | None) -> OldClusters | None:
+    if before is None:
+        return None
+    labels = before.kin.labels
+    of_analysis = {
+        member.analysis: before.kins[labels[point]].id if labels[point] != NO_KIN else None
+        for point, member in before.members.all()
+    }
+    return OldClusters(of_analysis, {kin.id: kin.name for kin in before.kins}, int(before.facts.get("next_kin", 0)))
 
 
 def _token_rows(corpus: Corpus, embedding: Embedding) -> TokenRows:
@@ -246,25 +271,38 @@ def _cluster_facts(
     corpus: Corpus, model: Model, lineage: Lineage, labels: NDArray[np.int64], store: Store | None
 ) -> list[ClusterFacts]:
     facts = []
+    for cluster, (briefly, members) in enumerate(_group_facts(corpus, lineage, labels)):
+        kin = int(model.kin.labels[corpus.point_of[members[0]]])
+        evidence = _evidence_of_cluster(corpus, model, cluster, members, store) if store else []
+        facts.append(replace(briefly, evidence=evidence, kin=model.kins[kin].id if kin != NO_KIN else None))
+    return facts
+
+
+def _kin_facts(corpus: Corpus, lineage: Lineage, labels: NDArray[np.int64]) -> list[ClusterFacts]:
+    return [facts for facts, _ in _group_facts(corpus, lineage, labels)]
+
+
+def _group_facts(
+    corpus: Corpus, lineage: Lineage, labels: NDArray[np.int64]
+) -> Iterator[tuple[ClusterFacts, NDArray[np.int64]]]:
+    """The facts of each cluster or kin, without evidence, and its analyses; ``labels``: the group of each analysis."""
     order = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[order], np.arange(len(lineage.ids) + 1))
-    for cluster, (cluster_id, name) in enumerate(zip(lineage.ids, lineage.names, strict=True)):
-        members = order[bounds[cluster] : bounds[cluster + 1]]
+    for group, (group_id, name) in enumerate(zip(lineage.ids, lineage.names, strict=True)):
+        members = order[bounds[group] : bounds[group + 1]]
         counts = Counter(label for i in members if (label := corpus.labels[i]))
         dates = sorted(corpus.seen_at[i] for i in members)
-        facts.append(
-            ClusterFacts(
-                id=cluster_id,
-                name=name,
-                size=len(members),
-                labels=dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))),
-                evidence=_evidence_of_cluster(corpus, model, cluster, members, store) if store else [],
-                first_seen=dates[0] if dates else "",
-                last_seen=dates[-1] if dates else "",
-                first_stored=min((corpus.stored_at[i] for i in members), default=""),
-            )
+        facts = ClusterFacts(
+            id=group_id,
+            name=name,
+            size=len(members),
+            labels=dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))),
+            evidence=[],
+            first_seen=dates[0] if dates else "",
+            last_seen=dates[-1] if dates else "",
+            first_stored=min((corpus.stored_at[i] for i in members), default=""),
         )
-    return facts
+        yield facts, members
 
 
 def _evidence_of_cluster(

@@ -1,4 +1,7 @@
-"""The lineage of clusters from one model to the next: which keep their id and name, and what became of the others."""
+"""The lineage of groups from one model to the next: which keep their id and name, and what became of the others.
+
+Groups are the clusters (ids c0, c1, ...) or the kin (k0, k1, ...), each followed on its own.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.model.changes import Change
 
-_LIKE_AN_ID = re.compile(r"c\d+", re.ASCII)
+_LIKE_AN_ID = re.compile(r"[ck]\d+", re.ASCII)
 SURVIVES = 0.2
-"""The least Jaccard similarity of an old and a new cluster, over the analyses in both fits, to be the same cluster."""
+"""The least Jaccard similarity of an old and a new cluster, over the analyses in both fits, to be the same."""
 
 
 @dataclass(slots=True)
@@ -53,18 +56,20 @@ def follow(
     labels: NDArray[np.int64],
     majority: Sequence[str | None],
     old: OldClusters | None,
+    prefix: str = "c",
 ) -> Lineage:
-    """Give the new clusters ids and names.
+    """Give the new clusters, or the new kin, ids and names.
 
     Args:
         analyses: N ids; labels: (N,) the new cluster of each, -1 for none.
         majority: for each new cluster, the label of more than half of its labelled members, or None.
         old: the clusters of the model before; None for a first fit.
+        prefix: the letter of the ids.
     """
     count = len(majority)
     sizes = np.bincount(labels[labels >= 0], minlength=count)
     if old is None:
-        ids = [f"c{number}" for number in range(count)]
+        ids = [f"{prefix}{number}" for number in range(count)]
         changes = [Change("born", i, "", int(size)) for i, size in zip(ids, sizes, strict=True)]
         lineage = Lineage(ids, _names(ids, majority, {}), count)
         lineage.changes = [Change(c.kind, c.cluster, n, c.size) for c, n in zip(changes, lineage.names, strict=True)]
@@ -80,7 +85,7 @@ def follow(
         if cluster in heirs:
             ids.append(heirs[cluster])
         else:
-            ids.append(f"c{number}")
+            ids.append(f"{prefix}{number}")
             number += 1
     names = _names(ids, majority, old.names)
     unmoved = sum(n for (new, before), n in pairs.items() if (ids[new] if new >= 0 else None) == before)

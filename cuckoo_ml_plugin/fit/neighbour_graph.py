@@ -1,8 +1,8 @@
 """Exact nearest neighbours of all points, and from their graph a spanning tree of many points.
 
 The graph joins each point to its nearest. Within each connected group of the graph the minimum spanning tree under
-mutual reachability is exact. Boruvka rounds over ``REPRESENTATIVES`` members of each group then join the groups, so only
-the distances at which whole groups meet may differ from the true tree.
+mutual reachability is exact. Boruvka rounds over ``REPRESENTATIVES`` members of each group then join the groups, so
+only the distances at which whole groups meet may differ from the true tree.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ def neighbour_graph_tree(points: NDArray[np.float32], min_samples: int) -> Float
     return spanning_tree(points, neighbours, core, lambda first, second, distances: distances)
 
 
-def spanning_tree(
-    points: NDArray[np.float32], neighbours: Neighbours, core: Floats, distances_of: Distances
-) -> Floats:
+def spanning_tree(points: NDArray[np.float32], neighbours: Neighbours, core: Floats, distances_of: Distances) -> Floats:
     """Edges (n - 1, 3) of a spanning tree: from, to, mutual reachability distance.
 
     Args:

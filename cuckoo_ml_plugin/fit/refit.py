@@ -23,6 +23,7 @@ from cuckoo_ml_plugin.fit.lineage import Lineage
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.clustering import NOISE
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id, list_models, prune, publish, write_model
+from cuckoo_ml_plugin.model.kin import NO_KIN
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import Settings
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
@@ -118,7 +119,7 @@ def _ignore_stage(stage: str, outcome: str) -> None:
 
 def _facts_on_disk(model: Model) -> dict[str, Any]:
     facts = {key: value for key, value in model.facts.items() if key != "id"}
-    return facts | {"clusters": msgspec.to_builtins(model.clusters)}
+    return facts | {"clusters": msgspec.to_builtins(model.clusters), "kins": msgspec.to_builtins(model.kins)}
 
 
 def save_findings(store: Store, model: Model, settings: Settings) -> int:
@@ -130,6 +131,7 @@ def save_findings(store: Store, model: Model, settings: Settings) -> int:
     def records() -> Iterator[FindingRecord]:
         for point, member in model.members.all():
             cluster = int(clustering.labels[point])
+            kin, kin_probability = model.kin.of_point(point)
             yield FindingRecord(
                 analysis=member.analysis,
                 model=model.id,
@@ -138,6 +140,8 @@ def save_findings(store: Store, model: Model, settings: Settings) -> int:
                 outlier_score=float(clustering.outlier_scores[point]),
                 anomaly_score=float(scores[point]),
                 anomalous=bool(scores[point] >= threshold),
+                kin=model.kins[kin].id if kin != NO_KIN else None,
+                kin_probability=kin_probability,
             )
 
     return store.save_findings(records())

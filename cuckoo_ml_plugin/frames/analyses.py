@@ -11,7 +11,7 @@ from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.store.store import Store
 
 _STORED = ("host", "sha256", "target", "label", "analysed_at", "stored_at", "machine", "has_behaviour")
-_FINDING = ("cluster", "probability", "outlier_score", "anomaly_score", "anomalous")
+_FINDING = ("cluster", "probability", "outlier_score", "anomaly_score", "anomalous", "kin", "kin_probability")
 _SIMILAR = ("analysis", "similarity", "cluster", "label", "sha256")
 
 

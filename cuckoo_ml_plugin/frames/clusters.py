@@ -1,9 +1,9 @@
-"""Frames of the clustering in force: its clusters, the membership and vector of each analysis, and its labels."""
+"""Frames of the clustering in force: clusters, kin, the membership and vector of each analysis, and labels."""
 
 from __future__ import annotations
 
 from cuckoo_ml_plugin.engine.engine import Engine
-from cuckoo_ml_plugin.engine.queries import cluster_brief
+from cuckoo_ml_plugin.engine.queries import cluster_brief, kin_brief
 from cuckoo_ml_plugin.export.clustering_results import ClusteringResults
 from cuckoo_ml_plugin.export.seed_files import label_distribution
 from cuckoo_ml_plugin.frames.pandas_import import pd
@@ -12,20 +12,37 @@ _BRIEF = ("id", "name", "size", "stored", "labels", "first_seen", "last_seen")
 
 
 def cluster_frame(engine: Engine) -> pd.DataFrame:
-    """A row for each cluster: name, sizes, first and last day, commonest label. Raises ModelError, StoreError."""
+    """A row for each cluster: name, sizes, first and last day, kin, commonest label. Raises ModelError, StoreError."""
     model, counts = engine.require_model(), engine.store.cluster_counts()
     rows = [cluster_brief(facts, counts.get(facts.id, 0)) for facts in model.clusters]
-    frame = pd.DataFrame(rows, columns=list(_BRIEF))
+    return _with_commonest_label(pd.DataFrame(rows, columns=[*_BRIEF, "kin"]))
+
+
+def kin_frame(engine: Engine) -> pd.DataFrame:
+    """A row for each kin: name, sizes, first and last day, clusters in it, commonest label.
+
+    Raises ModelError, StoreError.
+    """
+    model, counts = engine.require_model(), engine.store.kin_counts()
+    rows = [kin_brief(model, facts, counts.get(facts.id, 0)) for facts in model.kins]
+    return _with_commonest_label(pd.DataFrame(rows, columns=[*_BRIEF, "clusters"]))
+
+
+def _with_commonest_label(frame: pd.DataFrame) -> pd.DataFrame:
     frame["label"] = [labels[0]["label"] if labels else None for labels in frame.pop("labels")]
     return frame.set_index("id")
 
 
 def membership_frame(results: ClusteringResults) -> pd.DataFrame:
-    """A row for each fitted analysis: ``label`` (the cluster's number, -1 for noise) and CuckooML's other columns."""
+    """A row for each fitted analysis: ``label`` (the cluster's number), CuckooML's other columns, ``kin`` (its number).
+
+    -1 stands for noise and for no kin.
+    """
     columns = {
         "label": results.cluster_ids(),
         "probability": results.probabilities,
         "outlier_score": results.outlier_scores,
+        "kin": results.kin_numbers,
     }
     return pd.DataFrame(columns, index=_analyses(results))
 

@@ -131,17 +131,24 @@ class Desk:
         return self.cluster_table()
 
     def cluster_table(self) -> pd.DataFrame:
-        """A row for each cluster in force: name, sizes, first and last day, commonest label."""
+        """A row for each cluster in force: name, sizes, first and last day, kin, commonest label."""
         from cuckoo_ml_plugin.frames.clusters import cluster_frame
 
         return cluster_frame(self.engine)
 
     clusters = cluster_table
 
+    def kin_table(self) -> pd.DataFrame:
+        """A row for each kin in force, the broad groups above the clusters: name, sizes, days, its clusters, label."""
+        from cuckoo_ml_plugin.frames.clusters import kin_frame
+
+        return kin_frame(self.engine)
+
     def cluster_memberships(self) -> pd.DataFrame:
         """A row for each fitted analysis: the number of its cluster, its membership probability, its outlier score.
 
-        The columns are CuckooML's: ``label`` (-1 for noise), ``probability``, ``outlier_score``.
+        The columns are CuckooML's: ``label`` (-1 for noise), ``probability``, ``outlier_score``; then the number of its
+        kin, ``kin`` (-1 for none).
         """
         from cuckoo_ml_plugin.frames.clusters import membership_frame
 

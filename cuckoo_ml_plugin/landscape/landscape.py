@@ -43,6 +43,7 @@ class Landscape:
     Attributes:
         places: (n, 2) on the map, in [-1, 1].
         labels, certainties, outlier_scores, anomaly_scores: (n,) from the model; the label -1 is no cluster.
+        kin_of_point: (n,) the kin of each behaviour, -1 for none.
         point_of: (N,) the behaviour of each analysis.
         analyses, sha256, families, targets: one for each analysis; None where unknown.
         days: (N,) days from 1970 to each analysis (to its storing if its host gave no date), or UNKNOWN_DAY.
@@ -52,8 +53,10 @@ class Landscape:
 
     model: Model
     clusters: list[ClusterFacts]
+    kins: list[ClusterFacts]
     places: NDArray[np.float64]
     labels: NDArray[np.int64]
+    kin_of_point: NDArray[np.int64]
     certainties: NDArray[np.float64]
     outlier_scores: NDArray[np.float64]
     anomaly_scores: NDArray[np.float64]
@@ -99,8 +102,10 @@ def landscape(engine: Engine, progress: Progress | None = None, *, with_map: boo
     return Landscape(
         model=model,
         clusters=model.clusters,
+        kins=model.kins,
         places=positions(vectors, progress) if with_map else np.zeros((len(vectors), 2)),
         labels=np.asarray(fitted.labels),
+        kin_of_point=np.asarray(model.kin.labels),
         certainties=np.asarray(fitted.certainties),
         outlier_scores=np.asarray(fitted.outlier_scores),
         anomaly_scores=np.asarray(model.fitted_scores),

@@ -12,13 +12,13 @@ mean of the cosine of their vectors and of their likeness (``behaviour/likeness.
 occurs together; the likeness forgets nothing, however rare. The vectors give the candidates, the mixture their order.
 
 A certainty threshold comes on top: an analysis is assigned only when its *certainty* reaches it. Let the cluster have n
-analyses other than this one, h of the k = min(n, 16) most similar analyses be of the cluster, and s be the similarity to
-the most similar one of the cluster. Then the certainty is s * h / (k + 1/2): what it is near to, how many of those that
-it is near to agree, and how many could (the estimate of Krichevsky & Trofimov 1981 for a share of which the rest has
-half a count). This rule holds for fitted and for new analyses, for HDBSCAN's members and for its noise, which goes to the
-cluster of its nearest clustered neighbour. The certainty is also the membership probability that is reported. HDBSCAN's
-own probability compares a member with the densest region of its cluster, and means little where a cluster holds repeats
-of one behaviour, as half of a real corpus does.
+analyses other than this one, let h of the k = min(n, 16) most similar analyses be of the cluster, and let s be the
+similarity to the most similar one of the cluster. Then the certainty is s * h / (k + 1/2): how near the nearest is, and
+how many of those that could agree do. The half is for what was not seen, so that one witness counts less than sixteen.
+This rule holds for fitted and for new analyses, for HDBSCAN's members and for its noise, which goes to the cluster of
+its nearest clustered neighbour. The certainty is also the membership probability that is reported. HDBSCAN's own
+probability compares a member with the densest region of its cluster, and means little where a cluster holds repeats of
+one behaviour, as half of a real corpus does.
 """
 
 from __future__ import annotations

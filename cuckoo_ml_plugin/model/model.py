@@ -27,6 +27,7 @@ from cuckoo_ml_plugin.finding.section import (
     ClusterFinding,
     Evidence,
     Finding,
+    KinFinding,
     LabelCount,
     ModelFacts,
     Reason,
@@ -42,6 +43,7 @@ from cuckoo_ml_plugin.model.embedding import Embedding
 from cuckoo_ml_plugin.model.fences import CountFences
 from cuckoo_ml_plugin.model.folder import read_model, remedy
 from cuckoo_ml_plugin.model.frequencies import Frequencies
+from cuckoo_ml_plugin.model.kin import NO_KIN, Kin
 from cuckoo_ml_plugin.model.members import Members
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.model.providers import ProviderModels, threat_finding
@@ -52,20 +54,21 @@ DEFAULTS = Settings()
 _SAME_EXPLAINED = 1e-5
 _COUNT_REASONS = 6  # the counts furthest outside the fences; more would drown the other reasons
 _PARTS = (
-    "embedding", "clustering", "novelty", "novelty_index", "detector", "rows", "frequencies", "members", "providers",
-    "fences",
+    "embedding", "clustering", "kin", "novelty", "novelty_index", "detector", "rows", "frequencies", "members",
+    "providers", "fences",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """What model.json holds of one cluster.
+    """What model.json holds of one cluster or one kin.
 
     Attributes:
-        labels: each label and how many of the cluster's analyses carry it, most frequent first.
-        evidence: the behaviour that is most typical of the cluster.
+        labels: each label and how many of its analyses carry it, most frequent first.
+        evidence: the behaviour that is most typical of the cluster; of a kin none is kept.
         first_seen, last_seen: when the first and the last of its analyses ran.
         first_stored: when the first of them was stored; "" in models from before 0.2.0.
+        kin: the id of the kin that the cluster lies in, None for none; None of a kin itself.
     """
 
     id: str
@@ -76,6 +79,7 @@ class ClusterFacts:
     first_seen: str
     last_seen: str
     first_stored: str = ""
+    kin: str | None = None
 
 
 class _Facts(msgspec.Struct):
@@ -95,6 +99,8 @@ class _Facts(msgspec.Struct):
     moved: int
     compared: int
     changes: list[Change]
+    kins: list[ClusterFacts] = []
+    next_kin: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +109,8 @@ class Model:
 
     Attributes:
         facts: what model.json holds beside the clusters: id, time and size of the fit, settings, lineage.
-        clusters: in the order of the clustering's numbers.
-        embedding, clustering: the space in which clusters are found, and the clusters.
+        clusters, kins: in the order of the numbers that ``clustering`` and ``kin`` give them.
+        embedding, clustering, kin: the space in which clusters are found, the clusters, and the kin above them.
         novelty, novelty_index, novelty_vectors, detector: the space in which anomaly scores are computed, its fitted
             vectors (n, d), and what turns distances into scores.
         rows: tokens of each fitted behaviour.
@@ -117,8 +123,10 @@ class Model:
 
     facts: dict[str, Any]
     clusters: list[ClusterFacts]
+    kins: list[ClusterFacts]
     embedding: Embedding
     clustering: Clustering
+    kin: Kin
     novelty: Embedding
     novelty_index: NeighbourIndex
     detector: AnomalyDetector
@@ -149,13 +157,16 @@ class Model:
         for timestamp in (checked.fitted_at, checked.read_at):
             datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
         fitted = facts["settings"]["clustering"]
+        points = len(parts["fitted_scores"]["all"])
         return cls(
             facts=facts,
             clusters=checked.clusters,
+            kins=checked.kins,
             embedding=Embedding.from_arrays(parts["embedding"]),
             clustering=Clustering.from_arrays(
                 parts["clustering"], min_samples=fitted["min_samples"], certainty=fitted["certainty"]
             ),
+            kin=Kin.from_arrays(parts["kin"]) if "kin" in parts else Kin.none(points),
             novelty=Embedding.from_arrays(parts["novelty"]),
             novelty_index=NeighbourIndex.from_arrays(parts["novelty_index"]),
             detector=AnomalyDetector.from_arrays(parts["detector"]),
@@ -252,7 +263,8 @@ class Model:
             vector, lambda points: self.rows.similarities(shown, sizes, points, self.columns)
         )
         candidates = np.union1d(placement.neighbours, neighbours)  # either space has neighbours that the other lacks
-        similar = self._similar(shown, sizes, candidates, analysis, max(scoring.similar, 1))
+        similarities = self.rows.similarities(shown, sizes, candidates, self.columns)
+        similar = self._similar(candidates, similarities, analysis, max(scoring.similar, 1))
         similarity = similar[0].similarity if similar else 0.0
         reasons = [*self._reasons(placement, novelty, similarity, behaviour, label, anomaly), *threat_reasons(threat)]
         if not np.isfinite((placement.probability, placement.outlier_score, novelty.score)).all():
@@ -263,6 +275,7 @@ class Model:
             message=reason_for_absence(behaviour),
             model=self.brief(),
             cluster=self._cluster(placement),
+            kin=self._kin(placement, similarities[np.searchsorted(candidates, placement.neighbours)]),
             anomaly=AnomalyFinding(
                 score=round(float(novelty.score), 4),
                 outlier_score=round(float(placement.outlier_score), 4),
@@ -330,8 +343,43 @@ class Model:
             name=facts.name,
             size=facts.size,
             probability=round(float(placement.probability), 4),
-            labels=[LabelCount(label=label, count=count) for label, count in facts.labels.items()][:MAX_LABELS],
+            labels=_label_counts(facts),
         )
+
+    def _kin(self, placement: Placement, likenesses: NDArray[np.float64]) -> KinFinding | None:
+        """The kin of an analysis; a fitted one has the kin that the fit gave it, like its cluster.
+
+        An analysis of which the embedding knows nothing has no neighbours there, no cluster and no kin.
+        """
+        if not self.kins or not len(placement.neighbours):
+            return None
+        if placement.distances[0] == 0:
+            kin, probability = self.kin.of_point(int(placement.neighbours[0]))
+        else:
+            kin, probability = self.kin.place(
+                placement.neighbours,
+                placement.distances,
+                likenesses,
+                self.clustering.multiplicities[placement.neighbours],
+                self._kin_of_cluster(placement),
+            )
+        if kin == NO_KIN:
+            return None
+        facts = self.kins[kin]
+        return KinFinding(
+            id=facts.id,
+            name=facts.name,
+            size=facts.size,
+            probability=round(probability, 4),
+            labels=_label_counts(facts),
+        )
+
+    def _kin_of_cluster(self, placement: Placement) -> int | None:
+        """The number of the kin of its cluster, -1 for a cluster without kin; None without a cluster."""
+        if placement.cluster == NOISE:
+            return None
+        kin_id = self.clusters[placement.cluster].kin
+        return [kin.id for kin in self.kins].index(kin_id) if kin_id is not None else NO_KIN
 
     def _reasons(
         self,
@@ -369,14 +417,8 @@ class Model:
         return np.concatenate([self.embedding.hashes, self.frequencies.rare_hashes])
 
     def _similar(
-        self,
-        columns: NDArray[np.int64],
-        sizes: NDArray[np.int64],
-        points: NDArray[np.int64],
-        analysis: str | None,
-        k: int,
+        self, points: NDArray[np.int64], similarities: NDArray[np.float64], analysis: str | None, k: int
     ) -> list[SimilarAnalysis]:
-        similarities = self.rows.similarities(columns, sizes, points, self.columns)
         similar: list[SimilarAnalysis] = []
         for i in np.lexsort((points, -np.round(similarities, 6))):
             if len(similar) >= k:
@@ -434,3 +476,7 @@ class Model:
     def with_facts(self, **facts: Any) -> Model:
         """A copy of the model in which these facts are replaced."""
         return replace(self, facts={**self.facts, **facts})
+
+
+def _label_counts(facts: ClusterFacts) -> list[LabelCount]:
+    return [LabelCount(label=label, count=count) for label, count in facts.labels.items()][:MAX_LABELS]

@@ -29,11 +29,13 @@ class FindingRecord:
     anomalous: bool
     section: str = ""
     scored_at: str = ""
+    kin: str | None = None
+    kin_probability: float | None = None
 
     @classmethod
     def of(cls, analysis: str, section: Mapping[str, Any]) -> FindingRecord | None:
         """The record of a report section; None for a section that was made without a model."""
-        model, cluster, anomaly = section["model"], section["cluster"], section["anomaly"]
+        model, cluster, anomaly, kin = section["model"], section["cluster"], section["anomaly"], section["kin"]
         if model is None:
             return None
         return cls(
@@ -45,6 +47,8 @@ class FindingRecord:
             anomaly_score=anomaly["score"] if anomaly else None,
             anomalous=bool(anomaly and anomaly["anomalous"]),
             section=json.dumps(section),
+            kin=kin["id"] if kin else None,
+            kin_probability=kin["probability"] if kin else None,
         )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, select
 
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
@@ -85,6 +85,11 @@ class FindingStore:
         order = (finding.c.probability.desc().nulls_last(), analysis.c.order_key)
         return self._listed(where, order, model, limit, offset)
 
+    def kin_members(self, kin: str, *, limit: int = 50, offset: int = 0) -> list[ListedAnalysis]:
+        """A page of a kin's analyses, the most probable members first."""
+        order = (finding.c.kin_probability.desc().nulls_last(), analysis.c.order_key)
+        return self._listed([finding.c.kin == kin], order, None, limit, offset)
+
     def anomalies(
         self,
         *,
@@ -120,10 +125,17 @@ class FindingStore:
 
     def cluster_counts(self, *, model: str | None = None) -> dict[str | None, int]:
         """How many analyses with behaviour each cluster has, the largest first; None: those that belong to none."""
+        return self._counts(finding.c.cluster, model)
+
+    def kin_counts(self) -> dict[str | None, int]:
+        """How many analyses with behaviour each kin has, the largest first; None: those that belong to none."""
+        return self._counts(finding.c.kin, None)
+
+    def _counts(self, group: Column[str], model: str | None) -> dict[str | None, int]:
         query = (
-            select(finding.c.cluster, func.count().label("members"))
+            select(group, func.count().label("members"))
             .where(_STORED, analysis.c.has_behaviour, *_of_model(model))
-            .group_by(finding.c.cluster)
+            .group_by(group)
         )
         rows = self._db.read(lambda connection: connection.execute(query).all())
         return {row[0]: row[1] for row in sorted(rows, key=lambda row: (-row[1], row[0] or ""))}
@@ -131,6 +143,11 @@ class FindingStore:
     def cluster_count(self, cluster: str) -> int:
         """How many analyses one cluster has."""
         query = select(func.count()).where(_STORED, finding.c.cluster == cluster)
+        return self._db.read(lambda connection: connection.execute(query).scalar_one())
+
+    def kin_count(self, kin: str) -> int:
+        """How many analyses one kin has."""
+        query = select(func.count()).where(_STORED, finding.c.kin == kin)
         return self._db.read(lambda connection: connection.execute(query).scalar_one())
 
     def anomalous_since(self, moment: datetime, *, model: str | None = None) -> tuple[int, int]:
@@ -157,6 +174,8 @@ def _row(record: FindingRecord, moment: str) -> dict[str, object]:
         "anomalous": bool(record.anomalous),
         "section": storable(record.section, MAX_SECTION) if len(record.section) <= MAX_SECTION else "",
         "scored_at": record.scored_at or moment,
+        "kin": None if record.kin is None else storable(record.kin, 100),
+        "kin_probability": finite(record.kin_probability),
     }
 
 
@@ -171,6 +190,8 @@ def _finding(row: Row[Any]) -> FindingRecord:
         anomalous=row.anomalous,
         section=row.section,
         scored_at=row.scored_at,
+        kin=row.kin,
+        kin_probability=finite(row.kin_probability),
     )
 
 

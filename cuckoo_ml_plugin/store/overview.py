@@ -27,7 +27,7 @@ _STORED = finding.c.analysis == analysis.c.analysis
 
 @dataclass(frozen=True, slots=True)
 class AnalysisBrief:
-    """An analysis with the place of its latest finding; ``cluster`` and the scores are None without one.
+    """An analysis with the place of its latest finding; ``cluster``, ``kin`` and the scores are None without one.
 
     ``day``: when it was made, or stored if its host did not say: ``2026-11-23``.
     """
@@ -46,6 +46,8 @@ class AnalysisBrief:
     probability: float | None
     anomaly_score: float | None
     anomalous: bool
+    kin: str | None
+    kin_probability: float | None
 
 
 class OverviewStore:
@@ -53,8 +55,11 @@ class OverviewStore:
 
     _db: Database
 
-    def overview(self, cluster: str | None = None) -> list[AnalysisBrief]:
-        """Every analysis in brief, or those of one cluster by their latest findings, in order. Raises StoreError."""
+    def overview(self, cluster: str | None = None, kin: str | None = None) -> list[AnalysisBrief]:
+        """Every analysis in brief, or those of one cluster or kin by their latest findings, in order.
+
+        Raises StoreError.
+        """
         query = (
             select(
                 *(analysis.c[name] for name in ("analysis", "sha256", "target", "source_path", "node", "analysed_at")),
@@ -62,12 +67,15 @@ class OverviewStore:
                 _DAY.label("day"),
                 finding.c.analysis.is_not(None).label("scored"),
                 *(finding.c[name] for name in ("cluster", "probability", "anomaly_score", "anomalous")),
+                *(finding.c[name] for name in ("kin", "kin_probability")),
             )
             .select_from(analysis.outerjoin(finding, finding.c.analysis == analysis.c.analysis))
             .order_by(analysis.c.order_key)
         )
         if cluster is not None:
             query = query.where(finding.c.cluster == cluster)
+        if kin is not None:
+            query = query.where(finding.c.kin == kin)
         return self._db.read(lambda connection: list(_briefs(connection, connection.execute(query).all())))
 
     def note_tenants(self, several: bool) -> None:
@@ -103,6 +111,8 @@ def _briefs(connection: Connection, rows: Any) -> Iterator[AnalysisBrief]:
             probability=finite(row.probability),
             anomaly_score=finite(row.anomaly_score),
             anomalous=bool(row.anomalous),
+            kin=row.kin,
+            kin_probability=finite(row.kin_probability),
         )
 
 
@@ -132,12 +142,14 @@ class ActivityStore:
         rows = self._db.read(lambda connection: connection.execute(query).all())
         return {row[0]: Activity(row[1], int(row[2]), row[3], row[4]) for row in rows}
 
-    def days(self, cluster: str | None = None) -> list[tuple[str, int]]:
-        """Each day (``2026-11-23``) with the number of analyses made on it, of one cluster or of all, in order.
+    def days(self, cluster: str | None = None, kin: str | None = None) -> list[tuple[str, int]]:
+        """Each day (``2026-11-23``) with the number of analyses made on it, of one cluster or kin or of all, in order.
 
         Raises StoreError.
         """
         where: list[ColumnElement[bool]] = [] if cluster is None else [_STORED, finding.c.cluster == cluster]
+        if kin is not None:
+            where += [_STORED, finding.c.kin == kin]
         query: Any = select(_DAY.label("day"), func.count()).where(*where).group_by("day").order_by("day")
         rows = self._db.read(lambda connection: connection.execute(query).all())
         return [(str(row[0]), int(row[1])) for row in rows]

@@ -2,7 +2,8 @@
 
 Version 4 has what an analysis is known by (node, task, start, sample) and the files that repeat a stored run; version 5
 what a report lacks or why it shows no behaviour, which its tokens do not say. Version 6 has the behashes, which are not
-made when a store is upgraded but later: that takes a minute for 100,000 behaviours.
+made when a store is upgraded but later: that takes a minute for 100,000 behaviours. Version 7 has the kin of findings,
+which the next refit fills in.
 
 To change the schema, change the tables below *and* append to ``UPGRADES`` a function that upgrades a store of the
 previous version. A new store is created from the tables, and an older one runs the upgrades; the tests compare the two.
@@ -110,8 +111,11 @@ finding = Table(
     Column("anomalous", Boolean, nullable=False),
     Column("section", Text, nullable=False),
     Column("scored_at", Bytewise, nullable=False),
+    Column("kin", Text),
+    Column("kin_probability", Float),
     Index("ix_cuckooml_finding_cluster", "cluster", "probability"),
     Index("ix_cuckooml_finding_anomalous", "anomalous", "anomaly_score"),
+    Index("ix_cuckooml_finding_kin", "kin", "kin_probability"),
 )
 
 threat_score = Table(
@@ -262,8 +266,25 @@ def _to_version_6(connection: Connection) -> None:
     connection.execute(insert(meta).values(key=BEHASHES_LACK, value="yes"))
 
 
+def _to_version_7(connection: Connection) -> None:
+    """Add the kin of findings."""
+    present = {column["name"] for column in inspect(connection).get_columns(finding.name)}
+    for name, kind in (("kin", "TEXT"), ("kin_probability", "FLOAT")):
+        if name not in present:
+            connection.exec_driver_sql(f"ALTER TABLE {finding.name} ADD COLUMN {name} {kind}")
+    for index in finding.indexes:
+        index.create(connection, checkfirst=True)
+
+
 # UPGRADES[0] upgrades a store from version 1 to version 2, and so on.
-UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3, _to_version_4, _to_version_5, _to_version_6]
+UPGRADES: list[Upgrade] = [
+    threat_score.create,
+    _to_version_3,
+    _to_version_4,
+    _to_version_5,
+    _to_version_6,
+    _to_version_7,
+]
 
 
 def current_version() -> int:

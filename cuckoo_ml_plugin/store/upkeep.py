@@ -84,11 +84,12 @@ class ErasureStore:
                 edited += self._db.write(work)
         return edited
 
-    def findings_of_clusters_change(self, clusters: Collection[str]) -> None:
-        """Drop the sections of findings in these clusters, so that they are made anew when they are asked for."""
-        for batch in chunks(sorted(clusters)):
-            statement = update(finding).where(finding.c.cluster.in_(batch)).values(section="")
-            self._db.write(lambda connection, statement=statement: connection.execute(statement))  # type: ignore[misc]
+    def findings_of_groups_change(self, clusters: Collection[str], kin: Collection[str]) -> None:
+        """Drop the sections of findings in these clusters and kin, so that they are made anew when asked for."""
+        for column, ids in ((finding.c.cluster, clusters), (finding.c.kin, kin)):
+            for batch in chunks(sorted(ids)):
+                statement = update(finding).where(column.in_(batch)).values(section="")
+                self._db.write(lambda connection, statement=statement: connection.execute(statement))  # type: ignore[misc]
 
     def rename_model_of_findings(self, model: str, renamed: str) -> None:
         """Say of all findings of one model that another one gave them: a copy that scores alike. Raises StoreError."""

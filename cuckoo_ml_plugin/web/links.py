@@ -70,7 +70,7 @@ class Links:
     @property
     def menu(self) -> list[tuple[str, str]]:
         """The pages in the navigation: path and name."""
-        pages = [("", "Clusters"), ("anomalies", "Anomalies")]
+        pages = [("", "Clusters"), ("kin", "Kin"), ("anomalies", "Anomalies")]
         return [*pages, ("model", "Model")] if self.for_everything else pages
 
     def known(self, analysis: str, sha256: str | None = None) -> StoredAnalysis | None:
@@ -100,6 +100,9 @@ class Links:
 
     def to_cluster(self, cluster: str) -> str:
         return f"{self.base}clusters/{quote(cluster[:MAX_VALUE], safe='', errors='replace')}/"
+
+    def to_kin(self, kin: str) -> str:
+        return f"{self.base}kin/{quote(kin[:MAX_VALUE], safe='', errors='replace')}/"
 
     def to(self, path: str, /, **query: object) -> str:
         """One of our pages; ``path`` is "" for the first."""

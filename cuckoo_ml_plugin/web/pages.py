@@ -1,4 +1,4 @@
-"""Our own pages: all clusters, one cluster, the anomalies, the model, one analysis."""
+"""Our own pages: all clusters, one cluster, all kin, one kin, the anomalies, the model, one analysis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.refit_due import refit_decision
-from cuckoo_ml_plugin.engine.visibility import VisibleCorpus, days, summary_of
+from cuckoo_ml_plugin.engine.visibility import VisibleCorpus, VisibleGroup, days, summary_of
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.model.folder import list_models
 from cuckoo_ml_plugin.model.model import Model
@@ -24,6 +24,7 @@ NEW_DAYS = 7
 _SORTS = ("size", "new", "first", "last", "name")
 _PERIODS = {"7": "7 days", "1": "a day", "30": "30 days", "365": "a year", "all": "all time"}
 _MOST_CHANGES = 200
+_MOST_CLUSTERS = 20  # of a kin that are listed
 _ANOMALIES = 20  # on a page; few, because those that the refit found are scored again for their reasons
 
 Page = Callable[[Request], PageResponse]
@@ -34,6 +35,8 @@ def find_page(path: str) -> Page:
     parts = [unquote(part) for part in path.strip("/").split("/")]
     if len(parts) == 2 and parts[0] == "clusters":
         return lambda request: cluster_page(request, parts[1])
+    if len(parts) == 2 and parts[0] == "kin":
+        return lambda request: kin_page(request, parts[1])
     page = _PAGES.get("/".join(parts))
     if page is None:
         raise NotFoundError("There is no such page.")
@@ -85,6 +88,7 @@ def _visible_clusters(corpus: VisibleCorpus, model: Model, since: datetime) -> t
             "size": len(cluster.members),
             "labels": [{"label": label, "count": count} for label, count in cluster.labels.items()],
             "activity": cluster.activity(moment),
+            "kin": facts.kin,
         }
         for facts in model.clusters
         if (cluster := corpus.clusters.get(facts.id)) is not None
@@ -125,6 +129,7 @@ def cluster_page(request: Request, cluster_id: str) -> PageResponse:
         "cluster.html",
         cluster=detail,
         members=members[:PAGE_SIZE],
+        kin_name=next((kin.name for kin in model.kins if kin.id == detail["kin"]), None),
         timeline=timeline(request.engine.store.days(detail["id"])),
         paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored"]),
     )
@@ -145,6 +150,7 @@ def _visible_cluster_page(request: Request, model: Model, corpus: VisibleCorpus,
         "size": len(cluster.members),
         "stored": len(cluster.members),
         "labels": [{"label": label, "count": count} for label, count in cluster.labels.items()],
+        "kin": model.clusters[number].kin,
         "evidence": corpus.evidence(request.engine, cluster, model.clusters[number].evidence),
         "nearest": [
             neighbour | {"name": corpus.clusters[neighbour["id"]].name}
@@ -157,6 +163,7 @@ def _visible_cluster_page(request: Request, model: Model, corpus: VisibleCorpus,
         "cluster.html",
         cluster=detail,
         members=members,
+        kin_name=corpus.kins[detail["kin"]].name if detail["kin"] in corpus.kins else detail["kin"],
         timeline=timeline(days(cluster.members)),
         paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(cluster.members), len(cluster.members)),
     )
@@ -170,6 +177,96 @@ def _fate(model: Model, cluster_id: str) -> str:
         if change["cluster"] == cluster_id and change["kind"] == "died":
             return f"Cluster {cluster_id} was dissolved: its analyses now belong to no cluster or to several."
     return "The model in force has no such cluster."
+
+
+def kins_page(request: Request) -> PageResponse:
+    """All kin, the largest first."""
+    model, corpus = request.engine.require_model(), request.corpus
+    if corpus is None:
+        counts = request.memory.recall("kin", request.engine.store.kin_counts)
+        rows = [queries.kin_brief(model, facts, counts.get(facts.id, 0)) for facts in model.kins]
+        outside = counts.get(None, 0)
+    else:
+        rows = [_visible_kin(corpus, model, corpus.kins[facts.id]) for facts in model.kins if facts.id in corpus.kins]
+        outside = sum(brief.scored and brief.kin is None for brief in corpus.analyses)
+    rows.sort(key=lambda row: (-row["stored"], -row["size"], row["name"]))
+    return request.respond(
+        "Kin",
+        "kins.html",
+        rows=rows[request.offset : request.offset + PAGE_SIZE],
+        outside=outside,
+        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(rows), len(rows)),
+    )
+
+
+def kin_page(request: Request, kin_id: str) -> PageResponse:
+    """One kin: its labels, clusters, members and timeline."""
+    model, corpus = request.engine.require_model(), request.corpus
+    if corpus is not None:
+        return _visible_kin_page(request, model, corpus, kin_id)
+    number = queries.kin_number(model, kin_id)
+    if number is None:
+        raise NotFoundError("The model in force has no such kin.")
+    detail = queries.kin_detail(request.engine, model, number, PAGE_SIZE + 1, request.offset)
+    members = detail["members"]
+    request.links.look_up(request.engine, [member["analysis"] for member in members])
+    return request.respond(
+        f"Kin {detail['name']}",
+        "kin.html",
+        kin=detail,
+        members=members[:PAGE_SIZE],
+        most_clusters=_MOST_CLUSTERS,
+        timeline=timeline(request.engine.store.days(kin=detail["id"])),
+        paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored"]),
+    )
+
+
+def _visible_kin_page(request: Request, model: Model, corpus: VisibleCorpus, kin_id: str) -> PageResponse:
+    """One kin as far as the reader may see it."""
+    kin = corpus.kins.get(kin_id) if any(facts.id == kin_id for facts in model.kins) else None
+    if kin is None:
+        raise NotFoundError("The model in force has no such kin that you may see.")
+    briefs = kin.members[request.offset : request.offset + PAGE_SIZE]
+    request.links.look_up(request.engine, [brief.analysis for brief in briefs])
+    return request.respond(
+        f"Kin {kin.name}",
+        "kin.html",
+        kin=_visible_kin(corpus, model, kin),
+        members=[
+            {
+                "analysis": brief.analysis,
+                "sha256": brief.sha256,
+                "target": brief.target,
+                "label": brief.label,
+                "cluster": brief.cluster,
+                "probability": brief.kin_probability,
+                "anomaly_score": brief.anomaly_score,
+            }
+            for brief in briefs
+        ],
+        most_clusters=_MOST_CLUSTERS,
+        timeline=timeline(days(kin.members)),
+        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(kin.members), len(kin.members)),
+    )
+
+
+def _visible_kin(corpus: VisibleCorpus, model: Model, kin: VisibleGroup) -> dict[str, Any]:
+    """One kin by the members that the reader may see."""
+    activity = summary_of(kin.members, "")
+    clusters = [
+        corpus.clusters[facts.id] for facts in model.clusters if facts.kin == kin.id and facts.id in corpus.clusters
+    ]
+    clusters.sort(key=lambda cluster: -len(cluster.members))
+    return {
+        "id": kin.id,
+        "name": kin.name,
+        "size": len(kin.members),
+        "stored": len(kin.members),
+        "labels": [{"label": label, "count": count} for label, count in kin.labels.items()],
+        "clusters": [{"id": cluster.id, "name": cluster.name, "size": len(cluster.members)} for cluster in clusters],
+        "first_seen": activity.first,
+        "last_seen": activity.last,
+    }
 
 
 def anomalies_page(request: Request) -> PageResponse:
@@ -273,6 +370,7 @@ def _names(model: Model, corpus: VisibleCorpus | None) -> dict[str, str]:
 
 _PAGES: dict[str, Page] = {
     "": clusters_page,
+    "kin": kins_page,
     "anomalies": anomalies_page,
     "model": model_page,
     "analysis": analysis_page,

@@ -63,7 +63,11 @@ def headline(section: Finding) -> str:
         return section.message
     unusual = section.anomaly is not None and section.anomaly.anomalous
     if section.cluster is None:
-        return "Unlike anything known." if unusual else "Belongs to no cluster of past analyses, but is not unusual."
+        if unusual:
+            return "Unlike anything known."
+        if section.kin is not None:
+            return "Belongs to no cluster of past analyses, but to a kin of them."
+        return "Belongs to no cluster of past analyses, but is not unusual."
     if unusual:
         return "Belongs to a cluster of past analyses, but behaves unusually."
     return "Seen before: behaves like a cluster of past analyses."

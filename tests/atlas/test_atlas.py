@@ -154,14 +154,35 @@ def test_a_click_on_anomaly_tree_or_count_shows_its_analysis_or_cluster(atlas: A
     assert "Anomaly score" in atlas.text("#panel")
 
 
-def test_the_map_is_coloured_four_ways_moved_and_zoomed(atlas: Atlas) -> None:
+def test_a_click_on_a_kin_shows_it_alone_with_its_clusters(atlas: Atlas, demo: DemoHome) -> None:
+    kin = cuckoo_ml(demo.home, "kin", "--json").json
+    atlas.tab("kin")
+    rows = atlas.page.locator("tr[data-kin]")
+    assert [rows.nth(i).get_attribute("data-kin") for i in range(rows.count())] == [group["id"] for group in kin]
+    atlas.keep("atlas-kin-list")
+    whole = painted_pixels(atlas)
+    atlas.page.click(f"tr[data-kin={kin[0]['id']}]")
+    atlas.page.wait_for_timeout(200)
+    panel = atlas.text("#panel")
+    assert (kin[0]["name"] in panel, f"{kin[0]['size']} analyses" in panel) == (True, True)
+    inside = atlas.page.locator("#panel tr[data-cluster]")
+    assert {inside.nth(i).get_attribute("data-cluster") for i in range(inside.count())} == set(kin[0]["clusters"])
+    assert painted_pixels(atlas) != whole
+    atlas.keep("atlas-one-kin")
+    atlas.page.click("#panel tr[data-cluster] >> nth=0")
+    assert "Kin: " in atlas.text("#panel")
+    atlas.page.click("#panel .link >> nth=0")
+    assert kin[0]["id"] in atlas.text("#panel h2"), "and back to the kin"
+
+
+def test_the_map_is_coloured_five_ways_moved_and_zoomed(atlas: Atlas) -> None:
     pictures = set()
-    for colour in ("cluster", "label", "anomaly", "time"):
+    for colour in ("cluster", "kin", "label", "anomaly", "time"):
         atlas.page.select_option("#colour", colour)
         atlas.page.wait_for_timeout(120)
         pictures.add(atlas.page.locator("#map").screenshot())
         atlas.keep(f"atlas-{colour}")
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     for press in ("ArrowLeft", "+", "-", "0"):
         atlas.page.focus("#map")
         before = atlas.page.locator("#map").screenshot()

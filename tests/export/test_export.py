@@ -56,7 +56,7 @@ def test_the_columns_are_those_of_the_seed(exported: Path, shared_data: Path, na
     if name == "test_samples":
         assert [line.split(",")[0] for line in ours] == [line.split(",")[0] for line in published]
         return
-    assert ours[0] == published[0]
+    assert ours[0] == published[0] + (",kin" if name == "clustering_results" else "")
     if name == "clustering_fit":
         assert [line.split(",")[0] for line in ours] == [line.split(",")[0] for line in published]
     if name == "abnormal_behaviour":
@@ -72,6 +72,14 @@ def test_pandas_reads_the_files_and_they_agree_with_the_commands(exported: Path,
         cluster["id"]: cluster["size"] for cluster in clusters
     }
     assert results["probability"].between(0, 1).all()
+    kin = cuckoo_ml(demo.home, "kin", "--json").json
+    assert {f"k{int(number)}": count for number, count in Counter(results["kin"]).items() if number >= 0} == {
+        group["id"]: group["size"] for group in kin
+    }
+    pairs = {(int(label), int(number)) for label, number in zip(results["label"], results["kin"], strict=True)}
+    assert {(f"c{label}", f"k{number}") for label, number in pairs if label >= 0} == {
+        (cluster["id"], cluster["kin"]) for cluster in clusters
+    }, "a cluster lies wholly in one kin"
     spread = pd.read_csv(exported / "cluster_label_distribution.csv", index_col="cluster_id")
     assert spread.sum(axis=1).to_dict() == dict(sizes)
     anomalies = pd.read_csv(exported / "anomalies.csv", index_col=0)
@@ -122,6 +130,9 @@ def test_parquet_holds_features_and_findings_of_every_analysis(exported: Path, d
     for name, row in results.iterrows():
         cluster = findings.loc[str(name), "cluster"]
         assert cluster == f"c{int(row['label'])}" if row["label"] >= 0 else pd.isna(cluster)
+        kin = findings.loc[str(name), "kin"]
+        assert kin == f"k{int(row['kin'])}" if row["kin"] >= 0 else pd.isna(kin)
+    assert findings["kin_probability"].between(0, 1).all()
 
 
 def test_an_analysis_whose_behaviour_changed_after_the_fit_counts_as_newer(demo: DemoHome, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from cuckoo_ml_plugin.finding.section import (
     Evidence,
     Finding,
     IndicatorFinding,
+    KinFinding,
     LabelCount,
     ModelFacts,
     ProviderFinding,
@@ -36,8 +37,8 @@ from cuckoo_ml_plugin.finding.seed import seed_section
 
 PUBLISHED = Path(section_module.__file__).with_name("section.schema.json")
 FIELDS = [
-    "schema", "status", "message", "model", "cluster", "anomaly", "similar", "evidence", "behash", "threat_scores",
-    "counts",
+    "schema", "status", "message", "model", "cluster", "kin", "anomaly", "similar", "evidence", "behash",
+    "threat_scores", "counts",
 ]  # fmt: skip
 
 
@@ -49,6 +50,7 @@ def scored() -> Finding:
         cluster=ClusterFinding(
             id="c17", name="zbot", size=4, probability=0.9, labels=[LabelCount(label="zbot", count=3)]
         ),
+        kin=KinFinding(id="k3", name="zbot", size=9, probability=0.75, labels=[LabelCount(label="zbot", count=5)]),
         anomaly=AnomalyFinding(
             score=0.2,
             outlier_score=0.1,
@@ -132,7 +134,7 @@ def test_the_schema_requires_every_field_and_allows_no_other() -> None:
     schema = jsonschema.Draft202012Validator(json_schema())
     section = scored().section()
     objects = [path for path in places(section) if isinstance(value_at(section, path), dict) and path != ("counts",)]
-    assert len(objects) == 14
+    assert len(objects) == 16
     for path in objects:
         for name in value_at(section, path):
             damaged = copy.deepcopy(section)
@@ -149,7 +151,8 @@ def test_the_schema_requires_every_field_and_allows_no_other() -> None:
         ("schema", 1), ("status", "unsure"), ("message", "x" * 1001), ("message", None),
         ("model.analyses", -1), ("model.clusters", 0.5), ("cluster.id", "17"), ("cluster.size", 0),
         ("cluster.probability", 1.5), ("cluster.labels", [{"label": "a", "count": 1}] * 21),
-        ("cluster.labels.0.count", 0), ("anomaly.score", -0.1), ("anomaly.outlier_score", "0.5"),
+        ("cluster.labels.0.count", 0), ("kin.id", "c3"), ("kin.probability", -0.1), ("kin.size", 0),
+        ("anomaly.score", -0.1), ("anomaly.outlier_score", "0.5"),
         ("anomaly.anomalous", 1), ("anomaly.reasons.0.value", None), ("similar.0.similarity", 2),
         ("similar.0.sha256", "AB" * 32), ("similar.0.cluster", 1), ("evidence.0.in_cluster", 1.01),
         ("evidence.0.in_corpus", None), ("threat_scores.joint", 2), ("threat_scores.providers.0.score", -1),
@@ -186,7 +189,7 @@ def test_a_failed_section_has_every_field() -> None:
 
 
 def test_sections_of_older_and_newer_versions_are_read() -> None:
-    older = read_section({"schema": 1, "status": "failed", "message": "no", "cluster": None})
+    older = read_section({"schema": 1, "status": "failed", "message": "no", "cluster": None})  # without kin
     assert older == Finding(schema=1, status="failed", message="no")
     assert (
         read_section({"status": "no_model", "similar": [{"analysis": "7", "similarity": 1}]}).similar[0].label is None

@@ -127,7 +127,12 @@ def test_a_report_names_nothing_of_another_tenant_and_says_how_much_is_left_out(
         own = store.cluster_members(shared.cluster, limit=1000)
         visible = [record for record in own if shared.owners.get(record.finding.analysis, B) == B]
         kept = store.findings_of([str(NEW)])[str(NEW)].section
+        relatives = store.kin_members(section["kin"]["id"], limit=1000)
+        known = [record for record in relatives if shared.owners.get(record.finding.analysis, B) == B]
     assert section["cluster"]["size"] == len(visible) < len(own)
+    assert section["kin"]["size"] == len(known) < len(relatives)
+    assert section["kin"]["name"] in (FAMILY, section["kin"]["id"])
+    assert sum(label["count"] for label in section["kin"]["labels"]) == sum(bool(record.label) for record in known)
     assert not shared.traces(A, json.dumps(written["cuckooml"]))
     assert not shared.traces(A, (shared.cape.root / f"storage/analyses/{NEW}/reports/report.json").read_text())
     assert SECRET in kept, "the store keeps the whole finding"
@@ -136,7 +141,7 @@ def test_a_report_names_nothing_of_another_tenant_and_says_how_much_is_left_out(
 def test_a_report_that_everybody_may_read_names_public_analyses_only(shared: Shared) -> None:
     section = analyse_for(shared, NEW + 1, B, "public")["cuckooml"]
     assert {similar["analysis"] for similar in section["similar"]} <= {str(NEW + 1)}
-    assert section["cluster"]["size"] == 1
+    assert (section["cluster"]["size"], section["kin"]["size"]) == (1, 1)
     assert section["cluster"]["name"] in (shared.cluster, FAMILY)
     assert not shared.traces(A, json.dumps(section)) + shared.traces(B, json.dumps(section["similar"]))
 
@@ -166,11 +171,14 @@ def test_the_pages_show_a_tenant_s_user_his_own_and_nothing_of_the_other(shared:
     with Store.open(shared.cape.home / "store.db") as store:
         members = [member.finding.analysis for member in store.cluster_members(shared.cluster, limit=1000)]
         whole = store.findings_of([mine])[mine].section
+        kin = store.findings_of([members[0]])[members[0]].kin
+        relatives = [member.finding.analysis for member in store.kin_members(str(kin), limit=1000)]
     section = cuckoo_ml(shared.cape.home, "score", shared.cape.root / f"storage/analyses/{mine}/reports/report.json",
                         "--json").json[0]  # fmt: skip
     pages = [*PAGES, (f"clusters/{shared.cluster}", {}), ("analysis", {"id": mine}), ("analysis", {"id": theirs})]
+    pages += [("kin", {}), (f"kin/{kin}", {}), ("kin/k999", {})]
     answers, panel = shared.cape.view(B, pages, section, mine)
-    assert [status for status, _ in answers] == [200, 200, 403, 200, 200, 404], whole
+    assert [status for status, _ in answers] == [200, 200, 403, 200, 200, 404, 200, 200, 404], whole
     for _, html in answers:
         assert not shared.traces(A, html.replace(f"id={theirs}", ""))
     assert not shared.traces(A, panel)
@@ -182,6 +190,11 @@ def test_the_pages_show_a_tenant_s_user_his_own_and_nothing_of_the_other(shared:
     assert stated
     assert len(own) <= int(stated[1]) < len(members)
     assert f"/analysis/{mine}/" in answers[4][1]
+    assert f"/kin/{kin}/" in answers[6][1]
+    of_kin = {member for member in relatives if shared.owners.get(member) == B}
+    stated = re.search(r"<strong>(\d+)</strong> analyses have much in common of those that you may see", answers[7][1])
+    assert stated
+    assert len(of_kin) <= int(stated[1]) < len(relatives)
 
 
 def test_a_stranger_sees_nothing_and_an_administrator_everything(shared: Shared) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection, inspect
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 
 from cuckoo_ml_plugin.errors import StoreError
@@ -152,7 +153,17 @@ def test_findings_are_kept_listed_and_counted(location: str) -> None:
             FindingRecord(str(n), "m1", "c1" if n < 4 else None, 0.5 + n / 10, 0.1, n / 5, anomalous=n > 3)
             for n in range(6)
         ]
+        for n in (0, 1, 4):
+            findings[n].kin, findings[n].kin_probability = "k0", n / 10
         assert store.save_findings(findings) == 6
+        assert store.kin_counts() == {"k0": 3, None: 3}
+        assert store.kin_count("k0") == 3
+        assert [listed.finding.analysis for listed in store.kin_members("k0")] == ["4", "1", "0"]
+        assert [listed.finding.analysis for listed in store.kin_members("k0", limit=1, offset=1)] == ["1"]
+        assert store.findings_of(["1"])["1"].kin_probability == 0.1
+        assert [brief.analysis for brief in store.overview(kin="k0")] == ["0", "1", "4"]
+        assert [brief.analysis for brief in store.overview("c1", "k0")] == ["0", "1"]
+        assert sum(count for _, count in store.days(kin="k0")) == 3
         assert (store.scored_by_other_models("m1"), store.scored_by_other_models("m2")) == ([], list("012345"))
         silent = AnalysisRecord("6", pack((), {}), False)
         store.put([silent])
@@ -292,6 +303,40 @@ def test_an_older_store_is_brought_up_to_date_once(location: str, monkeypatch: p
     monkeypatch.setattr(schema, "UPGRADES", schema.UPGRADES[:-1])
     with pytest.raises(StoreError, match=rf"schema {version + 1}, this one knows {version}"):
         Store.open(location)
+
+
+def test_a_store_of_version_6_gets_room_for_kin_and_keeps_its_findings(location: str) -> None:
+    with Store.open(location) as store:
+        store.put([record("1")])
+        store.save_findings([FindingRecord("1", "m1", "c1", 0.9, 0.1, 0.2, False, section="{}")])
+        new = tables_of(store)
+
+        def undo(connection: Connection) -> None:
+            connection.exec_driver_sql("DROP INDEX ix_cuckooml_finding_kin")
+            for name in ("kin", "kin_probability"):
+                connection.exec_driver_sql(f"ALTER TABLE cuckooml_finding DROP COLUMN {name}")
+            connection.exec_driver_sql("UPDATE cuckooml_meta SET value = '6' WHERE key = 'schema'")
+
+        store._db.write(undo)
+    with Store.open(location) as store:
+        finding = store.findings_of(["1"])["1"]
+        assert (finding.cluster, finding.section, finding.kin, finding.kin_probability) == ("c1", "{}", None, None)
+        assert tables_of(store) == new
+        store.save_findings([FindingRecord("1", "m2", "c1", 0.9, 0.1, 0.2, False, kin="k7", kin_probability=0.5)])
+        assert store.kin_counts() == {"k7": 1}
+
+
+def tables_of(store: Store) -> list[str]:
+    """The columns and indexes of the findings."""
+    table = "cuckooml_finding"
+
+    def work(connection: Connection) -> list[str]:
+        inspector = inspect(connection)
+        columns = [f"{column['name']} {column['type']} {column['nullable']}" for column in inspector.get_columns(table)]
+        indexes = [f"{index['name']} {index['column_names']}" for index in inspector.get_indexes(table)]
+        return [*columns, *sorted(indexes)]
+
+    return store._db.read(work)
 
 
 def test_a_file_that_is_no_store_is_named_and_left_alone(tmp_path: Path) -> None:

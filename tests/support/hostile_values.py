@@ -35,6 +35,13 @@ def hostile_section() -> dict[str, Any]:
             "probability": 1e308,
             "labels": [{"label": text, "count": 1} for text in texts],
         },
+        "kin": {
+            "id": SCRIPTS[5],
+            "name": "".join(SCRIPTS),
+            "size": 10**12,
+            "probability": -1e308,
+            "labels": [{"label": text, "count": 1} for text in texts],
+        },
         "anomaly": {
             "score": 0.99,
             "outlier_score": -5.0,

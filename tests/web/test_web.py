@@ -95,6 +95,9 @@ def test_the_panel_says_cluster_score_and_similar_analyses(demo: DemoHome, site:
     assert section["cluster"]["name"] in page.text
     assert f"{section['cluster']['size']} past analyses" in page.text
     assert "/cuckooml/clusters/c0/" in page.targets
+    kin = section["kin"]
+    assert f"Kin: {kin['name']} ({kin['id']}), {kin['size']} analyses" in page.text
+    assert f"/cuckooml/kin/{kin['id']}/" in page.targets
     for similar in section["similar"]:
         assert similar["analysis"] in page.text
     for piece in section["evidence"]:
@@ -184,7 +187,31 @@ def test_every_page_of_a_corpus_opens_and_leads_on(demo: DemoHome, site: Site) -
         assert answer.status == 200, target
         if len(seen) < 150:
             ahead += harmless(answer.html).targets
-    assert {"/cuckooml/", "/cuckooml/anomalies/", "/cuckooml/model/", "/cuckooml/clusters/c0/"} <= seen
+    assert {
+        "/cuckooml/",
+        "/cuckooml/kin/",
+        "/cuckooml/kin/k0/",
+        "/cuckooml/anomalies/",
+        "/cuckooml/model/",
+        "/cuckooml/clusters/c0/",
+    } <= seen
+
+
+def test_a_reader_walks_from_kin_to_their_clusters_and_back(demo: DemoHome, site: Site) -> None:
+    kin = cuckoo_ml(demo.home, "kin", "--json").json
+    page = harmless(site.page("kin", {}).html)
+    places = [page.text.index(f" {group['name']} {group['id']} {group['stored']} ") for group in kin]
+    assert len(places) == len(kin)
+    for group in kin[:3]:
+        assert f"/cuckooml/kin/{group['id']}/" in page.targets
+        one = harmless(site.page(f"kin/{group['id']}", {}).html)
+        assert f"{group['stored']} analyses have much in common; the model was fitted on {group['size']}" in one.text
+        for cluster in group["clusters"]:
+            assert f"/cuckooml/clusters/{cluster}/" in one.targets
+            back = harmless(site.page(f"clusters/{cluster}", {}).html)
+            assert f"/cuckooml/kin/{group['id']}/" in back.targets
+    clusters = harmless(site.page("", {}).html)
+    assert {f"/cuckooml/kin/{group['id']}/" for group in kin if group["clusters"]} <= set(clusters.targets)
 
 
 def test_clusters_are_searched_sorted_and_paged(site: Site, demo: DemoHome) -> None:
@@ -203,7 +230,7 @@ def test_clusters_are_searched_sorted_and_paged(site: Site, demo: DemoHome) -> N
 
 
 def test_unknown_clusters_pages_and_analyses_give_404(site: Site) -> None:
-    for path in ("clusters/c999999", "nothing/here", "../../etc/passwd", "analysis"):
+    for path in ("clusters/c999999", "kin/k999999", "kin/c0", "nothing/here", "../../etc/passwd", "analysis"):
         answer = site.page(path, {})
         assert answer.status == 404
         harmless(answer.html)
@@ -264,7 +291,8 @@ def hostile_home(own_demo: DemoHome) -> Path:
 
 def test_hostile_labels_and_names_stay_text_on_every_page(hostile_home: Path) -> None:
     site = Site(Home(hostile_home), CUCKOO2, ADDRESSES)
-    for path, query in (("", {"q": SCRIPTS[1]}), ("", {}), ("anomalies", {"days": "all"}), ("model", {})):
+    for path, query in (("", {"q": SCRIPTS[1]}), ("", {}), ("kin", {}), ("kin/k0", {}), ("clusters/c0", {}),
+                        ("anomalies", {"days": "all"}), ("model", {})):  # fmt: skip
         answer = site.page(path, query)
         assert answer.status == 200
         harmless(answer.html)

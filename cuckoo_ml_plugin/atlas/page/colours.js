@@ -1,4 +1,4 @@
-// The colours of points by cluster, label, anomaly score or time: first Okabe and Ito's palette, then the circle of hues.
+// The colours of points by cluster, kin, label, anomaly score or time: first Okabe and Ito's palette, then the circle of hues.
 const colours = (function () {
   const palette = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#8c6bb1", "#8c564b"];
   const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -18,6 +18,7 @@ const colours = (function () {
   let unlabelled = 0;
   for (const family of atlas.analyses.families) if (family >= 0) totals.set(family, (totals.get(family) || 0) + 1); else unlabelled += 1;
   const noise = atlas.pointOf.reduce((sum, p) => sum + (atlas.cluster[p] < 0 ? 1 : 0), 0);
+  const kinless = atlas.pointOf.reduce((sum, p) => sum + (atlas.kin[p] < 0 ? 1 : 0), 0);
   const commonest = [...totals.entries()].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
   const rank = new Map(commonest.map(([family], i) => [family, i]));
   const days = atlas.analyses.days.filter((day) => day >= 0);
@@ -31,6 +32,12 @@ const colours = (function () {
       group: (p) => atlas.cluster[p],
       listed: () => [...(noise ? [[-1, noise]] : []), ...atlas.clusters.map((cluster, number) => [number, cluster.size])],
       name: (group) => (group < 0 ? "no cluster" : atlas.clusters[group].name),
+      colour: (group) => (group < 0 ? variable("--noise") : ofNumber(group)),
+    },
+    kin: {
+      group: (p) => atlas.kin[p],
+      listed: () => [...(kinless ? [[-1, kinless]] : []), ...atlas.kins.map((kin, number) => [number, kin.size])],
+      name: (group) => (group < 0 ? "no kin" : atlas.kins[group].name),
       colour: (group) => (group < 0 ? variable("--noise") : ofNumber(group)),
     },
     label: {

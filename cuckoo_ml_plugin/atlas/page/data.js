@@ -40,9 +40,9 @@ const atlas = (function () {
   }
   const alike = unpack(raw.points.alike, Int32Array);
   return {
-    model: raw.model, threshold: raw.threshold, clusters: raw.clusters, families: raw.families, analyses, pointOf, starts,
+    model: raw.model, threshold: raw.threshold, clusters: raw.clusters, kins: raw.kins, families: raw.families, analyses, pointOf, starts,
     tree: raw.tree, counts: raw.counts, anomalies: raw.anomalies, count, x, y, family, day,
-    cluster: unpack(raw.points.clusters, Int32Array), certainty: shares(raw.points.certainties),
+    cluster: unpack(raw.points.clusters, Int32Array), kin: unpack(raw.points.kins, Int32Array), certainty: shares(raw.points.certainties),
     anomaly: shares(raw.points.anomalies), outlier: shares(raw.points.outliers),
     alike, perPoint: count ? alike.length / count : 0, similarity: shares(raw.points.similarities),
     size: (p) => starts[p + 1] - starts[p],

@@ -1,24 +1,32 @@
 // The page as a whole: the selection, the open panel, the legend and the search.
 (function () {
-  const TABS = [["clusters", "Clusters"], ["selected", "Selection"], ["anomalies", "Anomalies"], ["tree", "Tree"], ["counts", "Counts"]];
-  const state = { tab: "clusters", point: -1, cluster: -1, query: "" };
+  const TABS = [["clusters", "Clusters"], ["kin", "Kin"], ["selected", "Selection"], ["anomalies", "Anomalies"], ["tree", "Tree"], ["counts", "Counts"]];
+  const state = { tab: "clusters", point: -1, cluster: -1, kin: -1, query: "" };
   const panel = document.getElementById("panel"), tabs = document.getElementById("tabs"), legend = document.getElementById("legend");
 
   const act = {
     refresh: () => openTab(state.tab),
     point(p, zoom) {
-      state.point = p; state.cluster = -1; map.select(p);
+      state.point = p; state.cluster = -1; state.kin = -1; map.select(p);
       if (zoom) { map.showOnly(null); map.goTo([p]); }
       openTab("selected");
     },
     cluster(number) {
-      state.cluster = number; state.point = -1; map.select(-1);
-      const members = [];
-      for (let p = 0; p < atlas.count; p++) if (atlas.cluster[p] === number) members.push(p);
-      map.showOnly(new Set(members)); map.goTo(members); openTab("selected");
+      state.cluster = number; state.kin = -1; showGroup(atlas.cluster, number);
     },
-    clear() { state.point = -1; state.cluster = -1; map.select(-1); map.showOnly(null); document.getElementById("whole").click(); openTab("clusters"); },
+    kin(number) {
+      state.kin = number; state.cluster = -1; showGroup(atlas.kin, number);
+    },
+    clear() { state.point = -1; state.cluster = -1; state.kin = -1; map.select(-1); map.showOnly(null); document.getElementById("whole").click(); openTab("clusters"); },
   };
+
+  // Shows the points of one cluster or one kin alone; groups: the group of each point.
+  function showGroup(groups, number) {
+    state.point = -1; map.select(-1);
+    const members = [];
+    for (let p = 0; p < atlas.count; p++) if (groups[p] === number) members.push(p);
+    map.showOnly(new Set(members)); map.goTo(members); openTab("selected");
+  }
 
   function openTab(name) {
     state.tab = name;
@@ -29,11 +37,13 @@
 
   function content(name) {
     if (name === "clusters") return panels.clusters(state, act);
+    if (name === "kin") return panels.kins(state, act);
     if (name === "anomalies") return panels.anomalies(state, act);
     if (name === "counts") return panels.counts(state, act);
     if (name === "tree") return tree.picture(act);
     if (state.point >= 0) return panels.aboutPoint(state.point, act);
     if (state.cluster >= 0) return panels.aboutCluster(state.cluster, act);
+    if (state.kin >= 0) return panels.aboutKin(state.kin, act);
     return [panels.make("p", { class: "muted", text: "Click a point on the map or a cluster in the list." })];
   }
 
@@ -72,7 +82,7 @@
   const clustered = atlas.pointOf.reduce((sum, p) => sum + (atlas.cluster[p] >= 0 ? 1 : 0), 0), total = atlas.analyses.ids.length;
   const summary = document.getElementById("summary");
   summary.title = `Model ${atlas.model.id}`;
-  summary.textContent = `${show.number(total)} analyses, ${show.number(atlas.clusters.length)} clusters that hold ${show.percent(total ? clustered / total : 0)} of them; fitted ${String(atlas.model.fitted_at).slice(0, 10)}`;
+  summary.textContent = `${show.number(total)} analyses, ${show.number(atlas.clusters.length)} clusters that hold ${show.percent(total ? clustered / total : 0)} of them, ${show.number(atlas.kins.length)} kin above them; fitted ${String(atlas.model.fitted_at).slice(0, 10)}`;
   document.getElementById("colour").addEventListener("change", (event) => { map.colourBy(event.target.value); drawLegend(); });
   let typing = 0;
   document.getElementById("search").addEventListener("input", (event) => { clearTimeout(typing); typing = setTimeout(() => search(event.target.value), 150); });

@@ -153,7 +153,7 @@ const map = (function () {
     const first = atlas.starts[p], cluster = atlas.cluster[p], lines = [atlas.analyses.ids[first]];
     if (atlas.size(p) > 1) lines[0] += ` and ${show.number(atlas.size(p) - 1)} more`;
     if (atlas.family[p] >= 0) lines.push(atlas.families[atlas.family[p]]);
-    lines.push(cluster < 0 ? "no cluster" : `cluster ${atlas.clusters[cluster].name}`, `anomaly score ${show.score(atlas.anomaly[p])}`);
+    lines.push(cluster < 0 ? "no cluster" : `cluster ${atlas.clusters[cluster].name}`, ...(atlas.kin[p] < 0 ? [] : [`kin ${atlas.kins[atlas.kin[p]].name}`]), `anomaly score ${show.score(atlas.anomaly[p])}`);
     tip.replaceChildren(...lines.map((line, i) => { const row = document.createElement(i ? "div" : "strong"); row.textContent = line; return row; }));
     tip.style.left = `${Math.min(sx + 14, width - tip.offsetWidth - 6)}px`;
     tip.style.top = `${Math.min(sy + 14, height - tip.offsetHeight - 6)}px`;

@@ -46,7 +46,7 @@ const panels = (function () {
   };
   function clusters(state, act) {
     const query = state.query, rows = atlas.clusters.map((cluster, number) => ({ cluster, number }))
-      .filter(({ cluster }) => !query || [cluster.name, cluster.id, ...cluster.labels.map(([name]) => name)].some((text) => text.toLowerCase().includes(query)));
+      .filter(({ cluster }) => !query || [cluster.name, cluster.id, ...cluster.labels.map(([name]) => name)].some((text) => text.toLowerCase().includes(query)) || (cluster.kin >= 0 && atlas.kins[cluster.kin].id === query));
     rows.sort((a, b) => { const [x, y] = [keys[sorting.by](a.cluster), keys[sorting.by](b.cluster)]; return (x < y ? -1 : x > y ? 1 : a.number - b.number) * (sorting.up ? 1 : -1); });
     const head = (key, text, number) => make("th", number ? { class: "number" } : {}, make("button", { text: text + (sorting.by === key ? (sorting.up ? " ▴" : " ▾") : ""), click: () => { sorting.up = sorting.by === key ? !sorting.up : key === "name"; sorting.by = key; act.refresh(); } }));
     const body = make("tbody");
@@ -59,6 +59,20 @@ const panels = (function () {
     const total = `${show.number(rows.length)} of ${show.number(atlas.clusters.length)} clusters`;
     return [make("p", { class: "muted", text: total + (rows.length > 1000 ? "; the first 1,000 are listed" : "") }),
       make("table", {}, make("thead", {}, make("tr", {}, head("name", "Cluster"), head("size", "Analyses", true), head("pure", "Labels"))), body)];
+  }
+
+  function kins(state, act) {
+    if (!atlas.kins.length) return [make("p", { class: "muted", text: "The model has no kin." })];
+    const within = new Int32Array(atlas.kins.length), body = make("tbody");
+    for (const cluster of atlas.clusters) if (cluster.kin >= 0) within[cluster.kin] += 1;
+    const rows = atlas.kins.map((kin, number) => ({ kin, number })).sort((a, b) => b.kin.size - a.kin.size || a.number - b.number);
+    for (const { kin, number } of rows.slice(0, 1000)) {
+      body.append(row({ class: state.kin === number ? " selected" : "", "data-kin": kin.id, click: () => act.kin(number) },
+        make("td", {}, dot(colours.ofNumber(number)), document.createTextNode(" "), make("bdi", { text: kin.name }), document.createTextNode(" "), make("span", { class: "muted", text: kin.id })),
+        make("td", { class: "number", text: show.number(kin.size) }), make("td", { class: "number", text: show.number(within[number]) }), make("td", {}, mix(kin))));
+    }
+    return [make("p", { class: "muted", text: `${show.number(rows.length)} kin: broad groups of clusters, and of analyses in no cluster, that have much in common${rows.length > 1000 ? "; the first 1,000 are listed" : ""}` }),
+      make("table", {}, make("thead", {}, make("tr", {}, make("th", { text: "Kin" }), make("th", { class: "number", text: "Analyses" }), make("th", { class: "number", text: "Clusters" }), make("th", { text: "Labels" }))), body)];
   }
 
   function anomalies(state, act) {
@@ -97,11 +111,30 @@ const panels = (function () {
     return rows.length ? [make("h3", { text: "Shared behaviour (in the cluster / in the corpus)" }), make("table", {}, make("tbody", {}, ...rows))] : [];
   }
 
+  // Name, size and labels of a cluster or a kin.
+  function aboutGroup(group, ...facts) {
+    const labels = group.labels.map(([name, n]) => make("tr", {}, make("td", {}, dot(colours.familyColour(familyNumber.has(name) ? familyNumber.get(name) : -1)), document.createTextNode(" "), make("bdi", { text: name })), make("td", { class: "number", text: show.number(n) }), make("td", { class: "number muted", text: show.percent(n / group.size) })));
+    return [make("h2", {}, make("bdi", { text: group.name }), make("span", { class: "muted", text: `  ${group.id}` })), make("p", { text: `${show.number(group.size)} analyses` }), ...facts, mix(group),
+      ...(labels.length ? [make("h3", { text: "Labels" }), make("table", {}, make("tbody", {}, ...labels))] : [make("p", { class: "muted", text: "None of its analyses has a label." })])];
+  }
+
+  function kinOf(number, act) {
+    return number < 0 ? make("span", { class: "muted", text: "none" }) : link(atlas.kins[number].name, () => act.kin(number));
+  }
+
   function aboutCluster(number, act) {
-    const cluster = atlas.clusters[number], labels = cluster.labels.map(([name, n]) => make("tr", {}, make("td", {}, dot(colours.familyColour(familyNumber.has(name) ? familyNumber.get(name) : -1)), document.createTextNode(" "), make("bdi", { text: name })), make("td", { class: "number", text: show.number(n) }), make("td", { class: "number muted", text: show.percent(n / cluster.size) })));
-    return [make("h2", {}, make("bdi", { text: cluster.name }), make("span", { class: "muted", text: `  ${cluster.id}` })), make("p", { text: `${show.number(cluster.size)} analyses` }), mix(cluster),
-      ...(labels.length ? [make("h3", { text: "Labels" }), make("table", {}, make("tbody", {}, ...labels))] : [make("p", { class: "muted", text: "None of its analyses has a label." })]),
+    const cluster = atlas.clusters[number];
+    return [...aboutGroup(cluster, make("p", {}, document.createTextNode("Kin: "), kinOf(cluster.kin, act))),
       ...evidence(cluster), make("p", {}, link("Show all clusters", () => act.clear()))];
+  }
+
+  function aboutKin(number, act) {
+    const members = atlas.clusters.map((cluster, i) => ({ cluster, i })).filter(({ cluster }) => cluster.kin === number).sort((a, b) => b.cluster.size - a.cluster.size);
+    const rows = members.slice(0, 200).map(({ cluster, i }) => row({ "data-cluster": cluster.id, click: () => act.cluster(i) },
+      make("td", {}, dot(colours.ofNumber(i)), document.createTextNode(" "), make("bdi", { text: cluster.name }), document.createTextNode(" "), make("span", { class: "muted", text: cluster.id })), make("td", { class: "number", text: show.number(cluster.size) })));
+    return [...aboutGroup(atlas.kins[number]),
+      make("h3", { text: `${show.number(members.length)} ${members.length === 1 ? "cluster" : "clusters"} in it${members.length > 200 ? "; the 200 largest are listed" : ""}` }), make("table", {}, make("tbody", {}, ...rows)),
+      make("p", {}, link("Show all clusters", () => act.clear()))];
   }
 
   function aboutPoint(p, act) {
@@ -122,12 +155,12 @@ const panels = (function () {
     const unusual = atlas.anomaly[p] >= atlas.threshold, entry = atlas.anomalies.find((anomaly) => atlas.pointOf[anomaly.analysis] === p);
     const fact = (name, ...value) => [make("dt", { text: name }), make("dd", {}, ...value)];
     return [make("h2", {}, make("bdi", { text: atlas.analyses.ids[first] })),
-      make("dl", {}, ...fact("Cluster", cluster < 0 ? make("span", { class: "muted", text: "none" }) : link(atlas.clusters[cluster].name, () => act.cluster(cluster)), document.createTextNode(cluster < 0 ? "" : `, membership ${show.percent(atlas.certainty[p])}`)),
+      make("dl", {}, ...fact("Cluster", cluster < 0 ? make("span", { class: "muted", text: "none" }) : link(atlas.clusters[cluster].name, () => act.cluster(cluster)), document.createTextNode(cluster < 0 ? "" : `, membership ${show.percent(atlas.certainty[p])}`)), ...fact("Kin", kinOf(atlas.kin[p], act)),
         ...fact("Anomaly score", make("span", { class: unusual ? "warn" : "", text: show.score(atlas.anomaly[p]) + (unusual ? ", unusual" : "") })), ...fact("Outlier score", document.createTextNode(`${atlas.outlier[p].toFixed(2)} (GLOSH)`))),
       ...(entry && entry.reasons.length ? [make("ul", {}, ...entry.reasons.map((text) => make("li", {}, make("bdi", { text }))))] : []),
       make("h3", { text: rows.length > 1 ? `${show.number(atlas.size(p))} analyses with exactly this behaviour` : "Analysis" }), make("table", {}, make("tbody", {}, ...rows)),
       ...(similar.length ? [make("h3", { text: "Similar analyses (share of behaviour in common)" }), make("table", {}, make("tbody", {}, ...similar))] : []), ...(cluster < 0 ? [] : evidence(atlas.clusters[cluster]))];
   }
 
-  return { make, draw, dot, clusters, anomalies, counts, aboutCluster, aboutPoint };
+  return { make, draw, dot, clusters, kins, anomalies, counts, aboutCluster, aboutKin, aboutPoint };
 })();

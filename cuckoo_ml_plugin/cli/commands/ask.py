@@ -1,4 +1,4 @@
-"""Commands that ask model and store: ``score``, ``similar``, ``clusters`` and ``anomalies``."""
+"""Commands that ask model and store: ``score``, ``similar``, ``clusters``, ``kin`` and ``anomalies``."""
 
 from __future__ import annotations
 
@@ -153,17 +153,22 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
             brief["name"],
             brief["size"],
             brief["stored"],
+            brief["kin"],
             _labels_text(brief["labels"]),
             brief["first_seen"][:10],
             brief["last_seen"][:10],
         )
         for brief in briefs
     ]
-    columns = ["cluster", "name", "fitted", "stored", "labels", "first seen", "last seen"]
+    columns = ["cluster", "name", "fitted", "stored", "kin", "labels", "first seen", "last seen"]
     stdout.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3]))
+    _show_outside(engine, counts.get(None, 0), "cluster")
+
+
+def _show_outside(engine: Engine, outside: int, group: str) -> None:
     without = engine.store.count() - engine.store.count(with_behaviour=True)
     more = f" {without:,} more have nothing to compare." if without else ""
-    stdout.print(f"{counts.get(None, 0):,} analyses belong to no cluster.{more}")
+    stdout.print(f"{outside:,} analyses belong to no {group}.{more}")
 
 
 def _cluster_number(home: Home, model: Model, cluster: str) -> int:
@@ -185,6 +190,7 @@ def _show_cluster(detail: dict[str, Any]) -> None:
         safe_text(f"Cluster {detail['id']}, {detail['name']}: {detail['size']:,} fitted analyses"), style="bold"
     )
     stdout.print(safe_text(f"Labels: {_labels_text(detail['labels']) or 'none'}", 500))
+    stdout.print(f"Kin: {detail['kin'] or 'none'}")
     near = ", ".join(f"{nearest['name']} {nearest['similarity']:.2f}" for nearest in detail["nearest"])
     stdout.print(safe_text(f"Nearest clusters: {near or 'none'}", 500))
     rows: list[tuple[object, ...]] = [
@@ -194,6 +200,10 @@ def _show_cluster(detail: dict[str, Any]) -> None:
     stdout.print(
         table("Behaviour that sets it apart", ["kind", "value", "in cluster", "in corpus"], rows, numbers=[2, 3])
     )
+    _show_members(detail)
+
+
+def _show_members(detail: dict[str, Any]) -> None:
     rows = [
         (
             member["analysis"],
@@ -208,6 +218,63 @@ def _show_cluster(detail: dict[str, Any]) -> None:
     stdout.print(
         table(_list_title(len(rows), detail["stored"], "members, most probable first"), columns, rows, numbers=[3, 4])
     )
+
+
+@click.command("kin")
+@click.argument("kin", required=False, metavar="[ID]")
+@click.option(
+    "--limit", type=click.IntRange(1, MAX_COUNT), default=50, show_default=True, help="How many members to list."
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@pass_existing_home
+def kin_(home: Home, kin: str | None, limit: int, as_json: bool) -> None:
+    """List all kin, the broad groups above the clusters, or show one (by id or name) with its clusters and members."""
+    engine = Engine(home)
+    model = engine.require_model()
+    _warn_of_unfinished_refit(engine)
+    if kin is None:
+        _all_kin(engine, model, as_json)
+        return
+    number = queries.kin_number(model, kin)
+    if number is None:
+        raise CuckooMLError(f"{kin}: there is no such kin in model {model.id}; all are listed by {home.command('kin')}")
+    detail = queries.kin_detail(engine, model, number, limit)
+    if as_json:
+        print_json(detail)
+    else:
+        _show_kin(detail)
+
+
+def _all_kin(engine: Engine, model: Model, as_json: bool) -> None:
+    counts = engine.store.kin_counts()
+    briefs = [queries.kin_brief(model, facts, counts.get(facts.id, 0)) for facts in model.kins]
+    if as_json:
+        print_json(briefs)
+        return
+    rows = [
+        (
+            brief["id"],
+            brief["name"],
+            brief["size"],
+            brief["stored"],
+            len(brief["clusters"]),
+            _labels_text(brief["labels"]),
+            brief["first_seen"][:10],
+            brief["last_seen"][:10],
+        )
+        for brief in briefs
+    ]
+    columns = ["kin", "name", "fitted", "stored", "clusters", "labels", "first seen", "last seen"]
+    stdout.print(table(f"{len(rows)} kin", columns, rows, numbers=[2, 3, 4]))
+    _show_outside(engine, counts.get(None, 0), "kin")
+
+
+def _show_kin(detail: dict[str, Any]) -> None:
+    stdout.print(safe_text(f"Kin {detail['id']}, {detail['name']}: {detail['size']:,} fitted analyses"), style="bold")
+    stdout.print(safe_text(f"Labels: {_labels_text(detail['labels']) or 'none'}", 500))
+    clusters = [(cluster["id"], cluster["name"], cluster["size"]) for cluster in detail["clusters"]]
+    stdout.print(table(f"{len(clusters)} clusters", ["cluster", "name", "fitted"], clusters, numbers=[2]))
+    _show_members(detail)
 
 
 def _list_title(shown: int, total: int, noun: str) -> str:

@@ -170,8 +170,8 @@ def _failed(what, error, task_id):
     return {
         "schema": 2, "status": "failed", "message": message[:1000].decode("utf-8", "replace")
         if isinstance(message, bytes) else message[:1000],
-        "model": None, "cluster": None, "anomaly": None, "similar": [], "evidence": [], "behash": None,
-        "threat_scores": None, "counts": {},
+        "model": None, "cluster": None, "kin": None, "anomaly": None, "similar": [], "evidence": [],
+        "behash": None, "threat_scores": None, "counts": {},
     }
 
 

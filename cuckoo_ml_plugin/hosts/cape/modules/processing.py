@@ -33,6 +33,7 @@ def failed_section(error):
         "message": message[:1000],
         "model": None,
         "cluster": None,
+        "kin": None,
         "anomaly": None,
         "similar": [],
         "evidence": [],
