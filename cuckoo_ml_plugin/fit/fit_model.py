@@ -18,13 +18,14 @@ from cuckoo_ml_plugin.errors import NotEnoughError, SettingsError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence
 from cuckoo_ml_plugin.finding.section import Evidence
 from cuckoo_ml_plugin.fit.anomaly import score_fitted
-from cuckoo_ml_plugin.fit.calibration import held_back_unusualness
+from cuckoo_ml_plugin.fit.calibration import WIDE, held_back_unusualness
 from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.fit.greatest_likeness import WeightedTokens
 from cuckoo_ml_plugin.fit.lineage import Lineage, OldClusters, follow
 from cuckoo_ml_plugin.fit.providers import fit_providers
-from cuckoo_ml_plugin.model.anomaly import AnomalyDetector
+from cuckoo_ml_plugin.model.anomaly import LEAST_REFERENCE, AnomalyDetector, place
 from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS, FOR_NOVELTY, Embedding
 from cuckoo_ml_plugin.model.fences import CountFences
@@ -40,7 +41,7 @@ from cuckoo_ml_plugin.store.store import Store
 
 StageProgress = Callable[[str, str], None]
 """Called after each stage of a refit with its name and its outcome."""
-NOVELTY_DIMENSIONS = 64
+NOVELTY_DIMENSIONS = 32
 _EXAMPLES_PER_CLUSTER = 5
 _EVIDENCE_PER_CLUSTER = 15
 
@@ -86,18 +87,25 @@ def fit_model(
     labels = clustering.labels[corpus.point_of]
     clustered_share = float((labels >= 0).mean())
     progress("clusters", f"{clustering.clusters:,} clusters hold {clustered_share:.0%} of the analyses")
-    novelty_settings = replace(settings.vectors, dimensions=NOVELTY_DIMENSIONS)
-    novelty, novelty_known = fit_embedding(
-        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out,
-        corpus.background,
+    wide, novelty_known = fit_embedding(
+        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY,
+        replace(settings.vectors, dimensions=WIDE), left_out, corpus.background,
     )  # fmt: skip
+    novelty = wide.truncated(NOVELTY_DIMENSIONS)
     novelty_vectors, novelty_explained = embed_all(novelty, novelty_known, token_counts)
+    placed = place(novelty_vectors, novelty_explained)
+    weighted = WeightedTokens(wide, novelty_known)
     reference = held_back_unusualness(
-        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out,
-        corpus.background,
+        wide, NOVELTY_DIMENSIONS, novelty_known, token_counts, multiplicities, weighted,
+        settings.vectors.min_document_frequency,
     )  # fmt: skip
-    detector = AnomalyDetector(multiplicities, novelty_explained, reference)
-    progress("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
+    detector = AnomalyDetector(
+        multiplicities, novelty_explained, reference, np.ascontiguousarray(weighted.sizes.ravel(), np.int32)
+    )
+    if detector.is_calibrated:
+        progress("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
+    else:
+        progress("anomalies", f"no scores: to say what is usual takes {LEAST_REFERENCE} analyses")
     providers = _providers(store, progress)
     lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), _old_clusters(before))
     frequencies = _frequencies(corpus, embedding, known, clustering)
@@ -125,14 +133,14 @@ def fit_model(
         embedding=embedding,
         clustering=clustering,
         novelty=novelty,
-        novelty_index=NeighbourIndex.build(novelty_vectors, SEED),
+        novelty_index=NeighbourIndex.build(placed, SEED),
         detector=detector,
         rows=_token_rows(corpus, embedding),
         frequencies=frequencies,
         members=Members.build(members, corpus.point_of, len(vectors)),
         fences=CountFences.fit(corpus.counts, corpus.count_names),
-        novelty_vectors=novelty_vectors,
-        fitted_scores=score_fitted(detector, novelty_vectors),
+        novelty_vectors=placed,
+        fitted_scores=score_fitted(placed, weighted, multiplicities),
         providers=providers,
     )
     model.clusters.extend(_cluster_facts(corpus, model, lineage, labels, store))

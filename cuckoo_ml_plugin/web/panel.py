@@ -63,6 +63,8 @@ def headline(section: Finding) -> str:
         return section.message
     unusual = section.anomaly is not None and section.anomaly.anomalous
     if section.cluster is None:
+        if section.anomaly is None:
+            return "Belongs to no cluster of past analyses."
         return "Unlike anything known." if unusual else "Belongs to no cluster of past analyses, but is not unusual."
     if unusual:
         return "Belongs to a cluster of past analyses, but behaves unusually."
