@@ -153,7 +153,7 @@ def place(vectors: Floats, explained: Floats) -> NDArray[np.float32]:
         vectors: (n, d) unit rows; those of analyses of which nothing is explained may be 0.
         explained: (n,) share of each behaviour's length that the embedding explains, in [0, 1].
     """
-    shares = np.asarray(explained, np.float64)[:, None]
+    shares = np.asarray(explained, np.float32).astype(np.float64)[:, None]  # the precision in which a model keeps them
     left_over = np.sqrt(np.maximum(1.0 - shares * shares, 0.0))
     return np.hstack([np.asarray(vectors, np.float64) * shares, left_over]).astype(np.float32)
 
