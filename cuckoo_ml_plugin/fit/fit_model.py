@@ -140,7 +140,9 @@ def fit_model(
         members=Members.build(members, corpus.point_of, len(vectors)),
         fences=CountFences.fit(corpus.counts, corpus.count_names),
         novelty_vectors=placed,
-        fitted_scores=score_fitted(placed, weighted, multiplicities),
+        fitted_scores=score_fitted(placed, weighted, multiplicities)
+        if detector.is_calibrated
+        else np.zeros(len(placed)),
         providers=providers,
     )
     model.clusters.extend(_cluster_facts(corpus, model, lineage, labels, store))

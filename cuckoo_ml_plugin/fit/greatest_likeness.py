@@ -41,7 +41,9 @@ class WeightedTokens:
     def sizes_of(self, tokens: csr_matrix) -> NDArray[np.int64]:
         """How many of the tokens (m, u) each behaviour has in each aspect, (m, 8)."""
         rows = np.repeat(np.arange(tokens.shape[0]), np.diff(tokens.indptr))
-        counts = np.bincount(rows * len(ASPECTS) + self.aspects[tokens.indices], minlength=len(ASPECTS) * tokens.shape[0])
+        counts = np.bincount(
+            rows * len(ASPECTS) + self.aspects[tokens.indices], minlength=len(ASPECTS) * tokens.shape[0]
+        )
         return counts.reshape(-1, len(ASPECTS)).astype(np.int64)
 
     def greatest(
@@ -72,7 +74,7 @@ class WeightedTokens:
             sizes = sizes - self._common(lost, query, points)
         found = np.zeros(candidates.shape)
         found[query, place] = likenesses(self.sizes_of(queries)[query], sizes, common)
-        return found.max(axis=1, initial=0.0)
+        return np.asarray(found.max(axis=1, initial=0.0))
 
     def _common(self, queries: csr_matrix, query: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many tokens p pairs share in each aspect, (p, 8)."""

@@ -35,8 +35,8 @@ from cuckoo_ml_plugin.finding.section import (
     ThreatFinding,
 )
 from cuckoo_ml_plugin.finding.threat import threat_reasons
-from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS as NOVELTY_NEIGHBOURS
 from cuckoo_ml_plugin.model.anomaly import LEAST_REFERENCE, SAME_PLACE, AnomalyDetector, AnomalyScore, place
+from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS as NOVELTY_NEIGHBOURS
 from cuckoo_ml_plugin.model.changes import Change
 from cuckoo_ml_plugin.model.clustering import NOISE, Clustering, Placement
 from cuckoo_ml_plugin.model.embedding import EmbeddedBehaviour, Embedding
@@ -303,8 +303,8 @@ class Model:
         if self.detector.is_calibrated:
             return ""
         return (
-            f"There is no anomaly score: the model was fitted on fewer than {LEAST_REFERENCE} analyses, too few to say what"
-            " is usual."
+            f"There is no anomaly score: the model was fitted on fewer than {LEAST_REFERENCE} analyses, too few to say"
+            " what is usual."
         )
 
     def _placed(self, embedded: EmbeddedBehaviour) -> NDArray[np.float32]:
@@ -362,9 +362,7 @@ class Model:
             novelty = self.detector.score(distances, neighbours, likeness, seen, tokens)
         else:
             vectors = self.novelty_vectors[neighbours]
-            novelty = self.detector.older_score(
-                embedded.vector, embedded.explained, neighbours, vectors, seen, tokens
-            )
+            novelty = self.detector.older_score(embedded.vector, embedded.explained, neighbours, vectors, seen, tokens)
         fitted = self._fitted(neighbours[distances <= SAME_PLACE], embedded.explained, analysis)
         if novelty is not None and fitted is not None:
             novelty = replace(novelty, score=float(self.fitted_scores[fitted]))

@@ -61,9 +61,7 @@ class Corpus:
         vectors, explained = embed_all(self.embedding, known, sizes)
         self.placed, self.weighted = place(vectors, explained), WeightedTokens(wide, known)
         self.index = NeighbourIndex.build(self.placed, SEED)
-        reference = held_back_unusualness(
-            wide, DIMENSIONS, known, sizes, counts, self.weighted, least_frequency
-        )
+        reference = held_back_unusualness(wide, DIMENSIONS, known, sizes, counts, self.weighted, least_frequency)
         return AnomalyDetector(counts, explained, reference, self.weighted.sizes.ravel().astype(np.int32))
 
     def nearest(self, row: NDArray[Any], unknown: int = 0) -> tuple[NDArray[Any], NDArray[Any], float]:
