@@ -1,12 +1,21 @@
-"""Novelty detection: how well the anomaly score finds an unseen family, compared with other outlier detectors.
+"""Novelty: how well the anomaly score finds an unseen family, and how well it is calibrated, on four corpora.
 
-    python -m benchmarks.quality.novelty [--data ../shared/data] [--seeds 2]
+    python -m benchmarks.quality.novelty [--data ../shared/data] [--seeds 2] [--corpora "RISS, all" ...]
 
-Each family of RISS with 20 or more samples is left out in turn. Models are fitted without labels on a random 80 % of
-the other samples, and the family is ranked against the remaining 20 %. The measures are the AUC (1 is perfect, 0.5 is
-chance) and the share of the family that is detected with 5 % false alarms. The references get the usual input: the same
-tokens with inverse document frequencies, in 32 SVD dimensions of unit length, a row for each analysis. GLOSH is that of
-our clustering.
+In RISS and in half of MTS, each family (in RISS with 20 or more samples, in MTS with 10 or more) is left out in turn.
+Models are fitted without labels on a random 80 % of the other samples, and the family is ranked against the remaining
+20 %. In MLRan, models are fitted on what was first seen before 2014, 2016 and 2018, and later samples of families that
+are not among these are ranked against later samples of families that are. The measures are the AUC (1 is perfect, 0.5
+is chance) and the share of the family that is detected with 5 % false alarms. Samples without behaviour are left out.
+
+``distance`` and ``likeness`` are the two parts of the score, each alone: the mean logarithm of the distances, and the
+similarity of the most similar analysis, as the finding shows it. The references get the usual input: the same tokens
+with inverse document frequencies, in 32 SVD dimensions of unit length, a row for each analysis. GLOSH is that of our
+clustering.
+
+For the calibration, each corpus is dealt into five parts. Each part is scored by a model of the other four, and the
+scores of all parts are pooled. KS is the greatest difference between their distribution and that of the reference
+analyses' own scores (Kolmogorov and Smirnov; both have the same ties).
 """
 
 from __future__ import annotations
@@ -14,7 +23,8 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,48 +35,117 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.sparse import csr_matrix
+from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.quality.nearest import read_samples
+from benchmarks.support.mlran import read_days
 from benchmarks.support.paths import DATA
-from benchmarks.support.riss_corpus import CORPORA, Sample, of_corpus, read_samples, stored_corpus
+from benchmarks.support.riss_corpus import Sample, of_corpus, stored_corpus
 from cuckoo_ml_plugin.fit.fit_model import fit_model
+from cuckoo_ml_plugin.model.anomaly import LIKENESS_SOFTENING, NEIGHBOURS, place, unusualness
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import SEED, Settings
 
-SMALLEST = 20
 FALSE_ALARMS = 0.05
 REFERENCE_DIMENSIONS = 32
-Scores = tuple[NDArray[np.float64], NDArray[np.float64]]  # of the analyses held out, and of the family left out
+YEARS = (2014, 2016, 2018)
+PARTS = 5
+BARS = {"RISS, all": 0.80, "RISS, ransomware": 0.69, "MTS, half": 0.87, "MLRan, in order of time": 0.93}
+BAR_KS, BAR_ANOMALOUS = 0.04, (0.04, 0.06)
+_LEAST = {"RISS, all": 20, "RISS, ransomware": 20, "MTS, half": 10}
+Scores = tuple[NDArray[np.float64], NDArray[np.float64]]  # of the analyses of known families, and of unseen ones
 
 
-def split(samples: list[Sample], family: str, seed: int) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """The samples to fit and to hold out, both of the other families, and the samples of ``family``."""
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What is fitted, and what is ranked: analyses of known families, and analyses of unseen ones."""
+
+    title: str
+    fitted: list[Sample]
+    known: list[Sample]
+    novel: list[Sample]
+
+
+def samples_of(data: Path, corpus: str) -> list[Sample]:
+    """The samples of one of the four corpora that have behaviour."""
+    name = {"MTS, half": "MTS, half", "MLRan, in order of time": "MLRan before 2020"}.get(corpus, "RISS")
+    samples = [sample for sample in read_samples(data, name) if sample.behaviour.has_behaviour]
+    return of_corpus(samples, "ransomware") if corpus == "RISS, ransomware" else samples
+
+
+def left_out(samples: list[Sample], family: str, seed: int) -> Split:
+    """A family is left out; of the others, 80 % are fitted."""
     others = [sample for sample in samples if sample.family != family]
     order = np.random.default_rng([SEED, seed]).permutation(len(others))
     cut = int(0.8 * len(others))
-    return (
+    return Split(
+        family,
         [others[i] for i in order[:cut]],
         [others[i] for i in order[cut:]],
         [sample for sample in samples if sample.family == family],
     )
 
 
-def our_scores(train: list[Sample], held_out: list[Sample], novel: list[Sample]) -> tuple[Scores, Scores, float]:
-    """Anomaly scores, GLOSH scores and the share of false alarms, of a model with the shipped settings."""
-    corpus, _ = stored_corpus(train)
-    model: Model = fit_model(corpus, None, Settings(), None, lambda stage, text: None)[0]
-
-    def scores(samples: list[Sample], field: str) -> NDArray[np.float64]:
-        anomalies = [model.score(sample.behaviour).anomaly for sample in samples]
-        return np.array([float(getattr(anomaly, field)) if anomaly else 1.0 for anomaly in anomalies])
-
-    known_scores = scores(held_out, "score")
-    alarms = float((known_scores >= Settings().anomaly.threshold).mean())
-    return (
-        (known_scores, scores(novel, "score")),
-        (scores(held_out, "outlier_score"), scores(novel, "outlier_score")),
-        alarms,
+def in_order_of_time(samples: list[Sample], days: dict[str, str], year: int) -> Split:
+    """All samples from before a year are fitted."""
+    fitted = [sample for sample in samples if days[sample.analysis] < str(year)]
+    later = [sample for sample in samples if days[sample.analysis] >= str(year)]
+    families = {sample.family for sample in fitted}
+    return Split(
+        f"fitted before {year}",
+        fitted,
+        [sample for sample in later if sample.family in families],
+        [sample for sample in later if sample.family not in families],
     )
+
+
+def splits(data: Path, corpus: str, samples: list[Sample], seeds: int) -> list[Split]:
+    """All splits of a corpus."""
+    if corpus not in _LEAST:
+        days = read_days(data / "mlran")
+        return [in_order_of_time(samples, days, year) for year in YEARS]
+    sizes = Counter(sample.family for sample in samples)
+    families = sorted(name for name, size in sizes.items() if size >= _LEAST[corpus] and name != "goodware")
+    return [left_out(samples, family, seed) for family, seed in product(families, range(seeds))]
+
+
+def fitted_model(samples: list[Sample]) -> Model:
+    """A model with the shipped settings; no label is stored."""
+    corpus, _ = stored_corpus(samples)
+    return fit_model(corpus, None, Settings(), None, lambda stage, text: None)[0]
+
+
+def our_scores(split: Split) -> tuple[dict[str, Scores], float]:
+    """The scores of the shipped model, of its parts and of GLOSH by name, and the share of false alarms."""
+    model = fitted_model(split.fitted)
+
+    def measures(samples: list[Sample]) -> NDArray[np.float64]:
+        rows = []
+        for sample in samples:
+            finding = model.score(sample.behaviour)
+            if finding.anomaly is None:
+                raise SystemExit(f"{split.title}: too few analyses are fitted to score others.")
+            similarity = finding.similar[0].similarity if finding.similar else 0.0
+            glosh = finding.anomaly.outlier_score
+            rows.append((finding.anomaly.score, mean_logarithm(model, sample), 1.0 - similarity, glosh))
+        return np.array(rows)
+
+    known, novel = measures(split.known), measures(split.novel)
+    alarms = float((known[:, 0] >= Settings().anomaly.threshold).mean())
+    names = ("this plugin", "distance", "likeness", "GLOSH")
+    return {name: (known[:, i], novel[:, i]) for i, name in enumerate(names)}, alarms
+
+
+def mean_logarithm(model: Model, sample: Sample) -> float:
+    """The part of the unusualness that rests on distances."""
+    hashes = sample.behaviour.hashes()
+    embedded = model.novelty.embed(model.novelty.columns_of(hashes), len(hashes))
+    placed = place(embedded.vector[None], np.array([embedded.explained]))[0]
+    neighbours, distances = model.novelty_index.nearest(placed, NEIGHBOURS)
+    weights = model.detector.multiplicities[neighbours][None]
+    without_likeness = np.array([LIKENESS_SOFTENING])  # the logarithm of 1 is 0
+    return float(unusualness(distances[None], weights, without_likeness)[0])
 
 
 def reference_vectors(parts: list[list[Sample]]) -> list[NDArray[np.float64]]:
@@ -120,38 +199,46 @@ def auc_and_detected(scores: Scores) -> tuple[float, float]:
     return float(roc_auc_score(truth, np.concatenate([known, novel]))), float((novel > limit).mean())
 
 
-def measure(samples: list[Sample], seeds: int) -> tuple[dict[str, dict[str, list[tuple[float, float]]]], float]:
-    """By detector and family the measures of each seed; and our mean share of false alarms at the shipped threshold."""
-    families = [name for name, size in sorted(Counter(sample.family for sample in samples).items()) if size >= SMALLEST]
-    families = [name for name in families if name != "goodware"]
-    measures: dict[str, dict[str, list[tuple[float, float]]]] = {}
+Measures = dict[str, dict[str, list[tuple[float, float]]]]
+
+
+def measure(all_splits: list[Split]) -> tuple[Measures, float]:
+    """By detector and title the measures of each split; and the mean share of false alarms at the shipped threshold."""
+    measures: Measures = {}
     alarms = []
-    for family, seed in track(list(product(families, range(seeds))), "leaving families out"):
-        train, held_out, novel = split(samples, family, seed)
-        score, glosh, alarm = our_scores(train, held_out, novel)
+    for split in track(all_splits, "leaving families out"):
+        results, alarm = our_scores(split)
         alarms.append(alarm)
-        results = {"this plugin": score, "GLOSH": glosh}
-        vectors = reference_vectors([train, held_out, novel])
+        vectors = reference_vectors([split.fitted, split.known, split.novel])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # LOF warns of the many repeats in the corpus
             for name, fit in references().items():
                 detector = fit(vectors[0])
                 results[name] = (detector(vectors[1]), detector(vectors[2]))
         for name, scores in results.items():
-            measures.setdefault(name, {}).setdefault(family, []).append(auc_and_detected(scores))
+            measures.setdefault(name, {}).setdefault(split.title, []).append(auc_and_detected(scores))
     return measures, float(np.mean(alarms))
 
 
-def novelty_table(title: str, measures: dict[str, dict[str, list[tuple[float, float]]]], measure: int) -> Table:
-    """A measure (0: AUC, 1: share detected) of each detector for each family, and its mean."""
+def held_back(samples: list[Sample]) -> Iterator[Scores]:
+    """For each part of a corpus, its scores by a model of the others, and the scores of that model's reference."""
+    part = np.random.default_rng(SEED).permutation(len(samples)) % PARTS
+    for number in range(PARTS):
+        model = fitted_model([sample for sample, of in zip(samples, part, strict=True) if of != number])
+        scored = [model.score(sample.behaviour) for sample, of in zip(samples, part, strict=True) if of == number]
+        reference = np.asarray(model.detector.reference)
+        own = np.searchsorted(reference, reference) / len(reference)
+        yield np.array([finding.anomaly.score for finding in scored if finding.anomaly]), own
+
+
+def novelty_table(title: str, measures: Measures, measure: int) -> Table:
+    """A measure (0: AUC, 1: share detected) of each detector for each split, and its mean."""
     table = Table(title=title)
-    families = list(next(iter(measures.values())))
+    titles = list(next(iter(measures.values())))
     for name in ("left out", *measures):
         table.add_column(name, justify="left" if name == "left out" else "right")
-    for family in families:
-        table.add_row(
-            family, *(f"{np.mean([pair[measure] for pair in rows[family]]):.3f}" for rows in measures.values())
-        )
+    for split in titles:
+        table.add_row(split, *(f"{np.mean([pair[measure] for pair in rows[split]]):.3f}" for rows in measures.values()))
     table.add_section()
     means = [np.mean([pair[measure] for pairs in rows.values() for pair in pairs]) for rows in measures.values()]
     table.add_row("mean", *(f"{mean:.3f}" for mean in means))
@@ -159,19 +246,27 @@ def novelty_table(title: str, measures: dict[str, dict[str, list[tuple[float, fl
 
 
 def main() -> None:
-    """Print the tables for both corpora."""
+    """Print the tables of each corpus, and its calibration."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--corpora", nargs="+", default=list(BARS), choices=list(BARS))
     options = parser.parse_args()
-    samples = read_samples(options.data)
-    console = Console(width=120)
-    for name in CORPORA:
-        measures, alarms = measure(of_corpus(samples, name), options.seeds)
-        console.print(novelty_table(f"AUC, RISS, {name} (bar over all: 0.76)", measures, 0))
-        console.print(novelty_table(f"Share detected at {FALSE_ALARMS:.0%} false alarms, RISS, {name}", measures, 1))
-        threshold = Settings().anomaly.threshold
-        console.print(f"Held-out analyses of known families above the shipped threshold {threshold}: {alarms:.1%}")
+    console = Console(width=140)
+    threshold = Settings().anomaly.threshold
+    for name in options.corpora:
+        samples = samples_of(options.data, name)
+        measures, alarms = measure(splits(options.data, name, samples, options.seeds))
+        console.print(novelty_table(f"AUC, {name} (bar: {BARS[name]})", measures, 0))
+        console.print(novelty_table(f"Share detected at {FALSE_ALARMS:.0%} false alarms, {name}", measures, 1))
+        console.print(f"Other analyses of known families above the shipped threshold {threshold}: {alarms:.1%}")
+        parts = list(track(held_back(samples), f"calibration, {name}", total=PARTS))
+        scores, reference = (np.concatenate(pooled) for pooled in zip(*parts, strict=True))
+        least, most = BAR_ANOMALOUS
+        console.print(
+            f"Calibration, {name}, {len(scores):,} analyses held back: KS {ks_2samp(scores, reference).statistic:.3f}"
+            f" (bar: {BAR_KS}), {np.mean(scores >= threshold):.1%} anomalous (bar: {least:.0%} to {most:.0%})"
+        )
 
 
 if __name__ == "__main__":

@@ -20,3 +20,8 @@ def read_mlran(folder: Path) -> Iterator[LabelledReport]:
     """
     families = {row[0]: row[1] for row in table_of(folder / "labels.tsv")}
     return reports_of(folder / "reports-before-2020.zip", families)
+
+
+def read_days(folder: Path) -> dict[str, str]:
+    """The day on which each sample was first seen, as YYYY-MM-DD, by its analysis."""
+    return {row[0]: row[2] for row in table_of(folder / "labels.tsv")}

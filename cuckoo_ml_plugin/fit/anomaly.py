@@ -1,56 +1,75 @@
-"""The calibrated anomaly scores of the fitted analyses, each computed as if the model had not been fitted on it."""
+"""The calibrated anomaly scores of the fitted analyses, each computed as if its own analysis had not been fitted."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.fit.greatest_likeness import WeightedTokens
 from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all
-from cuckoo_ml_plugin.model.anomaly import CANDIDATES, AnomalyDetector, explained_distances, unusualness
+from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS, unusualness
 
 
-def score_fitted(detector: AnomalyDetector, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+def score_fitted(
+    placed: NDArray[np.float32], weighted: WeightedTokens, multiplicities: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """The share of the fitted analyses that are less unusual than each fitted point, its own analysis left out.
 
-    The points are compared with each other, not with ``detector.reference``: the embedding was fitted on all of them.
+    The points are compared with each other, not with the reference: the embedding was fitted on all of them.
 
     Args:
-        vectors: (n, d) unit rows, as fitted.
+        placed: (n, d + 1) where each point lies.
+        weighted: the tokens of the points.
+        multiplicities: (n,) analyses that each point stands for.
 
     Returns:
         (n,) in [0, 1].
     """
-    weights = np.asarray(detector.multiplicities)
-    values = left_out_unusualness(vectors, np.asarray(detector.explained), weights)
+    values = left_out_unusualness(placed, weighted, multiplicities)
     order = np.argsort(values, kind="stable")
-    below = np.concatenate([[0], np.cumsum(weights[order])])
-    return np.asarray(below[np.searchsorted(values[order], values)] / max(int(weights.sum()), 1))
+    below = np.concatenate([[0], np.cumsum(multiplicities[order])])
+    return np.asarray(below[np.searchsorted(values[order], values)] / max(int(multiplicities.sum()), 1))
 
 
 def left_out_unusualness(
-    vectors: NDArray[np.float32], explained: NDArray[np.float32], multiplicities: NDArray[np.int64]
+    placed: NDArray[np.float32], weighted: WeightedTokens, multiplicities: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The unusualness (n,) of one analysis of each fitted point among all others."""
-    numbers, _ = nearest_of_all(vectors, CANDIDATES + 1)
-    values = [
-        _left_out_unusualness(vectors, explained, multiplicities, point, nearest)
-        for point, nearest in enumerate(numbers)
-    ]
-    return np.array(values, np.float64)
+    """The unusualness (n,) of one analysis of each fitted point among all others; arguments as ``score_fitted``."""
+    numbers, distances = nearest_of_all(placed, NEIGHBOURS + 1)
+    points = np.arange(len(placed))
+    others, far = without_own(numbers, distances, points, multiplicities)
+    counts = np.where(others == points[:, None], multiplicities[:, None] - 1, multiplicities[np.maximum(others, 0)])
+    counts[others < 0] = 0
+    return unusualness(far, counts, weighted.greatest(weighted.tokens, others))
 
 
-def _left_out_unusualness(
-    vectors: NDArray[np.float32],
-    explained: NDArray[np.float32],
+def without_own(
+    numbers: NDArray[np.int64],
+    distances: NDArray[np.float64],
+    points: NDArray[np.int64],
     multiplicities: NDArray[np.int64],
-    point: int,
-    nearest: NDArray[np.int64],
-) -> float:
-    """The unusualness of one analysis of ``point`` among all others, of which its repeats are the nearest."""
-    others = np.concatenate([[point], nearest[nearest != point]])
-    weights = multiplicities[others] - (others == point)
-    if not weights.sum():
-        return 0.0  # a corpus of one analysis has nothing to compare with
-    own = float(explained[point])
-    distances = explained_distances(vectors[point], own, vectors[others], explained[others])
-    return unusualness(own, distances, weights)
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The neighbours of one analysis of each point among the other analyses, with their distances, both (m, k).
+
+    A point with other analyses stays its own neighbour, the nearest; one without is left out. Places that are left
+    over hold -1 and 0.
+
+    Args:
+        numbers, distances: (m, k + 1) of the nearest points, nearest first.
+        points: (m,) the analyses' own points.
+    """
+    k = min(NEIGHBOURS, numbers.shape[1])
+    own = numbers == points[:, None]
+    repeated = multiplicities[points] > 1
+    ranks = np.where(own, np.where(repeated, -1, numbers.shape[1])[:, None], np.arange(numbers.shape[1])[None])
+    order = np.argsort(ranks, axis=1, kind="stable")[:, :k]
+    others = np.take_along_axis(numbers, order, axis=1)
+    far = np.take_along_axis(distances, order, axis=1)
+    absent = (others == points[:, None]) & ~repeated[:, None]
+    far = np.where(others == points[:, None], 0.0, far)
+    # Among many points of one place the own one may not be listed.
+    first = repeated & ~own.any(axis=1)
+    others[first] = np.hstack([points[first, None], others[first, :-1]])
+    far[first] = np.hstack([np.zeros((int(first.sum()), 1)), far[first, :-1]])
+    others[absent] = -1
+    return others, far

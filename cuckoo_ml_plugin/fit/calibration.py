@@ -1,8 +1,14 @@
-"""The reference for the anomaly scores of new analyses: fitted analyses, each under an embedding fitted without it.
+"""The reference for the anomaly scores of new analyses: fitted analyses, each as if it had not been fitted.
 
 An embedding explains the analyses that it was fitted on better than new ones, so beside them every new analysis would
-look unusual. Therefore parts of the corpus are held back in turn, embedded by a fit on the rest, and compared with the
-rest (cross-fitting; Vovk, "Cross-conformal predictors", 2015).
+look unusual. Therefore analyses are held back in turn (cross-fitting; Vovk, "Cross-conformal predictors", 2015), in
+``FOLDS`` parts: the directions of a part are those of all other analyses. A new analysis is compared with the whole
+corpus, so one that is held back is compared with all others, too, and not only with those of other parts.
+
+The directions without a part are not fitted anew. The embedding is fitted once with ``WIDE`` directions, more than it
+keeps. In their span, the covariance of the corpus without the part is the whole one less the part's, and its strongest
+eigenvectors are the directions without the part: exactly where the span holds the whole corpus, and closely elsewhere,
+because those that take the place of a lost direction are in the span.
 """
 
 from __future__ import annotations
@@ -11,83 +17,121 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
-from cuckoo_ml_plugin.model.anomaly import CANDIDATES, explained_distances, unusualness
-from cuckoo_ml_plugin.model.embedding import Recipe
-from cuckoo_ml_plugin.settings import SEED, VectorSettings
+from cuckoo_ml_plugin.fit.anomaly import without_own
+from cuckoo_ml_plugin.fit.embedding import project_all, rows_of_directions
+from cuckoo_ml_plugin.fit.greatest_likeness import WeightedTokens
+from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS, place, unusualness
+from cuckoo_ml_plugin.model.embedding import Embedding
+from cuckoo_ml_plugin.settings import SEED
 
-FOLDS = 5
-SAMPLE = 10_000
+FOLDS = 20
+SAMPLE = 4_000
 """The most analyses that are held back; a larger corpus is sampled with a seed."""
+WIDE = 96
+"""How many directions the embedding is fitted with, of which it keeps the strongest."""
 _BLOCK = 20_000_000  # similarities in memory at a time
+
+Matrix = NDArray[np.float64]
 
 
 def held_back_unusualness(
-    tokens: csr_matrix,
-    hashes: NDArray[np.uint64],
-    kinds: NDArray[np.uint8],
+    wide: Embedding,
+    dimensions: int,
+    known: csr_matrix,
+    tokens: NDArray[np.int64],
     multiplicities: NDArray[np.int64],
-    recipe: Recipe,
-    settings: VectorSettings,
-    left_out: NDArray[np.bool_] | None = None,
-    background: NDArray[np.bool_] | None = None,
-) -> NDArray[np.float64]:
-    """The unusualness (ascending) of analyses among those of the other folds, under an embedding fitted on those.
+    weighted: WeightedTokens,
+    least_frequency: int,
+) -> Matrix:
+    """The unusualness (r,), ascending, of analyses as if they had not been fitted; empty for a corpus of one analysis.
 
     Args:
-        tokens: (n, v) binary; hashes, kinds, left_out, background: (v,).
+        wide: the embedding with ``WIDE`` directions, of which it keeps ``dimensions``.
+        known: (n, v) binary, the behaviours over the tokens that it knows.
+        tokens: (n,) the number of tokens of each behaviour, known or not.
         multiplicities: (n,) analyses of each behaviour.
+        weighted: the tokens of the behaviours that count for the likeness.
+        least_frequency: of how many analyses a token is known.
     """
     rng = np.random.default_rng(SEED)
-    of_analysis = np.repeat(np.arange(tokens.shape[0]), multiplicities)
-    if len(of_analysis) > SAMPLE:
-        of_analysis = np.sort(rng.choice(of_analysis, SAMPLE, replace=False))
-    if len(of_analysis) < 2 * FOLDS:
+    held = np.repeat(np.arange(len(multiplicities)), multiplicities)
+    if len(held) < 2:
         return np.zeros(0)
-    fold = rng.permutation(len(of_analysis)) % FOLDS
-    values = [
-        _unusualness_of_fold(
-            tokens,
-            hashes,
-            kinds,
-            of_analysis[fold != number],
-            of_analysis[fold == number],
-            recipe,
-            settings,
-            left_out,
-            background,
-        )
-        for number in range(FOLDS)
-    ]
-    return np.sort(np.concatenate(values))
+    if len(held) > SAMPLE:
+        held = np.sort(rng.choice(held, SAMPLE, replace=False))
+    fold = rng.permutation(len(held)) % FOLDS
+    projected, shares = project_all(wide, known, tokens)
+    chosen = rows_of_directions(len(projected))
+    strengths = np.sqrt(multiplicities[chosen])[:, None] * projected[chosen]
+    whole = strengths.T @ strengths
+    in_whole = np.zeros(len(projected), np.bool_)
+    in_whole[chosen] = True
+    kept, lost = _without_own_tokens(known[held], known, multiplicities, least_frequency)
+    own_projected, own_shares = project_all(wide, kept, tokens[held])
+    neighbours = np.full((len(held), min(NEIGHBOURS, len(projected))), -1, np.int64)
+    distances = np.zeros(neighbours.shape)
+    projected = projected.astype(np.float32)
+    for number in range(FOLDS):
+        part = np.flatnonzero(fold == number)
+        if not len(part):
+            continue
+        taken = projected[held[part[in_whole[held[part]]]]].astype(np.float64)
+        turn = _strongest(whole - taken.T @ taken, dimensions)
+        places = _placed(projected, turn, shares)
+        own = _placed(own_projected[part], turn, own_shares[part])
+        neighbours[part], distances[part] = _nearest(own, places, held[part], multiplicities)
+    counts = multiplicities[np.maximum(neighbours, 0)] - (neighbours == held[:, None])
+    counts[neighbours < 0] = 0
+    likeness = weighted.greatest(weighted.of(kept), neighbours, weighted.of(lost))
+    likeness[multiplicities[held] > 1] = 1.0  # a repeat is like the analysis that it repeats
+    return np.sort(unusualness(distances, counts, likeness))
 
 
-def _unusualness_of_fold(
-    tokens: csr_matrix,
-    hashes: NDArray[np.uint64],
-    kinds: NDArray[np.uint8],
-    rest: NDArray[np.int64],
-    held: NDArray[np.int64],
-    recipe: Recipe,
-    settings: VectorSettings,
-    left_out: NDArray[np.bool_] | None,
-    background: NDArray[np.bool_] | None,
-) -> NDArray[np.float64]:
-    """The unusualness (h,) of the held analyses (h,) among the rest (r,), both given by their rows in ``tokens``."""
-    points, counts = np.unique(rest, return_counts=True)
-    embedding, known = fit_embedding(tokens[points], hashes, kinds, counts, recipe, settings, left_out, background)
-    vectors, explained = embed_all(embedding, known, np.diff(tokens.indptr)[points])
-    columns = np.searchsorted(hashes, embedding.hashes)
-    new_vectors, new_explained = embed_all(embedding, tokens[held][:, columns].tocsr(), np.diff(tokens.indptr)[held])
-    values = np.empty(len(held))
-    k = min(CANDIDATES, len(points))
-    step = max(1, _BLOCK // max(len(points), 1))
-    for start in range(0, len(held), step):
-        similar = new_vectors[start : start + step] @ vectors.T
-        best = np.argpartition(-similar, k - 1, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(similar, best, axis=1), axis=1, kind="stable")
-        for row, nearest in enumerate(np.take_along_axis(best, order, axis=1), start):
-            own = float(new_explained[row])
-            distances = explained_distances(new_vectors[row], own, vectors[nearest], explained[nearest])
-            values[row] = unusualness(own, distances, counts[nearest])
-    return values
+def _without_own_tokens(
+    held: csr_matrix, known: csr_matrix, multiplicities: NDArray[np.int64], least_frequency: int
+) -> tuple[csr_matrix, csr_matrix]:
+    """The known tokens (h, v) of the held analyses that would be known without the analysis, and the others."""
+    frequencies = np.asarray(known.T @ multiplicities.astype(np.float64)).ravel()
+    stays = frequencies - 1 >= min(least_frequency, max(int(multiplicities.sum()) - 1, 1))
+    kept, lost = held.tocsr().copy(), held.tocsr().copy()
+    kept.data = stays[kept.indices].astype(kept.data.dtype)
+    lost.data = (~stays[lost.indices]).astype(lost.data.dtype)
+    kept.eliminate_zeros()
+    lost.eliminate_zeros()
+    return kept, lost
+
+
+def _strongest(covariance: Matrix, dimensions: int) -> Matrix:
+    """The strongest eigenvectors (w, at most ``dimensions``) of a covariance (w, w)."""
+    values, vectors = np.linalg.eigh(covariance)
+    real = values > 1e-9 * max(float(values[-1]), 1e-12)
+    return np.asarray(vectors[:, real][:, ::-1][:, :dimensions])
+
+
+def _placed(projected: NDArray[np.floating], turn: Matrix, shares: Matrix) -> NDArray[np.float32]:
+    """Where behaviours lie by their projections (n, w) on the wide directions, turned to (n, d)."""
+    turned = projected @ turn.astype(projected.dtype)
+    lengths = np.sqrt(np.einsum("nd,nd->n", turned, turned))
+    vectors = np.divide(turned, lengths[:, None], out=np.zeros_like(turned), where=lengths[:, None] > 1e-9)
+    return place(vectors, np.where(lengths > 1e-9, np.minimum(lengths, 1.0) * shares, 0.0))
+
+
+def _nearest(
+    own: NDArray[np.float32],
+    places: NDArray[np.float32],
+    points: NDArray[np.int64],
+    multiplicities: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], Matrix]:
+    """Neighbours and distances (h, k) of the analyses at ``own`` among the others, as ``without_own`` gives them."""
+    k = min(NEIGHBOURS + 1, len(places))
+    numbers, distances = np.zeros((len(own), k), np.int64), np.zeros((len(own), k))
+    step = max(1, _BLOCK // len(places))
+    for start in range(0, len(own), step):
+        part = slice(start, start + step)
+        best = np.argpartition(own[part] @ places.T, len(places) - k, axis=1)[:, len(places) - k :]
+        away = places[best].astype(np.float64) - own[part, None, :].astype(np.float64)
+        far = np.sqrt((away * away).sum(axis=2))
+        order = np.argsort(far, axis=1, kind="stable")
+        numbers[part] = np.take_along_axis(best, order, axis=1)
+        distances[part] = np.take_along_axis(far, order, axis=1)
+    return without_own(numbers, distances, points, multiplicities)

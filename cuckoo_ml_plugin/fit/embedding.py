@@ -69,6 +69,13 @@ def fit_embedding(
     return embedding, known
 
 
+def rows_of_directions(behaviours: int) -> NDArray[np.int64]:
+    """The behaviours (at most ``SVD_ROWS`` of so many), ascending, from which the directions are computed."""
+    if behaviours <= SVD_ROWS:
+        return np.arange(behaviours)
+    return np.sort(np.random.default_rng(SEED).choice(behaviours, SVD_ROWS, replace=False))
+
+
 def embed_all(
     embedding: Embedding, known: csr_matrix, tokens: NDArray[np.integer[Any]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -78,8 +85,7 @@ def embed_all(
         known: (n, known tokens) binary.
         tokens: (n,) the number of tokens of each behaviour, known or not.
     """
-    weighted = _weighted(known, embedding.weights, embedding.kinds, float(embedding.balance[0]))
-    projected = np.asarray(weighted @ embedding.components.astype(np.float64))
+    projected, known_shares = project_all(embedding, known, tokens)
     explained = np.minimum(np.sqrt((projected**2).sum(axis=1)), 1.0)
     projected *= embedding.scales
     norms = np.sqrt((projected**2).sum(axis=1))
@@ -87,10 +93,24 @@ def embed_all(
     projected[~unknown_rows] /= norms[~unknown_rows, None]
     projected[unknown_rows] = 0.0
     explained[unknown_rows] = 0.0
+    explained *= known_shares
+    return projected.astype(np.float32), explained.astype(np.float32)
+
+
+def project_all(
+    embedding: Embedding, known: csr_matrix, tokens: NDArray[np.integer[Any]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Projections (n, d) of the weighted rows on the directions, and the share (n,) of each length that is known.
+
+    Args:
+        known: (n, known tokens) binary.
+        tokens: (n,) the number of tokens of each behaviour, known or not.
+    """
+    weighted = _weighted(known, embedding.weights, embedding.kinds, float(embedding.balance[0]))
+    projected = np.asarray(weighted @ embedding.components.astype(np.float64))
     squares = known @ embedding.weights.astype(np.float64) ** 2
     unknown = np.maximum(tokens - np.diff(known.indptr), 0)
-    explained *= np.sqrt(np.divide(squares, squares + unknown, out=np.zeros_like(squares), where=squares > 0))
-    return projected.astype(np.float32), explained.astype(np.float32)
+    return projected, np.sqrt(np.divide(squares, squares + unknown, out=np.zeros_like(squares), where=squares > 0))
 
 
 def _weighted(known: csr_matrix, weights: NDArray[np.float32], kinds: NDArray[np.uint8], exponent: float) -> csr_matrix:
@@ -110,8 +130,8 @@ def _weighted(known: csr_matrix, weights: NDArray[np.float32], kinds: NDArray[np
 
 def _directions(rows: csr_matrix, dimensions: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Right singular vectors (v, d) and singular values (d,) of a seeded sample of the rows."""
-    if rows.shape[0] > SVD_ROWS:
-        chosen = np.sort(np.random.default_rng(SEED).choice(rows.shape[0], SVD_ROWS, replace=False))
+    chosen = rows_of_directions(rows.shape[0])
+    if len(chosen) < rows.shape[0]:
         rows = rows[chosen]
     if not rows.nnz:
         return np.zeros((rows.shape[1], 1), np.float32), np.ones(1)

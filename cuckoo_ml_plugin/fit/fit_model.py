@@ -19,14 +19,15 @@ from cuckoo_ml_plugin.finding.evidence import cluster_evidence
 from cuckoo_ml_plugin.finding.section import Evidence
 from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.anomaly import score_fitted
-from cuckoo_ml_plugin.fit.calibration import held_back_unusualness
+from cuckoo_ml_plugin.fit.calibration import WIDE, held_back_unusualness
 from cuckoo_ml_plugin.fit.clustering import clustering_and_neighbours
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.fit.greatest_likeness import WeightedTokens
 from cuckoo_ml_plugin.fit.kin import fit_kin
 from cuckoo_ml_plugin.fit.lineage import Lineage, OldClusters, follow
 from cuckoo_ml_plugin.fit.providers import fit_providers
-from cuckoo_ml_plugin.model.anomaly import AnomalyDetector
+from cuckoo_ml_plugin.model.anomaly import LEAST_REFERENCE, AnomalyDetector, place
 from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS, FOR_NOVELTY, Embedding
 from cuckoo_ml_plugin.model.fences import CountFences
@@ -43,7 +44,7 @@ from cuckoo_ml_plugin.store.store import Store
 
 StageProgress = Callable[[str, str], None]
 """Called after each stage of a refit with its name and its outcome."""
-NOVELTY_DIMENSIONS = 64
+NOVELTY_DIMENSIONS = 32
 HYSTERESIS = 0.1
 """By how much the certainty of an analysis may miss the threshold if it was in a cluster before, or must pass it if it
 was in none: of those near the threshold, no refit moves many to and fro."""
@@ -102,18 +103,25 @@ def fit_model(
     progress(
         "kin", f"{kin_count:,} kin hold {kin_share:.0%} of the analyses, alike by {float(kin.level[0]):.2f} in the mean"
     )
-    novelty_settings = replace(settings.vectors, dimensions=NOVELTY_DIMENSIONS)
-    novelty, novelty_known = fit_embedding(
-        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out,
-        corpus.background,
+    wide, novelty_known = fit_embedding(
+        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY,
+        replace(settings.vectors, dimensions=WIDE), left_out, corpus.background,
     )  # fmt: skip
+    novelty = wide.truncated(NOVELTY_DIMENSIONS)
     novelty_vectors, novelty_explained = embed_all(novelty, novelty_known, token_counts)
+    placed = place(novelty_vectors, novelty_explained)
+    weighted = WeightedTokens(wide, novelty_known)
     reference = held_back_unusualness(
-        corpus.tokens, corpus.hashes, corpus.kinds, multiplicities, FOR_NOVELTY, novelty_settings, left_out,
-        corpus.background,
+        wide, NOVELTY_DIMENSIONS, novelty_known, token_counts, multiplicities, weighted,
+        settings.vectors.min_document_frequency,
     )  # fmt: skip
-    detector = AnomalyDetector(multiplicities, novelty_explained, reference)
-    progress("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
+    detector = AnomalyDetector(
+        multiplicities, novelty_explained, reference, np.ascontiguousarray(weighted.sizes.ravel(), np.int32)
+    )
+    if detector.is_calibrated:
+        progress("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
+    else:
+        progress("anomalies", f"no scores: to say what is usual takes {LEAST_REFERENCE} analyses")
     providers = _providers(store, progress)
     lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), old)
     kin_lineage = follow(
@@ -147,14 +155,16 @@ def fit_model(
         clustering=clustering,
         kin=kin,
         novelty=novelty,
-        novelty_index=NeighbourIndex.build(novelty_vectors, SEED),
+        novelty_index=NeighbourIndex.build(placed, SEED),
         detector=detector,
         rows=_token_rows(corpus, embedding),
         frequencies=frequencies,
         members=Members.build(members, corpus.point_of, len(vectors)),
         fences=CountFences.fit(corpus.counts, corpus.count_names),
-        novelty_vectors=novelty_vectors,
-        fitted_scores=score_fitted(detector, novelty_vectors),
+        novelty_vectors=placed,
+        fitted_scores=score_fitted(placed, weighted, multiplicities)
+        if detector.is_calibrated
+        else np.zeros(len(placed)),
         providers=providers,
     )
     model.clusters.extend(_cluster_facts(corpus, model, lineage, labels, store))

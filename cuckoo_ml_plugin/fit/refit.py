@@ -126,6 +126,7 @@ def save_findings(store: Store, model: Model, settings: Settings) -> int:
     """Save the findings of all analyses that a model was fitted on."""
     scores = model.fitted_scores
     threshold = settings.anomaly.threshold
+    calibrated = model.detector.is_calibrated
     clustering = model.clustering
 
     def records() -> Iterator[FindingRecord]:
@@ -138,8 +139,8 @@ def save_findings(store: Store, model: Model, settings: Settings) -> int:
                 cluster=model.clusters[cluster].id if cluster != NOISE else None,
                 probability=float(clustering.probabilities[point]),
                 outlier_score=float(clustering.outlier_scores[point]),
-                anomaly_score=float(scores[point]),
-                anomalous=bool(scores[point] >= threshold),
+                anomaly_score=float(scores[point]) if calibrated else None,
+                anomalous=calibrated and bool(scores[point] >= threshold),
                 kin=model.kins[kin].id if kin != NO_KIN else None,
                 kin_probability=kin_probability,
             )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all
-from cuckoo_ml_plugin.model.anomaly import CANDIDATES as NOVELTY_CANDIDATES
+from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS as NOVELTY_NEIGHBOURS
 from cuckoo_ml_plugin.model.clustering import CANDIDATES
 from cuckoo_ml_plugin.model.model import Model
 
@@ -19,7 +19,7 @@ def most_similar(model: Model, k: int) -> tuple[NDArray[np.int64], NDArray[np.fl
     """
     vectors, rows = model.clustering.index.in_order(), model.rows
     of_clusters, _ = nearest_of_all(vectors, max(CANDIDATES, 2 * model.clustering.min_samples))
-    of_novelty, _ = nearest_of_all(model.novelty_vectors, NOVELTY_CANDIDATES + 1)
+    of_novelty, _ = nearest_of_all(model.novelty_vectors, NOVELTY_NEIGHBOURS + 1)
     numbers = np.full((len(vectors), k), -1, np.int64)
     similarities = np.zeros((len(vectors), k))
     for point in range(len(vectors)):

@@ -1,40 +1,54 @@
 """How unusual an analysis is: a calibrated anomaly score, computed with NumPy alone.
 
-The unusualness of an analysis is the mean logarithm of its distances to the ten nearest fitted analyses (a variant of
-k-nearest-neighbour outlier scores, Ramaswamy et al., SIGMOD 2000; with the logarithm, one near neighbour weighs more
-than the ninth far one). Distances are measured in the space that the embedding explains: the unit vector times the
-share of the behaviour's length that the embedding explains. Behaviour that no direction explains is therefore no
-evidence of similarity, and it counts a little on its own.
+Two things tell how unusual an analysis is. One is how far it lies from the nearest fitted analyses in the space of the
+embedding; there, behaviour that hardly anything else shows has little weight. The other is the likeness to the most
+alike of them (``behaviour/likeness.py``), over the tokens that the embedding knows and gives weight; there, every token
+counts. The unusualness is
+
+    mean of ln(distance + 0.05) over the 20 nearest analyses + 0.5 * ln(1.2 - greatest likeness)
+
+(a variant of k-nearest-neighbour outlier scores, Ramaswamy et al., SIGMOD 2000; with the logarithm, one near neighbour
+weighs more than the twentieth far one). docs/benchmarks.md says what its form was chosen by.
+
+For a distance, an analysis is a point on the sphere in d + 1 dimensions: its unit vector times the share of the
+behaviour's length that the embedding explains, and the length that is left over. Behaviour that no direction explains
+is therefore no evidence of similarity.
 
 The anomaly score is the rank of the unusualness: the share of the fitted corpus that is less unusual. The fit
-(``fit/anomaly.py``) computes the unusualness of every reference analysis as if that analysis had not been fitted, so
-that new analyses and reference analyses are comparable.
+(``fit/calibration.py``) computes the unusualness of every reference analysis as if that analysis had not been fitted,
+so that new analyses and reference analyses are comparable. A model from before 0.3.0 has another measure
+(``model/older_anomaly.py``), to which its reference belongs.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
+from cuckoo_ml_plugin.model.older_anomaly import older_unusualness
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
 
-CANDIDATES = 20
-"""How many analyses are considered, nearest by their unit vectors; repeats count."""
-NEIGHBOURS = 10
-"""How many of the candidates decide, nearest in the explained space; repeats count."""
+NEIGHBOURS = 20
+"""How many of the nearest fitted points are considered, and the most analyses that they count as."""
 SOFTENING = 0.05
 """Added to a distance before its logarithm, which keeps that of a repeat (distance 0) finite."""
-UNEXPLAINED = 0.5
-"""Weight of the length that no direction explains, relative to the mean logarithm."""
+LIKENESS_WEIGHT = 0.5
+"""Weight of the logarithm that holds the likeness, relative to the mean logarithm of the distances."""
+LIKENESS_SOFTENING = 0.2
+"""Added to 1 - likeness before its logarithm; the smaller it is, the more a likeness near 1 counts."""
 DECIMALS = 6
 """Unusualness is rounded for comparison: equal behaviours must tie, in whatever order a sum was computed."""
+LEAST_REFERENCE = 20
+"""The fewest reference analyses from which an anomaly score is made: with fewer, each would stand for over 5 %."""
+SAME_PLACE = 1e-5
+"""Distance up to which two analyses are at one place: single precision and the order of sums allow for no less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,73 +71,111 @@ class AnomalyDetector(ModelPart):
     Attributes:
         multiplicities: (n,) analyses that each point stands for.
         explained: (n,) share of each point's length that the embedding explains, in [0, 1].
-        reference: (r,) unusualness of analyses that were held back from an embedding, ascending; empty where the corpus
+        reference: (r,) unusualness of fitted analyses as if they had not been fitted, ascending; empty where the corpus
             is too small.
+        sizes: (8 n,) how many tokens with weight each point has in each aspect; empty in a model from before 0.3.0.
     """
 
     multiplicities: Annotated[NDArray[np.int64], Shape("n")]
     explained: Annotated[NDArray[np.float32], Shape("n")]
     reference: Annotated[NDArray[np.float64], Shape("r")]
+    sizes: Annotated[NDArray[np.int32], Shape("s", since="0.3.0")]
+
+    @property
+    def uses_likeness(self) -> bool:
+        """Whether the likeness enters the unusualness; it does not in a model from before 0.3.0."""
+        return len(self.multiplicities) > 0 and len(self.sizes) == len(ASPECTS) * len(self.multiplicities)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the reference holds enough analyses to say what is usual."""
+        return len(self.reference) >= LEAST_REFERENCE
+
+    def sizes_of(self, points: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many tokens with weight each of k points has in each of 8 aspects, shape (k, 8)."""
+        return self.sizes.reshape(-1, len(ASPECTS))[points].astype(np.int64)
 
     def score(
+        self, distances: Floats, neighbours: Integers, likeness: float, known: int, tokens: int
+    ) -> AnomalyScore | None:
+        """Score one analysis that was not fitted; None where the corpus is too small to say what is usual.
+
+        The score is 0 for an analysis without tokens, and 1 for one whose tokens are all unknown.
+
+        Args:
+            distances: (k,) to the fitted points nearest to it, ascending.
+            neighbours: (k,) indices of these points; k >= ``NEIGHBOURS`` where there are so many.
+            likeness: to the most alike of the first ``NEIGHBOURS``, over the tokens with weight.
+            known: how many of its tokens occur in the fitted corpus.
+            tokens: how many tokens it has, known or not.
+        """
+        near = slice(None, NEIGHBOURS)
+        weights = self.multiplicities[neighbours[near]][None]
+        own = unusualness(np.asarray(distances)[near][None], weights, np.array([likeness])) if len(neighbours) else 0.0
+        return self._ranked(float(np.asarray(own).item()), known, tokens)
+
+    def older_score(
         self,
         vector: Floats,
         explained: float,
-        known: int,
-        tokens: int,
         neighbours: Integers,
         neighbour_vectors: Floats,
-    ) -> AnomalyScore:
-        """Score one analysis that was not fitted.
-
-        The score is 0 for an analysis without tokens, 1 for one whose tokens are all unknown, and 0.5 where the corpus
-        is too small to say what is usual.
+        known: int,
+        tokens: int,
+    ) -> AnomalyScore | None:
+        """As :meth:`score`, for a model from before 0.3.0.
 
         Args:
-            vector: (d,) its unit vector.
-            explained: length of the projection of its weighted behaviour, divided by its whole length, in [0, 1].
-            known: how many of its tokens occur in the fitted corpus.
-            tokens: how many tokens it has, known or not.
-            neighbours: (k,) indices of the fitted points nearest to ``vector``, nearest first; k >= 20 where
-                there are so many.
-            neighbour_vectors: (k, d) their unit vectors.
+            vector: (d,) the analysis' unit vector.
+            explained: share of its length that the embedding explains, in [0, 1].
+            neighbours: (k,) indices of the fitted points whose unit vectors are nearest, nearest first.
+            neighbour_vectors: (k, d) these vectors.
         """
+        shares, weights = self.explained[neighbours], self.multiplicities[neighbours]
+        own = older_unusualness(vector, explained, neighbour_vectors, shares, weights) if len(neighbours) else 0.0
+        return self._ranked(own, known, tokens)
+
+    def _ranked(self, own: float, known: int, tokens: int) -> AnomalyScore | None:
+        if not self.is_calibrated:
+            return None
         unseen = min(max(1.0 - known / tokens, 0.0), 1.0) if tokens else 0.0
-        if not tokens or not len(neighbours):
+        if not tokens:
             return AnomalyScore(0.0, unseen)
         if not known:
             return AnomalyScore(1.0, unseen)
-        if not len(self.reference):
-            return AnomalyScore(0.5, unseen)
-        distances = explained_distances(vector, explained, neighbour_vectors, self.explained[neighbours])
-        own = unusualness(explained, distances, self.multiplicities[neighbours])
-        less_unusual = np.searchsorted(self.reference, own)
-        return AnomalyScore(float(less_unusual) / len(self.reference), unseen)
+        return AnomalyScore(float(np.searchsorted(self.reference, own)) / len(self.reference), unseen)
+
+
+def place(vectors: Floats, explained: Floats) -> NDArray[np.float32]:
+    """Where analyses lie for a distance: unit rows (n, d + 1).
+
+    Args:
+        vectors: (n, d) unit rows; those of analyses of which nothing is explained may be 0.
+        explained: (n,) share of each behaviour's length that the embedding explains, in [0, 1].
+    """
+    shares = np.asarray(explained, np.float32).astype(np.float64)[:, None]  # the precision in which a model keeps them
+    left_over = np.sqrt(np.maximum(1.0 - shares * shares, 0.0))
+    return np.hstack([np.asarray(vectors, np.float64) * shares, left_over]).astype(np.float32)
 
 
 def clipped(weights: Integers, total: int) -> NDArray[np.int64]:
-    """The weights (k,), nearest first, cut off where they add up to ``total``."""
-    sums = np.minimum(np.cumsum(weights, dtype=np.int64), total)
-    sums[1:] -= sums[:-1].copy()
+    """The weights (m, k), in each row nearest first, cut off where they add up to ``total``."""
+    sums = np.minimum(np.cumsum(weights, axis=1, dtype=np.int64), total)
+    sums[:, 1:] -= sums[:, :-1].copy()
     return sums
 
 
-def explained_distances(vector: Floats, explained: float, others: Floats, shares: Floats) -> NDArray[np.float64]:
-    """Distances (k,) from a unit vector (d,) to others (k, d), each scaled by its explained share."""
-    differences = np.asarray(others, np.float64) * np.asarray(shares, np.float64)[:, None]
-    differences -= np.asarray(vector, np.float64) * explained
-    return np.asarray(np.sqrt((differences * differences).sum(axis=1)))
-
-
-def unusualness(explained: float, distances: Floats, weights: Integers) -> float:
-    """The mean logarithm of the ``NEIGHBOURS`` smallest distances plus the unexplained length, rounded for comparison.
+def unusualness(distances: Floats, weights: Integers, likenesses: Floats) -> NDArray[np.float64]:
+    """The unusualness (m,) of m analyses, rounded for comparison; 0 for one that has no neighbour.
 
     Args:
-        explained: share of the behaviour's length that the embedding explains.
-        distances: (k,) to the fitted points, in the order of their unit vectors, nearest first.
-        weights: (k,) analyses that each point stands for.
+        distances: (m, k) to the nearest fitted points, nearest first.
+        weights: (m, k) analyses that each of these points stands for.
+        likenesses: (m,) the greatest likeness to any of these points, in [0, 1].
     """
-    order = np.argsort(distances, kind="stable")
-    counted = clipped(clipped(weights, CANDIDATES)[order], NEIGHBOURS)
-    logarithm = float(np.log(distances[order] + SOFTENING) @ counted / counted.sum())
-    return round(logarithm + UNEXPLAINED * math.sqrt(max(1.0 - explained * explained, 0.0)), DECIMALS)
+    counted = clipped(weights, NEIGHBOURS)
+    totals = counted.sum(axis=1)
+    logarithms = (np.log(np.asarray(distances, np.float64) + SOFTENING) * counted).sum(axis=1)
+    means = np.divide(logarithms, totals, out=np.zeros(len(totals)), where=totals > 0)
+    values = means + LIKENESS_WEIGHT * np.log(1.0 + LIKENESS_SOFTENING - np.asarray(likenesses, np.float64))
+    return np.where(totals > 0, np.round(values, DECIMALS), 0.0)

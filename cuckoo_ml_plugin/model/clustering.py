@@ -23,7 +23,6 @@ one behaviour, as half of a real corpus does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -40,10 +39,6 @@ WITNESSES = 16
 NOISE = -1
 SAME = 0.1
 """Distance below which behaviours count as being in one place (cosine 0.995); no density exceeds 1 / ``SAME``."""
-
-
-Likenesses = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""Gives the likeness (k,) of an analysis with each of k fitted behaviours, which have these numbers (k,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +119,37 @@ class Clustering(ModelPart):
         """Whether distances are those of the mixture; else, of the vectors alone."""
         return bool(self.likeness_weight.sum() > 0)
 
-    def place(self, vector: NDArray[np.float32], likenesses: Likenesses | None = None) -> Placement:
+    def nearest(self, vector: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Numbers and distances (k,) of the candidates for a unit vector (d,): the nearest by the vectors alone.
+
+        There are none for a zero vector, of which nothing is known.
+        """
+        if not vector.any():
+            return np.zeros(0, np.int64), np.zeros(0)
+        return self.index.nearest(vector, max(CANDIDATES, 2 * self.min_samples))
+
+    def place(
+        self,
+        vector: NDArray[np.float32],
+        nearest: tuple[NDArray[np.int64], NDArray[np.float64]] | None = None,
+        likenesses: NDArray[np.float64] | None = None,
+    ) -> Placement:
         """Place a unit vector (d,); a zero vector, of which nothing is known, belongs to no cluster.
 
         A fitted vector (distance 0) is placed where the fit placed it.
 
         Args:
-            likenesses: needed by a clustering that mixes the likeness in.
+            nearest: what :meth:`nearest` gave for it.
+            likenesses: (k,) of the analysis with each of these; needed by a clustering that mixes the likeness in.
         """
-        if not vector.any():
-            return Placement(NOISE, 0.0, 1.0, 0.0, NOISE, 0.0, np.zeros(0, np.int64), np.zeros(0))
-        neighbours, distances = self.index.nearest(vector, max(CANDIDATES, 2 * self.min_samples))
+        neighbours, distances = nearest or self.nearest(vector)
+        if not len(neighbours):
+            return Placement(NOISE, 0.0, 1.0, 0.0, NOISE, 0.0, neighbours, distances)
         if self.mixes_likeness and likenesses is not None:
-            distances = mixed_distances(distances, likenesses(neighbours))
+            distances = mixed_distances(distances, likenesses)
             order = np.lexsort((neighbours, distances))
             neighbours, distances = neighbours[order], distances[order]
-        if len(distances) and distances[0] == 0:
+        if distances[0] == 0:
             return self._fitted_placement(int(neighbours[0]), neighbours, distances)
         density_cluster, density_probability, outlier_score = self.density(neighbours, distances)
         labels = self.density_labels[neighbours]

@@ -14,14 +14,15 @@ steps:
    strongest do not drown the finer ones.
 4. The vector is scaled to unit length, so that a distance depends on what an analysis does and not on how much.
 
-A :class:`Recipe` holds these parameters. Clusters are found best where rare behaviour counts only a little more than
-common behaviour, novelty where it has its full inverse document frequency, so a model holds one embedding of each.
+A :class:`Recipe` holds these parameters. Clusters are found best where rare behaviour counts a little more than common
+behaviour, novelty where it counts the same, so a model holds one embedding of each: what a single benign program does
+and nothing else is rare, too, and with a high weight it would look as new as a new family.
 ``fit/embedding.py`` finds the weights and directions with SciPy and scikit-learn.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -52,7 +53,7 @@ for _kind, _other in TOLD_WITH.items():
     TOLD_TOGETHER[CODES[_kind]] = CODES[_other]
 
 FOR_CLUSTERS = Recipe(smoothing=0.0, rarity=0.5, balance=0.5, whitening=0.25, crowd=2)
-FOR_NOVELTY = Recipe(smoothing=1.0, rarity=1.0, balance=0.0, whitening=0.0)
+FOR_NOVELTY = Recipe(smoothing=1.0, rarity=0.0, balance=0.25, whitening=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,11 @@ class Embedding(ModelPart):
     @property
     def dimensions(self) -> int:
         return len(self.scales)
+
+    def truncated(self, dimensions: int) -> Embedding:
+        """The same embedding with its strongest directions alone."""
+        components = np.ascontiguousarray(self.components[:, :dimensions])
+        return replace(self, components=components, scales=self.scales[:dimensions])
 
     def columns_of(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Columns of the known ones among tokens given by their hashes, ascending, shape (at most len(hashes),)."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.likeness import likenesses
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence, rarest_evidence
 from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons, static_reasons
@@ -35,11 +36,11 @@ from cuckoo_ml_plugin.finding.section import (
     ThreatFinding,
 )
 from cuckoo_ml_plugin.finding.threat import threat_reasons
-from cuckoo_ml_plugin.model.anomaly import CANDIDATES as NOVELTY_CANDIDATES
-from cuckoo_ml_plugin.model.anomaly import AnomalyDetector, AnomalyScore
+from cuckoo_ml_plugin.model.anomaly import LEAST_REFERENCE, SAME_PLACE, AnomalyDetector, AnomalyScore, place
+from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS as NOVELTY_NEIGHBOURS
 from cuckoo_ml_plugin.model.changes import Change
 from cuckoo_ml_plugin.model.clustering import NOISE, Clustering, Placement
-from cuckoo_ml_plugin.model.embedding import Embedding
+from cuckoo_ml_plugin.model.embedding import EmbeddedBehaviour, Embedding
 from cuckoo_ml_plugin.model.fences import CountFences
 from cuckoo_ml_plugin.model.folder import read_model, remedy
 from cuckoo_ml_plugin.model.frequencies import Frequencies
@@ -52,6 +53,7 @@ from cuckoo_ml_plugin.settings import AnomalySettings, ScoringSettings, Settings
 
 DEFAULTS = Settings()
 _SAME_EXPLAINED = 1e-5
+_WITH_WEIGHT = 2**32  # a mark of this size and a mark of 1 are summed at once
 _COUNT_REASONS = 6  # the counts furthest outside the fences; more would drown the other reasons
 _PARTS = (
     "embedding", "clustering", "kin", "novelty", "novelty_index", "detector", "rows", "frequencies", "members",
@@ -255,33 +257,40 @@ class Model:
         unknown, rare = unknown[rare >= 0], rare[rare >= 0]
         occurrences[unknown] = self.frequencies.rare_counts[rare]
         kinds = behaviour.kind_ids()
-        novelty, neighbours = self._anomaly_score(columns, len(hashes), int(np.count_nonzero(occurrences)), analysis)
-        sizes = self.rows.sizes_of_kinds(kinds, len(columns))
-        shown = np.concatenate([columns, len(self.embedding.hashes) + rare]) if self.rows.has_aspects else columns
         vector = self.embedding.embed(columns, len(hashes)).vector
-        placement = self.clustering.place(
-            vector, lambda points: self.rows.similarities(shown, sizes, points, self.columns)
-        )
-        candidates = np.union1d(placement.neighbours, neighbours)  # either space has neighbours that the other lacks
-        similarities = self.rows.similarities(shown, sizes, candidates, self.columns)
+        nearest = self.clustering.nearest(vector)
+        embedded = self.novelty.embed(columns, len(hashes))
+        neighbours, distances = self.novelty_index.nearest(self._placed(embedded), NOVELTY_NEIGHBOURS + 1)
+        candidates = np.union1d(nearest[0], neighbours)  # either space has neighbours that the other lacks
+        shown = np.concatenate([columns, len(self.embedding.hashes) + rare]) if self.rows.has_aspects else columns
+        sizes = self.rows.sizes_of_kinds(kinds, len(columns))
+        similarities, weighted = self._likenesses(shown, sizes, columns, kinds[places], candidates)
+        placement = self.clustering.place(vector, nearest, similarities[np.searchsorted(candidates, nearest[0])])
+        near = neighbours[:NOVELTY_NEIGHBOURS]
+        likeness = float(weighted[np.searchsorted(candidates, near)].max(initial=0.0))
+        seen = int(np.count_nonzero(occurrences))
+        novelty = self._anomaly_score(embedded, distances, neighbours, likeness, seen, len(hashes), analysis)
         similar = self._similar(candidates, similarities, analysis, max(scoring.similar, 1))
         similarity = similar[0].similarity if similar else 0.0
         reasons = [*self._reasons(placement, novelty, similarity, behaviour, label, anomaly), *threat_reasons(threat)]
-        if not np.isfinite((placement.probability, placement.outlier_score, novelty.score)).all():
+        score = novelty.score if novelty else 0.0
+        if not np.isfinite((placement.probability, placement.outlier_score, score)).all():
             raise ValueError("an array holds a value that is not a number")
-        anomalous = bool(novelty.score >= anomaly.threshold)
+        anomalous = novelty is not None and bool(score >= anomaly.threshold)
         return Finding(
             status="scored",
-            message=reason_for_absence(behaviour),
+            message=" ".join(part for part in (reason_for_absence(behaviour), self.uncalibrated) if part),
             model=self.brief(),
             cluster=self._cluster(placement),
             kin=self._kin(placement, similarities[np.searchsorted(candidates, placement.neighbours)]),
             anomaly=AnomalyFinding(
-                score=round(float(novelty.score), 4),
+                score=round(float(score), 4),
                 outlier_score=round(float(placement.outlier_score), 4),
                 anomalous=anomalous,
                 reasons=reasons,
-            ),
+            )
+            if novelty
+            else None,
             similar=similar[: scoring.similar],
             evidence=self._evidence(
                 behaviour, hashes, kinds, columns, places, occurrences, placement.cluster, anomalous, scoring.evidence
@@ -301,21 +310,76 @@ class Model:
         known = vocabulary[columns] == ascending
         return columns[known], places[known]
 
+    @property
+    def uncalibrated(self) -> str:
+        """Why there are no anomaly scores, in a sentence; empty where there are."""
+        if self.detector.is_calibrated:
+            return ""
+        return (
+            f"There is no anomaly score: the model was fitted on fewer than {LEAST_REFERENCE} analyses, too few to say"
+            " what is usual."
+        )
+
+    def _placed(self, embedded: EmbeddedBehaviour) -> NDArray[np.float32]:
+        """Where an analysis lies among the points of ``novelty_index``."""
+        if not self.detector.uses_likeness:
+            return embedded.vector
+        placed: NDArray[np.float32] = place(embedded.vector[None], np.array([embedded.explained]))[0]
+        return placed
+
+    def _likenesses(
+        self,
+        shown: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        kinds: NDArray[np.uint8],
+        points: NDArray[np.int64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The likeness (k,) with each of k fitted behaviours over all tokens, and over the tokens with weight.
+
+        The second is 0 in a model from before 0.3.0, which does not use it.
+
+        Args:
+            shown: columns of the tokens that have one, as the rows number them.
+            sizes: (a,) how many tokens the behaviour has in each aspect.
+            columns: (t,) columns of the tokens that the embedding knows; kinds: (t,) their kinds.
+        """
+        marks = np.zeros(self.columns, np.int64)
+        marks[shown] = 1
+        if not self.detector.uses_likeness:
+            return likenesses(sizes, self.rows.sizes_of(points), self.rows.sums(marks, points)), np.zeros(len(points))
+        has_weight = ~self.embedding.is_background(columns)
+        marks[columns[has_weight]] += _WITH_WEIGHT
+        sums = self.rows.sums(marks, points)  # two counts in one
+        own = self.rows.sizes_of_kinds(kinds[has_weight], int(np.count_nonzero(has_weight)))
+        return (
+            likenesses(sizes, self.rows.sizes_of(points), sums % _WITH_WEIGHT),
+            likenesses(own, self.detector.sizes_of(points), sums // _WITH_WEIGHT),
+        )
+
     def _anomaly_score(
-        self, columns: NDArray[np.int64], tokens: int, seen: int, analysis: str | None
-    ) -> tuple[AnomalyScore, NDArray[np.int64]]:
-        """The anomaly score and the neighbours (k,) on which it rests; an analysis is scored as if it were not fitted.
+        self,
+        embedded: EmbeddedBehaviour,
+        distances: NDArray[np.float64],
+        neighbours: NDArray[np.int64],
+        likeness: float,
+        seen: int,
+        tokens: int,
+        analysis: str | None,
+    ) -> AnomalyScore | None:
+        """The anomaly score; an analysis is scored as if it were not fitted. None where there are too few analyses.
 
         A behaviour that one other analysis showed is a repeat, and less new than that analysis was.
         """
-        embedded = self.novelty.embed(columns, tokens)
-        neighbours, distances = self.novelty_index.nearest(embedded.vector, NOVELTY_CANDIDATES + 1)
-        fitted = self._fitted(neighbours[distances == 0], embedded.explained, analysis)
-        vectors = self.novelty_vectors[neighbours]
-        novelty = self.detector.score(embedded.vector, embedded.explained, seen, tokens, neighbours, vectors)
-        if fitted is not None:
+        if self.detector.uses_likeness:
+            novelty = self.detector.score(distances, neighbours, likeness, seen, tokens)
+        else:
+            vectors = self.novelty_vectors[neighbours]
+            novelty = self.detector.older_score(embedded.vector, embedded.explained, neighbours, vectors, seen, tokens)
+        fitted = self._fitted(neighbours[distances <= SAME_PLACE], embedded.explained, analysis)
+        if novelty is not None and fitted is not None:
             novelty = replace(novelty, score=float(self.fitted_scores[fitted]))
-        return novelty, neighbours
+        return novelty
 
     def _fitted(self, points: NDArray[np.int64], explained: float, analysis: str | None) -> int | None:
         """The fitted behaviour whose score an analysis takes, as it is or repeats it.
@@ -384,7 +448,7 @@ class Model:
     def _reasons(
         self,
         placement: Placement,
-        novelty: AnomalyScore,
+        novelty: AnomalyScore | None,
         highest_similarity: float,
         behaviour: Behaviour,
         label: str | None,
@@ -394,7 +458,7 @@ class Model:
         name = f"{facts.name} ({facts.id})" if facts and facts.name != facts.id else facts.id if facts else None
         return [
             *(static_reasons(len(behaviour.tokens)) if behaviour.is_static else []),
-            *novelty_reasons(novelty.score, novelty.unseen, highest_similarity, anomaly.threshold),
+            *(novelty_reasons(novelty.score, novelty.unseen, highest_similarity, anomaly.threshold) if novelty else []),
             *cluster_reasons(
                 cluster=name,
                 probability=placement.probability,

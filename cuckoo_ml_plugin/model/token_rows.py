@@ -71,15 +71,19 @@ class TokenRows(ModelPart):
             points: (k,) the fitted behaviours.
             tokens: how many columns there are.
         """
-        is_shown = np.zeros(tokens, np.int32)
-        is_shown[columns] = 1
+        marks = np.zeros(tokens, np.int64)
+        marks[columns] = 1
+        return likenesses(own, self.sizes_of(points), self.sums(marks, points))
+
+    def sums(self, marks: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The sum of ``marks`` (a number for each column) over the tokens of k behaviours, by aspect; shape (k, a)."""
         first, last = self.starts[points], self.starts[points + 1]
         rows = [self.columns[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
         sizes = self.sizes_of(points)
         lengths = sizes.ravel()
-        common = np.zeros(len(lengths), np.int64)
+        sums = np.zeros(len(lengths), np.int64)
         nonempty = np.flatnonzero(lengths)  # reduceat cannot sum an empty stretch
         if len(nonempty):
             begins = (np.cumsum(lengths) - lengths)[nonempty]
-            common[nonempty] = np.add.reduceat(is_shown.take(np.concatenate(rows)), begins)
-        return likenesses(own, sizes, common.reshape(sizes.shape))
+            sums[nonempty] = np.add.reduceat(marks.take(np.concatenate(rows)), begins)
+        return sums.reshape(sizes.shape)

@@ -67,6 +67,8 @@ def headline(section: Finding) -> str:
             return "Unlike anything known."
         if section.kin is not None:
             return "Belongs to no cluster of past analyses, but to a kin of them."
+        if section.anomaly is None:
+            return "Belongs to no cluster of past analyses."
         return "Belongs to no cluster of past analyses, but is not unusual."
     if unusual:
         return "Belongs to a cluster of past analyses, but behaves unusually."

@@ -22,6 +22,7 @@ from cuckoo_ml_plugin.fit import refit as refit_module
 from cuckoo_ml_plugin.fit.lineage import OldClusters, follow
 from cuckoo_ml_plugin.frames.desk import Desk
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.model.anomaly import LEAST_REFERENCE
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.store.store import Store
@@ -67,6 +68,30 @@ def test_clusters_keep_their_id_and_name_when_analyses_are_added(own_demo: DemoH
 
 
 # -- small corpora -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("analyses", "scored"), [(LEAST_REFERENCE - 1, False), (LEAST_REFERENCE, True)])
+def test_with_too_few_analyses_there_is_no_anomaly_score_and_a_sentence_says_so(
+    demo: DemoHome, tmp_path: Path, analyses: int, scored: bool
+) -> None:
+    (tmp_path / "cuckooml.conf").write_text("[refit]\nmin_analyses = 5\n")
+    paths = [analysis.path for analysis in demo.corpus.analyses]
+    assert cuckoo_ml(tmp_path, "import", *paths[:analyses]).code == 0
+    done = cuckoo_ml(tmp_path, "refit")
+    assert done.code == 0
+    assert ("no scores" in (done.out + done.err)) is not scored
+    assert "calibrated on 0" not in (done.out + done.err)
+    sections = cuckoo_ml(tmp_path, "score", *paths[-5:], "--json").json
+    assert [section["status"] for section in sections] == ["scored"] * 5
+    assert [section["anomaly"] is not None for section in sections] == [scored] * 5
+    assert ["There is no anomaly score" in section["message"] for section in sections] == [not scored] * 5
+    assert any(section["similar"] for section in sections)
+    kept = Desk(tmp_path).analyses()
+    assert kept["anomaly_score"].notna().all() == scored
+    assert scored or not kept["anomalous"].any()
+    shown = cuckoo_ml(tmp_path, "score", paths[-1])
+    assert ("There is no anomaly score" in " ".join((shown.out + shown.err).split())) is not scored
+    assert cuckoo_ml(tmp_path, "refit").code == 0, "the findings of the model before can be compared"
+
+
 def test_a_few_dozen_analyses_are_clustered_by_their_families(demo: DemoHome, tmp_path: Path) -> None:
     chosen = np.random.default_rng(5).choice(len(demo.corpus.fitted), 30, replace=False)
     analyses = [demo.corpus.fitted[number] for number in chosen]

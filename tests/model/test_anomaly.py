@@ -13,23 +13,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
+from cuckoo_ml_plugin.behaviour.kinds import CODES
 from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons
-from cuckoo_ml_plugin.fit.anomaly import left_out_unusualness
-from cuckoo_ml_plugin.model.anomaly import AnomalyDetector, AnomalyScore
+from cuckoo_ml_plugin.fit.anomaly import score_fitted
+from cuckoo_ml_plugin.fit.calibration import FOLDS, WIDE, held_back_unusualness
+from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.fit.greatest_likeness import WeightedTokens
+from cuckoo_ml_plugin.model.anomaly import (
+    LEAST_REFERENCE,
+    NEIGHBOURS,
+    AnomalyDetector,
+    AnomalyScore,
+    place,
+    unusualness,
+)
+from cuckoo_ml_plugin.model.embedding import FOR_NOVELTY
 from cuckoo_ml_plugin.model.fences import CountFences
+from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
+from cuckoo_ml_plugin.settings import SEED, VectorSettings
 
 TOKENS, DIMENSIONS = 120, 12
 NORMAL_TOKENS = 100  # families use these; the rest is seen by nobody
 
 
 class Corpus:
-    """Families of analyses, each with a core of tokens of its own; vectors are a random projection, unit length."""
+    """Families of analyses, each with a core of tokens of its own, and the detector of a fit on them."""
 
     def __init__(self, families: int = 6, size: int = 60, seed: int = 1) -> None:
         self.rng = np.random.default_rng(seed)
         self.cores = [self.rng.choice(NORMAL_TOKENS, 25, replace=False) for _ in range(families)]
-        self.projection = self.rng.normal(size=(TOKENS, DIMENSIONS))
         self.rows = np.array([self.member(core) for core in self.cores for _ in range(size)])
 
     def member(self, core: NDArray[Any]) -> NDArray[Any]:
@@ -38,26 +52,37 @@ class Corpus:
         row[self.rng.choice(NORMAL_TOKENS, 2)] = 1
         return row
 
-    def vectors(self, rows: NDArray[Any]) -> NDArray[Any]:
-        flat = rows @ self.projection
-        unit: NDArray[Any] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
-        return unit
-
-    def fit(self, rows: NDArray[Any]) -> AnomalyDetector:
+    def fit(self, rows: NDArray[Any], least_frequency: int = 1) -> AnomalyDetector:
         unique, counts = np.unique(rows, axis=0, return_counts=True)
-        self.points = unique
-        self.point_vectors = self.vectors(unique)
-        explained = np.ones(len(unique), np.float32)
-        if len(rows) < 2:
-            return AnomalyDetector(counts, explained, np.zeros(0))
-        reference = left_out_unusualness(self.point_vectors.astype(np.float32), explained, counts)
-        return AnomalyDetector(counts, explained, np.sort(np.repeat(reference, counts)))
+        hashes, kinds = np.arange(TOKENS, dtype=np.uint64), np.full(TOKENS, CODES["mutex"], np.uint8)
+        settings = VectorSettings(WIDE, least_frequency)
+        wide, known = fit_embedding(csr_matrix(unique), hashes, kinds, counts, FOR_NOVELTY, settings)
+        self.embedding, sizes = wide.truncated(DIMENSIONS), unique.sum(axis=1).astype(np.int64)
+        vectors, explained = embed_all(self.embedding, known, sizes)
+        self.placed, self.weighted = place(vectors, explained), WeightedTokens(wide, known)
+        self.index = NeighbourIndex.build(self.placed, SEED)
+        reference = held_back_unusualness(wide, DIMENSIONS, known, sizes, counts, self.weighted, least_frequency)
+        return AnomalyDetector(counts, explained, reference, self.weighted.sizes.ravel().astype(np.int32))
 
-    def score(self, detector: AnomalyDetector, row: NDArray[Any], unknown: int = 0) -> AnomalyScore:
-        vector = self.vectors(row[None])[0]
-        near = np.argsort(-(self.point_vectors @ vector), kind="stable")[:24]
+    def nearest(self, row: NDArray[Any], unknown: int = 0) -> tuple[NDArray[Any], NDArray[Any], float]:
+        """Neighbours, their distances and the greatest likeness, as scoring finds them."""
+        columns = self.embedding.columns_of(np.flatnonzero(row).astype(np.uint64))
+        embedded = self.embedding.embed(columns, int(row.sum()) + unknown)
+        vector = place(embedded.vector[None], np.array([embedded.explained]))[0]
+        neighbours, distances = self.index.nearest(vector, NEIGHBOURS + 1)
+        known = csr_matrix((np.ones(len(columns)), ([0] * len(columns), columns)), (1, len(self.embedding.hashes)))
+        likeness = self.weighted.greatest(self.weighted.of(known), neighbours[None, :NEIGHBOURS])[0]
+        return neighbours, distances, float(likeness)
+
+    def score(self, detector: AnomalyDetector, row: NDArray[Any], unknown: int = 0) -> AnomalyScore | None:
+        neighbours, distances, likeness = self.nearest(row, unknown)
         known = int(row.sum())
-        return detector.score(vector, 1.0, known, known + unknown, near, self.point_vectors[near])
+        return detector.score(distances, neighbours, likeness, known, known + unknown)
+
+    def sure_score(self, detector: AnomalyDetector, row: NDArray[Any], unknown: int = 0) -> float:
+        scored = self.score(detector, row, unknown)
+        assert scored is not None
+        return scored.score
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +92,51 @@ def corpus() -> Corpus:
 
 def test_a_new_family_is_more_unusual_than_new_samples_of_known_ones(corpus: Corpus) -> None:
     detector = corpus.fit(corpus.rows)
-    known = [corpus.score(detector, corpus.member(core)).score for core in corpus.cores for _ in range(20)]
+    known = [corpus.sure_score(detector, corpus.member(core)) for core in corpus.cores for _ in range(20)]
     stranger = corpus.rng.choice(NORMAL_TOKENS, 25, replace=False)
-    new = [corpus.score(detector, corpus.member(stranger)).score for _ in range(20)]
+    new = [corpus.sure_score(detector, corpus.member(stranger)) for _ in range(20)]
     assert np.median(new) > 0.95
     assert np.mean(np.array(known) >= 0.95) < 0.12
     assert 0.35 < np.mean(known) < 0.65, "scores of known families must be spread evenly over [0, 1]"
 
 
-def test_a_fitted_analysis_is_not_its_own_neighbour(corpus: Corpus) -> None:
+@pytest.mark.parametrize("repeats", [0, 2])
+def test_the_reference_of_an_analysis_is_what_it_would_get_had_it_not_been_fitted(repeats: int) -> None:
+    corpus = Corpus(families=2, size=9 if repeats else 10, seed=3)  # as many analyses as folds
+    rows = np.vstack([corpus.rows, *[corpus.rows[:1]] * repeats])
+    assert len(rows) == FOLDS
+    reference = corpus.fit(rows).reference
+    expected = []
+    for left_out in range(len(rows)):
+        detector = corpus.fit(np.delete(rows, left_out, axis=0))
+        unseen = int(rows[left_out][np.delete(rows, left_out, axis=0).sum(axis=0) == 0].sum())
+        neighbours, distances, likeness = corpus.nearest(rows[left_out], 0)
+        assert unseen or likeness
+        weights = detector.multiplicities[neighbours[:NEIGHBOURS]][None]
+        expected += unusualness(distances[None, :NEIGHBOURS], weights, np.array([likeness])).tolist()
+    assert reference == pytest.approx(sorted(expected), abs=2e-5)
+
+
+def test_new_analyses_of_the_same_families_are_as_unusual_as_the_reference() -> None:
+    """Over several corpora, the score is the share that it promises to be."""
+    scores: list[float] = []
+    for seed in range(12):
+        corpus = Corpus(families=4, size=40, seed=seed)
+        detector = corpus.fit(corpus.rows, least_frequency=3)
+        scores += [corpus.sure_score(detector, corpus.member(core)) for core in corpus.cores for _ in range(40)]
+    for share in (0.05, 0.25, 0.5, 0.75, 0.95):
+        assert abs(np.mean(np.array(scores) < share) - share) < 0.03, share
+
+
+def test_the_likeness_to_the_nearest_tells_two_analyses_apart_that_lie_at_one_place(corpus: Corpus) -> None:
     detector = corpus.fit(corpus.rows)
-    assert detector.reference.min() > math.log(0.06), "no point may be its own nearest neighbour"
+    neighbours, distances, likeness = corpus.nearest(corpus.member(corpus.cores[0]))
+    assert likeness > 0.3
+    alike = detector.score(distances, neighbours, likeness, 25, 25)
+    unlike = detector.score(distances, neighbours, 0.05, 25, 25)
+    assert alike is not None
+    assert unlike is not None
+    assert alike.score + 0.2 < unlike.score
 
 
 def test_repeats_count_as_analyses(corpus: Corpus) -> None:
@@ -85,7 +144,9 @@ def test_repeats_count_as_analyses(corpus: Corpus) -> None:
     detector = corpus.fit(repeated)
     assert detector.multiplicities.sum() == len(repeated)
     assert len(detector.reference) == len(repeated), "a share of analyses, not of distinct behaviours"
-    assert corpus.score(detector, corpus.rows[0]).score == 0.0, "nothing is less unusual than what is seen most often"
+    assert corpus.sure_score(detector, corpus.rows[0]) == 0.0, "nothing is less unusual than what is seen most often"
+    fitted = score_fitted(corpus.placed, corpus.weighted, detector.multiplicities)
+    assert fitted[int(np.argmax(detector.multiplicities))] == 0.0
 
 
 def test_arrays_saved_and_mapped_score_the_same(corpus: Corpus, tmp_path: Path) -> None:
@@ -104,21 +165,43 @@ def test_arrays_of_two_models_are_refused(corpus: Corpus) -> None:
         AnomalyDetector.from_arrays(arrays)
 
 
-@pytest.mark.parametrize("copies", [1, 2, 50])
-def test_a_corpus_of_one_behaviour_gives_finite_scores(corpus: Corpus, copies: int) -> None:
+def test_the_detector_of_a_model_from_before_keeps_its_measure() -> None:
+    vectors = np.eye(4)
+    arrays = {
+        "multiplicities": np.array([3, 1, 20, 1]),
+        "explained": np.array([1.0, 0.5, 0.8, 0.2], np.float32),
+        "reference": np.linspace(-3, 1, 401),
+    }
+    detector = AnomalyDetector.from_arrays(arrays)
+    assert not detector.uses_likeness
+    scored = detector.older_score(vectors[0], 0.9, np.arange(4), vectors, 10, 10)
+    distances = [0.1, math.hypot(0.9, 0.5), math.hypot(0.9, 0.8), math.hypot(0.9, 0.2)]
+    # Twenty by their unit vectors: 3, 1 and 16 of them. The ten nearest of these, by the scaled ones: 3, 1 and 6.
+    mean = sum(n * math.log(d + 0.05) for n, d in zip((3, 1, 6), distances, strict=False)) / 10
+    assert scored is not None
+    assert scored.score == np.searchsorted(arrays["reference"], mean + 0.5 * math.sqrt(1 - 0.81)) / 401
+
+
+@pytest.mark.parametrize("copies", [1, 2, LEAST_REFERENCE - 1, LEAST_REFERENCE, 50])
+def test_a_corpus_of_one_behaviour_gives_finite_scores_and_a_small_one_none(corpus: Corpus, copies: int) -> None:
     row = corpus.member(corpus.cores[0])
     detector = corpus.fit(np.array([row] * copies))
     same, other = corpus.score(detector, row), corpus.score(detector, corpus.member(corpus.cores[1]))
-    assert same.score == (0.5 if copies == 1 else 0.0), "one analysis is too few to tell what is usual"
-    assert other.score == (0.5 if copies == 1 else 1.0)
+    if copies < LEAST_REFERENCE:
+        assert not detector.is_calibrated
+        assert (same, other) == (None, None), "too few analyses to tell what is usual"
+        return
+    assert same is not None
+    assert other is not None
+    assert (same.score, other.score) == (0.0, 1.0)
     assert all(math.isfinite(getattr(s, name)) for s in (same, other) for name in s.__slots__)
 
 
 def test_behaviour_of_unknown_tokens_alone_is_most_unusual(corpus: Corpus) -> None:
     detector = corpus.fit(corpus.rows)
     nothing = np.zeros(TOKENS)
-    assert corpus.score(detector, nothing, unknown=30).score == 1.0
-    assert corpus.score(detector, nothing).score == 0.0, "no behaviour at all is not unusual behaviour"
+    assert corpus.sure_score(detector, nothing, unknown=30) == 1.0
+    assert corpus.sure_score(detector, nothing) == 0.0, "no behaviour at all is not unusual behaviour"
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=0, max_size=60), st.floats())
