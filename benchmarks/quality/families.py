@@ -22,6 +22,7 @@ from rich.table import Table
 from benchmarks.support.paths import DATA
 from benchmarks.support.riss_corpus import CORPORA, Sample, families_of, of_corpus, read_samples, stored_corpus
 from cuckoo_ml_plugin.assess.measures import agreement
+from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.fit_model import fit_model
@@ -56,11 +57,11 @@ def share_and_ami(labels: Any, families: Any) -> tuple[float, float]:
 
 def certainty_curve(corpus: Corpus, model: Model, families: Any) -> list[tuple[float, float]]:
     """(share clustered, AMI of the clustered) for each of ``CERTAINTIES``, with the other settings as shipped."""
-    vectors = model.clustering.index.in_order()
+    vectors, tokens = model.clustering.index.in_order(), AspectTokens.of(corpus)
     curve = []
     for certainty in CERTAINTIES:
         settings = replace(Settings().clustering, certainty=float(certainty))
-        clustering = fit_clustering(vectors, corpus.multiplicities, settings)
+        clustering = fit_clustering(vectors, corpus.multiplicities, settings, tokens=tokens)
         curve.append(share_and_ami(clustering.labels[corpus.point_of], families))
     return curve
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.assess.resampling import corpus_vectors
 from cuckoo_ml_plugin.behaviour.kinds import KINDS
+from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.corpus import Corpus
+from cuckoo_ml_plugin.fit.fit_model import left_out_tokens
 from cuckoo_ml_plugin.settings import Settings
 
 FEATURE_SETS = ("behaviour", "simple", "nominal", "numerical", "all")
@@ -22,10 +24,14 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """N analyses at n distinct points: vectors (n, d) of unit length or zero, and the point (N,) of each analysis."""
+    """N analyses at n distinct points: vectors (n, d) of unit length or zero, and the point (N,) of each analysis.
+
+    ``tokens`` are those of the points where their likeness counts, as in a refit.
+    """
 
     vectors: Vectors
     point_of: NDArray[np.int64]
+    tokens: AspectTokens | None = None
 
     @property
     def multiplicities(self) -> NDArray[np.int64]:
@@ -36,15 +42,16 @@ class Points:
 def feature_points(corpus: Corpus, name: str, settings: Settings) -> Points | None:
     """The analyses in a feature set; None if the corpus has none of its features. Raises SettingsError."""
     if name == "behaviour":
-        return Points(corpus_vectors(corpus, settings), corpus.point_of)
+        tokens = AspectTokens.of(corpus, left_out_tokens(corpus.kinds, settings.features.leave_out))
+        return Points(corpus_vectors(corpus, settings), corpus.point_of, tokens)
     if name == "numerical":
         return _distinct(count_vectors(corpus.counts))
     signatures = corpus.kinds == KINDS.index("signature")
     left_out = {"simple": ~signatures, "nominal": signatures, "all": np.zeros_like(signatures)}[name]
     if left_out.all():
         return None
-    tokens = corpus_vectors(corpus, settings, left_out)[corpus.point_of]
-    return _distinct(np.concatenate([tokens, count_vectors(corpus.counts)], axis=1) if name == "all" else tokens)
+    vectors = corpus_vectors(corpus, settings, left_out)[corpus.point_of]
+    return _distinct(np.concatenate([vectors, count_vectors(corpus.counts)], axis=1) if name == "all" else vectors)
 
 
 def count_vectors(counts: NDArray[np.float64]) -> Vectors:

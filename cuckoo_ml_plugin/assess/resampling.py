@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.assess.validity import sample
+from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus, Progress
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
@@ -68,7 +69,9 @@ def corpus_vectors(
 
 def clusters_of(corpus: Corpus, settings: Settings) -> Labels:
     """The cluster (N,) that a refit would give each analysis. Raises SettingsError."""
-    fitted = fit_clustering(corpus_vectors(corpus, settings), corpus.multiplicities, settings.clustering)
+    tokens = AspectTokens.of(corpus, left_out_tokens(corpus.kinds, settings.features.leave_out))
+    vectors = corpus_vectors(corpus, settings)
+    fitted = fit_clustering(vectors, corpus.multiplicities, settings.clustering, tokens=tokens)
     return fitted.labels[corpus.point_of]
 
 

@@ -17,7 +17,7 @@ from cuckoo_ml_plugin.assess.resampling import random_parts, stability
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, sample, silhouette
 from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus, Progress
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
 
@@ -40,8 +40,8 @@ class Grid:
     features: tuple[str, ...] = ("behaviour", "simple", "nominal", "numerical", "all")
     algorithms: tuple[str, ...] = ("hdbscan", "dbscan")
     min_samples: tuple[int, ...] = (1, 3, 5)
-    min_cluster_size: tuple[int, ...] = (4, 5, 10)
-    selection_epsilon: tuple[float, ...] = (0.0, 0.5)
+    min_cluster_size: tuple[int, ...] = (2, 4, 10)
+    selection_epsilon: tuple[float, ...] = (0.0, 0.7)
     eps: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9)
 
     def settings(self, base: ClusteringSettings) -> list[ClusteringSettings]:
@@ -178,7 +178,7 @@ def _trial(
 ) -> Trial:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        fitted = fit_clustering(embedded.whole.vectors, embedded.whole.multiplicities, clustering)
+        fitted = _fit(embedded.whole, clustering)
         clusters_of_parts = [_clusters(points, clustering) for points in embedded.parts]
     clusters = fitted.labels[embedded.whole.point_of]
     persistence = [value for value in persistences(fitted) if value is not None]
@@ -198,7 +198,11 @@ def _trial(
 
 
 def _clusters(points: Points, clustering: ClusteringSettings) -> Labels:
-    return fit_clustering(points.vectors, points.multiplicities, clustering).labels[points.point_of]
+    return _fit(points, clustering).labels[points.point_of]
+
+
+def _fit(points: Points, clustering: ClusteringSettings) -> Clustering:
+    return fit_clustering(points.vectors, points.multiplicities, clustering, tokens=points.tokens)
 
 
 def _measures_with_labels(labels: list[str | None], clusters: Labels) -> dict[str, float | None]:

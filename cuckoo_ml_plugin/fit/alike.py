@@ -46,7 +46,7 @@ class AspectTokens:
             kept &= ~left_out
         tokens = corpus.tokens[:, np.flatnonzero(kept)].tocsr()
         tokens.sort_indices()
-        return cls(tokens, aspects[kept], _sizes(tokens, aspects[kept]))
+        return cls(tokens, aspects[kept], aspect_sizes(tokens, aspects[kept]))
 
     def take(self, points: NDArray[np.integer[Any]]) -> AspectTokens:
         """Those of the behaviours with these numbers (k,), in this order."""
@@ -67,7 +67,7 @@ class AspectTokens:
             done = ends[start - 1] if start else 0
             end = max(int(np.searchsorted(ends, done + _BLOCK)), start + 1)
             a, b = first[start:end], second[start:end]
-            common = _sizes(self.tokens[a].multiply(self.tokens[b]).tocsr(), self.aspects)
+            common = aspect_sizes(self.tokens[a].multiply(self.tokens[b]).tocsr(), self.aspects)
             values[start:end] = likenesses(self.sizes[a], self.sizes[b], common)
             start = end
         return values[of_pair]
@@ -86,7 +86,7 @@ class AspectTokens:
         return np.divide(weighted, weights, out=np.zeros((n, n)), where=weights > 0)
 
 
-def _sizes(tokens: csr_matrix, aspects: NDArray[np.uint8]) -> NDArray[np.int64]:
+def aspect_sizes(tokens: csr_matrix, aspects: NDArray[np.uint8]) -> NDArray[np.int64]:
     """(n, a) how many tokens each row (n, v) has in each aspect, given that of each token (v,)."""
     rows = np.repeat(np.arange(tokens.shape[0]), np.diff(tokens.indptr))
     counts = np.bincount(rows * len(ASPECTS) + aspects[tokens.indices], minlength=len(ASPECTS) * tokens.shape[0])

@@ -8,6 +8,7 @@ from scipy.sparse import csr_matrix
 
 from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT, likenesses
+from cuckoo_ml_plugin.fit.alike import aspect_sizes
 from cuckoo_ml_plugin.model.embedding import Embedding
 
 _MARKS = 16_000_000  # entries of the table of marks, a byte each
@@ -40,11 +41,7 @@ class WeightedTokens:
 
     def sizes_of(self, tokens: csr_matrix) -> NDArray[np.int64]:
         """How many of the tokens (m, u) each behaviour has in each aspect, (m, 8)."""
-        rows = np.repeat(np.arange(tokens.shape[0]), np.diff(tokens.indptr))
-        counts = np.bincount(
-            rows * len(ASPECTS) + self.aspects[tokens.indices], minlength=len(ASPECTS) * tokens.shape[0]
-        )
-        return counts.reshape(-1, len(ASPECTS)).astype(np.int64)
+        return aspect_sizes(tokens, self.aspects)
 
     def greatest(
         self, queries: csr_matrix, candidates: NDArray[np.int64], lost: csr_matrix | None = None
