@@ -163,6 +163,7 @@ def test_a_model_records_settings_as_it_always_did() -> None:
             "min_samples": 1,
             "selection_epsilon": 0.5,
             "certainty": 0.62,
+            "kin_level": 0.85,
             "eps": 0.5,
         },
         "anomaly": {"threshold": 0.95, "high_outlier_score": 0.9, "low_probability": 0.75},

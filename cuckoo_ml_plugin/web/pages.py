@@ -327,6 +327,7 @@ def model_page(request: Request) -> PageResponse:
         "model.html",
         facts=current.facts,
         brief=current.brief(),
+        kins=len(current.kins),
         refit_reason=refit_reason,
         refit_due=refit_due,
         changes=current.facts["changes"][:_MOST_CHANGES],
