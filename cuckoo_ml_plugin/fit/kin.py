@@ -49,7 +49,7 @@ def fit_kin(
     if not len(placed):
         return Kin.none(len(vectors))
     counts = clustering.multiplicities
-    units, medoids, sizes = _units(vectors, counts, clustering.density_labels, placed)
+    units, medoids, sizes = _units(vectors, counts, clustering.labels, placed)
     linked = np.sort(np.argsort(-sizes, kind="stable")[:EXACT])
     away = 1.0 - tokens.take(medoids[linked]).likeness_of_all()
     merges = _average_linkage(away, sizes[linked].astype(np.float64))

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import homogeneity_score
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.metrics import adjusted_rand_score, homogeneity_score
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.fit import kin as kin_module
+from cuckoo_ml_plugin.fit.alike import AspectTokens, aspect_sizes
+from cuckoo_ml_plugin.fit.clustering import clustering_and_neighbours
 from cuckoo_ml_plugin.fit.kin import fit_kin
 from cuckoo_ml_plugin.frames.desk import Desk
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.kin import NO_KIN, Kin
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import ClusteringSettings
-
-SETTINGS = ClusteringSettings()
 
 
 def current(home: Path) -> Path:
@@ -159,11 +161,11 @@ def test_a_model_without_kin_is_read_and_the_next_refit_finds_them(own_demo: Dem
     assert section["kin"] is not None
 
 
-@pytest.mark.parametrize(("level", "fewer"), [("0", False), ("1", True)])
+@pytest.mark.parametrize(("level", "fewer"), [("1", False), ("0.02", True)])
 def test_the_setting_decides_how_broad_kin_are(own_demo: DemoHome, level: str, fewer: bool) -> None:
     before = len(cuckoo_ml(own_demo.home, "kin", "--json").json)
     conf = own_demo.home / "cuckooml.conf"
-    conf.write_text(conf.read_text(encoding="utf-8").replace("kin_level = 0.85", f"kin_level = {level}"))
+    conf.write_text(conf.read_text(encoding="utf-8").replace("kin_level = 0\n", f"kin_level = {level}\n"))
     assert cuckoo_ml(own_demo.home, "refit").code == 0
     after = cuckoo_ml(own_demo.home, "kin", "--json").json
     assert (len(after) < before) is fewer
@@ -212,80 +214,122 @@ def test_a_kin_of_forgotten_analyses_keeps_no_label_of_them(own_demo: DemoHome) 
 
 
 # -- the grouping ------------------------------------------------------------------------------------------------------
-def directions(count: int, seed: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors in three well separated groups, and the group of each."""
-    random = np.random.default_rng(seed)
-    group = np.arange(count) % 3
-    vectors = np.eye(3, 12)[group] + random.normal(0, spread, (count, 12))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), group
+@dataclass(frozen=True)
+class Behaviours:
+    """n behaviours of three families; what a member shows is its family's, its variant's and its own."""
+
+    vectors: NDArray[np.float32]
+    tokens: AspectTokens
+    family: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, count: int, seed: int = 1) -> Behaviours:
+        random = np.random.default_rng(seed)
+        family, variant = np.arange(count) % 3, np.arange(count) % 6
+        shown = np.zeros((count, 91 + count))
+        shown[:, 90] = 1
+        for i in range(count):
+            shown[i, 10 * family[i] : 10 * family[i] + 10] = random.random(10) < 0.8
+            shown[i, 30 + 10 * variant[i] : 40 + 10 * variant[i]] = random.random(10) < 0.6
+            shown[i, 91 + i] = 1
+        tokens = csr_matrix(shown.astype(np.float32))
+        aspects = np.zeros(shown.shape[1], np.uint8)
+        vectors = shown[:, :90] / np.linalg.norm(shown[:, :90], axis=1, keepdims=True)
+        return cls(vectors.astype(np.float32), AspectTokens(tokens, aspects, aspect_sizes(tokens, aspects)), family)
+
+    def kin(self, level: float = 0.0, counts: NDArray[np.int64] | None = None, epsilon: float = 0.7) -> Kin:
+        counts = np.ones(len(self.vectors), np.int64) if counts is None else counts
+        settings = replace(ClusteringSettings(), selection_epsilon=epsilon)
+        clustering, near = clustering_and_neighbours(self.vectors, counts, settings, tokens=self.tokens)
+        kin = fit_kin(self.vectors, self.tokens, near, clustering, level)
+        for cluster in range(clustering.clusters):
+            assert len(set(kin.labels[clustering.labels == cluster].tolist())) == 1, "a cluster lies in one kin"
+        return kin
 
 
-def test_clusters_and_unclustered_analyses_of_one_place_are_one_kin() -> None:
-    vectors, group = directions(60, 1, 0.1)
-    clusters = np.where(np.arange(60) < 30, np.arange(60) % 6, -1)  # two clusters in each group; half in none
-    kin = fit_kin(vectors, np.ones(60, np.int64), clusters, SETTINGS)
-    assert len(set(zip(kin.labels.tolist(), group.tolist(), strict=True))) == 3
-    assert kin.labels.min() == 0
-    assert (kin.certainties > 0.9).all()
-    assert (fit_kin(vectors, np.ones(60, np.int64), clusters, SETTINGS).labels == kin.labels).all()
+def test_variants_of_one_family_are_one_kin() -> None:
+    behaviours = Behaviours.of(60)
+    kin = behaviours.kin()
+    assert len(set(zip(kin.labels.tolist(), behaviours.family.tolist(), strict=True))) == 3
+    assert kin.sizes.tolist() == [20, 20, 20]
+    assert (kin.certainties > 0.3).all()
+    again = behaviours.kin()
+    assert (again.labels == kin.labels).all()
+    assert 0 < kin.level[0] < 1
 
 
-def test_what_is_known_of_no_behaviour_and_single_analyses_are_in_no_kin() -> None:
-    vectors, group = directions(30, 2, 0.05)
-    lonely = np.zeros((2, 12), np.float32)
-    lonely[0, 11] = 1  # far from all others; the second has no known token
-    vectors = np.concatenate([vectors, lonely])
-    labels = np.concatenate([group, [-1, -1]])
-    ones = np.ones(len(vectors), np.int64)
-    kin = fit_kin(vectors, ones, labels, SETTINGS)
+def test_a_level_of_one_joins_nothing_and_a_level_near_zero_joins_all() -> None:
+    behaviours = Behaviours.of(60)
+    assert len(behaviours.kin(1.0).sizes) == 3, "the clusters"
+    assert len(behaviours.kin(0.001).sizes) == 1
+
+
+def test_single_analyses_and_those_of_which_nothing_is_known_are_in_no_kin() -> None:
+    behaviours = Behaviours.of(30)
+    shown = behaviours.tokens.tokens.toarray()
+    shown[-2:] = 0
+    shown[-2, -2] = 1  # shares nothing with any other; of the last nothing is known
+    tokens = csr_matrix(shown)
+    vectors = behaviours.vectors.copy()
+    vectors[-2:] = 0
+    vectors[-2, 0] = 1
+    aspects = behaviours.tokens.aspects
+    lonely = Behaviours(vectors, AspectTokens(tokens, aspects, aspect_sizes(tokens, aspects)), behaviours.family)
+    kin = lonely.kin()
     assert kin.labels[-2:].tolist() == [NO_KIN, NO_KIN]
     assert kin.certainties[-2:].tolist() == [0.0, 0.0]
-    twice = ones.copy()
-    twice[-2] = 2
-    assert fit_kin(vectors, twice, labels, SETTINGS).labels[-2] == 3, "two analyses of one behaviour are a kin"
-    assert fit_kin(np.zeros((3, 4), np.float32), ones[:3], labels[-1:].repeat(3), SETTINGS).labels.max() == NO_KIN
-    assert len(fit_kin(np.zeros((0, 4), np.float32), ones[:0], labels[:0], SETTINGS).labels) == 0
+    counts = np.ones(30, np.int64)
+    counts[-2] = 2
+    twice = lonely.kin(counts=counts)
+    assert twice.labels[-2] != NO_KIN, "two analyses of one behaviour are a kin"
+    assert twice.labels[-1] == NO_KIN
 
 
 def test_more_units_than_are_linked_join_the_kin_of_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors, group = directions(300, 3, 0.1)
-    none = np.full(300, -1)
-    ones = np.ones(300, np.int64)
-    exact = fit_kin(vectors, ones, none, SETTINGS).labels
-    monkeypatch.setattr(kin_module, "EXACT", 100)
-    bounded = fit_kin(vectors, ones, none, SETTINGS).labels
-    assert len(set(zip(exact.tolist(), group.tolist(), strict=True))) == 3
-    assert (bounded == exact).all()
-
-
-def test_a_level_of_zero_joins_nothing_but_equal_behaviours() -> None:
-    vectors, _ = directions(30, 4, 0.2)
-    kin = fit_kin(vectors, np.ones(30, np.int64), np.full(30, -1), replace(SETTINGS, kin_level=0.0))
-    assert kin.labels.max() == NO_KIN
+    behaviours = Behaviours.of(150, seed=3)
+    exact = behaviours.kin(0.15, epsilon=0.0)
+    assert len(exact.sizes) == 3
+    monkeypatch.setattr(kin_module, "EXACT", 60)
+    bounded = behaviours.kin(0.15, epsilon=0.0)
+    assert adjusted_rand_score(bounded.labels, exact.labels) > 0.95
 
 
 # -- placement ---------------------------------------------------------------------------------------------------------
-KIN = Kin(np.array([0, 0, 1, 1, NO_KIN]), np.full(5, 0.5))
+KIN = Kin(np.array([0, 0, 1, 1, NO_KIN]), np.full(5, 0.5), np.array([40, 40]), np.array([0.3]))
 POINTS = np.arange(5)
 ONES = np.ones(5, np.int64)
+LIKE = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
 
 
-def test_a_clusters_kin_decides_and_the_share_of_the_most_alike_is_the_probability() -> None:
-    similarities = np.array([0.9, 0.8, 0.7, 0.0, 0.6])
-    assert KIN.place(POINTS, similarities, ONES, 1) == (1, 0.25)
-    assert KIN.place(POINTS, similarities, ONES, NO_KIN) == (NO_KIN, 0.0)
+def placed(points: list[int], cluster_kin: int | None, counts: list[int] | None = None) -> tuple[int, float]:
+    """The kin of an analysis with these neighbours, nearest first."""
+    numbers = np.array(points, np.int64)
+    likenesses = LIKE[: len(numbers)]
+    multiplicities = np.array(counts or [1] * len(numbers), np.int64)
+    return KIN.place(numbers, np.sqrt(2 - 2 * likenesses), likenesses, multiplicities, cluster_kin)
 
 
-def test_without_a_cluster_more_than_half_of_the_most_alike_decide() -> None:
-    kin, probability = KIN.place(POINTS, np.array([0.9, 0.8, 0.7, 0.0, 0.0]), ONES, None)
-    assert (kin, probability) == (0, 2 / 3)
-    assert KIN.place(POINTS, np.array([0.9, 0.8, 0.7, 0.6, 0.0]), ONES, None) == (NO_KIN, 0.0), "a tie"
-    assert KIN.place(POINTS, np.array([0.9, 0.0, 0.7, 0.0, 0.6]), ONES, None) == (NO_KIN, 0.0), "one of three"
-    assert KIN.place(POINTS, np.zeros(5), ONES, None) == (NO_KIN, 0.0), "alike to none"
-    assert KIN.place(POINTS[:0], np.zeros(0), ONES[:0], None) == (NO_KIN, 0.0)
+def test_a_clusters_kin_decides_and_the_witnesses_give_the_certainty() -> None:
+    kin, certainty = placed([0, 1, 2], 1)
+    assert (kin, round(certainty, 4)) == (1, round(0.7 * 1 / 3.5, 4))
+    assert placed([0, 1, 2], NO_KIN) == (NO_KIN, 0.0)
 
 
-def test_repeats_count_and_only_the_16_most_alike_analyses_do() -> None:
-    similarities = np.array([0.9, 0.0, 0.8, 0.0, 0.0])
-    assert KIN.place(POINTS, similarities, np.array([1, 1, 3, 1, 1]), None) == (1, 0.75)
-    assert KIN.place(POINTS, similarities, np.array([10, 1, 50, 1, 1]), None) == (0, 0.625)
+def test_without_a_cluster_more_than_half_of_the_nearest_decide() -> None:
+    kin, certainty = placed([0, 1, 2], None)
+    assert (kin, round(certainty, 4)) == (0, round(0.9 * 2 / 3.5, 4))
+    assert placed([0, 1, 2, 3], None) == (NO_KIN, 0.0), "a tie"
+    assert placed([0, 2, 4], None) == (NO_KIN, 0.0), "one of three"
+    assert placed([], None) == (NO_KIN, 0.0)
+
+
+def test_repeats_count_and_only_the_16_nearest_analyses_do() -> None:
+    assert placed([0, 2], None, [1, 3])[0] == 1
+    assert placed([0, 2], None, [10, 50])[0] == 0
+
+
+def test_an_analysis_that_is_less_alike_than_the_level_is_in_no_kin() -> None:
+    far = np.array([0.29, 0.28])
+    assert KIN.place(POINTS[:2], np.sqrt(2 - 2 * far), far, ONES[:2], None) == (NO_KIN, 0.0)
+    near = np.array([0.35, 0.28])
+    assert KIN.place(POINTS[:2], np.sqrt(2 - 2 * near), near, ONES[:2], None)[0] == 0
