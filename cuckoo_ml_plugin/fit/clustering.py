@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.fit.alike import AspectTokens, nearest_alike
+from cuckoo_ml_plugin.fit.continuity import Before, continued
 from cuckoo_ml_plugin.fit.hdbscan_adapter import boruvka_tree, linkage, outlier_scores, reference_tree, select_clusters
 from cuckoo_ml_plugin.fit.neighbour_graph import Neighbours, neighbour_graph_tree, spanning_tree
 from cuckoo_ml_plugin.model.clustering import (
@@ -44,6 +45,11 @@ EXACT = 8_000
 """The most points for which the tree is exact."""
 
 Floats = NDArray[np.floating[Any]]
+
+
+HYSTERESIS = 0.1
+"""By how much the certainty of an analysis may miss the threshold if it was in a cluster before, or must pass it if it
+was in none: of those near the threshold, no refit moves many to and fro."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +75,10 @@ def fit_clustering(
     tree: str = "auto",
     same: float = SAME,
     tokens: AspectTokens | None = None,
-    margin: NDArray[np.float64] | None = None,
+    before: Before | None = None,
 ) -> Clustering:
     """Cluster n distinct behaviours; see :func:`clustering_and_neighbours`."""
-    return clustering_and_neighbours(vectors, multiplicities, settings, tree, same, tokens, margin)[0]
+    return clustering_and_neighbours(vectors, multiplicities, settings, tree, same, tokens, before)[0]
 
 
 def clustering_and_neighbours(
@@ -82,7 +88,7 @@ def clustering_and_neighbours(
     tree: str = "auto",
     same: float = SAME,
     tokens: AspectTokens | None = None,
-    margin: NDArray[np.float64] | None = None,
+    before: Before | None = None,
 ) -> tuple[Clustering, Neighbours]:
     """Cluster n distinct behaviours; also return the neighbours by which they were clustered.
 
@@ -93,7 +99,7 @@ def clustering_and_neighbours(
         tree: "hdbscan", "fast_hdbscan" or "graph", to compare one tree with another.
         same: distance below which behaviours count as identical; 0 to compare with hdbscan.
         tokens: of the behaviours; without them, only the vectors count.
-        margin: (n,) by how much each point's certainty may miss the threshold, or must pass it where negative.
+        before: where the points were in the model before.
 
     Raises:
         CuckooMLError: the installed hdbscan or fast-hdbscan is not as tested.
@@ -114,9 +120,12 @@ def clustering_and_neighbours(
         density = _hdbscan(some, counts[placed], settings, same, *edges)
     density = _spread(density, placed, len(vectors))
     near = _spread_neighbours(near, placed, len(vectors))
-    labels = _by_size(density.labels, counts)
+    groups = density.labels
+    if before is not None and tokens is not None:
+        groups = continued(groups, near, counts, before.groups, settings.selection_epsilon)
+    labels = _by_size(groups, counts)
     renamed = np.full(density.labels.max(initial=NOISE) + 2, NOISE)
-    renamed[density.labels] = labels
+    renamed[density.labels] = labels  # of clusters that were taken apart, one part for all: see Clustering.place
     node_clusters = renamed[density.node_clusters]
     fitted = Clustering(
         index=NeighbourIndex.build(vectors, SEED),
@@ -141,11 +150,11 @@ def clustering_and_neighbours(
         certainty=settings.certainty,
         same=same,
     )
-    return _without_dissolved(_with_certainties(fitted, vectors, near, margin)), near
+    return _without_dissolved(_with_certainties(fitted, vectors, near, before)), near
 
 
 def _with_certainties(
-    fitted: Clustering, vectors: NDArray[np.float32], near: Neighbours, margin: NDArray[np.float64] | None
+    fitted: Clustering, vectors: NDArray[np.float32], near: Neighbours, before: Before | None
 ) -> Clustering:
     """Assign one analysis of every fitted point as if it were new, and compute the core distances."""
     counts = fitted.multiplicities
@@ -160,7 +169,7 @@ def _with_certainties(
     )
     certainties = np.where(is_placed, certainties, 0.0)
     scores = 1.0 - certainties if not len(fitted.node_parents) else np.where(is_placed, fitted.outlier_scores, 1.0)
-    threshold = fitted.certainty - (0.0 if margin is None else margin)
+    threshold = fitted.certainty - (0.0 if before is None else _margins(before))
     is_member = is_placed & (clusters != NOISE) & (certainties >= threshold)
     return replace(
         fitted,
@@ -170,6 +179,11 @@ def _with_certainties(
         outlier_scores=scores,
         core_distances=core_distances(near, counts, fitted.min_samples, own=1),
     )
+
+
+def _margins(before: Before) -> NDArray[np.float64]:
+    """(n,) by how much each point's certainty may miss the threshold, or must pass it where negative."""
+    return np.where(before.groups != NOISE, HYSTERESIS, np.where(before.known, -HYSTERESIS, 0.0))
 
 
 def _without_dissolved(fitted: Clustering) -> Clustering:

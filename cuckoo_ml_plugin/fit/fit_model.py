@@ -21,6 +21,7 @@ from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.anomaly import score_fitted
 from cuckoo_ml_plugin.fit.calibration import WIDE, held_back_unusualness
 from cuckoo_ml_plugin.fit.clustering import clustering_and_neighbours
+from cuckoo_ml_plugin.fit.continuity import Before
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
 from cuckoo_ml_plugin.fit.greatest_likeness import WeightedTokens
@@ -45,9 +46,6 @@ from cuckoo_ml_plugin.store.store import Store
 StageProgress = Callable[[str, str], None]
 """Called after each stage of a refit with its name and its outcome."""
 NOVELTY_DIMENSIONS = 32
-HYSTERESIS = 0.1
-"""By how much the certainty of an analysis may miss the threshold if it was in a cluster before, or must pass it if it
-was in none: of those near the threshold, no refit moves many to and fro."""
 _EXAMPLES_PER_CLUSTER = 5
 _EVIDENCE_PER_CLUSTER = 15
 
@@ -92,12 +90,16 @@ def fit_model(
     old = _old_clusters(before)
     tokens = AspectTokens.of(corpus, left_out)
     clustering, neighbours = clustering_and_neighbours(
-        vectors, multiplicities, settings.clustering, tokens=tokens, margin=_margin(corpus, old)
+        vectors, multiplicities, settings.clustering, tokens=tokens, before=_before(corpus, old)
     )
     labels = clustering.labels[corpus.point_of]
     clustered_share = float((labels >= 0).mean())
     progress("clusters", f"{clustering.clusters:,} clusters hold {clustered_share:.0%} of the analyses")
-    kin = fit_kin(vectors, tokens, neighbours, clustering, settings.clustering.kin_level)
+    old_kin = _old_kin(before)
+    old_level = float(before.kin.level.sum()) if before is not None else 0.0
+    kin = fit_kin(
+        vectors, tokens, neighbours, clustering, settings.clustering.kin_level, _before(corpus, old_kin), old_level
+    )
     kin_labels, kin_count = kin.labels[corpus.point_of], int(kin.labels.max(initial=NO_KIN)) + 1
     kin_share = float((kin_labels != NO_KIN).mean())
     progress(
@@ -124,9 +126,7 @@ def fit_model(
         progress("anomalies", f"no scores: to say what is usual takes {LEAST_REFERENCE} analyses")
     providers = _providers(store, progress)
     lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), old)
-    kin_lineage = follow(
-        corpus.analyses, kin_labels, _majorities(corpus, kin_labels, kin_count), _old_kin(before), prefix="k"
-    )
+    kin_lineage = follow(corpus.analyses, kin_labels, _majorities(corpus, kin_labels, kin_count), old_kin, prefix="k")
     frequencies = _frequencies(corpus, embedding, known, clustering)
     fitted_at = datetime.now(timezone.utc)
     members = [Member(*member) for member in zip(corpus.analyses, corpus.sha256, corpus.labels, strict=True)]
@@ -213,16 +213,22 @@ def _old_clusters(before: Model | None) -> OldClusters | None:
     )
 
 
-def _margin(corpus: Corpus, old: OldClusters | None) -> NDArray[np.float64] | None:
-    """(n,) what ``fit_clustering`` takes, from whether any analysis of a behaviour was in a cluster before."""
+def _before(corpus: Corpus, old: OldClusters | None) -> Before | None:
+    """Where the behaviours were in the model before: in the cluster, or kin, that most of their analyses were in."""
     if old is None:
         return None
-    known = np.array([analysis in old.of_analysis for analysis in corpus.analyses], np.bool_)
-    inside = np.array([old.of_analysis.get(analysis) is not None for analysis in corpus.analyses], np.bool_)
+    numbers = {cluster: number for number, cluster in enumerate(sorted(old.names))}
     n = corpus.tokens.shape[0]
-    was_known = np.bincount(corpus.point_of[known], minlength=n) > 0
-    was_inside = np.bincount(corpus.point_of[inside], minlength=n) > 0
-    return np.where(was_inside, HYSTERESIS, np.where(was_known, -HYSTERESIS, 0.0))
+    clusters, known = np.full(n, NOISE), np.zeros(n, np.bool_)
+    counts: Counter[tuple[int, str]] = Counter()
+    for point, analysis in zip(corpus.point_of.tolist(), corpus.analyses, strict=True):
+        if analysis in old.of_analysis:
+            known[point] = True
+            if (cluster := old.of_analysis[analysis]) is not None:
+                counts[point, cluster] += 1
+    for (point, cluster), _ in sorted(counts.items(), key=lambda pair: (pair[1], pair[0][1])):
+        clusters[point] = numbers[cluster]  # the most frequent comes last
+    return Before(clusters, known)
 
 
 def _old_kin(before: Model | None) -> OldClusters | None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.fit.alike import AspectTokens
+from cuckoo_ml_plugin.fit.continuity import Before, continued_cut, majorities
 from cuckoo_ml_plugin.fit.neighbour_graph import Neighbours
 from cuckoo_ml_plugin.model.clustering import NOISE, Clustering, assign, sizes_of
 from cuckoo_ml_plugin.model.kin import NO_KIN, Kin
@@ -28,6 +29,10 @@ NEAREST: Final = 5
 """How many most similar analyses each analysis is joined to in the graph that the level is chosen by."""
 LEVELS: Final = np.arange(0.98, 0.01, -0.02).round(2)
 """The levels among which is chosen, tightest first."""
+BETTER: Final = 0.02
+"""By how much the modularity at another level must be greater for a refit to change the level."""
+MARGIN: Final = 0.06
+"""By how much likeness must differ from the level for a refit to join or to part what was otherwise before."""
 _LEAST = 2  # analyses in a kin
 
 Floats = NDArray[np.floating[Any]]
@@ -35,7 +40,13 @@ Integers = NDArray[np.int64]
 
 
 def fit_kin(
-    vectors: NDArray[np.float32], tokens: AspectTokens, neighbours: Neighbours, clustering: Clustering, level: float
+    vectors: NDArray[np.float32],
+    tokens: AspectTokens,
+    neighbours: Neighbours,
+    clustering: Clustering,
+    level: float,
+    before: Before | None = None,
+    old_level: float = 0.0,
 ) -> Kin:
     """Group n distinct behaviours to kin.
 
@@ -44,6 +55,8 @@ def fit_kin(
         tokens: of the behaviours.
         neighbours, clustering: as the clustering gave them.
         level: the least mean likeness of groups that are joined, in (0, 1]; 0 to have it chosen.
+        before: where the behaviours were in the kin of the model before.
+        old_level: the level of the model before, which is kept while no other is better by ``BETTER``.
     """
     placed = np.flatnonzero(vectors.any(axis=1))
     if not len(placed):
@@ -60,14 +73,35 @@ def fit_kin(
         groups = unit_groups.copy()
         groups[linked] = linked[_cut(merges, len(linked), 1.0 - candidate)]
         value = _modularity(*graph, np.where(units >= 0, groups[units], len(medoids)))
+        if candidate == old_level:
+            value += BETTER
         if value > best + 1e-9:
             best, chosen, level = value, groups, candidate
+    if before is not None:
+        chosen[linked] = _continued(merges, linked, units, sizes, counts, before, level)
     chosen = _joined_by_others(chosen, linked, units, medoids, neighbours, tokens, level)
     labels = _by_size(np.where(units >= 0, chosen[units], NO_KIN), counts)
     kin_sizes = sizes_of(labels, counts, int(labels.max(initial=NO_KIN)) + 1)
     near = neighbours.numbers
     _, certainties = assign(labels, labels[near], neighbours.distances, counts[near], kin_sizes, counts - 1)
     return Kin(labels, np.where(labels == NO_KIN, 0.0, certainties), kin_sizes, np.array([level]))
+
+
+def _continued(
+    merges: list[tuple[float, int, int]],
+    linked: Integers,
+    units: Integers,
+    sizes: Integers,
+    counts: Integers,
+    before: Before,
+    level: float,
+) -> Integers:
+    """The groups of the linked units (l,), each by the number of one of its units, with regard to the kin before."""
+    placed = units >= 0
+    olds = majorities(units[placed], counts[placed], before.groups[placed])[linked]
+    tight, cut, loose = (_cut(merges, len(linked), 1.0 - level + shift) for shift in (-MARGIN, 0.0, MARGIN))
+    groups = continued_cut(tight, cut, loose, sizes[linked], olds)
+    return linked[np.unique(groups, return_index=True)[1]][np.unique(groups, return_inverse=True)[1].ravel()]
 
 
 def _units(

@@ -153,6 +153,8 @@ class Clustering(ModelPart):
             return self._fitted_placement(int(neighbours[0]), neighbours, distances)
         density_cluster, density_probability, outlier_score = self.density(neighbours, distances)
         labels = self.density_labels[neighbours]
+        if self.mixes_likeness:
+            density_cluster = NOISE  # the nearest decides: a refit may have kept parts of a branch apart
         sizes = self._sizes()
         clusters, certainties = assign(
             np.array([density_cluster]), labels[None], distances[None], self.multiplicities[neighbours][None], sizes
