@@ -273,7 +273,7 @@ class Model:
             message=reason_for_absence(behaviour),
             model=self.brief(),
             cluster=self._cluster(placement),
-            kin=self._kin(placement, candidates, similarities),
+            kin=self._kin(placement, candidates, similarities, anomalous),
             anomaly=AnomalyFinding(
                 score=round(float(novelty.score), 4),
                 outlier_score=round(float(placement.outlier_score), 4),
@@ -345,16 +345,19 @@ class Model:
         )
 
     def _kin(
-        self, placement: Placement, candidates: NDArray[np.int64], similarities: NDArray[np.float64]
+        self, placement: Placement, candidates: NDArray[np.int64], similarities: NDArray[np.float64], anomalous: bool
     ) -> KinFinding | None:
         """The kin of an analysis; a fitted one has the kin that the fit gave it, like its cluster.
 
-        An analysis of which the embedding knows nothing has no neighbours there, no cluster and no kin.
+        An analysis of which the embedding knows nothing has no neighbours there, no cluster and no kin. One that is in
+        no cluster and anomalous is unlike anything known: whatever is nearest to it is no kin of it.
         """
         if not self.kins or not len(placement.neighbours):
             return None
         if placement.distances[0] == 0:
             kin, probability = self.kin.of_point(int(placement.neighbours[0]))
+        elif placement.cluster == NOISE and anomalous:
+            return None
         else:
             multiplicities = self.clustering.multiplicities[candidates]
             kin, probability = self.kin.place(candidates, similarities, multiplicities, self._kin_of_cluster(placement))
