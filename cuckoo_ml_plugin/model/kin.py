@@ -12,7 +12,6 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.model.anomaly import clipped
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 
 NO_KIN = -1
@@ -61,7 +60,7 @@ class Kin(ModelPart):
             multiplicities: (k,) analyses that each stands for.
             cluster_kin: the kin of its cluster, -1 for a cluster without kin; None for an analysis in no cluster.
         """
-        order = np.lexsort((neighbours, -np.round(similarities, 6)))
+        order = np.lexsort((neighbours, -np.round(similarities, 6)))[:NEIGHBOURS]
         alike = order[similarities[order] > 0]
         shares = kin_shares(self.labels[neighbours[alike]], multiplicities[alike])
         kin = cluster_kin if cluster_kin is not None else _majority(shares)
@@ -74,10 +73,15 @@ def kin_shares(labels: NDArray[np.int64], multiplicities: NDArray[np.int64]) -> 
     Args:
         labels, multiplicities: (k,) the kin of each point and the analyses that it stands for, most alike first.
     """
-    counted = clipped(multiplicities, NEIGHBOURS) if len(labels) else np.zeros(0, np.int64)
-    kin, places = np.unique(labels, return_inverse=True)
-    counts = np.bincount(places, counted, minlength=len(kin))
-    return {int(number): float(count) / float(counts.sum()) for number, count in zip(kin, counts, strict=True)}
+    counts: dict[int, int] = {}
+    left = NEIGHBOURS
+    for kin, analyses in zip(labels.tolist(), multiplicities.tolist(), strict=True):
+        if not left:
+            break
+        counted = min(analyses, left)
+        counts[kin] = counts.get(kin, 0) + counted
+        left -= counted
+    return {kin: count / (NEIGHBOURS - left) for kin, count in counts.items()}
 
 
 def _majority(shares: dict[int, float]) -> int:
