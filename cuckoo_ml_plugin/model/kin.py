@@ -12,7 +12,6 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.model.anomaly import clipped
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 from cuckoo_ml_plugin.model.clustering import WITNESSES, assign
 

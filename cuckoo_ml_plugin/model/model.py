@@ -282,7 +282,7 @@ class Model:
             message=" ".join(part for part in (reason_for_absence(behaviour), self.uncalibrated) if part),
             model=self.brief(),
             cluster=self._cluster(placement),
-            kin=self._kin(placement, similarities[np.searchsorted(candidates, placement.neighbours)]),
+            kin=self._kin(placement, similarities[np.searchsorted(candidates, placement.neighbours)], anomalous),
             anomaly=AnomalyFinding(
                 score=round(float(score), 4),
                 outlier_score=round(float(placement.outlier_score), 4),
@@ -410,15 +410,18 @@ class Model:
             labels=_label_counts(facts),
         )
 
-    def _kin(self, placement: Placement, likenesses: NDArray[np.float64]) -> KinFinding | None:
+    def _kin(self, placement: Placement, likenesses: NDArray[np.float64], anomalous: bool) -> KinFinding | None:
         """The kin of an analysis; a fitted one has the kin that the fit gave it, like its cluster.
 
-        An analysis of which the embedding knows nothing has no neighbours there, no cluster and no kin.
+        An analysis of which the embedding knows nothing has no neighbours there, no cluster and no kin. One that is in
+        no cluster and anomalous is unlike anything known: whatever is nearest to it is no kin of it.
         """
         if not self.kins or not len(placement.neighbours):
             return None
         if placement.distances[0] == 0:
             kin, probability = self.kin.of_point(int(placement.neighbours[0]))
+        elif placement.cluster == NOISE and anomalous:
+            return None
         else:
             kin, probability = self.kin.place(
                 placement.neighbours,

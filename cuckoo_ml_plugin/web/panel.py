@@ -63,10 +63,11 @@ def headline(section: Finding) -> str:
         return section.message
     unusual = section.anomaly is not None and section.anomaly.anomalous
     if section.cluster is None:
+        if section.kin is not None:
+            behaves = "and behaves unusually" if unusual else "but is not unusual"
+            return f"Belongs to no cluster of past analyses, only to a kin of them, {behaves}."
         if unusual:
             return "Unlike anything known."
-        if section.kin is not None:
-            return "Belongs to no cluster of past analyses, but to a kin of them."
         if section.anomaly is None:
             return "Belongs to no cluster of past analyses."
         return "Belongs to no cluster of past analyses, but is not unusual."

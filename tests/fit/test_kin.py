@@ -84,6 +84,9 @@ def test_a_new_analysis_is_in_the_kin_of_its_cluster_and_its_relatives(demo: Dem
         assert {label["label"]: label["count"] for label in section["kin"]["labels"]} == facts[
             section["kin"]["id"]
         ].labels
+    strange = [section for section in sections if not section["cluster"] and section["anomaly"]["anomalous"]]
+    assert len(strange) >= 1
+    assert [section["kin"] for section in strange] == [None] * len(strange), "unlike anything known"
     shown = cuckoo_ml(demo.home, "score", demo.corpus.new[0].path).out
     assert f"kin {sections[0]['kin']['id']} {sections[0]['kin']['name']} (" in shown
 
