@@ -1,13 +1,92 @@
-"""The calibrated anomaly scores of the fitted analyses, each computed as if its own analysis had not been fitted."""
+"""What anomaly scores of fitted analyses rest on: their neighbours but themselves, and the likeness to these.
+
+``score_fitted`` gives the calibrated score of each fitted analysis, computed as if it had not been fitted.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.fit.greatest_likeness import WeightedTokens
+from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
+from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT, likenesses
+from cuckoo_ml_plugin.fit.alike import aspect_sizes
 from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS, unusualness
+from cuckoo_ml_plugin.model.embedding import Embedding
+
+_MARKS = 16_000_000  # entries of the table of marks, a byte each
+_BLOCK = 128
+
+
+class WeightedTokens:
+    """The tokens of n fitted behaviours that have an aspect, and weight in an embedding: those that a likeness counts.
+
+    Attributes:
+        tokens: (n, u) binary, those of an aspect together.
+        columns: (u,) their columns in the embedding.
+        sizes: (n, 8) how many tokens each behaviour has in each aspect.
+    """
+
+    def __init__(self, embedding: Embedding, known: csr_matrix) -> None:
+        """From the embedding, and the behaviours over the tokens that it knows (n, v)."""
+        aspects = ASPECT_NUMBERS[embedding.kinds]
+        order = np.argsort(aspects, kind="stable")
+        self.columns = order[(aspects[order] != NO_ASPECT) & (embedding.weights[order] > 0)]
+        self.aspects = aspects[self.columns]
+        self.tokens = self.of(known)
+        self.sizes = self.sizes_of(self.tokens)
+
+    def of(self, known: csr_matrix) -> csr_matrix:
+        """The same tokens of other behaviours (m, v)."""
+        tokens = known[:, self.columns].tocsr()
+        tokens.sort_indices()
+        return tokens
+
+    def sizes_of(self, tokens: csr_matrix) -> NDArray[np.int64]:
+        """How many of the tokens (m, u) each behaviour has in each aspect, (m, 8)."""
+        return aspect_sizes(tokens, self.aspects)
+
+    def greatest(
+        self, queries: csr_matrix, candidates: NDArray[np.int64], lost: csr_matrix | None = None
+    ) -> NDArray[np.float64]:
+        """The likeness (m,) of each query to the most alike of its candidates; 0 without any.
+
+        Args:
+            queries: (m, u) binary.
+            candidates: (m, k) fitted behaviours; -1 for none.
+            lost: (m, u) tokens that would not be known without the query; the candidates do not have them either.
+        """
+        greatest = np.zeros(queries.shape[0])
+        block = max(1, min(_BLOCK, _MARKS // max(queries.shape[1], 1)))
+        for start in range(0, queries.shape[0], block):
+            part = slice(start, start + block)
+            greatest[part] = self._greatest(queries[part], candidates[part], None if lost is None else lost[part])
+        return greatest
+
+    def _greatest(
+        self, queries: csr_matrix, candidates: NDArray[np.int64], lost: csr_matrix | None
+    ) -> NDArray[np.float64]:
+        query, place = np.nonzero(candidates >= 0)
+        points = candidates[query, place]
+        common = self._common(queries, query, points)
+        sizes = self.sizes[points]
+        if lost is not None:
+            sizes = sizes - self._common(lost, query, points)
+        found = np.zeros(candidates.shape)
+        found[query, place] = likenesses(self.sizes_of(queries)[query], sizes, common)
+        return np.asarray(found.max(axis=1, initial=0.0))
+
+    def _common(self, queries: csr_matrix, query: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many tokens p pairs share in each aspect, (p, 8)."""
+        marks = np.zeros(queries.shape, np.bool_)
+        marks[np.repeat(np.arange(queries.shape[0]), np.diff(queries.indptr)), queries.indices] = True
+        rows = self.tokens[points]
+        of_pair = np.repeat(np.arange(len(points)), np.diff(rows.indptr))
+        shared = marks[query[of_pair], rows.indices]
+        slots = of_pair[shared] * len(ASPECTS) + self.aspects[rows.indices[shared]]
+        return np.bincount(slots, minlength=len(points) * len(ASPECTS)).reshape(-1, len(ASPECTS)).astype(np.int64)
 
 
 def score_fitted(

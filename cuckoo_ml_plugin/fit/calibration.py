@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.fit.anomaly import without_own
+from cuckoo_ml_plugin.fit.anomaly import WeightedTokens, without_own
 from cuckoo_ml_plugin.fit.embedding import project_all, rows_of_directions
-from cuckoo_ml_plugin.fit.greatest_likeness import WeightedTokens
 from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS, place, unusualness
 from cuckoo_ml_plugin.model.embedding import Embedding
 from cuckoo_ml_plugin.settings import SEED

@@ -18,13 +18,12 @@ from cuckoo_ml_plugin.errors import NotEnoughError, SettingsError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence
 from cuckoo_ml_plugin.finding.section import Evidence
 from cuckoo_ml_plugin.fit.alike import AspectTokens
-from cuckoo_ml_plugin.fit.anomaly import score_fitted
+from cuckoo_ml_plugin.fit.anomaly import WeightedTokens, score_fitted
 from cuckoo_ml_plugin.fit.calibration import WIDE, held_back_unusualness
 from cuckoo_ml_plugin.fit.clustering import clustering_and_neighbours
 from cuckoo_ml_plugin.fit.continuity import Before
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
-from cuckoo_ml_plugin.fit.greatest_likeness import WeightedTokens
 from cuckoo_ml_plugin.fit.kin import fit_kin
 from cuckoo_ml_plugin.fit.lineage import Lineage, OldClusters, follow
 from cuckoo_ml_plugin.fit.providers import fit_providers

@@ -16,12 +16,13 @@ is therefore no evidence of similarity.
 
 The anomaly score is the rank of the unusualness: the share of the fitted corpus that is less unusual. The fit
 (``fit/calibration.py``) computes the unusualness of every reference analysis as if that analysis had not been fitted,
-so that new analyses and reference analyses are comparable. A model from before 0.3.0 has another measure
-(``model/older_anomaly.py``), to which its reference belongs.
+so that new analyses and reference analyses are comparable. A model from before 0.3.0 keeps the measure to
+which its reference belongs (``_older_unusualness``).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -30,7 +31,6 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
-from cuckoo_ml_plugin.model.older_anomaly import older_unusualness
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -132,7 +132,7 @@ class AnomalyDetector(ModelPart):
             neighbour_vectors: (k, d) these vectors.
         """
         shares, weights = self.explained[neighbours], self.multiplicities[neighbours]
-        own = older_unusualness(vector, explained, neighbour_vectors, shares, weights) if len(neighbours) else 0.0
+        own = _older_unusualness(vector, explained, neighbour_vectors, shares, weights) if len(neighbours) else 0.0
         return self._ranked(own, known, tokens)
 
     def _ranked(self, own: float, known: int, tokens: int) -> AnomalyScore | None:
@@ -179,3 +179,25 @@ def unusualness(distances: Floats, weights: Integers, likenesses: Floats) -> NDA
     means = np.divide(logarithms, totals, out=np.zeros(len(totals)), where=totals > 0)
     values = means + LIKENESS_WEIGHT * np.log(1.0 + LIKENESS_SOFTENING - np.asarray(likenesses, np.float64))
     return np.where(totals > 0, np.round(values, DECIMALS), 0.0)
+
+
+def _older_unusualness(vector: Floats, explained: float, others: Floats, shares: Floats, weights: Integers) -> float:
+    """The unusualness in a model from before 0.3.0.
+
+    It is the mean logarithm of ten distances, in the space that the embedding explains, plus half the length that no
+    direction explains. The ten are the nearest of the twenty whose unit vectors are nearest.
+
+    Args:
+        vector: (d,) the analysis' unit vector.
+        explained: share of its length that the embedding explains.
+        others: (k, d) unit vectors of the fitted points, nearest first.
+        shares: (k,) share of each one's length that the embedding explains.
+        weights: (k,) analyses that each stands for.
+    """
+    differences = np.asarray(others, np.float64) * np.asarray(shares, np.float64)[:, None]
+    differences -= np.asarray(vector, np.float64) * explained
+    distances = np.sqrt((differences * differences).sum(axis=1))
+    order = np.argsort(distances, kind="stable")
+    counted = clipped(clipped(weights[None], 20)[:, order], 10)[0]
+    logarithm = float(np.log(distances[order] + SOFTENING) @ counted / counted.sum())
+    return round(logarithm + 0.5 * math.sqrt(max(1.0 - explained * explained, 0.0)), DECIMALS)

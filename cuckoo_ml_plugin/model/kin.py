@@ -76,7 +76,7 @@ class Kin(ModelPart):
     ) -> int:
         if not len(labels) or not len(self.level):
             return NO_KIN
-        counted = clipped(multiplicities[None], WITNESSES)[0]
+        counted = np.diff(np.minimum(np.cumsum(multiplicities), WITNESSES), prepend=0)
         kin, places = np.unique(labels, return_inverse=True)
         most = int(np.bincount(places, counted).argmax())
         members = places == most

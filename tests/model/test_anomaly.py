@@ -17,10 +17,9 @@ from scipy.sparse import csr_matrix
 
 from cuckoo_ml_plugin.behaviour.kinds import CODES
 from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons
-from cuckoo_ml_plugin.fit.anomaly import score_fitted
+from cuckoo_ml_plugin.fit.anomaly import WeightedTokens, score_fitted
 from cuckoo_ml_plugin.fit.calibration import FOLDS, WIDE, held_back_unusualness
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
-from cuckoo_ml_plugin.fit.greatest_likeness import WeightedTokens
 from cuckoo_ml_plugin.model.anomaly import (
     LEAST_REFERENCE,
     NEIGHBOURS,
