@@ -11,6 +11,7 @@ import click
 
 from cuckoo_ml_plugin.cli.commands.ask import anomalies, clusters, score, similar
 from cuckoo_ml_plugin.cli.commands.assess import assess
+from cuckoo_ml_plugin.cli.commands.births import births
 from cuckoo_ml_plugin.cli.commands.demo import demo
 from cuckoo_ml_plugin.cli.commands.export import export
 from cuckoo_ml_plugin.cli.commands.fit import models, refit
@@ -51,7 +52,7 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
 
 
 for command in (
-    demo, import_, refit, score, similar, clusters, anomalies, assess, export, plots, atlas, models, refresh,
+    demo, import_, refit, score, similar, clusters, anomalies, births, assess, export, plots, atlas, models, refresh,
     threat_scores, forget, backup, restore, install, uninstall, doctor, worker,
 ):  # fmt: skip
     cli.add_command(command)

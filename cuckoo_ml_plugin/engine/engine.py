@@ -15,7 +15,8 @@ from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.engine.similar_analyses import similar_analyses
 from cuckoo_ml_plugin.errors import ModelError
-from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis
+from cuckoo_ml_plugin.finding.reasons import BIRTH, birth_reasons
+from cuckoo_ml_plugin.finding.section import Finding, Reason, SimilarAnalysis
 from cuckoo_ml_plugin.finding.seed import seed_section
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id
@@ -118,7 +119,17 @@ class Engine:
         if finding.status in ("scored", "no_model") and behaviour.has_behaviour:
             limit = self.settings.scoring.similar
             finding.similar = self.with_stored(finding.similar, behaviour, analysis, limit)
+        if finding.anomaly is not None and finding.cluster is None and analysis and self._has_store:
+            finding.anomaly.reasons = self.with_birth_reason(finding.anomaly.reasons, analysis)
         return finding
+
+    def with_birth_reason(self, reasons: list[Reason], analysis: str) -> list[Reason]:
+        """The reasons, with the one of the group in the making of a stored analysis first. Raises StoreError."""
+        group = self.store.birth_of(analysis)
+        others = [reason for reason in reasons if reason.kind != BIRTH]
+        if group is None or group.samples < self.settings.births.shown:
+            return others
+        return [*birth_reasons(group.samples, group.days), *others]
 
     def with_stored(
         self, similar: list[SimilarAnalysis], behaviour: Behaviour, analysis: str, limit: int

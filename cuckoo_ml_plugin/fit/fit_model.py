@@ -18,6 +18,7 @@ from cuckoo_ml_plugin.errors import NotEnoughError, SettingsError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence
 from cuckoo_ml_plugin.finding.section import Evidence
 from cuckoo_ml_plugin.fit.anomaly import score_fitted
+from cuckoo_ml_plugin.fit.births import birth_likeness
 from cuckoo_ml_plugin.fit.calibration import held_back_unusualness
 from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus
@@ -99,7 +100,7 @@ def fit_model(
     detector = AnomalyDetector(multiplicities, novelty_explained, reference)
     progress("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
     providers = _providers(store, progress)
-    lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), _old_clusters(before))
+    lineage = _lineage(corpus, labels, _majorities(corpus, labels, clustering.clusters), _old_clusters(before), store)
     frequencies = _frequencies(corpus, embedding, known, clustering)
     fitted_at = datetime.now(timezone.utc)
     members = [Member(*member) for member in zip(corpus.analyses, corpus.sha256, corpus.labels, strict=True)]
@@ -136,7 +137,7 @@ def fit_model(
         providers=providers,
     )
     model.clusters.extend(_cluster_facts(corpus, model, lineage, labels, store))
-    return model.with_facts(id=_model_id(model, fitted_at)), lineage
+    return model.with_facts(id=_model_id(model, fitted_at), birth_likeness=birth_likeness(model)), lineage
 
 
 def _providers(store: Store | None, progress: StageProgress) -> ProviderModels:
@@ -179,6 +180,24 @@ def _old_clusters(before: Model | None) -> OldClusters | None:
     return OldClusters(
         of_analysis, {cluster.id: cluster.name for cluster in before.clusters}, int(before.facts["next_cluster"])
     )
+
+
+def _lineage(
+    corpus: Corpus,
+    labels: NDArray[np.int64],
+    majorities: list[str | None],
+    old: OldClusters | None,
+    store: Store | None,
+) -> Lineage:
+    """The lineage, with the groups in the making that became clusters; its new ids are taken. Raises StoreError."""
+    if store is None:
+        return follow(corpus.analyses, labels, majorities, old)
+    while True:  # until no group took a number in the meantime
+        births = store.group_of_each()
+        first = store.next_cluster_number(old.next_number if old else 0)
+        lineage = follow(corpus.analyses, labels, majorities, old, births, first)
+        if store.claim_cluster_numbers(first, lineage.next_number):
+            return lineage
 
 
 def _token_rows(corpus: Corpus, embedding: Embedding) -> TokenRows:

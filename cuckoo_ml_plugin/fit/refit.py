@@ -82,6 +82,7 @@ def _update_findings(
 ) -> int:
     saved = save_findings(store, model, settings)
     saved += store.save_findings(_scored_again(home, store, model, progress))
+    store.drop_settled_newcomers()
     store.note_model_of_findings(model.id)
     return saved
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.engine.births import notice_birth
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import Visible, visible_finding, with_more_similar
 from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
@@ -108,6 +109,7 @@ class Enricher:
             identity = identity_of(results, node=engine.node, task=analysis, central=central)
             self._store(engine, report, identity, extracted, report_path)
             finding = self._score(engine, extracted)
+            self._notice_birth(engine, report, identity, extracted, finding)
             section = finding.section()
             if extracted.stored and finding.status in ("scored", "no_behaviour"):
                 self._save(engine, extracted, section)
@@ -194,6 +196,18 @@ class Enricher:
                 _LOG.error("%s", extracted.problem)
             best = best_label(extracted.labels)
             return engine.score_without_store(extracted.behaviour, extracted.analysis, best.family if best else None)
+
+    def _notice_birth(
+        self, engine: Engine, report: Report, identity: Identity, extracted: _ExtractedAnalysis, finding: Finding
+    ) -> None:
+        """Look whether the analysis founds or joins a group in the making; an error leaves the finding as it is."""
+        if not extracted.stored:
+            return
+        sample = report.sha256 or identity.sample or report.target
+        try:
+            notice_birth(engine, finding, extracted.behaviour, extracted.analysis, sample)
+        except Exception as error:
+            _LOG.error("Whether the analysis is one of a new group was not found out: %s", _error_text(error))
 
     def _save(self, engine: Engine, extracted: _ExtractedAnalysis, section: dict[str, Any]) -> None:
         record = FindingRecord.of(extracted.analysis, section)

@@ -2,7 +2,7 @@
 
 Version 4 has what an analysis is known by (node, task, start, sample) and the files that repeat a stored run; version 5
 what a report lacks or why it shows no behaviour, which its tokens do not say. Version 6 has the behashes, which are not
-made when a store is upgraded but later: that takes a minute for 100,000 behaviours.
+made when a store is upgraded but later: that takes a minute for 100,000 behaviours. Version 8 has the births.
 
 To change the schema, change the tables below *and* append to ``UPGRADES`` a function that upgrades a store of the
 previous version. A new store is created from the tables, and an older one runs the upgrades; the tests compare the two.
@@ -150,6 +150,18 @@ behash = Table(
     Column("stored_at", Bytewise, nullable=False, index=True),  # when an analysis first showed the behaviour, UTC
 )
 
+birth = Table(  # analyses that belong to nothing known, alone or in a group in the making
+    "cuckooml_birth",
+    tables,
+    Column("analysis", Bytewise, primary_key=True),
+    Column("digest", Text, nullable=False),  # of the behaviour by which it was judged
+    Column("behash", LargeBinary, nullable=False),
+    Column("sample", Text, nullable=False),  # SHA-256, or what is known instead: repeats of a sample are no news
+    Column("known", Float, nullable=False),  # its likeness to the most alike analysis of the model
+    Column("cluster", Text, index=True),  # the id of its group, which the next refit adopts; NULL: it is alone
+    Column("noticed_at", Bytewise, nullable=False, index=True),
+)
+
 BEHASHES_LACK = "behashes_lack"  # key in the table meta: of stored behaviours, because an earlier version stored them
 
 Upgrade = Callable[[Connection], None]
@@ -262,8 +274,19 @@ def _to_version_6(connection: Connection) -> None:
     connection.execute(insert(meta).values(key=BEHASHES_LACK, value="yes"))
 
 
+def _to_version_7(_connection: Connection) -> None:
+    """Version 7 has no table that version 6 lacks."""
+
+
+def _to_version_8(connection: Connection) -> None:
+    """Add the table of births."""
+    birth.create(connection, checkfirst=True)
+
+
 # UPGRADES[0] upgrades a store from version 1 to version 2, and so on.
-UPGRADES: list[Upgrade] = [threat_score.create, _to_version_3, _to_version_4, _to_version_5, _to_version_6]
+UPGRADES: list[Upgrade] = [
+    threat_score.create, _to_version_3, _to_version_4, _to_version_5, _to_version_6, _to_version_7, _to_version_8,
+]  # fmt: skip
 
 
 def current_version() -> int:
