@@ -24,6 +24,7 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import error_log
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source
 from cuckoo_ml_plugin.plumbing.text import MAX_TEXT, display_text
+from cuckoo_ml_plugin.plumbing.times import today
 from cuckoo_ml_plugin.report import host_signatures
 from cuckoo_ml_plugin.report.files import writeback
 from cuckoo_ml_plugin.report.identity import identity_of
@@ -109,7 +110,7 @@ class Enricher:
             identity = identity_of(results, node=engine.node, task=analysis, central=central)
             self._store(engine, report, identity, extracted, report_path)
             finding = self._score(engine, extracted)
-            self._notice_birth(engine, report, identity, extracted, finding)
+            self._follow(engine, report, identity, extracted, finding)
             section = finding.section()
             if extracted.stored and finding.status in ("scored", "no_behaviour"):
                 self._save(engine, extracted, section)
@@ -197,15 +198,20 @@ class Enricher:
             best = best_label(extracted.labels)
             return engine.score_without_store(extracted.behaviour, extracted.analysis, best.family if best else None)
 
-    def _notice_birth(
+    def _follow(
         self, engine: Engine, report: Report, identity: Identity, extracted: _ExtractedAnalysis, finding: Finding
     ) -> None:
-        """Look whether the analysis founds or joins a group in the making; an error leaves the finding as it is."""
+        """Look whether the analysis is one of a new group, and note how unusual it is; an error changes nothing."""
         if not extracted.stored:
             return
         sample = report.sha256 or identity.sample or report.target
         try:
             notice_birth(engine, finding, extracted.behaviour, extracted.analysis, sample)
+            model = engine.model()
+            if model is not None:
+                engine.recalibration(model).note(
+                    engine.store, today(), finding, extracted.behaviour, extracted.analysis, sample
+                )
         except Exception as error:
             _LOG.error("Whether the analysis is one of a new group was not found out: %s", _error_text(error))
 

@@ -36,6 +36,7 @@ from cuckoo_ml_plugin.store.findings import FindingStore
 from cuckoo_ml_plugin.store.labels import LabelStore, labels_by_analysis
 from cuckoo_ml_plugin.store.overview import ActivityStore, OverviewStore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
+from cuckoo_ml_plugin.store.recent import RecentStore
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
 from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records
 
@@ -60,6 +61,7 @@ class Store(
     BehashStore,
     BirthStore,
     ErasureStore,
+    RecentStore,
     SnapshotStore,
 ):
     """The store at a path (SQLite) or a URL: opened, and created or brought up to date if need be.
@@ -450,3 +452,4 @@ def _forget_outdated_findings(connection: Connection, latest: dict[str, Analysis
     for batch in chunks(outdated):
         connection.execute(delete(schema.finding).where(schema.finding.c.analysis.in_(batch)))
         drop_births(connection, batch)
+        connection.execute(delete(schema.recent).where(schema.recent.c.analysis.in_(batch)))
