@@ -1,4 +1,4 @@
-"""The model of a day: its anomaly scores recalibrated where what is known has drifted since the fit (``model/drift.py``).
+"""The model of a day: its anomaly scores follow a drift of what is known (``model/drift.py``).
 
 The reference of a day rests on the analyses of earlier days, each sample once, without groups in the making: what comes
 in groups is news, and no sign that the known has changed.
