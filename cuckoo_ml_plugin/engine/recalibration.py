@@ -43,16 +43,22 @@ class Recalibration:
         self._day = ""
         self._typical: dict[str, float] | None = None
 
-    def of_day(self, store: Store, day: str) -> Model:
-        """The model of a day (``2026-11-23``). Raises StoreError."""
+    def of_day(self, store: Store, day: str, *, keep: bool = False) -> Model:
+        """The model of a day (``2026-11-23``). Raises StoreError.
+
+        ``keep``: whether to keep the day's reference for all processes, which those of a host do. Others write nothing.
+        """
         if day != self._day:
             fit = str(self.model.facts["fitted_at"])
             reference = store.reference_of_day(fit, day)
+            is_kept = keep or reference is not None
             if reference is None:
                 recent = list(each_sample_once(store.recent_before(fit, day, _MOST_READ)))
-                reference = store.keep_reference(fit, day, reference_by(self.model, recent))
+                reference = reference_by(self.model, recent)
+                if keep:
+                    reference = store.keep_reference(fit, day, reference)
             self.latest = with_reference(self.model, reference) if len(reference) else self.model
-            self._day = day
+            self._day = day if is_kept else ""
         return self.latest
 
     def note(self, store: Store, day: str, finding: Finding, behaviour: Behaviour, analysis: str, sample: str) -> None:

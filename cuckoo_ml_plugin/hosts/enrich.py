@@ -109,6 +109,7 @@ class Enricher:
             engine = self._opened()
             identity = identity_of(results, node=engine.node, task=analysis, central=central)
             self._store(engine, report, identity, extracted, report_path)
+            self._recalibrate(engine, extracted)
             finding = self._score(engine, extracted)
             self._follow(engine, report, identity, extracted, finding)
             section = finding.section()
@@ -198,6 +199,15 @@ class Enricher:
             best = best_label(extracted.labels)
             return engine.score_without_store(extracted.behaviour, extracted.analysis, best.family if best else None)
 
+    def _recalibrate(self, engine: Engine, extracted: _ExtractedAnalysis) -> None:
+        """Keep the reference of the day for all processes; an error leaves the last one in force."""
+        try:
+            model = engine.model()
+            if model is not None and extracted.stored:
+                engine.recalibration(model).of_day(engine.store, today(), keep=True)
+        except Exception as error:
+            _LOG.error("The anomaly scores were not recalibrated for this day: %s", _error_text(error))
+
     def _follow(
         self, engine: Engine, report: Report, identity: Identity, extracted: _ExtractedAnalysis, finding: Finding
     ) -> None:
@@ -213,7 +223,7 @@ class Enricher:
                     engine.store, today(), finding, extracted.behaviour, extracted.analysis, sample
                 )
         except Exception as error:
-            _LOG.error("Whether the analysis is one of a new group was not found out: %s", _error_text(error))
+            _LOG.error("What the analysis says of new groups and of a drift was not noted: %s", _error_text(error))
 
     def _save(self, engine: Engine, extracted: _ExtractedAnalysis, section: dict[str, Any]) -> None:
         record = FindingRecord.of(extracted.analysis, section)

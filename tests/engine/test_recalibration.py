@@ -75,9 +75,13 @@ def test_every_process_has_the_same_reference_of_a_day(location: str, model: Mod
     with Store.open(location) as first, Store.open(location) as second:
         for number in range(60):
             first.note_recent(fit, "2026-11-20", noted(number, 0.3, 1.0 + number))
-        assert Recalibration(model).of_day(first, "2026-11-20") is model, "a day rests on the days before it"
-        moved = Recalibration(model).of_day(first, "2026-11-21")
+        assert Recalibration(model).of_day(first, "2026-11-20", keep=True) is model, "a day rests on the days before it"
+        moved = Recalibration(model).of_day(first, "2026-11-21", keep=True)
         assert len(moved.detector.reference) == 110
+        assert first.reference_of_day(fit, "2026-11-22") is None
+        reader = Recalibration(model).of_day(first, "2026-11-22")
+        assert len(reader.detector.reference) == 110
+        assert first.reference_of_day(fit, "2026-11-22") is None, "who only asks writes nothing"
         first.forget(["1"])
         first.note_recent(fit, "2026-11-20", noted(99, 0.3, 99.0))
         again = Recalibration(model).of_day(second, "2026-11-21")
