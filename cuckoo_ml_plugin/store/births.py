@@ -27,7 +27,7 @@ from cuckoo_ml_plugin.store.overview import DAY
 from cuckoo_ml_plugin.store.packed_behaviour import DamagedBlobError, unpack_joined
 from cuckoo_ml_plugin.store.tables import analysis, birth, finding, meta
 
-MOST_COMPARED: Final = 4_000
+MOST_COMPARED: Final = 2_000
 """How many rows an analysis is compared with by behashes: the newest."""
 CANDIDATES: Final = 8
 """How many of these are compared exactly: the nearest by their behashes."""
@@ -223,18 +223,19 @@ def _add(connection: Connection, newcomer: Newcomer, level: float, first_number:
 
 def _nearest(connection: Connection, newcomer: Newcomer, level: float) -> Any:
     """The row that is most like a newcomer, None where none is alike enough; ties by id."""
-    order = (_B.noticed_at.desc(), _B.analysis)
-    columns = (_B.analysis, _B.digest, _B.behash, _B.sample, _B.known, _B.cluster)
     # A repeat of a sample is in the group of its sample, and founds none.
     may_join = (_B.sample != newcomer.sample) | _B.cluster.is_not(None)
-    rows = connection.execute(select(*columns).where(may_join).order_by(*order).limit(MOST_COMPARED)).all()
-    rows = [row for row in rows if len(row.behash) == BYTES and row.behash[0] == VERSION]
-    if not rows:
+    newest = select(_B.analysis, _B.behash).where(may_join).order_by(_B.noticed_at.desc(), _B.analysis)
+    rows = connection.execute(newest.limit(MOST_COMPARED)).all()
+    known = [(name, made) for name, made in rows if len(made) == BYTES and made[0] == VERSION]
+    if not known:
         return None
     table = BehashTable()
-    table.append([bytes(row.behash) for row in rows])
+    table.append([made for _, made in known])
     places, _ = table.nearest(newcomer.behash, CANDIDATES)
-    candidates = [rows[place] for place in places.tolist()]
+    columns = (_B.analysis, _B.digest, _B.known, _B.cluster)
+    names = [known[place][0] for place in places.tolist()]
+    candidates = connection.execute(select(*columns).where(_B.analysis.in_(names))).all()
     packed = packed_behaviours(connection, sorted({row.digest for row in candidates}))
     own = token_sets(newcomer.joined)
     alike: list[tuple[float, str, Any]] = []

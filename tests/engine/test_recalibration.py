@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from support.demo_home import DemoHome
+from support.new_family import report_of
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 
 from cuckoo_ml_plugin.engine import engine as engine_module
@@ -102,38 +100,31 @@ def test_repeats_of_one_sample_count_once(location: str, model: Model) -> None:
         assert Recalibration(model).of_day(store, "2026-11-21") is model
 
 
-def reports_of(demo: DemoHome) -> list[dict[str, Any]]:
-    contents = [Path(sample.path).read_bytes() for sample in demo.corpus.fitted[::2]]
-    return [json.loads(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw) for raw in contents]
-
-
-def test_after_an_update_of_the_machine_known_analyses_are_no_anomalies_for_long(
+def test_in_a_drift_a_host_scores_by_the_recent_analyses(
     own_demo: DemoHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each report gets the same new files, as an updater writes them."""
-    results = []
-    for place, report in enumerate(reports_of(own_demo)):
-        summary = report.get("behavior", {}).get("summary")
-        if not isinstance(summary, dict):
-            continue
-        key = "write_files" if "write_files" in summary else "file_created"
-        summary[key] = [*summary.get(key, []), *(f"C:\\Update\\part{n}.cab" for n in range(40))]
-        report["target"].setdefault("file", {})["sha256"] = f"{place:064x}"
-        results.append(report)
-    enricher = Enricher(own_demo.home)
-    alarms = []
+    engine = Engine(Home(own_demo.home))
+    model = engine.require_model()
+    fit, strange = str(model.facts["fitted_at"]), float(model.detector.reference[-1]) + 1.0
+    for number in range(120):
+        engine.store.note_recent(fit, "2026-11-20", noted(number, 0.3, strange))
+    sections = {}
     for day in ("2026-11-20", "2026-11-21"):
         for module in (engine_module, enrich_module):
             monkeypatch.setattr(module, "today", lambda day=day: day)
-        sections = [
-            enricher.enrich(report, f"{day[-2:]}{place:04}", tmp_path / f"{day}-{place}.json")
-            for place, report in enumerate(results)
-        ]
-        scored = [section for section in sections if section["status"] == "scored" and section["cluster"]]
-        assert len(scored) > 50
-        alarms.append(np.mean([section["anomaly"]["anomalous"] for section in scored]))
-    assert alarms[0] > 0.2, "the update makes known behaviour anomalous"
-    assert alarms[1] <= 0.05
+        path = tmp_path / day / "report.json"
+        sections[day] = Enricher(own_demo.home).enrich(report_of(901), "901", path)["anomaly"]
+    before, after = sections.values()
+    assert before["anomalous"]
+    assert not after["anomalous"]
+    assert 0 < after["score"] <= 50 / 170 < before["score"]
+    finding = Engine(Home(own_demo.home)).score_stored("901")
+    assert finding is not None
+    assert finding.anomaly is not None
+    assert finding.anomaly.score == after["score"], "every process says the same"
+    [itself] = [row for row in engine.store.recent_before(fit, "2026-11-22", 500) if row.analysis == "901"]
+    of_fit = float(unusualness_at(model, np.array([before["score"]]))[0])
+    assert itself.unusualness == of_fit, "what is noted rests on the fit, not on the day's reference"
 
 
 def test_without_a_drift_scores_stay_as_they_are(own_demo: DemoHome, monkeypatch: pytest.MonkeyPatch) -> None:
