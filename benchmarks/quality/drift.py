@@ -37,7 +37,7 @@ from cuckoo_ml_plugin.fit.fit_model import fit_model
 from cuckoo_ml_plugin.model.drift import with_reference
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import SEED, ScoringSettings, Settings
-from cuckoo_ml_plugin.store.recent import RecentAnalysis
+from cuckoo_ml_plugin.store.between_refits.recent import RecentAnalysis
 
 KNOWN_FROM = 20
 DAYS, UPDATE, JUDGED_FROM = 12, 2, 4

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
-from cuckoo_ml_plugin.cli.commands.ask import anomalies, clusters, score, similar
+from cuckoo_ml_plugin.cli.commands.ask import anomalies, births, clusters, score, similar
 from cuckoo_ml_plugin.cli.commands.assess import assess
-from cuckoo_ml_plugin.cli.commands.births import births
 from cuckoo_ml_plugin.cli.commands.demo import demo
 from cuckoo_ml_plugin.cli.commands.export import export
 from cuckoo_ml_plugin.cli.commands.fit import models, refit

@@ -23,7 +23,7 @@ from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
-from cuckoo_ml_plugin.store.births import BirthGroup, Newcomer, newest_first
+from cuckoo_ml_plugin.store.between_refits.births import BirthGroup, Newcomer, newest_first
 
 Progress = Callable[[int, int], None]
 MOST_IMPORTED: Final = 2_000

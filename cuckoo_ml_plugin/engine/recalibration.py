@@ -26,7 +26,7 @@ from cuckoo_ml_plugin.model.drift import (
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.settings import ScoringSettings
-from cuckoo_ml_plugin.store.recent import RecentAnalysis
+from cuckoo_ml_plugin.store.between_refits.recent import RecentAnalysis
 from cuckoo_ml_plugin.store.store import Store
 
 _MOST_READ: Final = 2_000  # recent analyses, repeats of samples included

@@ -29,14 +29,14 @@ from cuckoo_ml_plugin.report.labels import ANALYST
 from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord, StoredAnalysis
 from cuckoo_ml_plugin.store.behashes import BehashStore, digests_of, drop_unshown
-from cuckoo_ml_plugin.store.births import BirthStore, drop_births
+from cuckoo_ml_plugin.store.between_refits.births import BirthStore, drop_births
+from cuckoo_ml_plugin.store.between_refits.recent import RecentStore
 from cuckoo_ml_plugin.store.claims import Claim, Claims
 from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_url
 from cuckoo_ml_plugin.store.findings import FindingStore
 from cuckoo_ml_plugin.store.labels import LabelStore, labels_by_analysis
 from cuckoo_ml_plugin.store.overview import ActivityStore, OverviewStore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
-from cuckoo_ml_plugin.store.recent import RecentStore
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
 from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records
 

@@ -19,7 +19,7 @@ from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.behashes import digests_of, drop_unshown
-from cuckoo_ml_plugin.store.births import drop_births
+from cuckoo_ml_plugin.store.between_refits.births import drop_births
 from cuckoo_ml_plugin.store.database import Database, chunks
 from cuckoo_ml_plugin.store.tables import analysis, current_version, finding, meta
 

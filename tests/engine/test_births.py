@@ -23,7 +23,7 @@ from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
-from cuckoo_ml_plugin.store.births import Newcomer
+from cuckoo_ml_plugin.store.between_refits.births import Newcomer
 from cuckoo_ml_plugin.store.packed_behaviour import pack
 from cuckoo_ml_plugin.store.store import Store
 
