@@ -59,6 +59,11 @@ class AnomalySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BirthSettings:
+    shown: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 3
+
+
+@dataclass(frozen=True, slots=True)
 class ScoringSettings:
     similar: Annotated[int, msgspec.Meta(ge=0, le=100)] = 5
     evidence: Annotated[int, msgspec.Meta(ge=0, le=100)] = 10
@@ -89,6 +94,7 @@ class Settings:
     vectors: VectorSettings = field(default_factory=VectorSettings)
     clustering: ClusteringSettings = field(default_factory=ClusteringSettings)
     anomaly: AnomalySettings = field(default_factory=AnomalySettings)
+    births: BirthSettings = field(default_factory=BirthSettings)
     scoring: ScoringSettings = field(default_factory=ScoringSettings)
     refit: RefitSettings = field(default_factory=RefitSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)

@@ -167,6 +167,7 @@ def test_a_model_records_settings_as_it_always_did() -> None:
             "eps": 0.5,
         },
         "anomaly": {"threshold": 0.95, "high_outlier_score": 0.9, "low_probability": 0.75},
+        "births": {"shown": 3},
         "scoring": {"similar": 5, "evidence": 10},
         "refit": {
             "min_analyses": 20,

@@ -13,9 +13,11 @@ from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behash import as_text
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.engine.recalibration import Recalibration
 from cuckoo_ml_plugin.engine.similar_analyses import similar_analyses
 from cuckoo_ml_plugin.errors import ModelError
-from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis
+from cuckoo_ml_plugin.finding.reasons import BIRTH, birth_reasons
+from cuckoo_ml_plugin.finding.section import Finding, Reason, SimilarAnalysis
 from cuckoo_ml_plugin.finding.seed import seed_section
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id
@@ -23,6 +25,7 @@ from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.model.providers import threat_finding
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, source_key
 from cuckoo_ml_plugin.plumbing.text import storable
+from cuckoo_ml_plugin.plumbing.times import today
 from cuckoo_ml_plugin.report.labels import ANALYST, Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
@@ -42,6 +45,7 @@ class Engine:
         self._patience = patience
         self._store: Store | None = None
         self._model: Model | None = None
+        self._recalibration: Recalibration | None = None
 
     @property
     def store(self) -> Store:
@@ -111,14 +115,27 @@ class Engine:
 
     def score(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
         """The finding for a behaviour. Raises ModelError, StoreError."""
-        if self.model() is None:
+        model = self.model()
+        if model is None:
             finding = self._no_model(behaviour)
         else:
+            if self._has_store:
+                self.recalibration(model).of_day(self.store, today())
             finding = self.score_without_store(behaviour, analysis, label)
         if finding.status in ("scored", "no_model") and behaviour.has_behaviour:
             limit = self.settings.scoring.similar
             finding.similar = self.with_stored(finding.similar, behaviour, analysis, limit)
+        if finding.anomaly is not None and finding.cluster is None and analysis and self._has_store:
+            finding.anomaly.reasons = self.with_birth_reason(finding.anomaly.reasons, analysis)
         return finding
+
+    def with_birth_reason(self, reasons: list[Reason], analysis: str) -> list[Reason]:
+        """The reasons, with the one of the group in the making of a stored analysis first. Raises StoreError."""
+        group = self.store.birth_of(analysis)
+        others = [reason for reason in reasons if reason.kind != BIRTH]
+        if group is None or group.samples < self.settings.births.shown:
+            return others
+        return [*birth_reasons(group.samples, group.days), *others]
 
     def with_stored(
         self, similar: list[SimilarAnalysis], behaviour: Behaviour, analysis: str, limit: int
@@ -139,16 +156,22 @@ class Engine:
         return sorted([*similar, *unlisted], key=lambda neighbour: -neighbour.similarity)[:limit]
 
     def score_without_store(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
-        """The finding from the model alone, without analyses that are too new for it.
+        """The finding from the model alone, without analyses that are too new for it, as last recalibrated.
 
         Raises:
             ModelError: also when there is no model.
         """
-        finding = self.require_model().score(
+        finding = self.recalibration(self.require_model()).latest.score(
             behaviour, analysis=analysis, label=label, scoring=self.settings.scoring, anomaly=self.settings.anomaly
         )
         finding.behash = _behash_text(behaviour)
         return finding
+
+    def recalibration(self, model: Model) -> Recalibration:
+        """What becomes of a model as time passes; the same for as long as the model is in force."""
+        if self._recalibration is None or self._recalibration.model is not model:
+            self._recalibration = Recalibration(model)
+        return self._recalibration
 
     def seed(self, section: Mapping[str, Any]) -> dict[str, Any]:
         """The section ``info.clustering.hdbscan`` that belongs to a section. Raises ModelError."""

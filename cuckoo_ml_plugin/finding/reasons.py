@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from cuckoo_ml_plugin.finding.section import Reason
+
+BIRTH: Final = "birth"
+"""The kind of the reason that names a group in the making."""
 
 _ACRONYMS = {word.lower(): word for word in ("API", "APIs", "COM", "DNS", "HTTP", "ICMP", "TCP", "TLS", "UDP", "WMI")}
 
@@ -100,6 +104,13 @@ def novelty_reasons(score: float, unseen: float, highest_similarity: float, thre
         drivers.append("no analysis in the model shares any of its behaviour")
     text = f"More unusual than {_percent(score)} of the known analyses: {'; '.join(drivers)}."
     return [Reason(kind="novel_behaviour", text=text, value=score)]
+
+
+def birth_reasons(samples: int, days: int) -> list[Reason]:
+    """``birth``: the analysis is in a group in the making, of so many samples within so many days (0: unknown)."""
+    span = f" in {days:,} days" if days > 1 else " on one day" if days == 1 else ""
+    text = f"One of {samples:,} samples{span} that are like each other and unlike all that is known."
+    return [Reason(kind=BIRTH, text=text, value=float(samples))]
 
 
 def count_text(name: str, value: float, quantiles: Sequence[float]) -> str:

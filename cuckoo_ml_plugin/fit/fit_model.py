@@ -19,6 +19,7 @@ from cuckoo_ml_plugin.finding.evidence import cluster_evidence
 from cuckoo_ml_plugin.finding.section import Evidence
 from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.anomaly import WeightedTokens, score_fitted
+from cuckoo_ml_plugin.fit.births import birth_likeness
 from cuckoo_ml_plugin.fit.calibration import WIDE, held_back_unusualness
 from cuckoo_ml_plugin.fit.clustering import clustering_and_neighbours
 from cuckoo_ml_plugin.fit.continuity import Before
@@ -124,7 +125,7 @@ def fit_model(
     else:
         progress("anomalies", f"no scores: to say what is usual takes {LEAST_REFERENCE} analyses")
     providers = _providers(store, progress)
-    lineage = follow(corpus.analyses, labels, _majorities(corpus, labels, clustering.clusters), old)
+    lineage = _lineage(corpus, labels, _majorities(corpus, labels, clustering.clusters), old, store)
     kin_lineage = follow(corpus.analyses, kin_labels, _majorities(corpus, kin_labels, kin_count), old_kin, prefix="k")
     frequencies = _frequencies(corpus, embedding, known, clustering)
     fitted_at = datetime.now(timezone.utc)
@@ -167,7 +168,7 @@ def fit_model(
         providers=providers,
     )
     model.clusters.extend(_cluster_facts(corpus, model, lineage, labels, store))
-    return model.with_facts(id=_model_id(model, fitted_at)), lineage
+    return model.with_facts(id=_model_id(model, fitted_at), birth_likeness=birth_likeness(model)), lineage
 
 
 def _providers(store: Store | None, progress: StageProgress) -> ProviderModels:
@@ -239,6 +240,24 @@ def _old_kin(before: Model | None) -> OldClusters | None:
         for point, member in before.members.all()
     }
     return OldClusters(of_analysis, {kin.id: kin.name for kin in before.kins}, int(before.facts.get("next_kin", 0)))
+
+
+def _lineage(
+    corpus: Corpus,
+    labels: NDArray[np.int64],
+    majorities: list[str | None],
+    old: OldClusters | None,
+    store: Store | None,
+) -> Lineage:
+    """The lineage, with the groups in the making that became clusters; its new ids are taken. Raises StoreError."""
+    if store is None:
+        return follow(corpus.analyses, labels, majorities, old)
+    while True:  # until no group took a number in the meantime
+        births = store.group_of_each()
+        first = store.next_cluster_number(old.next_number if old else 0)
+        lineage = follow(corpus.analyses, labels, majorities, old, births, first)
+        if store.claim_cluster_numbers(first, lineage.next_number):
+            return lineage
 
 
 def _token_rows(corpus: Corpus, embedding: Embedding) -> TokenRows:

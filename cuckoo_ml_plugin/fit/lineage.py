@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,22 +56,28 @@ def follow(
     labels: NDArray[np.int64],
     majority: Sequence[str | None],
     old: OldClusters | None,
+    births: Mapping[str, str] | None = None,
+    first_number: int = 0,
     prefix: str = "c",
 ) -> Lineage:
     """Give the new clusters, or the new kin, ids and names.
+
+    A new cluster that is the heir of none and holds most analyses of a group in the making takes the group's id.
 
     Args:
         analyses: N ids; labels: (N,) the new cluster of each, -1 for none.
         majority: for each new cluster, the label of more than half of its labelled members, or None.
         old: the clusters of the model before; None for a first fit.
+        births: the id of the group of each analysis that is in one.
+        first_number: a number that no cluster and no group has had, nor any above it.
         prefix: the letter of the ids.
     """
     count = len(majority)
     sizes = np.bincount(labels[labels >= 0], minlength=count)
     if old is None:
-        ids = [f"{prefix}{number}" for number in range(count)]
+        ids = [f"{prefix}{number}" for number in range(first_number, first_number + count)]
         changes = [Change("born", i, "", int(size)) for i, size in zip(ids, sizes, strict=True)]
-        lineage = Lineage(ids, _names(ids, majority, {}), count)
+        lineage = Lineage(ids, _names(ids, majority, {}), first_number + count)
         lineage.changes = [Change(c.kind, c.cluster, n, c.size) for c, n in zip(changes, lineage.names, strict=True)]
         return lineage
     pairs: Counter[tuple[int, str | None]] = Counter()
@@ -79,11 +85,12 @@ def follow(
         if analysis in old.of_analysis:
             pairs[new, old.of_analysis[analysis]] += 1
     heirs = _heirs(pairs)
-    number = old.next_number
+    adopted = _adopted(analyses, labels, births or {}, set(heirs))
+    number = max(old.next_number, first_number)
     ids = []
     for cluster in range(count):
-        if cluster in heirs:
-            ids.append(heirs[cluster])
+        if cluster in heirs or cluster in adopted:
+            ids.append(heirs[cluster] if cluster in heirs else adopted[cluster])
         else:
             ids.append(f"{prefix}{number}")
             number += 1
@@ -110,6 +117,31 @@ def _heirs(pairs: Counter[tuple[int, str | None]]) -> dict[int, str]:
             heirs[new] = before
             inherited.add(before)
     return heirs
+
+
+def _adopted(
+    analyses: Sequence[str], labels: NDArray[np.int64], births: Mapping[str, str], heirs: Collection[int]
+) -> dict[int, str]:
+    """The id of a group in the making for each cluster, no heir, that holds most of the group's analyses.
+
+    Of several groups, a cluster takes the id of the one with most analyses in it, the oldest of equal ones.
+    """
+    sizes: Counter[str] = Counter()
+    common: Counter[tuple[int, str]] = Counter()
+    for analysis, label in zip(analyses, labels.tolist(), strict=True):
+        if analysis in births:
+            sizes[births[analysis]] += 1
+            common[label, births[analysis]] += 1
+    adopted: dict[int, str] = {}
+    for (cluster, group), n in sorted(common.items(), key=lambda pair: (-pair[1], _number(pair[0][1]))):
+        if cluster >= 0 and cluster not in heirs and cluster not in adopted and 2 * n > sizes[group]:
+            adopted[cluster] = group
+    return adopted
+
+
+def _number(cluster: str) -> int:
+    """The number of a cluster's id: 17 of c17."""
+    return int(cluster[1:])
 
 
 def _changes(

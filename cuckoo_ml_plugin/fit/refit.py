@@ -83,6 +83,8 @@ def _update_findings(
 ) -> int:
     saved = save_findings(store, model, settings)
     saved += store.save_findings(_scored_again(home, store, model, progress))
+    store.drop_settled_newcomers()
+    store.drop_recent(str(model.facts["fitted_at"]))
     store.note_model_of_findings(model.id)
     return saved
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.engine.births import notice_birth
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import Visible, visible_finding, with_more_similar
 from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
@@ -23,6 +24,7 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import error_log
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source
 from cuckoo_ml_plugin.plumbing.text import MAX_TEXT, display_text
+from cuckoo_ml_plugin.plumbing.times import today
 from cuckoo_ml_plugin.report import host_signatures
 from cuckoo_ml_plugin.report.files import writeback
 from cuckoo_ml_plugin.report.identity import identity_of
@@ -107,7 +109,9 @@ class Enricher:
             engine = self._opened()
             identity = identity_of(results, node=engine.node, task=analysis, central=central)
             self._store(engine, report, identity, extracted, report_path)
+            self._recalibrate(engine, extracted)
             finding = self._score(engine, extracted)
+            self._follow(engine, report, identity, extracted, finding)
             section = finding.section()
             if extracted.stored and finding.status in ("scored", "no_behaviour"):
                 self._save(engine, extracted, section)
@@ -194,6 +198,32 @@ class Enricher:
                 _LOG.error("%s", extracted.problem)
             best = best_label(extracted.labels)
             return engine.score_without_store(extracted.behaviour, extracted.analysis, best.family if best else None)
+
+    def _recalibrate(self, engine: Engine, extracted: _ExtractedAnalysis) -> None:
+        """Keep the reference of the day for all processes; an error leaves the last one in force."""
+        try:
+            model = engine.model()
+            if model is not None and extracted.stored:
+                engine.recalibration(model).of_day(engine.store, today(), keep=True)
+        except Exception as error:
+            _LOG.error("The anomaly scores were not recalibrated for this day: %s", _error_text(error))
+
+    def _follow(
+        self, engine: Engine, report: Report, identity: Identity, extracted: _ExtractedAnalysis, finding: Finding
+    ) -> None:
+        """Look whether the analysis is one of a new group, and note how unusual it is; an error changes nothing."""
+        if not extracted.stored:
+            return
+        sample = report.sha256 or identity.sample or report.target
+        try:
+            notice_birth(engine, finding, extracted.behaviour, extracted.analysis, sample)
+            model = engine.model()
+            if model is not None:
+                engine.recalibration(model).note(
+                    engine.store, today(), finding, extracted.behaviour, extracted.analysis, sample
+                )
+        except Exception as error:
+            _LOG.error("What the analysis says of new groups and of a drift was not noted: %s", _error_text(error))
 
     def _save(self, engine: Engine, extracted: _ExtractedAnalysis, section: dict[str, Any]) -> None:
         record = FindingRecord.of(extracted.analysis, section)

@@ -14,3 +14,8 @@ def utc_text(moment: datetime) -> str:
 def now_text() -> str:
     """The present moment as the store writes it."""
     return utc_text(datetime.now(timezone.utc))
+
+
+def today() -> str:
+    """The present day in UTC: ``2026-11-23``."""
+    return now_text()[:10]

@@ -68,7 +68,9 @@ class BehashStore:
         names = sorted(digests)
 
         def work(connection: Connection) -> dict[str, bytes]:
-            return {digest: blob for batch in chunks(names) for digest, blob in _blobs(connection, batch).items()}
+            return {
+                digest: blob for batch in chunks(names) for digest, blob in packed_behaviours(connection, batch).items()
+            }
 
         tokens: dict[str, bytes | None] = {}
         for digest, blob in self._db.read(work).items():
@@ -152,7 +154,7 @@ def drop_unshown(connection: Connection, digests: Collection[str]) -> None:
         connection.execute(delete(behash).where(_B.digest.in_(batch), ~is_shown))
 
 
-def _blobs(connection: Connection, digests: Sequence[str]) -> dict[str, bytes]:
+def packed_behaviours(connection: Connection, digests: Sequence[str]) -> dict[str, bytes]:
     """The packed behaviours with these digests, from one analysis each."""
     first = select(func.min(analysis.c.number)).where(analysis.c.digest.in_(digests)).group_by(analysis.c.digest)
     query = select(analysis.c.digest, analysis.c.behaviour).where(analysis.c.number.in_(first))

@@ -21,7 +21,8 @@ from cuckoo_ml_plugin.store.labels import labels_by_analysis
 from cuckoo_ml_plugin.store.tables import analysis, finding, meta
 
 _TENANTS = "tenants"  # key in the table meta
-_DAY = func.substr(func.coalesce(analysis.c.analysed_at, analysis.c.stored_at), 1, 10)
+DAY = func.substr(func.coalesce(analysis.c.analysed_at, analysis.c.stored_at), 1, 10)
+"""The day of an analysis: when it was made, or stored if its host did not say."""
 _STORED = finding.c.analysis == analysis.c.analysis
 
 
@@ -64,7 +65,7 @@ class OverviewStore:
             select(
                 *(analysis.c[name] for name in ("analysis", "sha256", "target", "source_path", "node", "analysed_at")),
                 analysis.c.stored_at,
-                _DAY.label("day"),
+                DAY.label("day"),
                 finding.c.analysis.is_not(None).label("scored"),
                 *(finding.c[name] for name in ("cluster", "probability", "anomaly_score", "anomalous")),
                 *(finding.c[name] for name in ("kin", "kin_probability")),
@@ -135,7 +136,7 @@ class ActivityStore:
         """The activity of each cluster by the latest findings; None: the analyses in no cluster. Raises StoreError."""
         new = func.sum(case((analysis.c.stored_at > utc_text(since), 1), else_=0))
         query = (
-            select(finding.c.cluster, func.count(), new, func.min(_DAY), func.max(_DAY))
+            select(finding.c.cluster, func.count(), new, func.min(DAY), func.max(DAY))
             .where(_STORED)
             .group_by(finding.c.cluster)
         )
@@ -150,6 +151,6 @@ class ActivityStore:
         where: list[ColumnElement[bool]] = [] if cluster is None else [_STORED, finding.c.cluster == cluster]
         if kin is not None:
             where += [_STORED, finding.c.kin == kin]
-        query: Any = select(_DAY.label("day"), func.count()).where(*where).group_by("day").order_by("day")
+        query: Any = select(DAY.label("day"), func.count()).where(*where).group_by("day").order_by("day")
         rows = self._db.read(lambda connection: connection.execute(query).all())
         return [(str(row[0]), int(row[1])) for row in rows]

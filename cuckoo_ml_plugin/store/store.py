@@ -29,6 +29,8 @@ from cuckoo_ml_plugin.report.labels import ANALYST
 from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord, StoredAnalysis
 from cuckoo_ml_plugin.store.behashes import BehashStore, digests_of, drop_unshown
+from cuckoo_ml_plugin.store.between_refits.births import BirthStore, drop_births
+from cuckoo_ml_plugin.store.between_refits.recent import RecentStore
 from cuckoo_ml_plugin.store.claims import Claim, Claims
 from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_url
 from cuckoo_ml_plugin.store.findings import FindingStore
@@ -51,7 +53,16 @@ class OrderRange:
 
 
 class Store(
-    LabelStore, FindingStore, OverviewStore, ActivityStore, ThreatScoreStore, BehashStore, ErasureStore, SnapshotStore
+    LabelStore,
+    FindingStore,
+    OverviewStore,
+    ActivityStore,
+    ThreatScoreStore,
+    BehashStore,
+    BirthStore,
+    ErasureStore,
+    RecentStore,
+    SnapshotStore,
 ):
     """The store at a path (SQLite) or a URL: opened, and created or brought up to date if need be.
 
@@ -194,6 +205,13 @@ class Store(
             }
 
         return self._db.read(work)
+
+    def unscored_since(self, moment: datetime, limit: int) -> list[str]:
+        """The first few analyses with behaviour that were stored after a moment and have no finding, in that order."""
+        where = (_TABLE.c.has_behaviour, _TABLE.c.stored_at > utc_text(moment), schema.finding.c.analysis.is_(None))
+        joined = _TABLE.outerjoin(schema.finding, schema.finding.c.analysis == _TABLE.c.analysis)
+        query = select(_TABLE.c.analysis).select_from(joined).where(*where).order_by(_TABLE.c.number).limit(limit)
+        return self._db.read(lambda connection: list(connection.execute(query).scalars()))
 
     def showing(self, digests: Iterable[str], limit: int) -> dict[str, list[StoredAnalysis]]:
         """The analyses with each of these behaviours, by its :attr:`StoredAnalysis.digest`: the first few, in order.
@@ -433,3 +451,5 @@ def _forget_outdated_findings(connection: Connection, latest: dict[str, Analysis
     ]
     for batch in chunks(outdated):
         connection.execute(delete(schema.finding).where(schema.finding.c.analysis.in_(batch)))
+        drop_births(connection, batch)
+        connection.execute(delete(schema.recent).where(schema.recent.c.analysis.in_(batch)))

@@ -3,7 +3,7 @@
 Version 4 has what an analysis is known by (node, task, start, sample) and the files that repeat a stored run; version 5
 what a report lacks or why it shows no behaviour, which its tokens do not say. Version 6 has the behashes, which are not
 made when a store is upgraded but later: that takes a minute for 100,000 behaviours. Version 7 has the kin of findings,
-which the next refit fills in.
+which the next refit fills in. Version 8 has the births and what follows a drift.
 
 To change the schema, change the tables below *and* append to ``UPGRADES`` a function that upgrades a store of the
 previous version. A new store is created from the tables, and an older one runs the upgrades; the tests compare the two.
@@ -154,6 +154,40 @@ behash = Table(
     Column("stored_at", Bytewise, nullable=False, index=True),  # when an analysis first showed the behaviour, UTC
 )
 
+birth = Table(  # analyses that belong to nothing known, alone or in a group in the making
+    "cuckooml_birth",
+    tables,
+    Column("analysis", Bytewise, primary_key=True),
+    Column("digest", Text, nullable=False),  # of the behaviour by which it was judged
+    Column("behash", LargeBinary, nullable=False),
+    Column("sample", Text, nullable=False),  # SHA-256, or what is known instead: repeats of a sample are no news
+    Column("known", Float, nullable=False),  # its likeness to the most alike analysis of the model
+    Column("cluster", Text, index=True),  # the id of its group, which the next refit adopts; NULL: it is alone
+    Column("noticed_at", Bytewise, nullable=False, index=True),
+)
+
+recent = Table(  # how unusual the analyses since the last fit are
+    "cuckooml_recent",
+    tables,
+    Column("analysis", Bytewise, primary_key=True),
+    Column("fit", Text, nullable=False),  # the moment of the fit
+    Column("day", Bytewise, nullable=False),
+    Column("sample", Text, nullable=False),
+    Column("unusualness", Float, nullable=False),
+    Column("cluster", Text),
+    Column("excess", Float),  # over the fitted members of the cluster
+    Column("noted_at", Bytewise, nullable=False),
+    Index("ix_cuckooml_recent_fit", "fit", "day", "noted_at"),
+)
+
+calibration = Table(  # the reference of the anomaly scores, day by day
+    "cuckooml_calibration",
+    tables,
+    Column("fit", Text, primary_key=True),
+    Column("day", Bytewise, primary_key=True),
+    Column("reference", LargeBinary, nullable=False),  # ascending 64-bit numbers; none: the fit's own is in force
+)
+
 BEHASHES_LACK = "behashes_lack"  # key in the table meta: of stored behaviours, because an earlier version stored them
 
 Upgrade = Callable[[Connection], None]
@@ -276,15 +310,16 @@ def _to_version_7(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
+def _to_version_8(connection: Connection) -> None:
+    """Add the tables of births and of what follows a drift."""
+    for table in (birth, recent, calibration):
+        table.create(connection, checkfirst=True)
+
+
 # UPGRADES[0] upgrades a store from version 1 to version 2, and so on.
 UPGRADES: list[Upgrade] = [
-    threat_score.create,
-    _to_version_3,
-    _to_version_4,
-    _to_version_5,
-    _to_version_6,
-    _to_version_7,
-]
+    threat_score.create, _to_version_3, _to_version_4, _to_version_5, _to_version_6, _to_version_7, _to_version_8,
+]  # fmt: skip
 
 
 def current_version() -> int:

@@ -19,6 +19,7 @@ from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.behashes import digests_of, drop_unshown
+from cuckoo_ml_plugin.store.between_refits.births import drop_births
 from cuckoo_ml_plugin.store.database import Database, chunks
 from cuckoo_ml_plugin.store.tables import analysis, current_version, finding, meta
 
@@ -129,6 +130,7 @@ def erase_records(connection: Connection, names: Collection[str]) -> int:
     """Remove analyses from every table that has rows of them; returns how many were stored."""
     removed = 0
     for batch in chunks(sorted(names)):
+        drop_births(connection, batch)
         for table in schema.tables.tables.values():
             if "source_key" in table.c and "analysis" in table.c:
                 keys = select(table.c.source_key).where(table.c.analysis.in_(batch), table.c.source_key.is_not(None))

@@ -70,7 +70,7 @@ class Links:
     @property
     def menu(self) -> list[tuple[str, str]]:
         """The pages in the navigation: path and name."""
-        pages = [("", "Clusters"), ("kin", "Kin"), ("anomalies", "Anomalies")]
+        pages = [("", "Clusters"), ("kin", "Kin"), ("anomalies", "Anomalies"), ("births", "New groups")]
         return [*pages, ("model", "Model")] if self.for_everything else pages
 
     def known(self, analysis: str, sha256: str | None = None) -> StoredAnalysis | None:

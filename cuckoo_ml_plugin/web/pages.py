@@ -1,4 +1,4 @@
-"""Our own pages: all clusters, one cluster, all kin, one kin, the anomalies, the model, one analysis."""
+"""Our own pages: all clusters, one cluster, all kin, one kin, anomalies, births, the model, one analysis."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from cuckoo_ml_plugin.engine import queries
+from cuckoo_ml_plugin.engine.births import births, visible_births
 from cuckoo_ml_plugin.engine.refit_due import refit_decision
 from cuckoo_ml_plugin.engine.visibility import VisibleCorpus, VisibleGroup, days, summary_of
 from cuckoo_ml_plugin.errors import CuckooMLError
@@ -26,6 +27,7 @@ _PERIODS = {"7": "7 days", "1": "a day", "30": "30 days", "365": "a year", "all"
 _MOST_CHANGES = 200
 _MOST_CLUSTERS = 20  # of a kin that are listed
 _ANOMALIES = 20  # on a page; few, because those that the refit found are scored again for their reasons
+_BIRTH_MEMBERS = 10  # of a group in the making that are named
 
 Page = Callable[[Request], PageResponse]
 
@@ -310,6 +312,23 @@ def _visible_anomaly(request: Request, corpus: VisibleCorpus, anomaly: AnalysisB
     }
 
 
+def births_page(request: Request) -> PageResponse:
+    """The groups in the making, as far as the reader may see their analyses."""
+    request.engine.require_model()
+    groups = births(request.engine)
+    if request.corpus is not None:
+        groups = visible_births(request.engine, groups, request.corpus.visible)
+    rows = groups[request.offset : request.offset + PAGE_SIZE]
+    shown = [(group, group.members[:_BIRTH_MEMBERS]) for group in rows]
+    request.links.look_up(request.engine, [member.analysis for _, members in shown for member in members])
+    return request.respond(
+        "New groups",
+        "births.html",
+        rows=shown,
+        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(groups), len(groups)),
+    )
+
+
 def model_page(request: Request) -> PageResponse:
     """The model in force: its facts, whether it is out of date, what the last refit changed, and older models."""
     if request.reader is not None:
@@ -373,6 +392,7 @@ _PAGES: dict[str, Page] = {
     "": clusters_page,
     "kin": kins_page,
     "anomalies": anomalies_page,
+    "births": births_page,
     "model": model_page,
     "analysis": analysis_page,
 }

@@ -1,4 +1,4 @@
-"""Commands that ask model and store: ``score``, ``similar``, ``clusters``, ``kin`` and ``anomalies``."""
+"""Commands that ask model and store: ``score``, ``similar``, ``clusters``, ``kin``, ``anomalies`` and ``births``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from cuckoo_ml_plugin.cli.console import (
 from cuckoo_ml_plugin.cli.finding_view import show_finding, show_summary, similar_table
 from cuckoo_ml_plugin.cli.options import MAX_COUNT, MAX_DAYS, Finite, pass_existing_home
 from cuckoo_ml_plugin.engine import queries
+from cuckoo_ml_plugin.engine.births import birth_brief, birth_level
+from cuckoo_ml_plugin.engine.births import births as births_of
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import section_for_report
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
@@ -33,6 +35,7 @@ from cuckoo_ml_plugin.report.files.writeback import write_section
 from cuckoo_ml_plugin.report.report import read_reports
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MOST_OF_GROUP = 5  # analyses of a group in the making that are named
 _MOST_IN_FULL = 3  # more findings than this are shown as one table
 
 
@@ -317,3 +320,38 @@ def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: b
     columns = ["analysis", "label", "cluster", "score", "reasons"]
     total, _ = engine.store.anomalous_since(since or _EPOCH)
     stdout.print(table(_list_title(len(rows), total, "anomalies"), columns, rows, numbers=[3]))
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON, with all analyses of each group.")
+@pass_existing_home
+def births(home: Home, as_json: bool) -> None:
+    """List groups in the making: new analyses that are like each other and unlike all that is known."""
+    engine = Engine(home)
+    model = engine.require_model()
+    groups = births_of(engine)
+    if as_json:
+        print_json([birth_brief(group) for group in groups])
+        return
+    rows = []
+    for group in groups:
+        names = ", ".join(member.analysis for member in group.members[:_MOST_OF_GROUP])
+        more = len(group.members) - _MOST_OF_GROUP
+        labels = sorted({member.label for member in group.members if member.label})
+        rows.append(
+            (
+                group.id,
+                group.samples,
+                group.days,
+                group.first,
+                group.last,
+                ", ".join(labels),
+                f"{names}, and {more:,} more" if more > 0 else names,
+            )
+        )
+    columns = ["group", "samples", "days", "first", "last", "labels", "analyses"]
+    title = "1 group in the making" if len(rows) == 1 else f"{len(rows):,} groups in the making"
+    stdout.print(table(title, columns, rows, numbers=[1, 2]))
+    if birth_level(model) is None:
+        hint = f"Nothing can be noticed with this model; the next refit mends that: {home.command('refit')}"
+        stdout.print(safe_text(hint, 1000), soft_wrap=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, stdout, table
+from cuckoo_ml_plugin.engine.births import notice_births_among_imported
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.queries import did_you_mean
+from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.plumbing.text import display_text
 
@@ -51,15 +54,30 @@ def import_(
     if mongodb is not None and (paths or labels):
         raise click.UsageError("Give --mongodb alone, and files and labels in an import of their own.")
     if mongodb is not None:
-        _report_result(Engine(home), _import_mongodb(home, mongodb), None, as_json)
+        began = datetime.now(timezone.utc)
+        result = _import_mongodb(home, mongodb)
+        engine = Engine(home)
+        _report_result(engine, result, None, as_json, _births_since(engine, began) if result.stored else "")
         return
     engine = Engine(home if paths else home.require())
+    began = datetime.now(timezone.utc)
     if home.exists or any(path.exists() for path in paths):
         with progress_bar("Importing") as update_bar:
             result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=update_bar)
     else:  # every path is mistyped, so no home is made
         result = ImportResult(unreadable=[(file.path, file.problem or "") for file in find_reports(paths)])
-    _report_result(engine, result, labels, as_json)
+    _report_result(engine, result, labels, as_json, _births_since(engine, began) if result.stored else "")
+
+
+def _births_since(engine: Engine, began: datetime) -> str:
+    """Look for births among what was imported; the answer says why nobody could, if so."""
+    try:
+        with progress_bar("Looking for new groups") as update_bar:
+            if notice_births_among_imported(engine, began, update_bar):
+                return ""
+    except CuckooMLError as error:
+        return f"New groups were not looked for: {error}"
+    return f"New groups were not looked for among so many analyses; a refit finds them: {engine.home.command('refit')}"
 
 
 def _import_mongodb(home: Home, url: str) -> ImportResult:
@@ -70,7 +88,9 @@ def _import_mongodb(home: Home, url: str) -> ImportResult:
         return import_mongodb(Engine(home).store, analyses, progress=update_bar)
 
 
-def _report_result(engine: Engine, result: ImportResult, labels: Path | None, as_json: bool) -> None:
+def _report_result(
+    engine: Engine, result: ImportResult, labels: Path | None, as_json: bool, on_births: str = ""
+) -> None:
     """Print what the import did; exit with 1 if nothing could be read."""
     nothing = not result.read and not result.skipped
     if as_json:
@@ -92,6 +112,8 @@ def _report_result(engine: Engine, result: ImportResult, labels: Path | None, as
         )
     else:
         _show_import(engine, result, labels)
+        if on_births:
+            stdout.print(safe_text(on_births, 1000), soft_wrap=True)
     if nothing and result.unreadable:
         raise click.exceptions.Exit(1)
 

@@ -1,0 +1,120 @@
+"""The model of a day: its anomaly scores follow a drift of what is known (``model/drift.py``).
+
+The reference of a day rests on the analyses of earlier days, each sample once, without groups in the making: what comes
+in groups is news, and no sign that the known has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.finding.section import Finding
+from cuckoo_ml_plugin.model.drift import (
+    PLACED,
+    RECENT,
+    has_drifted,
+    recent_reference,
+    typical_unusualness,
+    unusualness_at,
+    with_reference,
+)
+from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.plumbing.text import storable
+from cuckoo_ml_plugin.settings import ScoringSettings
+from cuckoo_ml_plugin.store.between_refits.recent import RecentAnalysis
+from cuckoo_ml_plugin.store.store import Store
+
+_MOST_READ: Final = 2_000  # recent analyses, repeats of samples included
+_MAX_SAMPLE: Final = 4096  # characters
+_SCORE_ALONE: Final = ScoringSettings(similar=0, evidence=0)
+
+
+class Recalibration:
+    """A model, and what it is on the latest day for which it was asked."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.latest = model
+        self._day = ""
+        self._typical: dict[str, float] | None = None
+
+    def of_day(self, store: Store, day: str, *, keep: bool = False) -> Model:
+        """The model of a day (``2026-11-23``). Raises StoreError.
+
+        ``keep``: whether to keep the day's reference for all processes, which those of a host do. Others write nothing.
+        """
+        if day != self._day:
+            fit = str(self.model.facts["fitted_at"])
+            reference = store.reference_of_day(fit, day)
+            is_kept = keep or reference is not None
+            if reference is None:
+                recent = list(each_sample_once(store.recent_before(fit, day, _MOST_READ)))
+                reference = reference_by(self.model, recent)
+                if keep:
+                    reference = store.keep_reference(fit, day, reference)
+            self.latest = with_reference(self.model, reference) if len(reference) else self.model
+            self._day = day if is_kept else ""
+        return self.latest
+
+    def note(self, store: Store, day: str, finding: Finding, behaviour: Behaviour, analysis: str, sample: str) -> None:
+        """Note how unusual an analysis is that was stored and scored on a day. Raises ModelError, StoreError."""
+        if finding.status != "scored" or finding.anomaly is None or not len(self.model.detector.reference):
+            return
+        score = finding.anomaly.score
+        if self.latest is not self.model:
+            plain = self.model.score(behaviour, analysis=analysis, scoring=_SCORE_ALONE)
+            if plain.anomaly is None:
+                return
+            score = plain.anomaly.score
+        cluster = finding.cluster.id if finding.cluster else None
+        noted = noted_of(self.model, self._typical_of_clusters(), analysis, sample, score, cluster)
+        store.note_recent(str(self.model.facts["fitted_at"]), day, noted)
+
+    def _typical_of_clusters(self) -> dict[str, float]:
+        if self._typical is None:
+            self._typical = typical_of_clusters(self.model)
+        return self._typical
+
+
+def typical_of_clusters(model: Model) -> dict[str, float]:
+    """The median unusualness of each cluster's fitted analyses, by the cluster's id."""
+    return {
+        cluster.id: float(value) for cluster, value in zip(model.clusters, typical_unusualness(model), strict=False)
+    }
+
+
+def noted_of(
+    model: Model, typical: dict[str, float], analysis: str, sample: str, score: float, cluster: str | None
+) -> RecentAnalysis:
+    """What is noted of an analysis with this anomaly score by the model of the fit, and in this cluster."""
+    value = float(unusualness_at(model, np.array([score]))[0])
+    excess = round(value - typical[cluster], 6) if cluster in typical else None  # equal ones must compare as equal
+    return RecentAnalysis(
+        analysis=analysis,
+        sample=storable(sample or f"analysis:{analysis}", _MAX_SAMPLE),
+        unusualness=value,
+        cluster=cluster,
+        excess=excess,
+    )
+
+
+def each_sample_once(recent: Iterable[RecentAnalysis]) -> Iterator[RecentAnalysis]:
+    """The analyses without those whose sample came before in the list."""
+    seen: set[str] = set()
+    for analysis in recent:
+        if analysis.sample not in seen:
+            seen.add(analysis.sample)
+            yield analysis
+
+
+def reference_by(model: Model, recent: list[RecentAnalysis]) -> NDArray[np.float64]:
+    """The reference (r,) that recent analyses give, the newest first; empty where the fit's own holds."""
+    placed = [(r.cluster, r.excess) for r in recent if r.cluster is not None and r.excess is not None][:PLACED]
+    if not has_drifted(placed):
+        return np.zeros(0)
+    return recent_reference(model, [r.unusualness for r in recent[:RECENT]])
