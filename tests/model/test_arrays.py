@@ -69,9 +69,9 @@ def clustering_arrays(points: int) -> dict[str, NDArray[np.generic]]:
     nodes, densities = np.zeros(0, np.int64), np.zeros(0)
     return Clustering(
         index=index, multiplicities=integers, labels=integers, probabilities=floats, outlier_scores=floats,
-        certainties=floats, density_labels=integers, centroids=np.zeros((0, 5), np.float32), core_distances=floats, density_sizes=integers,
-        likeness_weight=np.zeros(1),
-        parents=integers, lambdas=floats, node_parents=nodes, node_lambdas=densities, node_clusters=nodes,
+        certainties=floats, density_labels=integers, centroids=np.zeros((0, 5), np.float32), core_distances=floats,
+        density_sizes=np.zeros(0, np.int64), likeness_weight=np.zeros(1), parents=integers,
+        lambdas=floats, node_parents=nodes, node_lambdas=densities, node_clusters=nodes,
         node_max_lambdas=densities, node_depths=densities, min_samples=1, certainty=0.5,
     ).arrays()  # fmt: skip
 
