@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from sklearn.metrics import adjusted_mutual_info_score
 from benchmarks.quality.nearest import CORPORA, read_samples
 from benchmarks.support.paths import DATA
 from benchmarks.support.riss_corpus import Sample, families_of, stored_corpus
+from cuckoo_ml_plugin.fit.alike import AspectTokens
+from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.fit_model import fit_model
 from cuckoo_ml_plugin.settings import Settings
 
@@ -58,8 +61,10 @@ def rows_of(samples: list[Sample]) -> list[tuple[str, ...]]:
     families, points = families_of(corpus, samples), corpus.point_of
     fitted, kin = model.clustering, model.kin
     clusters = fitted.labels[points]
+    least = replace(Settings().clustering, certainty=0.0)  # all go to their nearest cluster
+    turned_down = fit_clustering(fitted.index.in_order(), corpus.multiplicities, least, tokens=AspectTokens.of(corpus))
     levels = {
-        "cluster": (fitted.density_labels[points], fitted.certainties[points], clusters),
+        "cluster": (turned_down.labels[points], turned_down.certainties[points], clusters),
         "kin": (kin.labels[points], kin.certainties[points], kin.labels[points]),
     }
     rows = []
