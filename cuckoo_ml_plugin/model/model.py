@@ -114,8 +114,8 @@ class Model:
         clusters, kins: in the order of the numbers that ``clustering`` and ``kin`` give them.
         embedding, clustering, kin: the space in which clusters are found, the clusters, and the kin above them.
         novelty, novelty_index, novelty_vectors, detector: the space in which anomaly scores are computed, where the
-            fitted analyses lie in it (n, d + 1; in a model from before 0.3.0 their unit vectors, (n, d)), and what turns
-            distances and likeness into scores.
+            fitted analyses lie in it (n, d + 1; in a model from before 0.3.0 their unit vectors, (n, d)), and what
+            turns distances and likeness into scores.
         rows: tokens of each fitted behaviour.
         frequencies: how many analyses show each token.
         members: the analyses of each fitted behaviour.
