@@ -27,6 +27,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 from benchmarks.support.paths import DATA
 from benchmarks.support.riss_corpus import families_of, of_corpus, read_samples, stored_corpus
+from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
@@ -71,6 +72,8 @@ class Fit:
     embedding: Embedding
     clustering: Clustering
     labels: NDArray[np.int64]  # of each fitted analysis
+    points: NDArray[np.int64]  # the fitted behaviours, by their numbers in the corpus
+    tokens: AspectTokens  # of all behaviours of the corpus
 
     @classmethod
     def of(cls, corpus: Corpus, rows: NDArray[np.int64], recipe: Recipe) -> Fit:
@@ -83,14 +86,19 @@ class Fit:
             tokens, corpus.hashes[columns], corpus.kinds[columns], multiplicities, recipe, SETTINGS.vectors
         )
         vectors, _ = embed_all(embedding, weighted, np.diff(tokens.indptr))
-        clustering = fit_clustering(vectors, multiplicities, SETTINGS.clustering)
-        return cls(embedding, clustering, clustering.labels[point_of])
+        all_tokens = AspectTokens.of(corpus)
+        clustering = fit_clustering(vectors, multiplicities, SETTINGS.clustering, tokens=all_tokens.take(points))
+        return cls(embedding, clustering, clustering.labels[point_of], points, all_tokens)
 
     def place(self, corpus: Corpus, analysis: int) -> int:
         """The cluster of an analysis that was not fitted."""
         hashes = corpus.hashes[corpus.tokens[corpus.point_of[analysis]].indices]
         columns = np.flatnonzero(np.isin(self.embedding.hashes, hashes))
-        return self.clustering.place(self.embedding.embed(columns, len(hashes)).vector).cluster
+        vector = self.embedding.embed(columns, len(hashes)).vector
+        nearest = self.clustering.nearest(vector)
+        own = np.full(len(nearest[0]), corpus.point_of[analysis])
+        likenesses = self.tokens.likeness_of_pairs(own, self.points[nearest[0]])
+        return self.clustering.place(vector, nearest, likenesses).cluster
 
 
 def quality(fit: Fit, corpus: Corpus, families: NDArray[np.str_], draw: Draw) -> tuple[float, ...]:
