@@ -46,7 +46,7 @@ class ClusteringSettings:
     min_cluster_size: Annotated[int, msgspec.Meta(ge=2, le=1_000_000)] = 2
     min_samples: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 1
     selection_epsilon: Annotated[float, msgspec.Meta(ge=0.0, le=2.0)] = 0.7
-    certainty: Share = 0.4
+    certainty: Share = 0.5
     kin_level: Share = 0.0
     eps: Annotated[float, msgspec.Meta(ge=1e-6, le=2.0)] = 0.5
 
@@ -55,7 +55,7 @@ class ClusteringSettings:
 class AnomalySettings:
     threshold: Share = 0.95
     high_outlier_score: Share = 0.9
-    low_probability: Share = 0.5
+    low_probability: Share = 0.6
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,8 @@ def _joined_by_others(
     is_linked = np.zeros(len(medoids) + 1, np.bool_)
     is_linked[linked] = True
     others = np.flatnonzero(~is_linked[:-1])
+    if not len(others):
+        return groups
     near = units[neighbours.numbers[medoids[others]]]
     candidates = is_linked[near] & (near >= 0)
     may_join = candidates.any(axis=1)
