@@ -31,7 +31,6 @@ PACKAGES = (REPOSITORY / "cuckoo_ml_plugin", REPOSITORY / "cuckoo_ml_samples")
 TESTS_OF_SEVERAL_ROOMS = {"support", "samples"}
 MOST_FILES = 12
 LARGER_ROOMS = {
-    "cuckoo_ml_plugin/fit": "one module for each part of a model that is fitted, and those from corpus to refit",
     "cuckoo_ml_plugin/behaviour": "one module for each part of a report, and those by which behaviours are compared",
     "cuckoo_ml_plugin/engine": "one module for each thing that is asked or done of a home, and one that opens it",
     "cuckoo_ml_plugin/model": "one module for each part of a model's folder, and one for the folder",

@@ -25,8 +25,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.support.paths import DATA
 from benchmarks.support.riss_corpus import read_samples, stored_corpus
-from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.fit.groups.clustering import fit_clustering
 from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS
 from cuckoo_ml_plugin.settings import SEED, ClusteringSettings, Settings
 

@@ -38,7 +38,7 @@ from cuckoo_ml_plugin.engine.births import births, notice_birth, sample_of
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.fit.refit import refit
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord

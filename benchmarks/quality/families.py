@@ -22,11 +22,11 @@ from rich.table import Table
 from benchmarks.support.paths import DATA
 from benchmarks.support.riss_corpus import CORPORA, Sample, families_of, of_corpus, read_samples, stored_corpus
 from cuckoo_ml_plugin.assess.measures import agreement
-from cuckoo_ml_plugin.fit.alike import AspectTokens
-from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.fit_model import fit_model
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.fit.groups.alike import AspectTokens
+from cuckoo_ml_plugin.fit.groups.clustering import fit_clustering
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import Settings
 

@@ -36,7 +36,7 @@ from cuckoo_ml_plugin.assess.validity import silhouette
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.fit.corpus import read_corpus
 from cuckoo_ml_plugin.fit.fit_model import fit_model
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.report.report import report_from_results
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord

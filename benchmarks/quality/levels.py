@@ -24,9 +24,9 @@ from sklearn.metrics import adjusted_mutual_info_score
 from benchmarks.quality.nearest import CORPORA, read_samples
 from benchmarks.support.paths import DATA
 from benchmarks.support.riss_corpus import Sample, families_of, stored_corpus
-from cuckoo_ml_plugin.fit.alike import AspectTokens
-from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.fit_model import fit_model
+from cuckoo_ml_plugin.fit.groups.alike import AspectTokens
+from cuckoo_ml_plugin.fit.groups.clustering import fit_clustering
 from cuckoo_ml_plugin.settings import Settings
 
 GOODWARE = "goodware"

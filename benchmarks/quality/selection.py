@@ -32,7 +32,7 @@ from cuckoo_ml_plugin.assess.measures import clustered_agreement
 from cuckoo_ml_plugin.assess.resampling import clusters_of, random_parts, stability
 from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
 from cuckoo_ml_plugin.intake.import_reports import import_reports
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.settings import Settings
 from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_samples import generate

@@ -27,13 +27,13 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 from benchmarks.support.paths import DATA
 from benchmarks.support.riss_corpus import families_of, of_corpus, read_samples, stored_corpus
-from cuckoo_ml_plugin.fit.alike import AspectTokens
-from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
+from cuckoo_ml_plugin.fit.groups.alike import AspectTokens
+from cuckoo_ml_plugin.fit.groups.clustering import fit_clustering
 from cuckoo_ml_plugin.intake.import_reports import import_reports
-from cuckoo_ml_plugin.model.clustering import Clustering
 from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS, Embedding, Recipe
+from cuckoo_ml_plugin.model.groups.clustering import Clustering
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_samples import generate

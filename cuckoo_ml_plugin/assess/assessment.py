@@ -18,7 +18,7 @@ from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette, sil
 from cuckoo_ml_plugin.errors import NotEnoughError
 from cuckoo_ml_plugin.fit.corpus import Corpus, Progress
 from cuckoo_ml_plugin.fit.fitted_rows import fitted_rows
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import ClusteringSettings, FeatureSettings, Settings, VectorSettings
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.assess.resampling import corpus_vectors
 from cuckoo_ml_plugin.behaviour.kinds import KINDS
-from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.fit_model import left_out_tokens
+from cuckoo_ml_plugin.fit.groups.alike import AspectTokens
 from cuckoo_ml_plugin.settings import Settings
 
 FEATURE_SETS = ("behaviour", "simple", "nominal", "numerical", "all")

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.assess.validity import sample
-from cuckoo_ml_plugin.fit.alike import AspectTokens
-from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus, Progress
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
 from cuckoo_ml_plugin.fit.fit_model import left_out_tokens
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.fit.groups.alike import AspectTokens
+from cuckoo_ml_plugin.fit.groups.clustering import fit_clustering
 from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.settings import SEED, Settings
 
 SHARE = 0.8

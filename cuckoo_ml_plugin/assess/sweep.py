@@ -15,9 +15,9 @@ from cuckoo_ml_plugin.assess.assessment import judge_with_labels
 from cuckoo_ml_plugin.assess.feature_sets import Points, feature_points
 from cuckoo_ml_plugin.assess.resampling import random_parts, stability
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, sample, silhouette
-from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus, Progress
-from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
+from cuckoo_ml_plugin.fit.groups.clustering import fit_clustering
+from cuckoo_ml_plugin.model.groups.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
 

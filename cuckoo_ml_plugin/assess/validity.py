@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.fit.hdbscan_adapter import has_reference
-from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
+from cuckoo_ml_plugin.fit.groups.hdbscan_adapter import has_reference
+from cuckoo_ml_plugin.model.groups.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.settings import SEED
 
 SILHOUETTE_SAMPLE = 5_000

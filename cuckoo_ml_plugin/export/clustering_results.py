@@ -12,8 +12,8 @@ from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.finding.seed import number_of_id
 from cuckoo_ml_plugin.fit.corpus import Corpus, read_corpus
 from cuckoo_ml_plugin.fit.fitted_rows import fitted_rows
-from cuckoo_ml_plugin.model.clustering import NOISE
-from cuckoo_ml_plugin.model.kin import NO_KIN
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
+from cuckoo_ml_plugin.model.groups.kin import NO_KIN
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
 

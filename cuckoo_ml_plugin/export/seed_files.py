@@ -17,7 +17,7 @@ from cuckoo_ml_plugin.assess.measures import agreement
 from cuckoo_ml_plugin.assess.validity import silhouette
 from cuckoo_ml_plugin.export.clustering_results import ClusteringResults
 from cuckoo_ml_plugin.finding.seed import number_of_id
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.plumbing.csv_file import Cell, write_csv
 from cuckoo_ml_plugin.settings import AnomalySettings
 

@@ -11,8 +11,8 @@ from scipy.sparse import csr_matrix
 
 from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT, likenesses
-from cuckoo_ml_plugin.fit.alike import aspect_sizes
-from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all
+from cuckoo_ml_plugin.fit.groups.alike import aspect_sizes
+from cuckoo_ml_plugin.fit.groups.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS, unusualness
 from cuckoo_ml_plugin.model.embedding import Embedding
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import SEED
 

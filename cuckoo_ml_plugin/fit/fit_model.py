@@ -17,23 +17,23 @@ from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT
 from cuckoo_ml_plugin.errors import NotEnoughError, SettingsError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence
 from cuckoo_ml_plugin.finding.section import Evidence
-from cuckoo_ml_plugin.fit.alike import AspectTokens
 from cuckoo_ml_plugin.fit.anomaly import WeightedTokens, score_fitted
 from cuckoo_ml_plugin.fit.births import birth_likeness
 from cuckoo_ml_plugin.fit.calibration import WIDE, held_back_unusualness
-from cuckoo_ml_plugin.fit.clustering import clustering_and_neighbours
-from cuckoo_ml_plugin.fit.continuity import Before
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.embedding import embed_all, fit_embedding
-from cuckoo_ml_plugin.fit.kin import fit_kin
+from cuckoo_ml_plugin.fit.groups.alike import AspectTokens
+from cuckoo_ml_plugin.fit.groups.clustering import clustering_and_neighbours
+from cuckoo_ml_plugin.fit.groups.continuity import Before
+from cuckoo_ml_plugin.fit.groups.kin import fit_kin
 from cuckoo_ml_plugin.fit.lineage import Lineage, OldClusters, follow
 from cuckoo_ml_plugin.fit.providers import fit_providers
 from cuckoo_ml_plugin.model.anomaly import LEAST_REFERENCE, AnomalyDetector, place
-from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS, FOR_NOVELTY, Embedding
 from cuckoo_ml_plugin.model.fences import CountFences
 from cuckoo_ml_plugin.model.frequencies import Frequencies
-from cuckoo_ml_plugin.model.kin import NO_KIN
+from cuckoo_ml_plugin.model.groups.clustering import NOISE, Clustering
+from cuckoo_ml_plugin.model.groups.kin import NO_KIN
 from cuckoo_ml_plugin.model.members import Member, Members
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex

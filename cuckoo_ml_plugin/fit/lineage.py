@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.model.changes import Change
+from cuckoo_ml_plugin.model.groups.changes import Change
 
 _LIKE_AN_ID = re.compile(r"[ck]\d+", re.ASCII)
 SURVIVES = 0.2

@@ -21,9 +21,9 @@ from cuckoo_ml_plugin.fit.fit_model import (
 )
 from cuckoo_ml_plugin.fit.lineage import Lineage
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.model.clustering import NOISE
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id, list_models, prune, publish, write_model
-from cuckoo_ml_plugin.model.kin import NO_KIN
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
+from cuckoo_ml_plugin.model.groups.kin import NO_KIN
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import Settings
 from cuckoo_ml_plugin.store.finding_record import FindingRecord

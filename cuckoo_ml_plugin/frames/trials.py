@@ -10,8 +10,8 @@ import numpy as np
 
 from cuckoo_ml_plugin.assess.feature_sets import FEATURE_SETS, feature_points
 from cuckoo_ml_plugin.errors import CuckooMLError, NotEnoughError, SettingsError
-from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import Corpus
+from cuckoo_ml_plugin.fit.groups.clustering import fit_clustering
 from cuckoo_ml_plugin.frames.pandas_import import pd
 from cuckoo_ml_plugin.plumbing.extras import optional_package
 from cuckoo_ml_plugin.settings import Settings, settings_from

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.errors import MissingPackageError
 from cuckoo_ml_plugin.fit.corpus import Progress
-from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all
+from cuckoo_ml_plugin.fit.groups.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.landscape.islands import gather_islands
 from cuckoo_ml_plugin.plumbing.extras import optional_package
 from cuckoo_ml_plugin.settings import SEED

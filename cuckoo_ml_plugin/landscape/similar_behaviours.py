@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.fit.neighbour_graph import nearest_of_all
+from cuckoo_ml_plugin.fit.groups.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS as NOVELTY_NEIGHBOURS
-from cuckoo_ml_plugin.model.clustering import CANDIDATES
+from cuckoo_ml_plugin.model.groups.clustering import CANDIDATES
 from cuckoo_ml_plugin.model.model import Model
 
 

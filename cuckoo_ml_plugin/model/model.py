@@ -38,13 +38,13 @@ from cuckoo_ml_plugin.finding.section import (
 from cuckoo_ml_plugin.finding.threat import threat_reasons
 from cuckoo_ml_plugin.model.anomaly import LEAST_REFERENCE, SAME_PLACE, AnomalyDetector, AnomalyScore, place
 from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS as NOVELTY_NEIGHBOURS
-from cuckoo_ml_plugin.model.changes import Change
-from cuckoo_ml_plugin.model.clustering import NOISE, Clustering, Placement
 from cuckoo_ml_plugin.model.embedding import EmbeddedBehaviour, Embedding
 from cuckoo_ml_plugin.model.fences import CountFences
 from cuckoo_ml_plugin.model.folder import read_model, remedy
 from cuckoo_ml_plugin.model.frequencies import Frequencies
-from cuckoo_ml_plugin.model.kin import NO_KIN, Kin
+from cuckoo_ml_plugin.model.groups.changes import Change
+from cuckoo_ml_plugin.model.groups.clustering import NOISE, Clustering, Placement
+from cuckoo_ml_plugin.model.groups.kin import NO_KIN, Kin
 from cuckoo_ml_plugin.model.members import Members
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.model.providers import ProviderModels, threat_finding

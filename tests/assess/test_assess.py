@@ -20,8 +20,8 @@ from support.demo_home import DemoHome
 from cuckoo_ml_plugin.assess.measures import MEASURES, agreement, clustered_agreement
 from cuckoo_ml_plugin.assess.resampling import random_parts, stability
 from cuckoo_ml_plugin.assess.validity import dbcv, persistences, silhouette
-from cuckoo_ml_plugin.fit.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.corpus import read_corpus
+from cuckoo_ml_plugin.fit.groups.clustering import fit_clustering
 from cuckoo_ml_plugin.report.labels import SOURCES
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord

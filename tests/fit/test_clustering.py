@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.quality.agreement import placements, riss_vectors
-from cuckoo_ml_plugin.fit.clustering import fit_clustering
-from cuckoo_ml_plugin.model.clustering import NOISE, Clustering
+from cuckoo_ml_plugin.fit.groups.clustering import fit_clustering
+from cuckoo_ml_plugin.model.groups.clustering import NOISE, Clustering
 from cuckoo_ml_plugin.settings import ClusteringSettings, Settings
 
 Algorithm = Literal["hdbscan", "dbscan"]

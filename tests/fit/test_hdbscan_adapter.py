@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 import cuckoo_ml_plugin
 from cuckoo_ml_plugin.errors import CuckooMLError
-from cuckoo_ml_plugin.fit import hdbscan_adapter
-from cuckoo_ml_plugin.fit.hdbscan_adapter import (
+from cuckoo_ml_plugin.fit.groups import hdbscan_adapter
+from cuckoo_ml_plugin.fit.groups.hdbscan_adapter import (
     TESTED_VERSIONS,
     boruvka_tree,
     linkage,
@@ -118,7 +118,7 @@ def test_only_the_adapter_reaches_beyond_the_public_functions() -> None:
         if path == Path(hdbscan_adapter.__file__) or path.is_relative_to(python2):
             continue
         beyond = set(imported_names(path)) - PUBLIC
-        assert not beyond, f"{path.relative_to(root)} imports {beyond}; put the call into fit/hdbscan_adapter.py"
+        assert not beyond, f"{path.relative_to(root)} imports {beyond}; put the call into fit/groups/hdbscan_adapter.py"
 
 
 # -- machines without hdbscan, such as ARM ---------------------------------------------------------------------------

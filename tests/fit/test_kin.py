@@ -16,13 +16,13 @@ from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 
 from cuckoo_ml_plugin.engine.engine import Engine
-from cuckoo_ml_plugin.fit import kin as kin_module
-from cuckoo_ml_plugin.fit.alike import AspectTokens, aspect_sizes
-from cuckoo_ml_plugin.fit.clustering import clustering_and_neighbours
-from cuckoo_ml_plugin.fit.kin import fit_kin
+from cuckoo_ml_plugin.fit.groups import kin as kin_module
+from cuckoo_ml_plugin.fit.groups.alike import AspectTokens, aspect_sizes
+from cuckoo_ml_plugin.fit.groups.clustering import clustering_and_neighbours
+from cuckoo_ml_plugin.fit.groups.kin import fit_kin
 from cuckoo_ml_plugin.frames.desk import Desk
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.model.kin import NO_KIN, Kin
+from cuckoo_ml_plugin.model.groups.kin import NO_KIN, Kin
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import ClusteringSettings
 

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
-from cuckoo_ml_plugin.model.clustering import Clustering
 from cuckoo_ml_plugin.model.frequencies import Frequencies
+from cuckoo_ml_plugin.model.groups.clustering import Clustering
 from cuckoo_ml_plugin.model.members import Member, Members
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.model.providers import ProviderModels

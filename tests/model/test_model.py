@@ -9,7 +9,7 @@ from support.demo_home import DemoHome
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
 
 
 def test_the_shares_in_evidence_are_those_of_the_stored_analyses(demo: DemoHome) -> None:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from cuckoo_ml_plugin.fit.neighbour_graph import Neighbours
-from cuckoo_ml_plugin.model.clustering import NOISE
+from cuckoo_ml_plugin.fit.groups.neighbour_graph import Neighbours
+from cuckoo_ml_plugin.model.groups.clustering import NOISE
 
 MARGIN: Final = 0.1
 

@@ -1,9 +1,10 @@
 """Finds the clusters, by HDBSCAN (Campello, Moulavi & Sander 2013; McInnes & Healy 2017) or DBSCAN (Ester et al. 1996).
 
-Distances are those of the mixture (``model/clustering.py``) where the tokens are given, and else those of the vectors.
+Distances are those of the mixture (``model/groups/clustering.py``) where the tokens are given, and else those of the
+vectors.
 
 The minimum spanning tree under mutual reachability takes most of the time. For the mixture it comes from a neighbour
-graph (:mod:`~cuckoo_ml_plugin.fit.neighbour_graph`). For vectors it comes from
+graph (:mod:`~cuckoo_ml_plugin.fit.groups.neighbour_graph`). For vectors it comes from
 
 * the ``hdbscan`` library up to ``SMALL`` points (it compiles nothing, and it is the reference),
 * the parallel Boruvka of ``fast_hdbscan`` up to ``EXACT`` points (the same tree, ties aside),
@@ -23,11 +24,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.fit.alike import AspectTokens, nearest_alike
-from cuckoo_ml_plugin.fit.continuity import Before, continued
-from cuckoo_ml_plugin.fit.hdbscan_adapter import boruvka_tree, linkage, outlier_scores, reference_tree, select_clusters
-from cuckoo_ml_plugin.fit.neighbour_graph import Neighbours, neighbour_graph_tree, spanning_tree
-from cuckoo_ml_plugin.model.clustering import (
+from cuckoo_ml_plugin.fit.groups.alike import AspectTokens, nearest_alike
+from cuckoo_ml_plugin.fit.groups.continuity import Before, continued
+from cuckoo_ml_plugin.fit.groups.hdbscan_adapter import (
+    boruvka_tree,
+    linkage,
+    outlier_scores,
+    reference_tree,
+    select_clusters,
+)
+from cuckoo_ml_plugin.fit.groups.neighbour_graph import Neighbours, neighbour_graph_tree, spanning_tree
+from cuckoo_ml_plugin.model.groups.clustering import (
     CANDIDATES,
     NOISE,
     SAME,

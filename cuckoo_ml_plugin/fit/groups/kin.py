@@ -17,11 +17,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.fit.alike import AspectTokens
-from cuckoo_ml_plugin.fit.continuity import Before, continued_cut, majorities
-from cuckoo_ml_plugin.fit.neighbour_graph import Neighbours
-from cuckoo_ml_plugin.model.clustering import NOISE, Clustering, assign, sizes_of
-from cuckoo_ml_plugin.model.kin import NO_KIN, Kin
+from cuckoo_ml_plugin.fit.groups.alike import AspectTokens
+from cuckoo_ml_plugin.fit.groups.continuity import Before, continued_cut, majorities
+from cuckoo_ml_plugin.fit.groups.neighbour_graph import Neighbours
+from cuckoo_ml_plugin.model.groups.clustering import NOISE, Clustering, assign, sizes_of
+from cuckoo_ml_plugin.model.groups.kin import NO_KIN, Kin
 
 EXACT: Final = 4_000
 """The most units that are linked: those with most analyses. Each other one joins the kin of the nearest of these."""

@@ -1,8 +1,9 @@
 """How alike the behaviours of a corpus are: exact likeness of pairs, and each behaviour's nearest by the mixed measure.
 
-Clusters are found by a mixture of two measures (``model/clustering.py``): the cosine of the vectors, which knows what
-occurs together, and the likeness of the tokens (``behaviour/likeness.py``), which forgets nothing. The vectors give
-each behaviour ``CANDIDATES`` candidates; the mixture decides their order. Only the likeness of candidates is computed.
+Clusters are found by a mixture of two measures (``model/groups/clustering.py``): the cosine of the vectors, which knows
+what occurs together, and the likeness of the tokens (``behaviour/likeness.py``), which forgets nothing. The vectors
+give each behaviour ``CANDIDATES`` candidates; the mixture decides their order. Only the likeness of candidates is
+computed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from scipy.sparse import csr_matrix
 from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT, likenesses
 from cuckoo_ml_plugin.fit.corpus import Corpus
-from cuckoo_ml_plugin.fit.neighbour_graph import Neighbours, nearest_of_all, sorted_neighbours
-from cuckoo_ml_plugin.model.clustering import CANDIDATES, mixed_distances
+from cuckoo_ml_plugin.fit.groups.neighbour_graph import Neighbours, nearest_of_all, sorted_neighbours
+from cuckoo_ml_plugin.model.groups.clustering import CANDIDATES, mixed_distances
 
 _BLOCK = 4_000_000  # tokens of pairs in memory at a time
 

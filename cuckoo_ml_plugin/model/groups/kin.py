@@ -1,7 +1,7 @@
 """The kin of a model: broad groups above the clusters, and the place of an analysis among them. NumPy only.
 
 A cluster holds variants of one behaviour; a kin holds clusters, and analyses in no cluster, that still have much in
-common. ``fit/kin.py`` finds them. A cluster lies wholly in one kin, or in none.
+common. ``fit/groups/kin.py`` finds them. A cluster lies wholly in one kin, or in none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
-from cuckoo_ml_plugin.model.clustering import WITNESSES, assign
+from cuckoo_ml_plugin.model.groups.clustering import WITNESSES, assign
 
 NO_KIN = -1
 
@@ -24,7 +24,7 @@ class Kin(ModelPart):
 
     Attributes:
         labels: (n,) the kin of each point, 0 for the largest; -1 for none.
-        certainties: (n,) of each point in its kin, as ``model/clustering.py`` defines it for clusters; 0 for none.
+        certainties: (n,) of each point in its kin, as ``clustering.py`` defines it for clusters; 0 for none.
         sizes: (k,) analyses in each kin.
         level: (1,) the least mean likeness of groups that were joined; empty without kin.
     """

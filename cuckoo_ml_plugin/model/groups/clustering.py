@@ -1,4 +1,6 @@
-"""The clusters of a model, and the placement of a new vector among them. NumPy only; ``fit/clustering.py`` finds them.
+"""The clusters of a model, and the placement of a new vector among them. NumPy only.
+
+``fit/groups/clustering.py`` finds the clusters.
 
 A new vector is placed as ``hdbscan.approximate_predict`` and ``approximate_predict_scores`` place it (McInnes et al.,
 hdbscan, JOSS 2017): its nearest neighbour by mutual reachability determines the cluster of the condensed tree from
