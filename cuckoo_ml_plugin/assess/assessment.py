@@ -91,7 +91,7 @@ class Assessment:
     >>> from cuckoo_ml_plugin import Desk
     >>> assessment = Desk("cuckoo-ml-demo").assess(resamples=0)
     >>> assessment.clusters, round(assessment.clustered, 3), assessment.stability
-    (36, 0.956, None)
+    (34, 0.963, None)
     """
 
     model: str

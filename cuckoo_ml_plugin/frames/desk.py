@@ -45,9 +45,9 @@ class Desk:
     >>> from cuckoo_ml_plugin import Desk
     >>> desk = Desk("cuckoo-ml-demo")
     >>> desk.cluster_table()["name"].head(3).tolist()
-    ['quillmacro', 'ferrydrop', 'velmora']
+    ['velmora', 'sunbundle', 'velmora-2']
     >>> desk.cluster_memberships().loc[["1005", "1006"], "label"].tolist()
-    [25, 5]
+    [2, 8]
     >>> desk.score("cuckoo-ml-demo/demo/new/new-01.json").cluster.name
     'glacierlock-3'
     >>> desk.score("no-such-analysis")

@@ -109,7 +109,8 @@ def test_a_section_made_from_the_store_is_the_one_made_from_the_report(
     from_reports = {answer.pop("analysis"): answer for answer in answers if answer.pop("report")}
     assert from_store == from_reports
     messages = {entry["analysis"]: entry["remark"] for entry in imported["remarks"]}
-    assert {name: from_store[name]["message"] for name in messages} == messages
+    wrong = {name: said for name, said in messages.items() if not from_store[name]["message"].startswith(said)}
+    assert not wrong  # of a small corpus, a message also says that there is no anomaly score
     if kind == "cases":
         failed = "The task failed in the sandbox: The analysis hit the critical timeout, terminating."
         assert messages["cuckoo2_failed"] == messages["debug_only"] == failed

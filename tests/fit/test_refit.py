@@ -168,7 +168,7 @@ def test_if_needed_gives_its_reason(own_demo: DemoHome) -> None:
     settings.write_text(fewer)
     done = cuckoo_ml(home, "refit", "--if-needed")
     assert "Refit. 6 new analyses since the last fit" in done.err
-    settings.write_text(text.replace("min_cluster_size = 4", "min_cluster_size = 5"))
+    settings.write_text(text.replace("min_cluster_size = 2", "min_cluster_size = 5"))
     done = cuckoo_ml(home, "refit", "--if-needed", "--json")
     assert "Refit. The settings that a fit depends on have changed." in done.err
     assert done.json["refitted"] is True

@@ -199,9 +199,10 @@ def _pieces(site: Site) -> list[Piece]:
 
 
 def _show(title: str, steps: list[installer.Step], root: Path) -> None:
+    files = [step.path.relative_to(root) if step.path.is_relative_to(root) else step.path for step in steps]
     rows = [
-        (step.what, step.path.relative_to(root) if step.path.is_relative_to(root) else step.path, step.note)
-        for step in steps
+        (step.what, safe_text(file, _LONGEST), safe_text(step.note, _LONGEST))  # an admin needs the whole paths
+        for step, file in zip(steps, files, strict=True)
     ]
     stdout.print(table(title, ["what", "file", ""], rows))
 
