@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.support.paths import DATA
 
 CORES = 2
-STAGES = ("read", "vectors", "clusters", "anomalies", "publish", "findings")
+STAGES = ("read", "vectors", "clusters", "kin", "anomalies", "publish", "findings")
 BAR_SECONDS, BAR_GIGABYTES = 300, 6.0
 
 
