@@ -4,14 +4,14 @@
 
 The measure is the score of what a run lacks of the habits of its group (``model/habits.py``), to which no label
 contributes. In the demo, new files of each family's variants are executed twice with the same perturbations: once to
-the end, and once up to a random step. The report of the second has only the calls until then, and what they did. The other
-corpora hold no times. There, 80 % of the samples are fitted. Of each other sample, a random share of what it did and of
-the signatures that matched is kept, in a random order, and all facts and strings of its file.
+the end, and once up to a random step. The report of the second has only the calls until then, and what they did. The
+other corpora hold no times. There, 80 % of the samples are fitted. Of each other sample, a random share of what it did
+and of the signatures that matched is kept, in a random order, and all facts and strings of its file.
 
-The AUC (1 is perfect, 0.5 is chance) is that of all pairs of a run that was cut off and a complete one. It is given
-for samples whose complete run is in a group with habits (a cluster or a kin of at least ``LEAST_ANALYSES`` analyses, of
-which nearly all have something in common), for quarters of the share that is kept, and for all samples. "Found" and "false alarms" are the shares of both kinds of runs with the
-reason ``incomplete_run``.
+The AUC (1 is perfect, 0.5 is chance) is that of all pairs of a run that was cut off and a complete one. It is given for
+samples whose complete run is in a group with habits (a cluster or a kin of at least ``LEAST_ANALYSES`` analyses, of which
+nearly all have something in common), for quarters of the share that is kept, and for all samples. "Found" and "false
+alarms" are the shares of both kinds of runs with the reason ``incomplete_run``.
 """
 
 from __future__ import annotations
@@ -124,14 +124,15 @@ def measure(model: Model, pairs: Iterator[Pair]) -> list[Measured]:
     """What the model says of each pair."""
     measured = []
     for pair in pairs:
-        lacks = [model.lack_of(run) for run in (pair.complete, pair.cut)]
+        lack, lack_of_cut = model.lack_of(pair.complete), model.lack_of(pair.cut)
         measured.append(
             Measured(
-                *(lack.score if lack else 0.0 for lack in lacks),
-                has_reason(model, pair.complete),
-                has_reason(model, pair.cut),
-                pair.kept,
-                is_in_group_with_habits(model, pair.complete, lacks[0]),
+                complete=lack.score if lack else 0.0,
+                cut=lack_of_cut.score if lack_of_cut else 0.0,
+                false_alarm=has_reason(model, pair.complete),
+                found=has_reason(model, pair.cut),
+                kept=pair.kept,
+                has_habits=is_in_group_with_habits(model, pair.complete, lack),
             )
         )
     return measured
