@@ -9,9 +9,9 @@ other corpora hold no times. There, 80 % of the samples are fitted. Of each othe
 and of the signatures that matched is kept, in a random order, and all facts and strings of its file.
 
 The AUC (1 is perfect, 0.5 is chance) is that of all pairs of a run that was cut off and a complete one. It is given for
-samples whose complete run is in a group with habits (a cluster or a kin of at least ``LEAST_ANALYSES`` analyses, of which
-nearly all have something in common), for quarters of the share that is kept, and for all samples. "Found" and "false
-alarms" are the shares of both kinds of runs with the reason ``incomplete_run``.
+samples whose complete run is in a group with habits (a cluster or a kin of at least ``LEAST_ANALYSES`` analyses, of
+which nearly all have something in common), for quarters of the share that is kept, and for all samples. "Found" and
+"false alarms" are the shares of both kinds of runs with the reason ``incomplete_run``.
 """
 
 from __future__ import annotations

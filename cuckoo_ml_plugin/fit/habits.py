@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
+from cuckoo_ml_plugin.behaviour.kinds import DEEDS
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.model.embedding import Embedding
-from cuckoo_ml_plugin.model.habits import ACTION_CODES, DEEDS, LEAST_KEPT, Habits, codes_of_deed
+from cuckoo_ml_plugin.model.habits import ACTION_CODES, LEAST_KEPT, Habits, codes_of_deed
 
 
 def fit_habits(

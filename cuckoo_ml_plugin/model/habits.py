@@ -6,37 +6,16 @@ what is typical of each group, so that a host can tell without a store.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.behaviour.kinds import ACTION_KINDS, CODES, NETWORK_KINDS
+from cuckoo_ml_plugin.behaviour.kinds import ACTION_KINDS, CODES, DEEDS
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
 
-DEEDS: Final[Mapping[str, frozenset[str]]] = {
-    "call the system": frozenset(("api", "ngram")),
-    "write files": frozenset(
-        (
-            "file_written",
-            "file_created",
-            "file_copied",
-            "file_moved",
-            "dropped_type",
-            "dropped_extension",
-            "dropped_name",
-        )
-    ),
-    "delete files": frozenset(("file_deleted", "dir_removed")),
-    "write the registry": frozenset(("reg_written", "reg_value", "reg_deleted")),
-    "start processes": frozenset(("child_process", "command")),
-    "install services": frozenset(("service_created", "service_started")),
-    "create mutexes": frozenset(("mutex",)),
-    "use the network": NETWORK_KINDS,
-}  # fmt: skip
-"""What a sample may do, and the kinds of token that show it. Models keep the order; a new one goes to the end."""
 LEAST_KEPT: Final = 0.5
 """The least share of a group's analyses that show a behaviour which the model keeps as typical."""
 NEARLY_ALL: Final = 0.9
