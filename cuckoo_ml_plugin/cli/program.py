@@ -51,8 +51,8 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
 
 
 for command in (
-    demo, import_, refit, score, similar, compare, clusters, kin_, anomalies, births, assess, export, plots, atlas, models,
-    refresh, threat_scores, forget, backup, restore, install, uninstall, doctor, worker,
+    demo, import_, refit, score, similar, compare, clusters, kin_, anomalies, births, assess, export, plots, atlas,
+    models, refresh, threat_scores, forget, backup, restore, install, uninstall, doctor, worker,
 ):  # fmt: skip
     cli.add_command(command)
 

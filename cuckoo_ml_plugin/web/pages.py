@@ -1,4 +1,4 @@
-"""Our own pages: all clusters, one cluster, all kin, one kin, anomalies, births, the model, one analysis and how it differs."""
+"""Our own pages: clusters, one cluster, all kin, one kin, anomalies, births, the model, one analysis, a comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that ask model and store: ``score``, ``similar``, ``compare``, ``clusters``, ``kin``, ``anomalies`` and ``births``."""
+"""Commands that ask model and store: ``score``, ``similar``, ``compare``, ``clusters``, ``kin`` and ``anomalies``."""
 
 from __future__ import annotations
 
