@@ -19,7 +19,9 @@ BIRTH: Final = "birth"
 INCOMPLETE_RUN: Final = "incomplete_run"
 """The kind of the reason that says that a run did less than its like."""
 INCOMPLETE: Final = 0.2
-"""The least score from which a run is called incomplete."""
+"""The least score from which a run is called incomplete beside the group that it was placed in."""
+INCOMPLETE_ELSEWHERE: Final = 0.4
+"""The least score beside another group."""
 Deeds = Sequence[tuple[str, int]]
 """What nearly all analyses of a group do, ``write files``, and how many do it."""
 _DEEDS_NAMED = 3

@@ -55,6 +55,7 @@ class Lack:
 
     Attributes:
         group: the number of the group: of a cluster, or the number of clusters plus that of a kin.
+        placed: whether the analysis was placed in the group.
         analyses: the fitted analyses of the group.
         habits: how many pieces of behaviour nearly all of these show.
         share: of the behaviour that nearly all of the group show, each piece weighted by how many show it, the share
@@ -66,6 +67,7 @@ class Lack:
     """
 
     group: int
+    placed: bool
     analyses: int
     habits: int
     share: float
@@ -141,7 +143,7 @@ class Habits(ModelPart):
         share = float(counts[~np.isin(columns, own)].sum()) / total
         usual = float((counts * (1 - counts / size)).sum()) / total  # the mean of the group's own analyses
         score = max(share - usual, 0.0) * certainty
-        return Lack(group, size, len(columns), share, score, tuple(self._deeds_lacking(group, does)))
+        return Lack(group, group == placed, size, len(columns), share, score, tuple(self._deeds_lacking(group, does)))
 
     def _typical(self, group: int) -> NDArray[np.int32]:
         return self.columns[int(self.starts[group]) : int(self.starts[group + 1])]

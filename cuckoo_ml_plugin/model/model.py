@@ -22,6 +22,7 @@ from cuckoo_ml_plugin.behaviour.likeness import likenesses
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence, rarest_evidence
 from cuckoo_ml_plugin.finding.reasons import (
+    INCOMPLETE_ELSEWHERE,
     cluster_reasons,
     incomplete_reasons,
     label_reasons,
@@ -521,6 +522,8 @@ class Model:
     def _incomplete(self, lack: Lack | None, behaviour: Behaviour) -> list[Reason]:
         """``incomplete_run``, unless no sample was run: then the message says why."""
         if lack is None or any(kind_of(token) == "task" for token in behaviour.tokens):
+            return []
+        if not lack.placed and lack.score < INCOMPLETE_ELSEWHERE:
             return []
         group, is_cluster = self.group_of(lack)
         return incomplete_reasons(
