@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from cuckoo_ml_plugin.behaviour.kinds import DEEDS
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.model.embedding import Embedding
-from cuckoo_ml_plugin.model.habits import ACTION_CODES, LEAST_KEPT, Habits, codes_of_deed
+from cuckoo_ml_plugin.model.habits import IS_ACTION, LEAST_KEPT, SHOWS_DEED, Habits
 
 
 def fit_habits(
@@ -23,12 +22,12 @@ def fit_habits(
     """
     analyses = csr_matrix(vstack([_analyses_of(corpus, clusters), _analyses_of(corpus, kin)]))
     sizes = np.asarray(analyses.sum(axis=1)).ravel()
-    chosen = np.flatnonzero(np.isin(embedding.kinds, ACTION_CODES) & (embedding.weights > 0))
+    chosen = np.flatnonzero(IS_ACTION[embedding.kinds] & (embedding.weights > 0))
     counts = (analyses @ known[:, chosen]).tocoo()
     typical = counts.data >= LEAST_KEPT * sizes[counts.row]
     rows, columns = counts.row[typical], chosen[counts.col[typical]]
     order = np.lexsort((columns, rows))
-    does = np.column_stack([_does(corpus, deed) for deed in DEEDS])
+    does = np.column_stack([_does(corpus, shows) for shows in SHOWS_DEED])
     return Habits(
         sizes=sizes.astype(np.int64),
         starts=np.searchsorted(rows[order], np.arange(len(sizes) + 1)).astype(np.int64),
@@ -45,7 +44,7 @@ def _analyses_of(corpus: Corpus, labels: NDArray[np.int64]) -> csr_matrix:
     return csr_matrix((weights, (labels[members], members)), shape=(int(labels.max(initial=-1)) + 1, len(labels)))
 
 
-def _does(corpus: Corpus, deed: str) -> NDArray[np.float64]:
-    """(n,) 1 for each behaviour that shows a deed, else 0."""
-    shown = corpus.tokens[:, np.flatnonzero(np.isin(corpus.kinds, codes_of_deed(deed)))]
+def _does(corpus: Corpus, shows: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n,) 1 for each behaviour that has a token of the kinds (256,) that show a deed, else 0."""
+    shown = corpus.tokens[:, np.flatnonzero(shows[corpus.kinds])]
     return np.asarray(shown.sum(axis=1)).ravel().astype(bool).astype(np.float64)

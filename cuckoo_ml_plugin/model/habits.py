@@ -28,20 +28,23 @@ _SIMILARITY_WEIGHT: Final = 2.0
 _PLACED: Final = 0.5  # what being placed in a group counts beside the share of typical actions
 
 
-_CODES_OF_DEEDS: Final = {
-    deed: np.array(sorted(CODES[kind] for kind in kinds), np.uint8) for deed, kinds in DEEDS.items()
-}
-ACTION_CODES: Final = np.array(sorted(CODES[kind] for kind in ACTION_KINDS), np.uint8)
+def _table(kinds: frozenset[str]) -> NDArray[np.bool_]:
+    """(256,) whether a kind's code is one of these kinds'."""
+    table = np.zeros(256, np.bool_)
+    table[[CODES[kind] for kind in kinds]] = True
+    return table
+
+
+IS_ACTION: Final = _table(ACTION_KINDS)
+"""(256,) whether the kind with a code is one of what a sample does."""
+SHOWS_DEED: Final = np.array([_table(kinds) for kinds in DEEDS.values()])
+"""(d, 256) whether the kind with a code shows each of ``DEEDS``."""
 
 
 def deeds_of(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(d,) which of ``DEEDS`` the kinds (t,) of an analysis' tokens show."""
-    return np.array([np.isin(_CODES_OF_DEEDS[deed], kinds).any() for deed in DEEDS])
-
-
-def codes_of_deed(deed: str) -> NDArray[np.uint8]:
-    """The codes of the kinds that show one of ``DEEDS``."""
-    return _CODES_OF_DEEDS[deed]
+    does: NDArray[np.bool_] = np.logical_or.reduce(SHOWS_DEED[:, kinds], axis=1)
+    return does
 
 
 def _nearly_all(analyses: int) -> float:
@@ -108,7 +111,7 @@ class Habits(ModelPart):
         groups: NDArray[np.int64],
         similarities: NDArray[np.float64],
         placed: int,
-        own: NDArray[np.int64],
+        own: NDArray[np.bool_],
         actions: int,
         does: NDArray[np.bool_],
     ) -> Lack | None:
@@ -121,13 +124,13 @@ class Habits(ModelPart):
         Args:
             groups, similarities: (m,) the groups of similar analyses, and their likeness; -1: in no group.
             placed: the group that the analysis is in, -1 for none.
-            own: columns of its actions that have weight in the embedding.
+            own: (v,) whether it shows each known token and this is an action with weight in the embedding.
             actions: how many actions it shows that are no background, known or not.
             does: (d,) which of ``DEEDS`` it does.
         """
         best: tuple[float, int, float] | None = None
         for group in np.unique(groups[self.has_habits(groups)]).tolist():
-            inside = float(np.isin(own, self._typical(group)).sum()) / actions if actions else 1.0
+            inside = float(np.count_nonzero(own[self._typical(group)])) / actions if actions else 1.0
             if group != placed and inside < LEAST_INSIDE:
                 continue
             alike = _SIMILARITY_WEIGHT * float(similarities[groups == group].max())
@@ -140,7 +143,7 @@ class Habits(ModelPart):
         size = int(self.sizes[group])
         columns, counts = self._habits(group)
         total = max(float(counts.sum()), 1.0)
-        share = float(counts[~np.isin(columns, own)].sum()) / total
+        share = float(counts[~own[columns]].sum()) / total
         usual = float((counts * (1 - counts / size)).sum()) / total  # the mean of the group's own analyses
         score = max(share - usual, 0.0) * certainty
         return Lack(group, group == placed, size, len(columns), share, score, tuple(self._deeds_lacking(group, does)))

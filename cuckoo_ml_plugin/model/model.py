@@ -22,6 +22,7 @@ from cuckoo_ml_plugin.behaviour.likeness import likenesses
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence, rarest_evidence
 from cuckoo_ml_plugin.finding.reasons import (
+    INCOMPLETE,
     INCOMPLETE_ELSEWHERE,
     cluster_reasons,
     incomplete_reasons,
@@ -52,7 +53,7 @@ from cuckoo_ml_plugin.model.frequencies import Frequencies
 from cuckoo_ml_plugin.model.groups.changes import Change
 from cuckoo_ml_plugin.model.groups.clustering import NOISE, Clustering, Placement
 from cuckoo_ml_plugin.model.groups.kin import NO_KIN, Kin
-from cuckoo_ml_plugin.model.habits import ACTION_CODES, Habits, Lack, deeds_of
+from cuckoo_ml_plugin.model.habits import IS_ACTION, Habits, Lack, deeds_of
 from cuckoo_ml_plugin.model.members import Members
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.model.providers import ProviderModels, threat_finding
@@ -513,17 +514,18 @@ class Model:
         placed = cluster
         if kin is not None and not self.habits.has_habits(np.array([cluster]))[0]:
             placed = len(self.clusters) + [facts.id for facts in self.kins].index(kin.id)
-        is_action = np.isin(kinds, ACTION_CODES)
-        background = places[self.embedding.is_background(columns)]
-        actions = int(is_action.sum()) - int(is_action[background].sum())
-        own = columns[is_action[places] & ~self.embedding.is_background(columns)]
+        is_action = IS_ACTION[kinds]
+        is_background = self.embedding.is_background(columns)
+        actions = int(np.count_nonzero(is_action)) - int(np.count_nonzero(is_action[places[is_background]]))
+        own = np.zeros(len(self.embedding.hashes), np.bool_)
+        own[columns[is_action[places] & ~is_background]] = True
         return self.habits.lack(groups, similarities, placed, own, actions, deeds_of(kinds))
 
     def _incomplete(self, lack: Lack | None, behaviour: Behaviour) -> list[Reason]:
         """``incomplete_run``, unless no sample was run: then the message says why."""
-        if lack is None or any(kind_of(token) == "task" for token in behaviour.tokens):
+        if lack is None or lack.score < (INCOMPLETE if lack.placed else INCOMPLETE_ELSEWHERE):
             return []
-        if not lack.placed and lack.score < INCOMPLETE_ELSEWHERE:
+        if any(kind_of(token) == "task" for token in behaviour.tokens):
             return []
         group, is_cluster = self.group_of(lack)
         return incomplete_reasons(

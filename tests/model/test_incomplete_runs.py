@@ -110,7 +110,7 @@ def test_what_a_group_does_is_counted_right(demo: DemoHome) -> None:
 def test_a_model_from_before_habits_calls_nothing_incomplete() -> None:
     none = Habits.none()
     groups, actions = np.array([0, -1]), np.zeros(len(DEEDS), bool)
-    assert none.lack(groups, np.ones(2), 0, np.zeros(0, np.int64), 0, actions) is None
+    assert none.lack(groups, np.ones(2), 0, np.zeros(9, bool), 0, actions) is None
     assert Habits.from_arrays(none.arrays()).sizes.tolist() == []
 
 
