@@ -126,6 +126,28 @@ SAY_NOTHING: Final = frozenset(("task", "file_type", "file_size"))
 FILE_KINDS: Final = tuple(name for name in KINDS if name in DYNAMIC_KINDS and name.startswith("file_"))
 """The kinds of what a sample did to files, each of which has the file's path as its value."""
 
+DEEDS: Final[Mapping[str, frozenset[str]]] = {
+    "call the system": frozenset(("api", "ngram")),
+    "write files": frozenset(
+        (
+            "file_written",
+            "file_created",
+            "file_copied",
+            "file_moved",
+            "dropped_type",
+            "dropped_extension",
+            "dropped_name",
+        )
+    ),
+    "delete files": frozenset(("file_deleted", "dir_removed")),
+    "write the registry": frozenset(("reg_written", "reg_value", "reg_deleted")),
+    "start processes": frozenset(("child_process", "command")),
+    "install services": frozenset(("service_created", "service_started")),
+    "create mutexes": frozenset(("mutex",)),
+    "use the network": NETWORK_KINDS,
+}  # fmt: skip
+"""What a sample may do, and the kinds of token that show it. Models keep the order; a new one goes to the end."""
+
 
 class Aspect(Enum):
     """One of the eight sides from which behaviours are compared, in the order that a behash has them."""

@@ -9,16 +9,20 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.visibility import VisibleCorpus
 from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.finding.comparison import compared
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.store.finding_record import ListedAnalysis
 
 NEAREST = 5
+MOST_COMPARED: Final = 100  # runs of a file, and members of a group, that a run is compared with
 MOST_MEANT: Final = 3  # ids that are offered for one that is not stored
 _MOST_LOOKED_AT: Final = 100  # ids among which those are looked for that may be named
 _MOST_MISSED: Final = 10  # ids that are not stored and for which others are looked up
@@ -173,3 +177,115 @@ def _reasons(engine: Engine, anomaly: ListedAnalysis) -> list[dict[str, Any]]:
     finding = engine.score_stored(anomaly.finding.analysis)
     reasons = msgspec.to_builtins(finding.anomaly.reasons) if finding and finding.anomaly else []
     return reasons
+
+
+# -- runs that differ --------------------------------------------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """A run that is compared: its id, its file and what it showed."""
+
+    analysis: str
+    sha256: str | None
+    behaviour: Behaviour
+
+
+def stored_run(engine: Engine, analysis: str) -> Run | None:
+    """A stored analysis as a run; None when it is not stored. Raises StoreError."""
+    stored = engine.store.get(analysis)
+    return None if stored is None else Run(stored.analysis, stored.sha256, engine.behaviour_of(stored))
+
+
+def comparison_of_two(engine: Engine, run: Run, other: Run, limit: int) -> dict[str, Any]:
+    """What two runs share and how they differ, as :func:`~cuckoo_ml_plugin.finding.comparison.compared` gives it.
+
+    Raises ModelError.
+    """
+    same = run.sha256 is not None and run.sha256 == other.sha256
+    name = f"{other.analysis}, another run of the same file" if same else other.analysis
+    return {
+        "analysis": run.analysis,
+        "sha256": run.sha256,
+        "comparisons": [_compared(engine.model(), run, "run", other.analysis, name, [other], 1, limit)],
+    }
+
+
+def comparison(engine: Engine, run: Run, limit: int, corpus: VisibleCorpus | None = None) -> dict[str, Any]:
+    """How a run differs from the other runs of its file, and from its cluster or else its kin.
+
+    Its group is the one that the reason ``incomplete_run`` speaks of, because a run that was cut off may lie in none.
+
+    Args:
+        limit: how many pieces of behaviour each list shows.
+        corpus: what the reader may see; None: everything.
+
+    Raises:
+        ModelError, StoreError
+    """
+    model = engine.model()
+    comparisons: list[dict[str, Any]] = []
+    runs = engine.store.of_file(run.sha256, MOST_COMPARED + 1) if run.sha256 else []
+    others = [
+        Run(stored.analysis, stored.sha256, engine.behaviour_of(stored))
+        for stored in runs
+        if stored.analysis != run.analysis and (corpus is None or corpus.get(stored.analysis) is not None)
+    ][:MOST_COMPARED]
+    if others:
+        name = "the other runs of the same file"
+        comparisons.append(_compared(model, run, "runs", run.sha256 or "", name, others, len(others), limit))
+    group = _group_of(engine, model, run) if model is not None else None
+    if model is not None and group is not None:
+        facts, is_cluster = group
+        name, ids, total = _members_of(engine, facts, is_cluster, corpus)
+        members = [stored_run(engine, member) for member in ids if member != run.analysis]
+        kept = [member for member in members if member is not None][:MOST_COMPARED]
+        if kept:
+            kind = "cluster" if is_cluster else "kin"
+            total -= run.analysis in ids
+            comparisons.append(_compared(model, run, kind, facts.id, f"{kind} {name}", kept, total, limit))
+    return {"analysis": run.analysis, "sha256": run.sha256, "comparisons": comparisons}
+
+
+def _group_of(engine: Engine, model: Model, run: Run) -> tuple[ClusterFacts, bool] | None:
+    """The group that a run belongs to most probably, and whether it is a cluster; None where it has none."""
+    lack = model.lack_of(run.behaviour)
+    if lack is not None:
+        return model.group_of(lack)
+    finding = engine.score_without_store(run.behaviour, run.analysis, None)
+    if finding.cluster is not None and (number := cluster_number(model, finding.cluster.id)) is not None:
+        return model.clusters[number], True
+    if finding.kin is not None and (number := kin_number(model, finding.kin.id)) is not None:
+        return model.kins[number], False
+    return None
+
+
+def _members_of(
+    engine: Engine, facts: ClusterFacts, is_cluster: bool, corpus: VisibleCorpus | None
+) -> tuple[str, list[str], int]:
+    """What a group is called, its surest members as far as the reader may see them, and how many there are."""
+    most = MOST_COMPARED + 1
+    if corpus is not None:
+        group = (corpus.clusters if is_cluster else corpus.kins).get(facts.id)
+        members = group.members if group else []
+        return (group.name if group else facts.id), [member.analysis for member in members[:most]], len(members)
+    store = engine.store
+    listed = store.cluster_members(facts.id, limit=most) if is_cluster else store.kin_members(facts.id, limit=most)
+    total = store.cluster_count(facts.id) if is_cluster else store.kin_count(facts.id)
+    return facts.name, [member.finding.analysis for member in listed], total
+
+
+def _compared(
+    model: Model | None, run: Run, kind: str, group: str, name: str, others: list[Run], total: int, limit: int
+) -> dict[str, Any]:
+    tokens = sorted({token for one in (run, *others) for token in one.behaviour.tokens})
+    background = model.background_of(Behaviour(tokens, {})) if model is not None else frozenset()
+    shown = [set(one.behaviour.tokens) - background for one in (run, *others)]
+    return {
+        "kind": kind,
+        "id": group,
+        "name": name,
+        "analyses": len(others),
+        "of": max(total, len(others)),
+        "with": [other.analysis for other in others],
+        **compared(shown[0], shown[1:], limit),
+    }

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import ReportError
-from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons
+from cuckoo_ml_plugin.finding.reasons import INCOMPLETE_RUN, cluster_reasons, incomplete_reasons, label_reasons
 from cuckoo_ml_plugin.finding.section import (
     MAX_LABELS,
     MAX_MESSAGE,
@@ -228,6 +228,8 @@ def _visible_anomaly(finding: Finding, cluster: ClusterFinding | None, own_label
     for reason in anomaly.reasons:
         if reason.kind in _OWN_REASONS:
             reasons.append(reason)
+        elif reason.kind == INCOMPLETE_RUN:
+            reasons += incomplete_reasons(reason.value)
         elif reason.kind == "low_probability" and cluster is not None:
             reasons += cluster_reasons(
                 cluster=cluster.name, probability=reason.value, outlier_score=0.0,

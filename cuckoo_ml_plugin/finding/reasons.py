@@ -16,6 +16,16 @@ from cuckoo_ml_plugin.finding.section import Reason
 BIRTH: Final = "birth"
 """The kind of the reason that names a group in the making."""
 
+INCOMPLETE_RUN: Final = "incomplete_run"
+"""The kind of the reason that says that a run did less than its like."""
+INCOMPLETE: Final = 0.2
+"""The least score from which a run is called incomplete beside the group that it was placed in."""
+INCOMPLETE_ELSEWHERE: Final = 0.4
+"""The least score beside another group."""
+Deeds = Sequence[tuple[str, int]]
+"""What nearly all analyses of a group do, ``write files``, and how many do it."""
+_DEEDS_NAMED = 3
+
 _ACRONYMS = {word.lower(): word for word in ("API", "APIs", "COM", "DNS", "HTTP", "ICMP", "TCP", "TLS", "UDP", "WMI")}
 
 
@@ -78,6 +88,31 @@ def static_reasons(facts: int) -> list[Reason]:
     """``static_only``: nothing but this many facts of the file is known of the analysis."""
     text = "Only static facts were seen: the analysis is placed and compared by its file, not by what the sample does."
     return [Reason(kind="static_only", text=text, value=float(facts))]
+
+
+def incomplete_reasons(
+    score: float, group: str | None = None, analyses: int = 0, lacking: float = 0.0, deeds: Deeds = ()
+) -> list[Reason]:
+    """``incomplete_run`` when the score, how sure it is that a run is incomplete, reaches ``INCOMPLETE``.
+
+    Args:
+        score: in [0, 1], see :class:`~cuckoo_ml_plugin.model.habits.Lack`.
+        group: what the group is called, ``cluster velmora (c3)``; None for readers who may not know it.
+        analyses: of the group.
+        lacking: share of their common behaviour that the run does not show, in [0, 1].
+        deeds: what nearly all of them do and the run does not, ``write files``, and how many do it.
+    """
+    score = _finite(score)
+    if score < INCOMPLETE:
+        return []
+    if group is None:
+        whole = "Did not do much of what nearly all analyses like it do."
+    else:
+        said = [f"{count:,} of {analyses:,} {deed}" for deed, count in deeds[:_DEEDS_NAMED]]
+        done = f" ({', '.join(said)}; this run did not)" if said else ""
+        whole = f"Did not do {_percent(lacking)} of what nearly all analyses of {group} do{done}."
+    text = f"{whole} The run may be cut off or the sample may have waited: run it longer, or on another machine."
+    return [Reason(kind=INCOMPLETE_RUN, text=text, value=score)]
 
 
 def novelty_reasons(score: float, unseen: float, highest_similarity: float, threshold: float) -> list[Reason]:

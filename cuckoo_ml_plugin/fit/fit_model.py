@@ -26,6 +26,7 @@ from cuckoo_ml_plugin.fit.groups.alike import AspectTokens
 from cuckoo_ml_plugin.fit.groups.clustering import clustering_and_neighbours
 from cuckoo_ml_plugin.fit.groups.continuity import Before
 from cuckoo_ml_plugin.fit.groups.kin import fit_kin
+from cuckoo_ml_plugin.fit.habits import fit_habits
 from cuckoo_ml_plugin.fit.lineage import Lineage, OldClusters, follow
 from cuckoo_ml_plugin.fit.providers import fit_providers
 from cuckoo_ml_plugin.model.anomaly import LEAST_REFERENCE, AnomalyDetector, place
@@ -159,6 +160,7 @@ def fit_model(
         detector=detector,
         rows=_token_rows(corpus, embedding),
         frequencies=frequencies,
+        habits=fit_habits(corpus, embedding, known, clustering.labels, kin.labels),
         members=Members.build(members, corpus.point_of, len(vectors)),
         fences=CountFences.fit(corpus.counts, corpus.count_names),
         novelty_vectors=placed,

@@ -17,11 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
-from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour, kind_of
 from cuckoo_ml_plugin.behaviour.likeness import likenesses
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence, rarest_evidence
-from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons, static_reasons
+from cuckoo_ml_plugin.finding.reasons import (
+    INCOMPLETE,
+    INCOMPLETE_ELSEWHERE,
+    cluster_reasons,
+    incomplete_reasons,
+    label_reasons,
+    novelty_reasons,
+    static_reasons,
+)
 from cuckoo_ml_plugin.finding.section import (
     MAX_LABELS,
     AnomalyFinding,
@@ -45,6 +53,7 @@ from cuckoo_ml_plugin.model.frequencies import Frequencies
 from cuckoo_ml_plugin.model.groups.changes import Change
 from cuckoo_ml_plugin.model.groups.clustering import NOISE, Clustering, Placement
 from cuckoo_ml_plugin.model.groups.kin import NO_KIN, Kin
+from cuckoo_ml_plugin.model.habits import IS_ACTION, Habits, Lack, deeds_of
 from cuckoo_ml_plugin.model.members import Members
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.model.providers import ProviderModels, threat_finding
@@ -56,8 +65,8 @@ _SAME_EXPLAINED = 1e-5
 _WITH_WEIGHT = 2**32  # a mark of this size and a mark of 1 are summed at once
 _COUNT_REASONS = 6  # the counts furthest outside the fences; more would drown the other reasons
 _PARTS = (
-    "embedding", "clustering", "kin", "novelty", "novelty_index", "detector", "rows", "frequencies", "members",
-    "providers", "fences",
+    "embedding", "clustering", "kin", "novelty", "novelty_index", "detector", "rows", "frequencies", "habits",
+    "members", "providers", "fences",
 )  # fmt: skip
 
 
@@ -118,6 +127,7 @@ class Model:
             turns distances and likeness into scores.
         rows: tokens of each fitted behaviour.
         frequencies: how many analyses show each token.
+        habits: what nearly all analyses of each cluster and each kin do.
         members: the analyses of each fitted behaviour.
         fences: usual values of the count features.
         fitted_scores: (n,) anomaly score of each fitted behaviour, computed as if it had not been fitted.
@@ -140,6 +150,7 @@ class Model:
     novelty_vectors: NDArray[np.float32]
     fitted_scores: NDArray[np.float64]
     providers: ProviderModels = field(default_factory=ProviderModels.none)
+    habits: Habits = field(default_factory=Habits.none)
 
     @classmethod
     def load(cls, folder: Path) -> Model:
@@ -180,6 +191,7 @@ class Model:
             novelty_vectors=parts["novelty_vectors"]["all"],
             fitted_scores=parts["fitted_scores"]["all"],
             providers=ProviderModels.from_model(parts.get("providers", {}), facts.get("providers")),
+            habits=Habits.from_arrays(parts["habits"]) if "habits" in parts else Habits.none(),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -229,11 +241,9 @@ class Model:
                     threat_scores=threat,
                     counts=behaviour.counts,
                 )
-            return self._score(behaviour, analysis, label, scoring, anomaly, threat)
+            return self._score(behaviour, analysis, label, scoring, anomaly, threat)[0]
         except (IndexError, ValueError, TypeError, OverflowError) as error:
-            raise ModelError(
-                f"{self.id}: the model's parts contradict each other ({error}); fit a new model."
-            ) from error
+            raise self._contradiction(error) from error
 
     def background_of(self, behaviour: Behaviour) -> frozenset[str]:
         """The tokens of a behaviour that a machine shows by itself, as far as the fit has learnt it."""
@@ -248,7 +258,8 @@ class Model:
         scoring: ScoringSettings,
         anomaly: AnomalySettings,
         threat: ThreatFinding | None,
-    ) -> Finding:
+    ) -> tuple[Finding, Lack | None]:
+        """The finding, and what the analysis lacks of the habits of its group."""
         hashes = behaviour.hashes()
         columns, places = self._known(hashes)
         occurrences = np.zeros(len(hashes), np.int64)  # how many fitted analyses show each token
@@ -273,17 +284,23 @@ class Model:
         novelty = self._anomaly_score(embedded, distances, neighbours, likeness, seen, len(hashes), analysis)
         similar = self._similar(candidates, similarities, analysis, max(scoring.similar, 1))
         similarity = similar[0].similarity if similar else 0.0
-        reasons = [*self._reasons(placement, novelty, similarity, behaviour, label, anomaly), *threat_reasons(threat)]
         score = novelty.score if novelty else 0.0
+        anomalous = novelty is not None and bool(score >= anomaly.threshold)
+        kin = self._kin(placement, similarities[np.searchsorted(candidates, placement.neighbours)], anomalous)
+        lack = self._lack(kinds, columns, places, candidates, similarities, placement.cluster, kin)
+        reasons = [
+            *self._incomplete(lack, behaviour),
+            *self._reasons(placement, novelty, similarity, behaviour, label, anomaly),
+            *threat_reasons(threat),
+        ]
         if not np.isfinite((placement.probability, placement.outlier_score, score)).all():
             raise ValueError("an array holds a value that is not a number")
-        anomalous = novelty is not None and bool(score >= anomaly.threshold)
-        return Finding(
+        finding = Finding(
             status="scored",
             message=" ".join(part for part in (reason_for_absence(behaviour), self.uncalibrated) if part),
             model=self.brief(),
             cluster=self._cluster(placement),
-            kin=self._kin(placement, similarities[np.searchsorted(candidates, placement.neighbours)], anomalous),
+            kin=kin,
             anomaly=AnomalyFinding(
                 score=round(float(score), 4),
                 outlier_score=round(float(placement.outlier_score), 4),
@@ -299,6 +316,28 @@ class Model:
             threat_scores=threat,
             counts=behaviour.counts,
         )
+        return finding, lack
+
+    def group_of(self, lack: Lack) -> tuple[ClusterFacts, bool]:
+        """The group that a :class:`Lack` speaks of, and whether it is a cluster; if not, it is a kin."""
+        is_cluster = lack.group < len(self.clusters)
+        return (self.clusters[lack.group] if is_cluster else self.kins[lack.group - len(self.clusters)]), is_cluster
+
+    def lack_of(self, behaviour: Behaviour) -> Lack | None:
+        """What a behaviour lacks of the habits of its group; None where it has no group that is large enough.
+
+        Raises:
+            ModelError: the model's parts contradict each other.
+        """
+        if not behaviour.has_behaviour:
+            return None
+        try:
+            return self._score(behaviour, None, None, DEFAULTS.scoring, DEFAULTS.anomaly, None)[1]
+        except (IndexError, ValueError, TypeError, OverflowError) as error:
+            raise self._contradiction(error) from error
+
+    def _contradiction(self, error: Exception) -> ModelError:
+        return ModelError(f"{self.id}: the model's parts contradict each other ({error}); fit a new model.")
 
     def _known(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Columns of the known tokens, ascending, and where each stands among the behaviour's tokens."""
@@ -449,6 +488,50 @@ class Model:
         kin_id = self.clusters[placement.cluster].kin
         return [kin.id for kin in self.kins].index(kin_id) if kin_id is not None else NO_KIN
 
+    def _lack(
+        self,
+        kinds: NDArray[np.uint8],
+        columns: NDArray[np.int64],
+        places: NDArray[np.int64],
+        points: NDArray[np.int64],
+        similarities: NDArray[np.float64],
+        cluster: int,
+        kin: KinFinding | None,
+    ) -> Lack | None:
+        """What an analysis lacks of the habits of its group.
+
+        Args:
+            kinds: (t,) the kinds of its tokens.
+            columns, places: (k,) the known tokens' columns, and where they stand among its tokens.
+            points, similarities: (m,) the fitted behaviours nearest to it, and their likeness. The group of each is its
+                cluster, or its kin where the cluster is too small.
+            cluster: the number of its cluster, -1 for none.
+        """
+        clusters = self.clustering.labels[points]
+        kins = self.kin.labels[points]
+        kins = np.where(kins != NO_KIN, len(self.clusters) + kins, -1)
+        groups = np.where(self.habits.has_habits(clusters), clusters, kins)
+        placed = cluster
+        if kin is not None and not self.habits.has_habits(np.array([cluster]))[0]:
+            placed = len(self.clusters) + [facts.id for facts in self.kins].index(kin.id)
+        is_action = IS_ACTION[kinds]
+        is_background = self.embedding.is_background(columns)
+        actions = int(np.count_nonzero(is_action)) - int(np.count_nonzero(is_action[places[is_background]]))
+        own = np.zeros(len(self.embedding.hashes), np.bool_)
+        own[columns[is_action[places] & ~is_background]] = True
+        return self.habits.lack(groups, similarities, placed, own, actions, deeds_of(kinds))
+
+    def _incomplete(self, lack: Lack | None, behaviour: Behaviour) -> list[Reason]:
+        """``incomplete_run``, unless no sample was run: then the message says why."""
+        if lack is None or lack.score < (INCOMPLETE if lack.placed else INCOMPLETE_ELSEWHERE):
+            return []
+        if any(kind_of(token) == "task" for token in behaviour.tokens):
+            return []
+        group, is_cluster = self.group_of(lack)
+        return incomplete_reasons(
+            lack.score, f"{'cluster' if is_cluster else 'kin'} {_named(group)}", lack.analyses, lack.share, lack.deeds
+        )
+
     def _reasons(
         self,
         placement: Placement,
@@ -459,7 +542,7 @@ class Model:
         anomaly: AnomalySettings,
     ) -> list[Reason]:
         facts = self.clusters[placement.cluster] if placement.cluster != NOISE else None
-        name = f"{facts.name} ({facts.id})" if facts and facts.name != facts.id else facts.id if facts else None
+        name = _named(facts) if facts else None
         return [
             *(static_reasons(len(behaviour.tokens)) if behaviour.is_static else []),
             *(novelty_reasons(novelty.score, novelty.unseen, highest_similarity, anomaly.threshold) if novelty else []),
@@ -544,6 +627,10 @@ class Model:
     def with_facts(self, **facts: Any) -> Model:
         """A copy of the model in which these facts are replaced."""
         return replace(self, facts={**self.facts, **facts})
+
+
+def _named(facts: ClusterFacts) -> str:
+    return f"{facts.name} ({facts.id})" if facts.name != facts.id else facts.id
 
 
 def _label_counts(facts: ClusterFacts) -> list[LabelCount]:

@@ -279,6 +279,11 @@ class Store(
             return []
         return self._db.read(lambda connection: _select(connection, _TABLE.c.run == identity.run))
 
+    def of_file(self, sha256: str, limit: int) -> list[StoredAnalysis]:
+        """The analyses with behaviour of a file, the first few in order, with their behaviours. Raises StoreError."""
+        where = (_TABLE.c.sha256 == sha256, _TABLE.c.has_behaviour)
+        return self._db.read(lambda connection: _select(connection, *where, limit=limit, blobs=True))
+
     def of_tasks(self, tasks: Iterable[str]) -> list[StoredAnalysis]:
         """The analyses that a host knows under these ids, on a node or on the central machine, without behaviours."""
         ids = list(tasks)

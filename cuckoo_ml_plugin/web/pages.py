@@ -1,4 +1,4 @@
-"""Our own pages: all clusters, one cluster, all kin, one kin, anomalies, births, the model, one analysis."""
+"""Our own pages: clusters, one cluster, all kin, one kin, anomalies, births, the model, one analysis, a comparison."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ _PERIODS = {"7": "7 days", "1": "a day", "30": "30 days", "365": "a year", "all"
 _MOST_CHANGES = 200
 _MOST_CLUSTERS = 20  # of a kin that are listed
 _ANOMALIES = 20  # on a page; few, because those that the refit found are scored again for their reasons
+_COMPARED_PIECES = 30  # of each list of a comparison
+_COMPARED_NAMED = 20  # runs of a comparison that are named
 _BIRTH_MEMBERS = 10  # of a group in the making that are named
 
 Page = Callable[[Request], PageResponse]
@@ -382,6 +384,32 @@ def analysis_page(request: Request) -> PageResponse:
     )
 
 
+def compare_page(request: Request) -> PageResponse:
+    """How one stored analysis differs from another, or from the other runs of its file and from its group."""
+    engine = request.engine
+    run = _visible_run(request, request.query.get("id", ""))
+    other = request.query.get("with", "")
+    if other:
+        answer = queries.comparison_of_two(engine, run, _visible_run(request, other), _COMPARED_PIECES)
+    else:
+        answer = queries.comparison(engine, run, _COMPARED_PIECES, request.corpus)
+    for compared in answer["comparisons"]:
+        compared["with"] = compared["with"][:_COMPARED_NAMED]
+    named = [name for compared in answer["comparisons"] for name in compared["with"]]
+    request.links.look_up(engine, [run.analysis, *named])
+    return request.respond(f"Comparison of {run.analysis[:40]}", "compare.html", **answer)
+
+
+def _visible_run(request: Request, name: str) -> queries.Run:
+    """A stored analysis that the reader may see. Raises NotFoundError, StoreError."""
+    name, corpus = name[:1000], request.corpus
+    run = queries.stored_run(request.engine, name) if corpus is None or corpus.get(clean_id(name)) else None
+    if run is None:
+        visible = None if corpus is None else lambda known: corpus.get(known) is not None
+        raise NotFoundError("The store has no such analysis.", queries.ids_meant(request.engine, [name], visible))
+    return run
+
+
 def _names(model: Model, corpus: VisibleCorpus | None) -> dict[str, str]:
     if corpus is not None:
         return {cluster.id: cluster.name for cluster in corpus.clusters.values()}
@@ -395,4 +423,5 @@ _PAGES: dict[str, Page] = {
     "births": births_page,
     "model": model_page,
     "analysis": analysis_page,
+    "compare": compare_page,
 }

@@ -1,4 +1,4 @@
-"""Commands that ask model and store: ``score``, ``similar``, ``clusters``, ``kin``, ``anomalies`` and ``births``."""
+"""Commands that ask model and store: ``score``, ``similar``, ``compare``, ``clusters``, ``kin`` and ``anomalies``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.cli.console import (
     print_json,
     progress_bar,
@@ -32,7 +33,7 @@ from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.report.files.writeback import write_section
-from cuckoo_ml_plugin.report.report import read_reports
+from cuckoo_ml_plugin.report.report import read_report, read_reports
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MOST_OF_GROUP = 5  # analyses of a group in the making that are named
@@ -111,6 +112,72 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
         print_json(finding.section()["similar"])
         return
     stdout.print(similar_table(f"Analyses similar to {analysis}", finding.similar))
+
+
+@click.command()
+@click.argument("analysis", metavar="A")
+@click.argument("other", required=False, metavar="[B]")
+@click.option(
+    "--limit", type=click.IntRange(1, MAX_COUNT), default=10, show_default=True, help="How many pieces each list shows."
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@pass_existing_home
+def compare(home: Home, analysis: str, other: str | None, limit: int, as_json: bool) -> None:
+    """Show how run A differs from run B, or from the other runs of its file and from its cluster or kin.
+
+    A and B are ids of stored analyses or report files.
+    """
+    engine = Engine(home)
+    run = _run(engine, analysis)
+    if other is None:
+        answer = queries.comparison(engine, run, limit)
+    else:
+        answer = queries.comparison_of_two(engine, run, _run(engine, other), limit)
+    if as_json:
+        print_json(answer)
+        return
+    if not answer["comparisons"]:
+        stdout.print(
+            safe_text(f"{run.analysis}: there is no other run of its file, and no cluster or kin.", 500), soft_wrap=True
+        )
+    for comparison in answer["comparisons"]:
+        _show_comparison(run.analysis, comparison)
+
+
+def _run(engine: Engine, name: str) -> queries.Run:
+    """A stored analysis, or the report in a file."""
+    stored = queries.stored_run(engine, name)
+    if stored is not None:
+        return stored
+    if not Path(name).is_file():
+        raise queries.no_such_analysis(engine, name)
+    report = read_report(Path(name))
+    return queries.Run(name, report.sha256, extract(report))
+
+
+_PARTS = {
+    "always": "In this run and in all others",
+    "sometimes": "In some of the runs",
+    "only_here": "In this run alone",
+    "lacking": "In nearly all others, not in this run",
+}
+
+
+def _show_comparison(analysis: str, comparison: dict[str, Any]) -> None:
+    n, total = comparison["analyses"], comparison["of"]
+    of = f" of {total:,}" if total > n else ""
+    beside = "" if comparison["kind"] == "run" else f" ({n:,}{of} analyses)"
+    stdout.print(safe_text(f"{analysis} beside {comparison['name']}{beside}", 600), style="bold", soft_wrap=True)
+    for deed in comparison["deeds"]:
+        if deed["deed"] in comparison["differs_in"]:
+            sentence = f"Did it run to its end? {deed['analyses']:,} of {n:,} {deed['deed']}; this run did not."
+            stdout.print(sentence, style="yellow", soft_wrap=True)
+    for part, title in _PARTS.items():
+        pieces = comparison[part]
+        rows = [(piece["kind"], piece["value"], piece["analyses"]) for piece in pieces["shown"]]
+        if rows:
+            title = _list_title(len(rows), pieces["count"], f"pieces. {title}")
+            stdout.print(table(title, ["kind", "value", "others"], rows, numbers=[2]))
 
 
 @click.command()
