@@ -21,7 +21,7 @@ from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.likeness import likenesses
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.evidence import cluster_evidence, rarest_evidence
-from cuckoo_ml_plugin.finding.reasons import cluster_reasons, label_reasons, novelty_reasons, static_reasons
+from cuckoo_ml_plugin.finding.reasons import by_weight, cluster_reasons, label_reasons, novelty_reasons, static_reasons
 from cuckoo_ml_plugin.finding.section import (
     MAX_LABELS,
     AnomalyFinding,
@@ -273,7 +273,8 @@ class Model:
         novelty = self._anomaly_score(embedded, distances, neighbours, likeness, seen, len(hashes), analysis)
         similar = self._similar(candidates, similarities, analysis, max(scoring.similar, 1))
         similarity = similar[0].similarity if similar else 0.0
-        reasons = [*self._reasons(placement, novelty, similarity, behaviour, label, anomaly), *threat_reasons(threat)]
+        own = self._reasons(placement, novelty, similarity, behaviour, label, anomaly)
+        reasons = by_weight([*own, *threat_reasons(threat)])
         score = novelty.score if novelty else 0.0
         if not np.isfinite((placement.probability, placement.outlier_score, score)).all():
             raise ValueError("an array holds a value that is not a number")
