@@ -159,7 +159,7 @@ def _earlier(analyses: Iterable[PastAnalysis], day: str) -> tuple[list[PastAnaly
 def _times(analyses: Sequence[PastAnalysis], when: str) -> str:
     if len(analyses) == 1:
         past = analyses[0]
-        return f"{when}, {f'on {past.day} ' if past.day else ''}(analysis {past.analysis})"
+        return f"{when}, on {past.day} (analysis {past.analysis})" if past.day else f"{when} (analysis {past.analysis})"
     return f"{_count(analyses)} {when}, {_last(analyses, when)}"
 
 
