@@ -119,7 +119,7 @@ def novelty_reasons(score: float, unseen: float, highest_similarity: float, thre
         drivers.append(f"its likeness to the most similar analysis in the model is {_percent(highest_similarity)}")
     else:
         drivers.append("no analysis in the model shares any of its behaviour")
-    text = f"It is unlike the known analyses: {'; '.join(drivers)}."
+    text = f"It behaves unusually: {'; '.join(drivers)}."
     return [Reason(kind=NOVEL, text=text, value=score)]
 
 

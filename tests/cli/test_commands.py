@@ -150,7 +150,7 @@ def test_one_finding_is_shown_in_detail_and_many_as_a_table(demo: DemoHome) -> N
     novel = next(sample for sample in demo.corpus.new if sample.role == "novel")
     detail = cuckoo_ml(demo.home, "score", novel.path).out
     assert "Unusual: no known group behaves like it" in detail
-    assert "It is unlike the known analyses" in detail
+    assert "It behaves unusually" in detail
     assert "Evidence of its own" in detail
     table = cuckoo_ml(demo.home, "score", *[sample.path for sample in demo.corpus.new]).out
     for new in demo.corpus.new:
