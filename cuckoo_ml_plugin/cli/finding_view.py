@@ -14,8 +14,10 @@ from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis
 def show_finding(analysis: str, path: str, finding: Finding) -> None:
     """Print one finding in full."""
     stdout.print(safe_text(f"{analysis}  ({path})", 300), style="bold", soft_wrap=True)
+    stdout.print(safe_text(f"  {finding.verdict.text}", 1010), soft_wrap=True)
     if finding.status != "scored":
-        stdout.print(safe_text(f"  {finding.status}: {finding.message}", 500), soft_wrap=True)
+        rest = "" if finding.message in finding.verdict.text else f": {finding.message}"
+        stdout.print(safe_text(f"  {finding.status}{rest}", 500), soft_wrap=True)
         _show_similar(finding)
         _show_threat_scores(finding)
         return
@@ -28,14 +30,20 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
     for reason in finding.anomaly.reasons if finding.anomaly else []:
         stdout.print(safe_text(f"  - {reason.text}", 400), soft_wrap=True)
     _show_similar(finding)
-    if finding.evidence:
-        inside = finding.cluster is not None
-        evidence = [
-            (piece.kind, piece.value, f"{piece.in_cluster:.0%}" if inside else "", f"{piece.in_corpus:.1%}")
-            for piece in finding.evidence
-        ]
-        stdout.print(table("Evidence", ["kind", "value", "in cluster", "in corpus"], evidence, numbers=[2, 3]))
+    _show_evidence(finding, "shared", "Evidence that ties it to its cluster")
+    _show_evidence(finding, "new", "Evidence of its own: unseen or rare elsewhere")
     _show_threat_scores(finding)
+
+
+def _show_evidence(finding: Finding, role: str, title: str) -> None:
+    inside = finding.cluster is not None
+    rows = [
+        (piece.kind, piece.value, f"{piece.in_cluster:.0%}" if inside else "", f"{piece.in_corpus:.1%}")
+        for piece in finding.evidence
+        if piece.role == role
+    ]
+    if rows:
+        stdout.print(table(title, ["kind", "value", "in cluster", "in corpus"], rows, numbers=[2, 3]))
 
 
 def similar_table(title: str, similar: Sequence[SimilarAnalysis]) -> Table:

@@ -49,7 +49,8 @@ def notice_birth(engine: Engine, finding: Finding, behaviour: Behaviour, analysi
     known = None
     if finding.cluster is None and behaviour.behash is not None:
         known = _likeness_to_known(engine, model, behaviour, analysis)
-    if known is None or not (finding.anomaly.anomalous or known < level):
+    is_novel = finding.anomaly.score >= engine.settings.anomaly.threshold  # also a repeat, which is not anomalous
+    if known is None or not (is_novel or known < level):
         engine.store.drop_newcomer(analysis)
         return
     newcomer = Newcomer(

@@ -13,12 +13,14 @@ from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behash import as_text
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
+from cuckoo_ml_plugin.engine.past_analyses import Subject, past_of, put_verdict
 from cuckoo_ml_plugin.engine.recalibration import Recalibration
 from cuckoo_ml_plugin.engine.similar_analyses import similar_analyses
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.reasons import BIRTH, birth_reasons
 from cuckoo_ml_plugin.finding.section import Finding, Reason, SimilarAnalysis
 from cuckoo_ml_plugin.finding.seed import seed_section
+from cuckoo_ml_plugin.finding.verdict import day_of
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
@@ -89,7 +91,9 @@ class Engine:
         What is stored of another analysis with the same id has no part in it.
         """
         stored = self._stored_id(report.identity, clean_id(analysis), path) if self._has_store else ""
-        return self.score(extract(report), stored, self.label(labels_of(report), stored))
+        behaviour, sha256 = extract(report), (report.sha256 or "").lower() or None
+        subject = Subject(stored, behaviour, sha256, day_of(report.analysed_at))
+        return self.score(behaviour, stored, self.label(labels_of(report), stored), subject)
 
     def _stored_id(self, identity: Identity, analysis: str, path: Path | None) -> str:
         """The id under which the run of a report is stored, "" if it is not. Raises StoreError."""
@@ -113,8 +117,13 @@ class Engine:
         best = best_label([*labels, *self._analyst_label(analysis)])
         return best.family if best else None
 
-    def score(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
-        """The finding for a behaviour. Raises ModelError, StoreError."""
+    def score(
+        self, behaviour: Behaviour, analysis: str, label: str | None, subject: Subject | None = None
+    ) -> Finding:  # fmt: skip
+        """The finding for a behaviour. Raises ModelError, StoreError.
+
+        ``subject``: what is known of the analysis beside its behaviour; by default, what the store has.
+        """
         model = self.model()
         if model is None:
             finding = self._no_model(behaviour)
@@ -127,7 +136,13 @@ class Engine:
             finding.similar = self.with_stored(finding.similar, behaviour, analysis, limit)
         if finding.anomaly is not None and finding.cluster is None and analysis and self._has_store:
             finding.anomaly.reasons = self.with_birth_reason(finding.anomaly.reasons, analysis)
+        store = self.store if self._has_store else None
+        put_verdict(finding, past_of(store, finding, subject or self._subject(behaviour, analysis)))
         return finding
+
+    def _subject(self, behaviour: Behaviour, analysis: str) -> Subject:
+        stored = self.store.get_many([analysis]).get(analysis) if analysis and self._has_store else None
+        return Subject(analysis, behaviour) if stored is None else Subject.of(stored, behaviour)
 
     def with_birth_reason(self, reasons: list[Reason], analysis: str) -> list[Reason]:
         """The reasons, with the one of the group in the making of a stored analysis first. Raises StoreError."""
@@ -165,6 +180,7 @@ class Engine:
             behaviour, analysis=analysis, label=label, scoring=self.settings.scoring, anomaly=self.settings.anomaly
         )
         finding.behash = _behash_text(behaviour)
+        put_verdict(finding, past_of(None, finding, Subject(analysis, behaviour)))
         return finding
 
     def recalibration(self, model: Model) -> Recalibration:

@@ -13,13 +13,24 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeVar
 
+from cuckoo_ml_plugin.behaviour.behash import as_text
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.past_analyses import Subject, past_of, put_verdict
 from cuckoo_ml_plugin.errors import ReportError
-from cuckoo_ml_plugin.finding.reasons import INCOMPLETE_RUN, cluster_reasons, incomplete_reasons, label_reasons
+from cuckoo_ml_plugin.finding.reasons import (
+    INCOMPLETE_RUN,
+    NOVEL,
+    by_weight,
+    cluster_reasons,
+    incomplete_reasons,
+    label_reasons,
+    novelty_reasons,
+)
 from cuckoo_ml_plugin.finding.section import (
     MAX_LABELS,
     MAX_MESSAGE,
+    AnomalyFinding,
     ClusterFinding,
     Evidence,
     Finding,
@@ -31,6 +42,7 @@ from cuckoo_ml_plugin.finding.section import (
     failed_section,
     read_section,
 )
+from cuckoo_ml_plugin.finding.verdict import Past
 from cuckoo_ml_plugin.store.overview import Activity, AnalysisBrief
 
 MOST_CANDIDATES: Final = 100  # similar analyses that are looked through for those that the readers may see
@@ -127,19 +139,38 @@ def visible_finding(
         kin_members = _visible_members(engine, visible, kin=finding.kin.id) if finding.kin else []
     cluster = _visible_group(finding.cluster, members)
     own = next((member.label for member in members if member.analysis == analysis), None)
-    return Finding(
+    shown = Finding(
         status=finding.status,
         message=_message(finding, len(finding.similar) - len(similar)),
         model=_visible_model(finding.model),
         cluster=cluster,
         kin=_visible_group(finding.kin, kin_members),
-        anomaly=_visible_anomaly(finding, cluster, own),
+        anomaly=_visible_anomaly(engine, finding, cluster, own, similar),
         similar=similar,
         evidence=finding.evidence,
         behash=finding.behash,
         threat_scores=finding.threat_scores,
         counts=finding.counts,
     )
+    _put_verdict(engine, finding, shown, analysis, visible)
+    return shown
+
+
+def _put_verdict(
+    engine: Engine | None, finding: Finding, shown: Finding, analysis: str, visible: Visible
+) -> None:  # fmt: skip
+    """Give ``shown``, which is what readers may see of a finding, the verdict that follows from that."""
+    past = Past(absence=finding.message if finding.verdict.kind == "not_run" else "", is_partial=True)
+    try:
+        stored = engine.store.get(analysis) if engine is not None and analysis else None
+        if engine is not None and stored is not None:
+            behaviour = engine.behaviour_of(stored)
+            if finding.behash is None or (behaviour.behash and finding.behash == as_text(behaviour.behash)):
+                subject, node_engine = Subject.of(stored, behaviour), engine
+                past = past_of(engine.store, shown, subject, lambda found: visible(_of_this_node(node_engine, found)))
+    except Exception as error:
+        _LOG.error("The verdict tells of no other analyses, because nothing says who may see them: %s", error)
+    put_verdict(shown, replace(past, is_static=past.is_static or finding.verdict.kind == "static_only"))
 
 
 def with_more_similar(
@@ -219,8 +250,17 @@ def _visible_model(model: ModelFacts | None) -> ModelFacts | None:
     return None if model is None else ModelFacts(id=model.id, fitted_at=model.fitted_at)
 
 
-def _visible_anomaly(finding: Finding, cluster: ClusterFinding | None, own_label: str | None) -> Any:
-    """The anomaly with the reasons that name nothing of others; those that name a cluster are made anew."""
+def _visible_anomaly(
+    engine: Engine | None,
+    finding: Finding,
+    cluster: ClusterFinding | None,
+    own_label: str | None,
+    similar: list[SimilarAnalysis],
+) -> AnomalyFinding | None:
+    """The anomaly with the reasons that name nothing of others; those that name a cluster are made anew.
+
+    Whether it is a repeat of what others may not see is no part of it.
+    """
     anomaly = finding.anomaly
     if anomaly is None:
         return None
@@ -238,8 +278,14 @@ def _visible_anomaly(finding: Finding, cluster: ClusterFinding | None, own_label
         elif reason.kind == "label_mismatch" and cluster is not None:
             labels = {label.label: label.count for label in cluster.labels}
             reasons += label_reasons(own_label, cluster.name, labels)
-    return type(anomaly)(
-        score=anomaly.score, outlier_score=anomaly.outlier_score, anomalous=anomaly.anomalous, reasons=reasons
+    anomalous = anomaly.anomalous
+    if engine is not None and not anomalous and anomaly.score >= engine.settings.anomaly.threshold:
+        anomalous = True
+        highest = similar[0].similarity if similar else 0.0
+        novel = novelty_reasons(anomaly.score, 0.0, highest, engine.settings.anomaly.threshold)
+        reasons = by_weight([*(reason for reason in reasons if reason.kind != NOVEL), *novel])
+    return AnomalyFinding(
+        score=anomaly.score, outlier_score=anomaly.outlier_score, anomalous=anomalous, reasons=reasons
     )
 
 

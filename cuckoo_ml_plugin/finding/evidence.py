@@ -117,7 +117,12 @@ def _varied(order: NDArray[np.int64], kinds: NDArray[np.uint8], k: int, is_telli
 
 
 def _piece(token: str, in_cluster: float, in_corpus: float) -> Evidence:
+    """The piece of evidence; its role is ``shared`` where enough of the cluster shows the behaviour."""
     kind, _, value = token.partition(":")
     return Evidence(
-        kind=kind, value=value, in_cluster=round(float(in_cluster), 4), in_corpus=round(float(in_corpus), 4)
+        kind=kind,
+        value=value,
+        in_cluster=round(float(in_cluster), 4),
+        in_corpus=round(float(in_corpus), 4),
+        role="shared" if in_cluster >= MIN_SHARE else "new",
     )

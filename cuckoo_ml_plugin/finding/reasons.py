@@ -8,7 +8,7 @@ of 1.5 and 3 interquartile ranges (Tukey, Exploratory Data Analysis, 1977). The 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from cuckoo_ml_plugin.finding.section import Reason
@@ -25,6 +25,14 @@ INCOMPLETE_ELSEWHERE: Final = 0.4
 Deeds = Sequence[tuple[str, int]]
 """What nearly all analyses of a group do, ``write files``, and how many do it."""
 _DEEDS_NAMED = 3
+
+NOVEL: Final = "novel_behaviour"
+"""The kind of the reason that holds where the calibrated anomaly score reaches its threshold."""
+
+_BY_WEIGHT: Final = (
+    BIRTH, INCOMPLETE_RUN, "static_only", NOVEL, "label_mismatch", "threat_scores_disagree", "no_cluster",
+    "low_probability", "abnormal_count_outlier", "high_outlier_score", "abnormal_count_suspect",
+)  # fmt: skip
 
 _ACRONYMS = {word.lower(): word for word in ("API", "APIs", "COM", "DNS", "HTTP", "ICMP", "TCP", "TLS", "UDP", "WMI")}
 
@@ -49,13 +57,18 @@ def cluster_reasons(
     reasons: list[Reason] = []
     probability, outlier_score = _finite(probability), _finite(outlier_score)
     if cluster is None:
-        text = "Belongs to no cluster: no group of known analyses behaves like it."
+        text = "It belongs to no cluster of known analyses."
         reasons.append(Reason(kind="no_cluster", text=text, value=-1.0))
     elif probability < low_probability:
-        text = f"Lies at the edge of cluster {cluster}: the membership probability is {probability:.2f}."
+        text = (
+            f"It is at the edge of cluster {cluster}, with the membership probability {probability:.2f}: compare it"
+            " with the cluster's members before relying on the name."
+        )
         reasons.append(Reason(kind="low_probability", text=text, value=probability))
     if outlier_score >= high_outlier_score:
-        text = f"Lies in a sparser region than the analyses around it: the outlier score is {outlier_score:.2f} of 1."
+        text = (
+            f"It is further from its neighbours than they are from each other: outlier score {outlier_score:.2f} of 1."
+        )
         reasons.append(Reason(kind="high_outlier_score", text=text, value=outlier_score))
     return reasons
 
@@ -78,15 +91,19 @@ def label_reasons(label: str | None, cluster: str | None, labels: Mapping[str, i
     if own >= most:
         return []
     text = (
-        f"Is labelled {label}, but {most:,} of the {total:,} labelled analyses in its cluster {cluster} are"
-        f" {most_frequent} and {own:,} {'is' if own == 1 else 'are'} {label}."
+        f"It is labelled {label}, but {most:,} of the {total:,} labelled analyses in its cluster {cluster} are"
+        f" {most_frequent} and {own:,} {'is' if own == 1 else 'are'} {label}: check"
+        " which label is right."
     )
     return [Reason(kind="label_mismatch", text=text, value=own / total)]
 
 
 def static_reasons(facts: int) -> list[Reason]:
     """``static_only``: nothing but this many facts of the file is known of the analysis."""
-    text = "Only static facts were seen: the analysis is placed and compared by its file, not by what the sample does."
+    text = (
+        "Only static facts were seen: the analysis is placed and compared by its file, not by what the sample does."
+        " Run it again, for longer or on another machine."
+    )
     return [Reason(kind="static_only", text=text, value=float(facts))]
 
 
@@ -119,7 +136,7 @@ def novelty_reasons(score: float, unseen: float, highest_similarity: float, thre
     """``novel_behaviour`` when the calibrated anomaly score reaches ``threshold``, with what drives it.
 
     The text gives the similarity of the most similar analysis, as the list of similar analyses does. The distances
-    behind the score have no unit that would mean anything to a reader.
+    behind the score have no unit that would mean anything to a reader, and the score itself stands beside the reasons.
 
     Args:
         score: share of the fitted corpus that is less unusual, in [0, 1].
@@ -137,14 +154,17 @@ def novelty_reasons(score: float, unseen: float, highest_similarity: float, thre
         drivers.append(f"its likeness to the most similar analysis in the model is {_percent(highest_similarity)}")
     else:
         drivers.append("no analysis in the model shares any of its behaviour")
-    text = f"More unusual than {_percent(score)} of the known analyses: {'; '.join(drivers)}."
-    return [Reason(kind="novel_behaviour", text=text, value=score)]
+    text = f"It behaves unusually: {'; '.join(drivers)}."
+    return [Reason(kind=NOVEL, text=text, value=score)]
 
 
 def birth_reasons(samples: int, days: int) -> list[Reason]:
     """``birth``: the analysis is in a group in the making, of so many samples within so many days (0: unknown)."""
     span = f" in {days:,} days" if days > 1 else " on one day" if days == 1 else ""
-    text = f"One of {samples:,} samples{span} that are like each other and unlike all that is known."
+    text = (
+        f"It is one of {samples:,} samples{span} that are like each other and unlike all that is known: look at the new"
+        " groups."
+    )
     return [Reason(kind=BIRTH, text=text, value=float(samples))]
 
 
@@ -160,7 +180,13 @@ def count_text(name: str, value: float, quantiles: Sequence[float]) -> str:
     words = " ".join([first[0].upper() + first[1:], *others])
     middle = f"{_number(q1)} to {_number(q3)}" if q3 > q1 else _number(q1)
     edge = f"99 % have at most {_number(p99)}" if value > q3 else f"99 % have at least {_number(p1)}"
-    return f"{words}: {_number(value)}; half of the known analyses have {middle}, {edge}."
+    return f"{words}: {_number(value)}, where half of the known analyses have {middle}, and {edge}."
+
+
+def by_weight(reasons: Iterable[Reason]) -> list[Reason]:
+    """The reasons in the order in which an analyst should read them; kinds of another version come last."""
+    places = {kind: place for place, kind in enumerate(_BY_WEIGHT)}
+    return sorted(reasons, key=lambda reason: places.get(reason.kind, len(places)))
 
 
 def _number(value: float) -> str:

@@ -23,6 +23,7 @@ from cuckoo_ml_plugin.errors import ReportError
 
 SCHEMA = 2
 MAX_MESSAGE = 1000
+MAX_VERDICT = 1000
 MAX_LABELS = 20
 MAX_INDICATORS = 5
 _MAX_ITEMS_READ = 100  # of each list of the section
@@ -30,6 +31,19 @@ _MAX_ITEMS_READ = 100  # of each list of the section
 # Constraints that only the schema holds: ``extra_json_schema`` does not concern reading.
 _Version = Annotated[int, Meta(extra_json_schema={"const": SCHEMA})]
 _Status = Annotated[str, Meta(extra_json_schema={"enum": ["scored", "no_model", "no_behaviour", "failed"]})]
+_VerdictKind = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "enum": [
+                "same_file", "same_behaviour", "variant", "kin", "unusual", "unknown", "static_only", "not_run",
+                "too_few",
+            ]
+        }
+    ),
+]  # fmt: skip
+_VerdictText = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_VERDICT})]
+_Role = Annotated[str, Meta(extra_json_schema={"enum": ["shared", "new"]})]
 _Message = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_MESSAGE})]
 _Share = Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
 _Count = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
@@ -61,6 +75,13 @@ class _Part(Struct):
 
 
 Mapping.register(_Part)  # pandas makes frames of mappings
+
+
+class Verdict(_Part, kw_only=True):
+    """The finding in one sentence, and of which kind it is; ``text`` is empty in a section of schema 1."""
+
+    kind: _VerdictKind = "unknown"
+    text: _VerdictText = ""
 
 
 class ModelFacts(_Part, kw_only=True):
@@ -127,12 +148,16 @@ class SimilarAnalysis(_Part, kw_only=True):
 
 
 class Evidence(_Part, kw_only=True):
-    """One piece of behaviour, with the shares of the cluster and of the fitted corpus that show it."""
+    """One piece of behaviour, with the shares of the cluster and of the fitted corpus that show it.
+
+    ``role``: ``shared``: ties the analysis to its cluster; ``new``: is its own, unseen or rare.
+    """
 
     kind: str
     value: str
     in_cluster: _Share
     in_corpus: _Share
+    role: _Role = "shared"
 
 
 class IndicatorFinding(_Part, kw_only=True):
@@ -182,6 +207,7 @@ class Finding(Struct, kw_only=True):
     schema: _Version = SCHEMA
     status: _Status
     message: _Message = ""
+    verdict: Verdict = msgspec.field(default_factory=Verdict)
     model: ModelFacts | None = None
     cluster: ClusterFinding | None = None
     kin: KinFinding | None = None
@@ -191,6 +217,11 @@ class Finding(Struct, kw_only=True):
     behash: _Behash | None = None
     threat_scores: ThreatFinding | None = None
     counts: dict[_CountName, int | float] = {}
+
+    def __post_init__(self) -> None:
+        if self.status == "failed" and not self.verdict.text:  # nothing else is known
+            text = self.message[:MAX_VERDICT] or "The analysis could not be scored."
+            self.verdict = Verdict(kind="unknown", text=text)
 
     def section(self) -> dict[str, Any]:
         """The report section: JSON-ready, with finite numbers and without ``.`` and ``$`` in keys."""

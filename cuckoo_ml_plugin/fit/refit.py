@@ -125,7 +125,7 @@ def _facts_on_disk(model: Model) -> dict[str, Any]:
 
 
 def save_findings(store: Store, model: Model, settings: Settings) -> int:
-    """Save the findings of all analyses that a model was fitted on."""
+    """Save the findings of all analyses that a model was fitted on. A repeat of a behaviour is never anomalous."""
     scores = model.fitted_scores
     threshold = settings.anomaly.threshold
     calibrated = model.detector.is_calibrated
@@ -142,7 +142,7 @@ def save_findings(store: Store, model: Model, settings: Settings) -> int:
                 probability=float(clustering.probabilities[point]),
                 outlier_score=float(clustering.outlier_scores[point]),
                 anomaly_score=float(scores[point]) if calibrated else None,
-                anomalous=calibrated and bool(scores[point] >= threshold),
+                anomalous=calibrated and bool(scores[point] >= threshold and clustering.multiplicities[point] == 1),
                 kin=model.kins[kin].id if kin != NO_KIN else None,
                 kin_probability=kin_probability,
             )

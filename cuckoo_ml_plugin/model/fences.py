@@ -49,10 +49,18 @@ class CountFences(ModelPart):
 
         Where at least half of the corpus has one value (interquartile range 0), Tukey's fences would call every other
         value abnormal. There a suspect lies outside the middle 98 %, an outlier outside all values of the corpus.
+
+        A count that 98 % of the corpus reach and do not pass is no reason, wherever the fences are: in a skewed corpus
+        Tukey's fences lie within what is usual.
         """
+        beyond = [
+            (excess, name, verdict, row)
+            for excess, name, verdict, row in self._outside(counts)
+            if not row[1] <= counts[name] <= row[5]
+        ]
         return [
             Reason(kind=f"abnormal_count_{verdict}", text=count_text(name, counts[name], row), value=counts[name])
-            for _, name, verdict, row in sorted(self._outside(counts))[:limit]
+            for _, name, verdict, row in sorted(beyond)[:limit]
         ]
 
     def verdicts(self, counts: Mapping[str, float]) -> dict[str, str]:

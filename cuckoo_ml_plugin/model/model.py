@@ -24,6 +24,7 @@ from cuckoo_ml_plugin.finding.evidence import cluster_evidence, rarest_evidence
 from cuckoo_ml_plugin.finding.reasons import (
     INCOMPLETE,
     INCOMPLETE_ELSEWHERE,
+    by_weight,
     cluster_reasons,
     incomplete_reasons,
     label_reasons,
@@ -288,11 +289,8 @@ class Model:
         anomalous = novelty is not None and bool(score >= anomaly.threshold)
         kin = self._kin(placement, similarities[np.searchsorted(candidates, placement.neighbours)], anomalous)
         lack = self._lack(kinds, columns, places, candidates, similarities, placement.cluster, kin)
-        reasons = [
-            *self._incomplete(lack, behaviour),
-            *self._reasons(placement, novelty, similarity, behaviour, label, anomaly),
-            *threat_reasons(threat),
-        ]
+        own = self._reasons(placement, novelty, similarity, behaviour, label, anomaly)
+        reasons = by_weight([*self._incomplete(lack, behaviour), *own, *threat_reasons(threat)])
         if not np.isfinite((placement.probability, placement.outlier_score, score)).all():
             raise ValueError("an array holds a value that is not a number")
         finding = Finding(

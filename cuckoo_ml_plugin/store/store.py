@@ -233,6 +233,19 @@ class Store(
 
         return self._db.read(work)
 
+    def latest(
+        self, limit: int, *, sha256: str | None = None, digest: str | None = None
+    ) -> list[StoredAnalysis]:  # fmt: skip
+        """The latest analyses of a file, of a behaviour, or of both, without their behaviours. Raises StoreError."""
+        where: list[ColumnElement[bool]] = []
+        if sha256 is not None:
+            where.append(_TABLE.c.sha256 == sha256)
+        if digest is not None:
+            where.append(_TABLE.c.digest == digest)
+        moment = func.coalesce(_TABLE.c.analysed_at, _TABLE.c.stored_at)
+        query = select(_TABLE.c.number).where(*where).order_by(moment.desc(), _TABLE.c.number.desc()).limit(limit)
+        return self._db.read(lambda connection: _select(connection, _TABLE.c.number.in_(query)))
+
     def sources(self, keys: Iterable[str]) -> dict[str, list[tuple[str, Source]]]:
         """For each known source key: the analyses of this path, and the file as it was when each was read."""
         source_keys = list(keys)

@@ -6,6 +6,7 @@ The copy is as of one moment, and is taken while other processes read and write.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ import msgspec
 from sqlalchemy import Connection, delete, select, update
 
 from cuckoo_ml_plugin.errors import StoreError
+from cuckoo_ml_plugin.plumbing.analysis_ids import MAX_ID
 from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.behashes import digests_of, drop_unshown
@@ -32,8 +34,13 @@ class _Similar(msgspec.Struct):
     sha256: str | None = None
 
 
+class _Verdict(msgspec.Struct):
+    text: str = ""
+
+
 class _Section(msgspec.Struct):
     similar: list[_Similar] = []
+    verdict: _Verdict = msgspec.field(default_factory=_Verdict)
 
 
 class ErasureStore:
@@ -171,15 +178,27 @@ def _edit(connection: Connection, page: list[tuple[str, str]], names: Collection
 def _without(section: str, names: Collection[str], hashes: Collection[str]) -> str | None:
     """The section without its mention of forgotten analyses; None where it mentions none of them."""
     try:
-        similar = msgspec.json.decode(section, type=_Section).similar
+        known = msgspec.json.decode(section, type=_Section)
+        similar = known.similar
         gone = [i for i, past in enumerate(similar) if past.analysis in names or past.sha256 in hashes]
-        if not gone:
+        if not gone and not _cites(known.verdict.text, names):
             return None
         whole = json.loads(section)
+        if known.verdict.text:
+            whole["verdict"] = {"kind": "unknown", "text": ""}  # it is decided anew from the rest when it is shown
         whole["similar"] = [past for i, past in enumerate(whole["similar"]) if i not in gone]
         return json.dumps(whole)
     except (ValueError, TypeError, KeyError, RecursionError, msgspec.MsgspecError):
         return ""  # no section of ours; it is made anew when it is asked for
+
+
+def _cites(text: str, names: Collection[str]) -> bool:
+    """Whether the sentence of a verdict names one of these analyses: behind "analysis", up to a delimiter."""
+    for start in (cited.end() for cited in re.finditer(r"\banalysis ", text)):
+        rest = text[start : start + MAX_ID + 1]
+        if any(rest[: end.start()] in names for end in re.finditer(r"[),.;:…]| of |$", rest)):
+            return True
+    return False
 
 
 class SnapshotStore:

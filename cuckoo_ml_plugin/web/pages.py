@@ -296,6 +296,7 @@ def anomalies_page(request: Request) -> PageResponse:
         period=period,
         periods=_PERIODS,
         order=order,
+        threshold=request.engine.settings.anomaly.threshold,
         names=_names(request.engine.require_model(), corpus),
         paging=Paging(request.page_number, len(rows) > _ANOMALIES),
     )

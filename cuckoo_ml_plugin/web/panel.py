@@ -11,6 +11,7 @@ from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import leaves_out
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.finding.section import Finding, read_section
+from cuckoo_ml_plugin.finding.verdict import verdict_of
 from cuckoo_ml_plugin.web.links import Links
 from cuckoo_ml_plugin.web.render import Look, render
 
@@ -50,27 +51,10 @@ class PanelView:
             look,
             section=self.section,
             links=self.links,
-            headline=headline(self.section),
+            verdict=self.section.verdict if self.section.verdict.text else verdict_of(self.section),
+            shared=[piece for piece in self.section.evidence if piece.role == "shared"],
+            new=[piece for piece in self.section.evidence if piece.role != "shared"],
             left_out=leaves_out(self.section),
             first_reasons=reasons[:_AT_A_GLANCE],
             other_reasons=reasons[_AT_A_GLANCE:],
         )
-
-
-def headline(section: Finding) -> str:
-    """The finding in one sentence."""
-    if section.status != "scored":
-        return section.message
-    unusual = section.anomaly is not None and section.anomaly.anomalous
-    if section.cluster is None:
-        if section.kin is not None:
-            behaves = "and behaves unusually" if unusual else "but is not unusual"
-            return f"Belongs to no cluster of past analyses, only to a kin of them, {behaves}."
-        if unusual:
-            return "Unlike anything known."
-        if section.anomaly is None:
-            return "Belongs to no cluster of past analyses."
-        return "Belongs to no cluster of past analyses, but is not unusual."
-    if unusual:
-        return "Belongs to a cluster of past analyses, but behaves unusually."
-    return "Seen before: behaves like a cluster of past analyses."

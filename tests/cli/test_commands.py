@@ -149,8 +149,9 @@ def test_scoring_touches_neither_model_nor_store(demo: DemoHome, new_report: Pat
 def test_one_finding_is_shown_in_detail_and_many_as_a_table(demo: DemoHome) -> None:
     novel = next(sample for sample in demo.corpus.new if sample.role == "novel")
     detail = cuckoo_ml(demo.home, "score", novel.path).out
-    assert "Belongs to no cluster" in detail
-    assert "More unusual than" in detail
+    assert "Unusual: no known group behaves like it" in detail
+    assert "It behaves unusually" in detail
+    assert "Evidence of its own" in detail
     table = cuckoo_ml(demo.home, "score", *[sample.path for sample in demo.corpus.new]).out
     for new in demo.corpus.new:
         assert new.name in table

@@ -58,7 +58,8 @@ def test_a_group_is_noticed_named_in_sections_and_adopted_by_the_next_refit(own_
     section = Enricher(home).enrich(report_of(904), "904", tmp_path / "904.json")
     assert section["cluster"] is None
     assert birth_reasons(section) == [
-        "One of 4 samples in 2 days that are like each other and unlike all that is known."
+        "It is one of 4 samples in 2 days that are like each other and unlike all that is known: look at the new"
+        " groups."
     ]
     engine = Engine(Home(home))
     earlier = engine.score_stored("901")

@@ -29,6 +29,7 @@ from cuckoo_ml_plugin.finding.section import (
     Reason,
     SimilarAnalysis,
     ThreatFinding,
+    Verdict,
     failed_section,
     json_schema,
     read_section,
@@ -37,7 +38,7 @@ from cuckoo_ml_plugin.finding.seed import seed_section
 
 PUBLISHED = Path(section_module.__file__).with_name("section.schema.json")
 FIELDS = [
-    "schema", "status", "message", "model", "cluster", "kin", "anomaly", "similar", "evidence", "behash",
+    "schema", "status", "message", "verdict", "model", "cluster", "kin", "anomaly", "similar", "evidence", "behash",
     "threat_scores", "counts",
 ]  # fmt: skip
 
@@ -46,6 +47,7 @@ def scored() -> Finding:
     """A finding in which no part is missing."""
     return Finding(
         status="scored",
+        verdict=Verdict(kind="variant", text="A variant of cluster zbot (c17)."),
         model=ModelFacts(id="m", fitted_at="2026-01-01T00:00:00Z", analyses=40, clusters=2),
         cluster=ClusterFinding(
             id="c17", name="zbot", size=4, probability=0.9, labels=[LabelCount(label="zbot", count=3)]
@@ -84,8 +86,8 @@ def scored() -> Finding:
 
 FINDINGS = [
     scored(),
-    Finding(status="no_model", message="none yet"),
-    Finding(status="no_behaviour"),
+    Finding(status="no_model", message="none yet", verdict=Verdict(kind="too_few", text="Too little is known yet.")),
+    Finding(status="no_behaviour", verdict=Verdict(kind="not_run", text="The sample was not run.")),
     Finding(status="failed", message="x" * 5000),
 ]
 
@@ -134,7 +136,7 @@ def test_the_schema_requires_every_field_and_allows_no_other() -> None:
     schema = jsonschema.Draft202012Validator(json_schema())
     section = scored().section()
     objects = [path for path in places(section) if isinstance(value_at(section, path), dict) and path != ("counts",)]
-    assert len(objects) == 16
+    assert len(objects) == 17
     for path in objects:
         for name in value_at(section, path):
             damaged = copy.deepcopy(section)
@@ -155,7 +157,9 @@ def test_the_schema_requires_every_field_and_allows_no_other() -> None:
         ("anomaly.score", -0.1), ("anomaly.outlier_score", "0.5"),
         ("anomaly.anomalous", 1), ("anomaly.reasons.0.value", None), ("similar.0.similarity", 2),
         ("similar.0.sha256", "AB" * 32), ("similar.0.cluster", 1), ("evidence.0.in_cluster", 1.01),
-        ("evidence.0.in_corpus", None), ("threat_scores.joint", 2), ("threat_scores.providers.0.score", -1),
+        ("evidence.0.in_corpus", None), ("evidence.0.role", "old"), ("verdict", None), ("verdict.kind", "sure"),
+        ("verdict.text", ""), ("verdict.text", "x" * 1001),
+        ("threat_scores.joint", 2), ("threat_scores.providers.0.score", -1),
         ("threat_scores.providers.0.indicators", -1), ("threat_scores.providers.0.prediction", 1.1),
         ("threat_scores.providers.0.threshold", "any"), ("threat_scores.providers.0.highest.0.kind", "mail"),
         ("threat_scores.providers.0.highest", [{"kind": "ip", "indicator": "x", "score": 1}] * 6),
@@ -213,7 +217,9 @@ def test_parts_of_a_finding_can_be_read_as_mappings() -> None:
     assert finding.cluster["name"] == "zbot"
     with pytest.raises(KeyError):
         finding.cluster["colour"]
-    assert dict(finding.evidence[0]) == {"kind": "mutex", "value": "a", "in_cluster": 0.5, "in_corpus": 0.1}
+    assert dict(finding.evidence[0]) == {
+        "kind": "mutex", "value": "a", "in_cluster": 0.5, "in_corpus": 0.1, "role": "shared"
+    }  # fmt: skip
     frame = pandas.DataFrame(finding.similar)
     assert list(frame.columns) == ["analysis", "sha256", "similarity", "cluster", "label"]
     assert frame["analysis"].tolist() == ["7", "8"]

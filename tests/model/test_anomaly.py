@@ -224,6 +224,16 @@ def test_reasons_for_abnormal_counts_give_the_usual_range() -> None:
     assert fences.abnormal({"mutexes": 6})[0].kind == "abnormal_count_outlier"
 
 
+def test_a_count_within_the_range_that_its_sentence_would_state_is_no_reason() -> None:
+    skewed = np.array([3.0] * 30 + [7.0] * 40 + [12.0] * 20 + [54.0] * 10)
+    fences = CountFences.fit(skewed.reshape(-1, 1), ["files_touched"])
+    assert fences.verdicts({"files_touched": 50}) == {"files_touched": "outlier"}, "outside Tukey's fences"
+    assert fences.abnormal({"files_touched": 50}) == []
+    assert fences.abnormal({"files_touched": 54}) == []
+    (reason,) = fences.abnormal({"files_touched": 55})
+    assert reason.text == "Files touched: 55, where half of the known analyses have 3 to 12, and 99 % have at most 54."
+
+
 def test_the_reasons_of_the_seed_and_of_this_plugin() -> None:
     limits = {"high_outlier_score": 0.9, "low_probability": 0.5}
     kinds = [r.kind for r in cluster_reasons(cluster=None, probability=0.0, outlier_score=0.95, **limits)]
@@ -237,7 +247,8 @@ def test_the_reasons_of_the_seed_and_of_this_plugin() -> None:
     assert mismatch.value == pytest.approx(1 / 18)
     assert label_reasons("zbot", "zbot", {"zbot": 2, "kovter": 2}) == []
     (novel,) = novelty_reasons(0.9799, 0.25, 0.4, 0.95)
-    assert novel.text.startswith("More unusual than 97.9 % of the known analyses: ")
+    assert novel.value == 0.9799
+    assert "97" not in novel.text, "the score stands beside the reasons"
     assert "25 % of its behaviour has never been seen before" in novel.text
     assert "its likeness to the most similar analysis in the model is 40 %." in novel.text
     assert "no analysis in the model" in novelty_reasons(0.98, 0.9, 0.0, 0.95)[0].text

@@ -387,6 +387,12 @@ def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: b
     columns = ["analysis", "label", "cluster", "score", "reasons"]
     total, _ = engine.store.anomalous_since(since or _EPOCH)
     stdout.print(table(_list_title(len(rows), total, "anomalies"), columns, rows, numbers=[3]))
+    threshold = engine.settings.anomaly.threshold
+    stdout.print(
+        f"By construction, up to {1 - threshold:.1%} of the analyses of a fit count as unusual: those with an anomaly"
+        f" score of at least {threshold:g} that repeat no other. The score ranks; it does not say malicious.",
+        soft_wrap=True,
+    )
 
 
 @click.command()

@@ -167,9 +167,9 @@ def _failed(what, error, task_id):
     """The section of an analysis that got no finding; the error is logged."""
     message = "%s: %s" % (what, error.args[0] if isinstance(error, WorkerError) else "unexpected %r" % error)
     log.error("Task #%s: cuckoo-ml: %s", task_id, message)
+    message = message[:1000].decode("utf-8", "replace") if isinstance(message, bytes) else message[:1000]
     return {
-        "schema": 2, "status": "failed", "message": message[:1000].decode("utf-8", "replace")
-        if isinstance(message, bytes) else message[:1000],
+        "schema": 2, "status": "failed", "message": message, "verdict": {"kind": "unknown", "text": message},
         "model": None, "cluster": None, "kin": None, "anomaly": None, "similar": [], "evidence": [],
         "behash": None, "threat_scores": None, "counts": {},
     }

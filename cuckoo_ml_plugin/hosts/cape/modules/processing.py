@@ -31,6 +31,7 @@ def failed_section(error):
         "schema": 2,
         "status": "failed",
         "message": message[:1000],
+        "verdict": {"kind": "unknown", "text": message[:1000]},
         "model": None,
         "cluster": None,
         "kin": None,
