@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
@@ -12,6 +13,8 @@ from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.finding.verdict import MOST_RUNS, Past, PastAnalysis, day_of, verdict_of
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.store import Store
+
+_MOST_HIDDEN: Final = 1000  # runs among which those are looked for that a reader may see
 
 Shown = Callable[[Iterable[StoredAnalysis]], Collection[str]]
 """The ids, of the given analyses, of which the verdict may tell."""
@@ -52,11 +55,11 @@ def past_of(store: Store | None, finding: Finding, subject: Subject, shown: Show
     known: int | None = None
     nearest: PastAnalysis | None = None
     if store is not None:
-        same_file = store.latest(MOST_RUNS, sha256=subject.sha256) if subject.sha256 else []
-        same_behaviour = store.latest(MOST_RUNS, digest=behaviour.digest) if behaviour.has_behaviour else []
+        limit = (MOST_RUNS if shown is None else _MOST_HIDDEN) + 1  # itself is among them
+        same_file = _others(store, subject, limit, sha256=subject.sha256) if subject.sha256 else []
+        same_behaviour = _others(store, subject, limit, digest=behaviour.digest) if behaviour.has_behaviour else []
         listed = list(store.get_many([*alike, *(similar.analysis for similar in finding.similar[:1])]).values())
         found = {stored.analysis: stored for stored in (*same_file, *same_behaviour, *listed)}
-        found.pop(subject.analysis, None)
         visible = set(found if shown is None else shown(found.values()))
         for stored in found.values():
             if stored.analysis in visible:
@@ -85,6 +88,15 @@ def past_of(store: Store | None, finding: Finding, subject: Subject, shown: Show
         is_static=behaviour.is_static,
         is_partial=shown is not None,
     )
+
+
+def _others(store: Store, subject: Subject, limit: int, **same: str | None) -> list[StoredAnalysis]:
+    """Those before the subject; where there are none, those after it."""
+    for later in (False, True)[: 2 if subject.day else 1]:
+        stored = store.around(subject.day, limit, later=later, **same)
+        if others := [known for known in stored if known.analysis != subject.analysis]:
+            return others
+    return []
 
 
 def put_verdict(finding: Finding, past: Past) -> None:

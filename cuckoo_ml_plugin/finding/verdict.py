@@ -19,7 +19,7 @@ Kind = Literal[
     "same_file", "same_behaviour", "variant", "kin", "unusual", "unknown", "static_only", "not_run", "too_few"
 ]
 
-MOST_RUNS: Final = 1000
+MOST_RUNS: Final = 100
 """How many past runs are counted; where there are more, the sentence says "at least"."""
 _MAX_NAME: Final = 60  # characters of a group's name, which is a label and may be long
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)", re.ASCII)
@@ -104,7 +104,8 @@ def _decide(finding: Finding, past: Past) -> tuple[Kind, str]:
     elif len(same) == len(runs):
         text = f"{_times(runs, when)}, always with the same behaviour"
     else:
-        text = f"{_count(runs)} {when}, {len(same):,} of them with the same behaviour, {_last(same, when)}"
+        some = f"{len(same):,}" if len(runs) < MOST_RUNS else "some"
+        text = f"{_count(runs)} {when}, {some} of them with the same behaviour, {_last(same, when)}"
     return "same_file", f"This file was analysed {text}{_place(finding)}."
 
 
@@ -164,7 +165,7 @@ def _times(analyses: Sequence[PastAnalysis], when: str) -> str:
 
 
 def _count(analyses: Sequence[PastAnalysis]) -> str:
-    return f"{'at least ' if len(analyses) >= MOST_RUNS else ''}{len(analyses):,} times"
+    return f"at least {MOST_RUNS:,} times" if len(analyses) >= MOST_RUNS else f"{len(analyses):,} times"
 
 
 def _last(analyses: Sequence[PastAnalysis], when: str) -> str:

@@ -233,17 +233,23 @@ class Store(
 
         return self._db.read(work)
 
-    def latest(
-        self, limit: int, *, sha256: str | None = None, digest: str | None = None
-    ) -> list[StoredAnalysis]:  # fmt: skip
-        """The latest analyses of a file, of a behaviour, or of both, without their behaviours. Raises StoreError."""
-        where: list[ColumnElement[bool]] = []
-        if sha256 is not None:
-            where.append(_TABLE.c.sha256 == sha256)
+    def around(
+        self, day: str, limit: int, *, sha256: str | None = None, digest: str | None = None, later: bool = False
+    ) -> list[StoredAnalysis]:
+        """The analyses of a file or of a behaviour that are nearest to a day, without their behaviours.
+
+        They are the latest that are not later than the day, or whose day is not known; or else the earliest ``later``
+        ones. With the day "" they are the latest of all. Raises StoreError.
+        """
+        moment = _TABLE.c.analysed_at
+        where: list[ColumnElement[bool]] = [_TABLE.c.sha256 == sha256] if sha256 is not None else []
         if digest is not None:
             where.append(_TABLE.c.digest == digest)
-        moment = func.coalesce(_TABLE.c.analysed_at, _TABLE.c.stored_at)
-        query = select(_TABLE.c.number).where(*where).order_by(moment.desc(), _TABLE.c.number.desc()).limit(limit)
+        if day:
+            own = func.substr(moment, 1, 10)
+            where.append(own > day if later else or_(own <= day, moment.is_(None)))
+        order = func.coalesce(moment, "")
+        query = select(_TABLE.c.number).where(*where).order_by(order if later else order.desc()).limit(limit)
         return self._db.read(lambda connection: _select(connection, _TABLE.c.number.in_(query)))
 
     def sources(self, keys: Iterable[str]) -> dict[str, list[tuple[str, Source]]]:

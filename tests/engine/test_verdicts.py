@@ -17,6 +17,9 @@ from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import nothing, visible_section
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
+from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
+from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
+from cuckoo_ml_plugin.store.packed_behaviour import pack
 from cuckoo_ml_plugin.web.render import CAPE, CUCKOO2, Look
 from cuckoo_ml_plugin.web.site import Addresses, Site, static_panel
 
@@ -128,3 +131,29 @@ def test_evidence_says_what_ties_an_analysis_and_what_is_its_own(demo: DemoHome)
     assert "shared" in {piece.role for piece in pieces["in"]}
     assert all(piece.in_cluster >= 0.25 for piece in pieces["in"] if piece.role == "shared")
     assert all(piece.in_cluster < 0.25 for piece in pieces["in"] + pieces["out"] if piece.role == "new")
+
+
+def test_of_many_runs_those_before_an_analysis_are_counted(tmp_path: Path) -> None:
+    engine = Engine(Home(tmp_path / "home").create())
+    tokens = ["api:NtClose", "mutex:zebra"]
+
+    def record(number: int, day: str | None) -> AnalysisRecord:
+        identity = Identity(node="here", task=str(number), local_task=str(number), started=day or "", sample="ab" * 32)
+        return AnalysisRecord(
+            str(number), pack(tokens, {}), True, sha256="ab" * 32, analysed_at=day, identity=identity
+        )  # fmt: skip
+
+    days = [f"2020-{month:02d}-{day:02d}T10:00:00Z" for month in range(1, 13) for day in range(1, 29)]
+    engine.store.put([record(number, day) for number, day in enumerate(days, 1)])
+
+    def text(number: int) -> str:
+        finding = engine.score_stored(str(number))
+        assert finding is not None
+        return finding.verdict.text
+
+    assert text(3) == (
+        "This file was analysed 2 times before, last on 2020-01-02 (analysis 2), always with the same behaviour."
+    )
+    assert text(2) == "This file was analysed before, on 2020-01-01 (analysis 1), with the same behaviour."
+    assert text(1).startswith("This file was analysed at least 100 times later, first on 2020-01-02 (analysis 2)")
+    assert text(200).startswith("This file was analysed at least 100 times before, last on 2020-08-03 (analysis 199)")

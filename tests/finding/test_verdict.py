@@ -167,7 +167,7 @@ def test_a_sentence_is_bounded_whatever_a_group_is_called() -> None:
     many = [run("n" * 200, same=False)] * MOST_RUNS
     text = verdict_of(scored(cluster=cluster), past(runs=many)).text
     assert len(text) <= MAX_VERDICT
-    assert text.startswith("This file was analysed at least 1,000 times before")
+    assert text.startswith("This file was analysed at least 100 times before")
     long = Finding(status="no_behaviour", message="m" * 5000)
     assert len(verdict_of(long).text) == MAX_VERDICT
 
