@@ -87,7 +87,7 @@ def _decide(finding: Finding, past: Past) -> tuple[Kind, str]:
         return "unknown", finding.message
     runs, when = _earlier(past.runs, past.day)
     if finding.status == "no_behaviour" or past.absence:
-        absence = past.absence or finding.message
+        absence = past.absence or finding.message or "Nothing is known of its behaviour."
         return "not_run", f"{absence} This file was analysed {_times(runs, when)}.".strip() if runs else absence
     if not runs:
         return _without_runs(finding, past)

@@ -23,7 +23,7 @@ from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 
-from cuckoo_ml_plugin.engine.backup import HEADER, MANIFEST
+from cuckoo_ml_plugin.engine.archive.backup import HEADER, MANIFEST
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.packed_behaviour import pack

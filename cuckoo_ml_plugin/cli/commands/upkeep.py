@@ -29,7 +29,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 @pass_existing_home
 def backup(home: Home, file: Path, as_json: bool) -> None:
     """Write the home into FILE (a gzipped tar): settings, store, all models; safe while the host works."""
-    from cuckoo_ml_plugin.engine.backup import back_up
+    from cuckoo_ml_plugin.engine.archive.backup import back_up
 
     with progress_bar("Copying") as update_bar:
         made = back_up(home, file, update_bar)
@@ -53,7 +53,7 @@ def backup(home: Home, file: Path, as_json: bool) -> None:
 @click.pass_obj
 def restore(home: Home, file: Path, force: bool, as_json: bool) -> None:
     """Make the home what it was when FILE was written by backup; everything is checked before anything changes."""
-    from cuckoo_ml_plugin.engine.restore import restore as restore_home
+    from cuckoo_ml_plugin.engine.archive.restore import restore as restore_home
 
     with progress_bar("Unpacking") as update_bar:
         made = restore_home(home, file, force=force, progress=update_bar)

@@ -21,7 +21,16 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from cuckoo_ml_plugin.engine.backup import CHUNK, FORMAT, HEADER, MANIFEST, MODELS, STORE, is_file_name, staging_folder
+from cuckoo_ml_plugin.engine.archive.backup import (
+    CHUNK,
+    FORMAT,
+    HEADER,
+    MANIFEST,
+    MODELS,
+    STORE,
+    is_file_name,
+    staging_folder,
+)
 from cuckoo_ml_plugin.engine.model_lock import alone
 from cuckoo_ml_plugin.errors import CuckooMLError, ModelError, SettingsError
 from cuckoo_ml_plugin.home import Home
