@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -197,6 +197,13 @@ class ThreatFinding(_Part, kw_only=True):
     disagreements: list[Disagreement] = []
 
 
+_NOTHING_ELSE: Final = {
+    "failed": ("unknown", "The analysis could not be scored."),
+    "no_behaviour": ("not_run", "Nothing is known of its behaviour."),
+}
+"""Kind and text of the verdict where the status says all that is known."""
+
+
 class Finding(Struct, kw_only=True):
     """What cuckoo-ml-plugin says of one analysis; docs/section.md explains each field.
 
@@ -219,9 +226,9 @@ class Finding(Struct, kw_only=True):
     counts: dict[_CountName, int | float] = {}
 
     def __post_init__(self) -> None:
-        if self.status == "failed" and not self.verdict.text:  # nothing else is known
-            text = self.message[:MAX_VERDICT] or "The analysis could not be scored."
-            self.verdict = Verdict(kind="unknown", text=text)
+        if self.status in _NOTHING_ELSE and not self.verdict.text:
+            kind, text = _NOTHING_ELSE[self.status]
+            self.verdict = Verdict(kind=kind, text=self.message[:MAX_VERDICT] or text)
 
     def section(self) -> dict[str, Any]:
         """The report section: JSON-ready, with finite numbers and without ``.`` and ``$`` in keys."""
