@@ -205,14 +205,22 @@ def _majorities(corpus: Corpus, labels: NDArray[np.int64], groups: int) -> list[
 def _old_clusters(before: Model | None) -> OldClusters | None:
     if before is None:
         return None
-    labels = before.clustering.labels
+    return _old_groups(before, before.clustering.labels, before.clusters, int(before.facts["next_cluster"]))
+
+
+def _old_kin(before: Model | None) -> OldClusters | None:
+    if before is None:
+        return None
+    return _old_groups(before, before.kin.labels, before.kins, int(before.facts.get("next_kin", 0)))
+
+
+def _old_groups(before: Model, labels: NDArray[np.int64], groups: list[ClusterFacts], next_number: int) -> OldClusters:
+    """``labels``: (n,) the group of each point of the model before, -1 for none."""
     of_analysis = {
-        member.analysis: before.clusters[labels[point]].id if labels[point] != NOISE else None
+        member.analysis: groups[labels[point]].id if labels[point] >= 0 else None
         for point, member in before.members.all()
     }
-    return OldClusters(
-        of_analysis, {cluster.id: cluster.name for cluster in before.clusters}, int(before.facts["next_cluster"])
-    )
+    return OldClusters(of_analysis, {group.id: group.name for group in groups}, next_number)
 
 
 def _before(corpus: Corpus, old: OldClusters | None) -> Before | None:
@@ -231,17 +239,6 @@ def _before(corpus: Corpus, old: OldClusters | None) -> Before | None:
     for (point, cluster), _ in sorted(counts.items(), key=lambda pair: (pair[1], pair[0][1])):
         clusters[point] = numbers[cluster]  # the most frequent comes last
     return Before(clusters, known)
-
-
-def _old_kin(before: Model | None) -> OldClusters | None:
-    if before is None:
-        return None
-    labels = before.kin.labels
-    of_analysis = {
-        member.analysis: before.kins[labels[point]].id if labels[point] != NO_KIN else None
-        for point, member in before.members.all()
-    }
-    return OldClusters(of_analysis, {kin.id: kin.name for kin in before.kins}, int(before.facts.get("next_kin", 0)))
 
 
 def _lineage(

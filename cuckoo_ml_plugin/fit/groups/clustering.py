@@ -29,6 +29,7 @@ from cuckoo_ml_plugin.fit.groups.continuity import Before, continued
 from cuckoo_ml_plugin.fit.groups.hdbscan_adapter import (
     boruvka_tree,
     linkage,
+    lowest_common,
     outlier_scores,
     reference_tree,
     select_clusters,
@@ -130,7 +131,7 @@ def clustering_and_neighbours(
     groups = density.labels
     if before is not None and tokens is not None:
         groups = continued(groups, near, counts, before.groups, settings.selection_epsilon)
-    labels = _by_size(groups, counts)
+    labels = by_size(groups, counts)
     renamed = np.full(density.labels.max(initial=NOISE) + 2, NOISE)
     renamed[density.labels] = labels  # of clusters that were taken apart, one part for all: see Clustering.place
     node_clusters = renamed[density.node_clusters]
@@ -195,7 +196,7 @@ def _margins(before: Before) -> NDArray[np.float64]:
 
 def _without_dissolved(fitted: Clustering) -> Clustering:
     """Dissolve each cluster that the certainty threshold left with fewer than two analyses; renumber the others."""
-    labels = _by_size(fitted.labels, fitted.multiplicities, fitted.clusters, least=2)
+    labels = by_size(fitted.labels, fitted.multiplicities, fitted.clusters, least=2)
     renamed = np.full(fitted.clusters + 1, NOISE)
     renamed[fitted.labels] = labels
     kept = np.flatnonzero(renamed[:-1] != NOISE)
@@ -339,12 +340,7 @@ def _clusters_of_nodes(
     """
     tops = np.full(labels.max(initial=NOISE) + 1, -1)
     for cluster in range(len(tops)):
-        holders = set(point_parents[labels == cluster].tolist())
-        while len(holders) > 1:  # replace the deepest node by its parent; node numbers grow downwards
-            deepest = max(holders)
-            holders.remove(deepest)
-            holders.add(int(node_parents[deepest]))
-        tops[cluster] = holders.pop()
+        tops[cluster] = lowest_common(node_parents, point_parents[labels == cluster])
     clusters, densest = np.full(len(node_parents), NOISE), np.zeros(len(node_parents))
     for cluster, top in enumerate(tops):
         clusters[top], densest[top] = cluster, own_depths[top]
@@ -410,10 +406,10 @@ def _spread_neighbours(near: Neighbours, placed: NDArray[np.int64], points: int)
     return Neighbours(numbers, distances)
 
 
-def _by_size(
+def by_size(
     labels: NDArray[np.int64], multiplicities: NDArray[np.int64], count: int | None = None, least: int = 1
 ) -> NDArray[np.int64]:
-    """Labels with clusters renumbered: largest first, ties by first member; those below ``least`` become noise."""
+    """Labels with groups renumbered: largest first, ties by first member; those below ``least`` become noise."""
     count = int(labels.max(initial=NOISE)) + 1 if count is None else count
     sizes = np.bincount(labels[labels >= 0], multiplicities[labels >= 0], minlength=count)
     firsts = np.full(count, len(labels))

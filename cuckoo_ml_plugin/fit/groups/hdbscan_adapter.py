@@ -188,7 +188,7 @@ def _merged_by_epsilon(
     births[condensed["child"]] = condensed["lambda_val"]
     groups = set()
     for cluster in range(int(labels.max(initial=-1)) + 1):
-        group = _lowest_common(parents, np.flatnonzero(labels == cluster))
+        group = lowest_common(parents, parents[np.flatnonzero(labels == cluster)])
         if births[group] * epsilon > 1:
             while parents[group] > total:  # the root has the number ``total``
                 group = int(parents[group])
@@ -211,10 +211,10 @@ def _merged_by_epsilon(
     return np.asarray(numbers[top_of], np.int64), np.where(top_of >= 0, shares, 0.0)
 
 
-def _lowest_common(parents: NDArray[np.int64], points: NDArray[np.int64]) -> int:
-    """The lowest group of a tree that holds all of the points (k,)."""
-    holders = set(parents[points].tolist())
-    while len(holders) > 1:
+def lowest_common(parents: NDArray[np.int64], groups: NDArray[np.int64]) -> int:
+    """The lowest group of a tree that holds all of these groups (k,); ``parents``: (t,) the group above each."""
+    holders = set(groups.tolist())
+    while len(holders) > 1:  # replace the lowest by its parent; numbers grow downwards
         lowest = max(holders)
         holders.remove(lowest)
         holders.add(int(parents[lowest]))

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.fit.groups.alike import AspectTokens
+from cuckoo_ml_plugin.fit.groups.clustering import by_size
 from cuckoo_ml_plugin.fit.groups.continuity import Before, continued_cut, majorities
 from cuckoo_ml_plugin.fit.groups.neighbour_graph import Neighbours
 from cuckoo_ml_plugin.model.groups.clustering import NOISE, Clustering, assign, sizes_of
@@ -80,7 +81,7 @@ def fit_kin(
     if before is not None:
         chosen[linked] = _continued(merges, linked, units, sizes, counts, before, level)
     chosen = _joined_by_others(chosen, linked, units, medoids, neighbours, tokens, level)
-    labels = _by_size(np.where(units >= 0, chosen[units], NO_KIN), counts)
+    labels = by_size(np.where(units >= 0, chosen[units], NO_KIN), counts, least=_LEAST)
     kin_sizes = sizes_of(labels, counts, int(labels.max(initial=NO_KIN)) + 1)
     near = neighbours.numbers
     _, certainties = assign(labels, labels[near], neighbours.distances, counts[near], kin_sizes, counts - 1)
@@ -216,17 +217,3 @@ def _joined_by_others(
     joined = groups.copy()
     joined[others[alike]] = groups[near[np.arange(len(others)), first][alike]]
     return joined
-
-
-def _by_size(labels: Integers, counts: Integers) -> Integers:
-    """The labels (n,) renumbered, largest kin first, ties by the first member; too small ones become none."""
-    members = np.flatnonzero(labels != NO_KIN)
-    _, firsts, groups = np.unique(labels[members], return_index=True, return_inverse=True)
-    sizes = np.bincount(groups, counts[members], minlength=len(firsts))
-    order = np.lexsort((firsts, -sizes))
-    order = order[sizes[order] >= _LEAST]
-    renamed = np.full(len(firsts), NO_KIN)
-    renamed[order] = np.arange(len(order))
-    result = np.full(len(labels), NO_KIN)
-    result[members] = renamed[groups]
-    return result
