@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -122,9 +124,10 @@ def import_reports(
     tasks = _plan(store, files, result, force, writer.ids)
     count_file = _FileCounter(progress, len(files), len(files) - len(tasks))
     try:
-        for outcome in _outcomes(tasks, jobs or joblib.cpu_count()):
-            writer.add(outcome)
-            count_file(outcome.task.file.path)
+        with closing(_outcomes(tasks, jobs or joblib.cpu_count())) as outcomes:
+            for outcome in outcomes:
+                writer.add(outcome)
+                count_file(outcome.task.file.path)
     finally:
         writer.flush()
     store.fill_behashes()  # of a store that an earlier version wrote
@@ -270,7 +273,7 @@ def _with_free_names(store: Store, tasks: list[_Task]) -> list[_Task]:
 # -- reading in worker processes --------------------------------------------------------------------------------------
 
 
-def _outcomes(tasks: Sequence[_Task], jobs: int) -> Iterator[_Outcome]:
+def _outcomes(tasks: Sequence[_Task], jobs: int) -> Generator[_Outcome]:
     """Read all files. The outcomes come in the order of the files, and so do ids that depend on each other."""
     if jobs == 1 or len(tasks) < 2 or sum(task.source.size for task in tasks) < _ALONE_BYTES:
         for task in tasks:
@@ -305,9 +308,14 @@ def _in_workers(
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
     with workers_ignore_interrupts():
         ready = parallel(tasks())
-    for number, outcomes in ready:
-        del handed_out[number]
-        yield from outcomes
+    try:
+        for number, outcomes in ready:
+            del handed_out[number]
+            yield from outcomes
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # says that results were not used: the next import reads these
+            ready.close()
 
 
 def _chunks(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:

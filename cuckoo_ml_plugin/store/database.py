@@ -6,6 +6,7 @@ write therefore stays true until it commits. Writers wait for each other, up to 
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sqlite3
@@ -90,6 +91,7 @@ class Database:
             self.engine = create_engine(url, **self._engine_options())
         except ImportError as error:
             raise StoreError(str(missing_package("psycopg", "Stores in PostgreSQL", error))) from error
+        logging.getLogger(f"{NullPool.__module__}.{type(self.engine.pool).__name__}").addFilter(_is_no_interrupt)
         if self.is_sqlite:
             event.listen(self.engine, "connect", self._prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -251,6 +253,14 @@ def _reader(file: Path, timeout: float) -> sqlite3.Connection:
     log = file.with_name(f"{file.name}-wal")
     immutable = "" if log.exists() and log.stat().st_size else "&immutable=1"
     return sqlite3.connect(f"{file.as_uri()}?mode=ro{immutable}", timeout=timeout, uri=True)
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    """Keep SQLAlchemy's pool from printing a traceback when Ctrl-C comes while a connection is closed.
+
+    The pool raises the interrupt once it has logged it, and the command answers it with one sentence.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt))
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from support.command import cuckoo_ml
 from support.paths import REPOSITORY
 
@@ -161,7 +162,22 @@ def test_ctrl_c_ends_an_import_with_a_message_and_without_a_traceback(corpus: De
     assert process.returncode == 1
     assert "Interrupted" in errors
     assert "Traceback" not in errors
+    assert "Warning" not in errors
     assert 0 < len(stored_ids(tmp_path / "home")) < 12 * len(corpus.fitted)
+
+
+def test_ctrl_c_while_a_connection_is_closed_is_raised_and_logs_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    store = Store(tmp_path / "store.db")
+    assert store.count() == 0
+    monkeypatch.setattr(SQLiteDialect_pysqlite, "do_close", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.count()
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("after", [0.05, 0.15, 0.3, 0.6])
