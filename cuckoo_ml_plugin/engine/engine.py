@@ -20,14 +20,13 @@ from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.finding.reasons import BIRTH, birth_reasons
 from cuckoo_ml_plugin.finding.section import Finding, Reason, SimilarAnalysis
 from cuckoo_ml_plugin.finding.seed import seed_section
-from cuckoo_ml_plugin.finding.verdict import day_of
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.model.providers import threat_finding
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, source_key
 from cuckoo_ml_plugin.plumbing.text import storable
-from cuckoo_ml_plugin.plumbing.times import today
+from cuckoo_ml_plugin.plumbing.times import day_of, today
 from cuckoo_ml_plugin.report.labels import ANALYST, Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis

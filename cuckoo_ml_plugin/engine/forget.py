@@ -222,6 +222,7 @@ def _groups_without(
                 facts,
                 name=facts.id if named_after or not remaining else facts.name,
                 labels=kept,
+                label_sources={label: count for label, count in facts.label_sources.items() if label in kept},
                 evidence=[piece for piece in facts.evidence if token_hash(f"{piece.kind}:{piece.value}") in shown],
             )
         )
@@ -229,8 +230,13 @@ def _groups_without(
 
 
 def _changes_without(model: Model, clusters: list[ClusterFacts]) -> list[dict[str, Any]]:
-    """The changes of the last refit, with the names that the clusters have now."""
+    """The changes of the last refit, with the names that the clusters have now, and without former names."""
     names = {cluster.id: cluster.name for cluster in clusters}
     return [
-        {**change, "name": names.get(change["cluster"], change["name"])} for change in model.facts.get("changes", [])
+        {
+            **change,
+            "name": names.get(change["cluster"], change["name"]),
+            "other": "" if change["kind"] == "renamed" else change["other"],
+        }
+        for change in model.facts.get("changes", [])
     ]

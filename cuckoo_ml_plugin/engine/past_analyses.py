@@ -10,7 +10,8 @@ from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.finding.reasons import NOVEL
 from cuckoo_ml_plugin.finding.section import Finding
-from cuckoo_ml_plugin.finding.verdict import MOST_RUNS, Past, PastAnalysis, day_of, verdict_of
+from cuckoo_ml_plugin.finding.verdict import MOST_RUNS, Past, PastAnalysis, verdict_of
+from cuckoo_ml_plugin.plumbing.times import day_of
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.store import Store
 

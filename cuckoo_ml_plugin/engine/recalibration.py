@@ -6,6 +6,7 @@ in groups is news, and no sign that the known has changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -24,6 +25,7 @@ from cuckoo_ml_plugin.model.drift import (
     with_reference,
 )
 from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.plumbing.sources import source_of
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.settings import ScoringSettings
 from cuckoo_ml_plugin.store.between_refits.recent import RecentAnalysis
@@ -113,8 +115,21 @@ def each_sample_once(recent: Iterable[RecentAnalysis]) -> Iterator[RecentAnalysi
 
 
 def reference_by(model: Model, recent: list[RecentAnalysis]) -> NDArray[np.float64]:
-    """The reference (r,) that recent analyses give, the newest first; empty where the fit's own holds."""
-    placed = [(r.cluster, r.excess) for r in recent if r.cluster is not None and r.excess is not None][:PLACED]
-    if not has_drifted(placed):
+    """The reference (r,) that recent analyses give, the newest first; empty where the fit's own holds.
+
+    A drift must also show without the source that sent most of what is more unusual than before.
+    """
+    placed = [r for r in recent if r.cluster is not None and r.excess is not None][:PLACED]
+    sent = Counter(r.submitter for r in placed)
+    sources = [source_of(r.submitter, r.day, sent) for r in placed]
+    stranger = Counter(source for r, source in zip(placed, sources, strict=True) if r.excess and r.excess > 0)
+    del stranger["", ""]  # of what has neither submitter nor day, each file stands for itself
+    strongest = max(stranger, key=lambda source: (stranger[source], source), default=None)
+    elsewhere = [r for r, source in zip(placed, sources, strict=True) if source != strongest]
+    if not (has_drifted(_excesses(placed)) and has_drifted(_excesses(elsewhere))):
         return np.zeros(0)
     return recent_reference(model, [r.unusualness for r in recent[:RECENT]])
+
+
+def _excesses(placed: Iterable[RecentAnalysis]) -> list[tuple[str, float]]:
+    return [(r.cluster, r.excess) for r in placed if r.cluster is not None and r.excess is not None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 from cuckoo_ml_plugin.engine.engine import readable_model
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.plumbing.sources import source_of
 from cuckoo_ml_plugin.settings import Settings
 from cuckoo_ml_plugin.store.store import Store
 
@@ -51,13 +54,51 @@ def _new_or_drifted(model: Model, store: Store, settings: Settings) -> RefitDeci
     growth = f"{new:,} new analyses since the last fit on {fitted:,}"
     if new >= enough:
         return RefitDecision(True, f"{growth}; {enough:,} are enough.")
-    anomalous, scored = store.anomalous_since(since)
-    chance = chance_of_at_least(anomalous, scored, 1 - settings.anomaly.threshold)
-    share = f"{anomalous:,} of the {scored:,} new analyses that were scored are anomalous"
-    if chance < settings.refit.drift_significance:
-        times = f"{1 / max(chance, 1e-12):,.0f}"
-        return RefitDecision(True, f"Drift: {share}; by chance, that happens at most once in {times} times.")
-    return RefitDecision(False, f"{growth}; {enough:,} are needed. No drift: {share}.")
+    return _drift(store.anomalous_by_source(since), growth, enough, settings)
+
+
+def _drift(
+    by_source: Sequence[tuple[str, str, int, int]], growth: str, enough: int, settings: Settings
+) -> RefitDecision:
+    """Whether more samples than by chance are anomalous, also without the source that sent most of these.
+
+    Args:
+        by_source: submitter, day, anomalous samples and all samples.
+    """
+    anomalous = sum(count for _, _, count, _ in by_source)
+    scored = sum(count for _, _, _, count in by_source)
+    share = f"{anomalous:,} of the {scored:,} new samples that were scored are anomalous"
+
+    def chance(anomalous: int, scored: int) -> float:
+        return chance_of_at_least(anomalous, scored, 1 - settings.anomaly.threshold)
+
+    whole = chance(anomalous, scored)
+    if whole >= settings.refit.drift_significance:
+        return RefitDecision(False, f"{growth}; {enough:,} are needed. No drift: {share}.")
+    strongest, size = max(_sources(by_source), default=(0, 0))
+    if chance(anomalous - strongest, scored - size) >= settings.refit.drift_significance:
+        return RefitDecision(
+            False, f"{growth}; {enough:,} are needed. {share.capitalize()}, but {strongest:,} are from one source."
+        )
+    times = f"{1 / max(whole, 1e-12):,.0f}"
+    return RefitDecision(True, f"Drift: {share}; by chance, that happens at most once in {times} times.")
+
+
+def _sources(by_source: Sequence[tuple[str, str, int, int]]) -> list[tuple[int, int]]:
+    """Anomalous samples and all samples of each source.
+
+    Of what has neither submitter nor day, each file stands for itself.
+    """
+    sent: Counter[str] = Counter()
+    for submitter, _, _, samples in by_source:
+        sent[submitter] += samples
+    sources: dict[tuple[str, str], tuple[int, int]] = {}
+    for submitter, day, anomalous, samples in by_source:
+        if submitter or day:
+            key = source_of(submitter, day, sent)
+            before = sources.get(key, (0, 0))
+            sources[key] = before[0] + anomalous, before[1] + samples
+    return list(sources.values())
 
 
 def _fit_settings(settings: dict[str, Any]) -> dict[str, Any]:

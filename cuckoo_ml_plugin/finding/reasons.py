@@ -29,9 +29,12 @@ _DEEDS_NAMED = 3
 NOVEL: Final = "novel_behaviour"
 """The kind of the reason that holds where the calibrated anomaly score reaches its threshold."""
 
+SINGLE_SOURCE: Final = "single_source"
+"""The kind of the reason that says that only one small source has sent what is like the analysis."""
+
 _BY_WEIGHT: Final = (
-    BIRTH, INCOMPLETE_RUN, "static_only", NOVEL, "label_mismatch", "threat_scores_disagree", "no_cluster",
-    "low_probability", "abnormal_count_outlier", "high_outlier_score", "abnormal_count_suspect",
+    BIRTH, INCOMPLETE_RUN, "static_only", NOVEL, SINGLE_SOURCE, "label_mismatch", "threat_scores_disagree",
+    "no_cluster", "low_probability", "abnormal_count_outlier", "high_outlier_score", "abnormal_count_suspect",
 )  # fmt: skip
 
 _ACRONYMS = {word.lower(): word for word in ("API", "APIs", "COM", "DNS", "HTTP", "ICMP", "TCP", "TLS", "UDP", "WMI")}
@@ -73,22 +76,25 @@ def cluster_reasons(
     return reasons
 
 
-def label_reasons(label: str | None, cluster: str | None, labels: Mapping[str, int]) -> list[Reason]:
+def label_reasons(
+    label: str | None, cluster: str | None, labels: Mapping[str, int], sources: Mapping[str, int] | None = None
+) -> list[Reason]:
     """``label_mismatch`` when the analysis' label is not the most frequent one of its cluster.
 
     The value is the share of the cluster's labelled analyses that carry the analysis' own label. A label that ties for
-    the most frequent is no mismatch.
+    the most frequent is no mismatch, nor is one that as many independent sources carry.
 
     Args:
         label: the analysis' own label, None without one.
         cluster: name of its cluster, None for noise.
         labels: each label of the cluster and how many of its analyses carry it.
+        sources: each label and of how many independent sources these analyses are, where it is known.
     """
     if label is None or cluster is None or not labels:
         return []
     most_frequent, most = max(labels.items(), key=lambda pair: (pair[1], pair[0]))
     own, total = labels.get(label, 0), sum(labels.values())
-    if own >= most:
+    if own >= most or (sources and sources.get(label, 0) >= sources.get(most_frequent, 0)):
         return []
     text = (
         f"It is labelled {label}, but {most:,} of the {total:,} labelled analyses in its cluster {cluster} are"
@@ -156,6 +162,21 @@ def novelty_reasons(score: float, unseen: float, highest_similarity: float, thre
         drivers.append("no analysis in the model shares any of its behaviour")
     text = f"It behaves unusually: {'; '.join(drivers)}."
     return [Reason(kind=NOVEL, text=text, value=score)]
+
+
+def single_source_reasons(only_from: str, behaviours: int) -> list[Reason]:
+    """``single_source``: what is most like the analysis does not count as known, because one small source sent it.
+
+    Args:
+        only_from: the kind of the source, ``submitter`` or ``day``.
+        behaviours: how many behaviours of the model from this source are near.
+    """
+    origin = "uploads of a single day" if only_from == "day" else "a single submitter"
+    text = (
+        f"What is most like it is known only from {origin}, and does not count as known behaviour until it comes from"
+        " elsewhere, too: compare it with the similar analyses."
+    )
+    return [Reason(kind=SINGLE_SOURCE, text=text, value=float(behaviours))]
 
 
 def birth_reasons(samples: int, days: int) -> list[Reason]:

@@ -44,6 +44,7 @@ _VerdictKind = Annotated[
 ]  # fmt: skip
 _VerdictText = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_VERDICT})]
 _Role = Annotated[str, Meta(extra_json_schema={"enum": ["shared", "new"]})]
+_OnlyFrom = Annotated[str, Meta(extra_json_schema={"enum": ["", "submitter", "day"]})]
 _Message = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_MESSAGE})]
 _Share = Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
 _Count = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
@@ -94,20 +95,30 @@ class ModelFacts(_Part, kw_only=True):
 
 
 class LabelCount(_Part, kw_only=True):
-    """A label and how many analyses of the cluster or kin carry it."""
+    """A label and how many analyses of the cluster or kin carry it.
+
+    ``sources``: from how many independent sources these are; 0 where it is not known.
+    """
 
     label: str
     count: _PositiveCount
+    sources: _Count = 0
 
 
 class ClusterFinding(_Part, kw_only=True):
-    """The cluster of the analysis and the probability of its membership."""
+    """The cluster of the analysis and the probability of its membership.
+
+    ``sources``: of how many independent sources the cluster's analyses are, 0 where it is not known; ``only_from``: of
+    which kind the only one is.
+    """
 
     id: _ClusterId
     name: str
     size: _PositiveCount
     probability: _Share
     labels: Annotated[list[LabelCount], Meta(extra_json_schema={"maxItems": MAX_LABELS})] = []
+    sources: _Count = 0
+    only_from: _OnlyFrom = ""
 
 
 class KinFinding(_Part, kw_only=True):
@@ -118,6 +129,8 @@ class KinFinding(_Part, kw_only=True):
     size: _PositiveCount
     probability: _Share
     labels: Annotated[list[LabelCount], Meta(extra_json_schema={"maxItems": MAX_LABELS})] = []
+    sources: _Count = 0
+    only_from: _OnlyFrom = ""
 
 
 class Reason(_Part, kw_only=True):

@@ -7,11 +7,11 @@ kin, and these come before how unusual the analysis is.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from cuckoo_ml_plugin.finding.reasons import SINGLE_SOURCE
 from cuckoo_ml_plugin.finding.section import MAX_VERDICT, ClusterFinding, Finding, KinFinding, Verdict
 from cuckoo_ml_plugin.plumbing.text import display_text
 
@@ -21,8 +21,8 @@ Kind = Literal[
 
 MOST_RUNS: Final = 100
 """How many past runs are counted; where there are more, the sentence says "at least"."""
+_ONLY_FROM: Final = {"submitter": "a single submitter", "day": "uploads of a single day"}
 _MAX_NAME: Final = 60  # characters of a group's name, which is a label and may be long
-_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,6 @@ class Past:
     def is_repeat(self) -> bool:
         """Whether exactly this behaviour has been seen in another analysis."""
         return bool(self.repeats) or any(run.same_behaviour for run in self.runs)
-
-
-def day_of(moment: str | None) -> str:
-    """The day of a moment as reports state it, "" for a text that states none."""
-    return moment[:10] if moment and _DAY.match(moment) else ""
 
 
 def verdict_of(finding: Finding, past: Past = Past()) -> Verdict:
@@ -129,13 +124,13 @@ def _without_runs(finding: Finding, past: Past) -> tuple[Kind, str]:
     if finding.cluster is not None:
         behaves = ", but behaves unusually" if unusual else ""
         text = (
-            f"A variant of cluster {_name(finding.cluster)}, {_past_analyses(finding.cluster.size)}, with the"
+            f"A variant of cluster {_name(finding.cluster)}, {_past_analyses(finding.cluster)}, with the"
             f" membership probability {finding.cluster.probability:.2f}{behaves}"
         )
         return "variant", f"{text}{nearest and f'; {nearest}'}."
     if finding.kin is not None:
         behaves = "and behaves unusually" if unusual else "and is not unusual"
-        text = f"In no cluster, but of kin {_name(finding.kin)}, {_past_analyses(finding.kin.size)}, {behaves}"
+        text = f"In no cluster, but of kin {_name(finding.kin)}, {_past_analyses(finding.kin)}, {behaves}"
         return "kin", f"{text}{nearest and f'; {nearest}'}."
     if finding.anomaly is None:
         known = ""
@@ -143,6 +138,11 @@ def _without_runs(finding: Finding, past: Past) -> tuple[Kind, str]:
             known = f": {past.known:,} other {'analysis is' if past.known == 1 else 'analyses are'} known"
         return "too_few", f"Too little is known yet to say more{known}{nearest and f'; {nearest}'}."
     if unusual:
+        if any(reason.kind == SINGLE_SOURCE for reason in finding.anomaly.reasons):
+            return (
+                "unusual",
+                f"Unusual: what behaves like it is known only from a single source{nearest and f'; {nearest}'}.",
+            )
         return "unusual", f"Unusual: no known group behaves like it{nearest and f', and {nearest}'}."
     return "unknown", f"No known group behaves like it, but it is not unusual{nearest and f'; {nearest}'}."
 
@@ -204,8 +204,9 @@ def _name(group: ClusterFinding | KinFinding) -> str:
     return f"{name} ({group.id})" if name and name != group.id else group.id
 
 
-def _past_analyses(size: int) -> str:
-    return f"a group of {size:,} past {'analysis' if size == 1 else 'analyses'}"
+def _past_analyses(group: ClusterFinding | KinFinding) -> str:
+    analyses = f"a group of {group.size:,} past {'analysis' if group.size == 1 else 'analyses'}"
+    return f"{analyses} known only from {_ONLY_FROM[group.only_from]}" if group.only_from in _ONLY_FROM else analyses
 
 
 def _lower(sentence: str) -> str:

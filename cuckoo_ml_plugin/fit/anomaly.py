@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -13,11 +15,12 @@ from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT, likenesses
 from cuckoo_ml_plugin.fit.groups.alike import aspect_sizes
 from cuckoo_ml_plugin.fit.groups.neighbour_graph import nearest_of_all
-from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS, unusualness
+from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS, of_one_source, unusualness
 from cuckoo_ml_plugin.model.embedding import Embedding
 
 _MARKS = 16_000_000  # entries of the table of marks, a byte each
 _BLOCK = 128
+_ROWS = 256  # analyses that are compared with all points at a time
 
 
 class WeightedTokens:
@@ -48,24 +51,24 @@ class WeightedTokens:
         """How many of the tokens (m, u) each behaviour has in each aspect, (m, 8)."""
         return aspect_sizes(tokens, self.aspects)
 
-    def greatest(
+    def likeness_to(
         self, queries: csr_matrix, candidates: NDArray[np.int64], lost: csr_matrix | None = None
     ) -> NDArray[np.float64]:
-        """The likeness (m,) of each query to the most alike of its candidates; 0 without any.
+        """The likeness (m, k) of each query to its candidates; 0 for none.
 
         Args:
             queries: (m, u) binary.
             candidates: (m, k) fitted behaviours; -1 for none.
             lost: (m, u) tokens that would not be known without the query; the candidates do not have them either.
         """
-        greatest = np.zeros(queries.shape[0])
+        found = np.zeros(candidates.shape)
         block = max(1, min(_BLOCK, _MARKS // max(queries.shape[1], 1)))
         for start in range(0, queries.shape[0], block):
             part = slice(start, start + block)
-            greatest[part] = self._greatest(queries[part], candidates[part], None if lost is None else lost[part])
-        return greatest
+            found[part] = self._likeness_to(queries[part], candidates[part], None if lost is None else lost[part])
+        return found
 
-    def _greatest(
+    def _likeness_to(
         self, queries: csr_matrix, candidates: NDArray[np.int64], lost: csr_matrix | None
     ) -> NDArray[np.float64]:
         query, place = np.nonzero(candidates >= 0)
@@ -76,7 +79,7 @@ class WeightedTokens:
             sizes = sizes - self._common(lost, query, points)
         found = np.zeros(candidates.shape)
         found[query, place] = likenesses(self.sizes_of(queries)[query], sizes, common)
-        return np.asarray(found.max(axis=1, initial=0.0))
+        return found
 
     def _common(self, queries: csr_matrix, query: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many tokens p pairs share in each aspect, (p, 8)."""
@@ -90,36 +93,122 @@ class WeightedTokens:
 
 
 def score_fitted(
-    placed: NDArray[np.float32], weighted: WeightedTokens, multiplicities: NDArray[np.int64]
+    placed: NDArray[np.float32],
+    weighted: WeightedTokens,
+    multiplicities: NDArray[np.int64],
+    sources: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """The share of the fitted analyses that are less unusual than each fitted point, its own analysis left out.
+    """The share of the fitted voices that are less unusual than each fitted point, its own voice left out.
 
     The points are compared with each other, not with the reference: the embedding was fitted on all of them.
 
     Args:
         placed: (n, d + 1) where each point lies.
         weighted: the tokens of the points.
-        multiplicities: (n,) analyses that each point stands for.
+        multiplicities: (n,) voices that each point stands for.
+        sources: (n,) the small source from which alone each point is known, -1 where there is none.
 
     Returns:
         (n,) in [0, 1].
     """
-    values = left_out_unusualness(placed, weighted, multiplicities)
+    values = left_out_unusualness(placed, weighted, multiplicities, sources)
     order = np.argsort(values, kind="stable")
     below = np.concatenate([[0], np.cumsum(multiplicities[order])])
     return np.asarray(below[np.searchsorted(values[order], values)] / max(int(multiplicities.sum()), 1))
 
 
 def left_out_unusualness(
-    placed: NDArray[np.float32], weighted: WeightedTokens, multiplicities: NDArray[np.int64]
+    placed: NDArray[np.float32],
+    weighted: WeightedTokens,
+    multiplicities: NDArray[np.int64],
+    sources: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """The unusualness (n,) of one analysis of each fitted point among all others; arguments as ``score_fitted``."""
+    """The unusualness (n,) of one voice of each fitted point among all others; arguments as ``score_fitted``."""
     numbers, distances = nearest_of_all(placed, NEIGHBOURS + 1)
     points = np.arange(len(placed))
     others, far = without_own(numbers, distances, points, multiplicities)
-    counts = np.where(others == points[:, None], multiplicities[:, None] - 1, multiplicities[np.maximum(others, 0)])
+    counts = counts_without_own(others, points, multiplicities)
+    likeness = weighted.likeness_to(weighted.tokens, others)
+    lone = without_source(sources, others, counts, likeness)
+    for start in range(0, len(lone.rows), _ROWS):
+        rows = lone.rows[start : start + _ROWS]
+        others[rows], far[rows] = nearest_elsewhere(
+            placed[rows], placed, sources, lone.sources[start : start + _ROWS], points[rows], others.shape[1]
+        )
+        counts[rows] = np.where(others[rows] >= 0, multiplicities[np.maximum(others[rows], 0)], 0)
+        likeness[rows] = weighted.likeness_to(weighted.tokens[rows], others[rows])
+    return unusualness(far, counts, likeness.max(axis=1, initial=0.0))
+
+
+def counts_without_own(
+    others: NDArray[np.int64], points: NDArray[np.int64], multiplicities: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """How many voices neighbours (m, k), -1 for none, stand for without one of each own point (m,)."""
+    counts = multiplicities[np.maximum(others, 0)] - (others == points[:, None])
     counts[others < 0] = 0
-    return unusualness(far, counts, weighted.greatest(weighted.tokens, others))
+    return np.asarray(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Lone:
+    """Analyses all of whose neighbours are known from one small source alone.
+
+    Attributes:
+        rows, sources: (r,) their rows, and the source of each.
+    """
+
+    rows: NDArray[np.int64]
+    sources: NDArray[np.int64]
+
+
+def without_source(
+    sources: NDArray[np.int64], others: NDArray[np.int64], counts: NDArray[np.int64], likeness: NDArray[np.float64]
+) -> Lone:
+    """Leave out, in place, the neighbours of the source from which alone the most alike is known.
+
+    Args:
+        sources: (n,) of the fitted points.
+        others: (m, k) neighbours, -1 for none; counts, likeness: (m, k), which become 0.
+
+    Returns:
+        the analyses that had neighbours and have none left.
+    """
+    if not others.shape[1]:
+        return Lone(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    of_neighbours = np.where(others >= 0, sources[np.maximum(others, 0)], -1)
+    left_out = of_one_source(of_neighbours, likeness, counts)
+    had = counts.any(axis=1)
+    counts[left_out] = 0
+    likeness[left_out] = 0.0
+    rows = np.flatnonzero(had & ~counts.any(axis=1))
+    return Lone(rows, of_neighbours[rows, np.argmax(left_out[rows], axis=1)])
+
+
+def nearest_elsewhere(
+    own: NDArray[np.float32],
+    placed: NDArray[np.float32],
+    sources: NDArray[np.int64],
+    left_out: NDArray[np.int64],
+    points: NDArray[np.int64],
+    k: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Neighbours (r, k), -1 for none, and distances among the points that are not of one source, nor the own ones.
+
+    Args:
+        own: (r, d + 1) where the analyses lie; placed: (n, d + 1) where the points lie.
+        sources: (n,) of the points; left_out: (r,) the source that each analysis is compared without.
+        points: (r,) the analyses' own points.
+    """
+    closeness = own @ placed.T
+    closeness[sources[None] == left_out[:, None]] = -np.inf
+    closeness[np.arange(len(own)), points] = -np.inf
+    best = np.argpartition(closeness, len(placed) - k, axis=1)[:, len(placed) - k :]
+    away = placed[best].astype(np.float64) - own[:, None, :].astype(np.float64)
+    far = np.sqrt((away * away).sum(axis=2))
+    absent = ~np.isfinite(np.take_along_axis(closeness, best, axis=1))
+    order = np.lexsort((best, np.where(absent, np.inf, far)), axis=1)
+    numbers = np.where(np.take_along_axis(absent, order, axis=1), -1, np.take_along_axis(best, order, axis=1))
+    return numbers, np.where(numbers < 0, 0.0, np.take_along_axis(far, order, axis=1))
 
 
 def without_own(

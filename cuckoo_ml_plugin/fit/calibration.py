@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from cuckoo_ml_plugin.fit.anomaly import WeightedTokens, without_own
+from cuckoo_ml_plugin.fit.anomaly import (
+    WeightedTokens,
+    counts_without_own,
+    nearest_elsewhere,
+    without_own,
+    without_source,
+)
 from cuckoo_ml_plugin.fit.embedding import project_all, rows_of_directions
 from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS, place, unusualness
 from cuckoo_ml_plugin.model.embedding import Embedding
@@ -39,6 +45,7 @@ def held_back_unusualness(
     known: csr_matrix,
     tokens: NDArray[np.int64],
     multiplicities: NDArray[np.int64],
+    sources: NDArray[np.int64],
     weighted: WeightedTokens,
     least_frequency: int,
 ) -> Matrix:
@@ -48,9 +55,10 @@ def held_back_unusualness(
         wide: the embedding with ``WIDE`` directions, of which it keeps ``dimensions``.
         known: (n, v) binary, the behaviours over the tokens that it knows.
         tokens: (n,) the number of tokens of each behaviour, known or not.
-        multiplicities: (n,) analyses of each behaviour.
+        multiplicities: (n,) voices that show each behaviour.
+        sources: (n,) the small source from which alone each behaviour is known, -1 where there is none.
         weighted: the tokens of the behaviours that count for the likeness.
-        least_frequency: of how many analyses a token is known.
+        least_frequency: of how many voices a token is known.
     """
     rng = np.random.default_rng(SEED)
     held = np.repeat(np.arange(len(multiplicities)), multiplicities)
@@ -70,20 +78,39 @@ def held_back_unusualness(
     neighbours = np.full((len(held), min(NEIGHBOURS, len(projected))), -1, np.int64)
     distances = np.zeros(neighbours.shape)
     projected = projected.astype(np.float32)
-    for number in range(FOLDS):
-        part = np.flatnonzero(fold == number)
-        if not len(part):
-            continue
+
+    def places_without(part: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Where the held analyses of a fold lie, and where all behaviours do, in the directions without the fold."""
         taken = projected[held[part[in_whole[held[part]]]]].astype(np.float64)
         turn = _strongest(whole - taken.T @ taken, dimensions)
-        places = _placed(projected, turn, shares)
-        own = _placed(own_projected[part], turn, own_shares[part])
+        return _placed(own_projected[part], turn, own_shares[part]), _placed(projected, turn, shares)
+
+    parts = [part for number in range(FOLDS) if len(part := np.flatnonzero(fold == number))]
+    for part in parts:
+        own, places = places_without(part)
         neighbours[part], distances[part] = _nearest(own, places, held[part], multiplicities)
-    counts = multiplicities[np.maximum(neighbours, 0)] - (neighbours == held[:, None])
-    counts[neighbours < 0] = 0
-    likeness = weighted.greatest(weighted.of(kept), neighbours, weighted.of(lost))
-    likeness[multiplicities[held] > 1] = 1.0  # a repeat is like the analysis that it repeats
-    return np.sort(unusualness(distances, counts, likeness))
+    kept_tokens, lost_tokens = weighted.of(kept), weighted.of(lost)
+    counts = counts_without_own(neighbours, held, multiplicities)
+    likeness = weighted.likeness_to(kept_tokens, neighbours, lost_tokens)
+    likeness[neighbours == held[:, None]] = 1.0  # a repeat is like the analysis that it repeats
+    lone = without_source(sources, neighbours, counts, likeness)
+    source_of = np.full(len(held), -1, np.int64)
+    source_of[lone.rows] = lone.sources
+    for part in parts:
+        rows = part[source_of[part] >= 0]
+        if not len(rows):
+            continue
+        own, places = places_without(part)
+        own = own[source_of[part] >= 0]
+        step = max(1, _BLOCK // len(places))
+        for start in range(0, len(rows), step):
+            block = rows[start : start + step]
+            neighbours[block], distances[block] = nearest_elsewhere(
+                own[start : start + step], places, sources, source_of[block], held[block], neighbours.shape[1]
+            )
+    counts[lone.rows] = counts_without_own(neighbours[lone.rows], held[lone.rows], multiplicities)
+    likeness[lone.rows] = weighted.likeness_to(kept_tokens[lone.rows], neighbours[lone.rows], lost_tokens[lone.rows])
+    return np.sort(unusualness(distances, counts, likeness.max(axis=1, initial=0.0)))
 
 
 def _without_own_tokens(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,18 @@ from cuckoo_ml_plugin.behaviour.behaviour import BASELINE
 from cuckoo_ml_plugin.behaviour.kinds import CODES, KINDS
 from cuckoo_ml_plugin.plumbing.hashes import token_hashes
 from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
-from cuckoo_ml_plugin.store.analysis_record import seen_at
+from cuckoo_ml_plugin.plumbing.sources import Voices, voices_of
+from cuckoo_ml_plugin.plumbing.times import day_of
+from cuckoo_ml_plugin.report.labels import ANALYST
+from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis, seen_at
 from cuckoo_ml_plugin.store.store import OrderRange, Store
 
 NEARLY_ALL = 0.9
 """The share of a machine's analyses from which on a token is the machine's."""
 FEWEST = 20
 """The least number of analyses from which the background of a machine is learnt."""
+FEWEST_VOICES = 3
+"""The least number of voices; each counts alike, so that none decides alone what is background."""
 MOST_OF_AN_ANALYSIS = 0.5
 """The share of a typical analysis that background may be. A machine on which the analyses have more in common than that
 ran samples that are alike, such as one family, and nothing is learnt from it."""
@@ -54,6 +59,8 @@ class Corpus:
         background: (v,) True for tokens that are a machine's background.
         counts: (N, c) count features, NaN where an analysis lacks one; ``count_names`` names the columns.
         damaged: ids of analyses whose stored behaviour cannot be read.
+        voices: whose word each analysis is.
+        by_analyst: (N,) True where the label is an analyst's.
     """
 
     analyses: list[str]
@@ -69,11 +76,18 @@ class Corpus:
     counts: NDArray[np.float64]
     count_names: tuple[str, ...]
     damaged: list[str]
+    voices: Voices
+    by_analyst: NDArray[np.bool_]
 
     @property
     def multiplicities(self) -> NDArray[np.int64]:
         """(n,) how many analyses have each behaviour."""
         return np.bincount(self.point_of, minlength=self.tokens.shape[0]).astype(np.int64)
+
+    @property
+    def weights(self) -> NDArray[np.int64]:
+        """(n,) how many voices show each behaviour: what it weighs in a fit. Runs of one file are no news."""
+        return self.voices.count_by(self.point_of, self.tokens.shape[0])
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Corpus:
         """The corpus of the analyses in these rows (k,), in this order. The background stays that of the whole."""
@@ -88,14 +102,32 @@ class Corpus:
             point_of=point_of.astype(np.int64),
             tokens=self.tokens[points],
             counts=self.counts[rows],
+            voices=self.voices.take(rows),
+            by_analyst=self.by_analyst[rows],
         )
+
+
+class _Row(NamedTuple):
+    """What the corpus needs of one analysis."""
+
+    analysis: str
+    sha256: str | None
+    label: str | None
+    stored_at: str
+    seen_at: str
+    digest: str
+    machine: str
+    sample: str
+    submitter: str
+    day: str
+    by_analyst: bool
 
 
 @dataclass(slots=True)
 class _Part:
     """One range of the store, as a worker process returns it."""
 
-    rows: list[tuple[str, str | None, str | None, str, str, str, str]] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
     counts: list[dict[str, int | float]] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -140,9 +172,7 @@ def _read(store: Store, limits: OrderRange, progress: Progress | None = None, to
             if BASELINE.encode() in tokens:
                 part.baseline.update(tokens)
             continue
-        moments = stored.stored_at, seen_at(stored)
-        row = stored.analysis, stored.sha256, stored.label, *moments, stored.digest, stored.machine
-        part.rows.append(row)
+        part.rows.append(_row_of(stored))
         part.counts.append(counts)
         if stored.digest not in digests:
             digests.add(stored.digest)
@@ -155,6 +185,22 @@ def _read(store: Store, limits: OrderRange, progress: Progress | None = None, to
         if progress and len(part.rows) % 200 == 0:
             progress(len(part.rows), total)
     return part
+
+
+def _row_of(stored: StoredAnalysis) -> _Row:
+    return _Row(
+        analysis=stored.analysis,
+        sha256=stored.sha256,
+        label=stored.label,
+        stored_at=stored.stored_at,
+        seen_at=seen_at(stored),
+        digest=stored.digest,
+        machine=stored.machine,
+        sample=stored.sha256 or stored.sample or f"analysis:{stored.analysis}",
+        submitter=stored.submitter,
+        day=day_of(stored.analysed_at),
+        by_analyst=bool(stored.labels.get(ANALYST)),
+    )
 
 
 def _assemble(parts: list[_Part]) -> Corpus:
@@ -176,21 +222,25 @@ def _assemble(parts: list[_Part]) -> Corpus:
     )
     tokens.sort_indices()
     unordered = [row for part in parts for row in part.rows]
-    order = sorted(range(len(unordered)), key=lambda i: (unordered[i][5], unordered[i][1] or "", unordered[i][0]))
+    order = sorted(
+        range(len(unordered)),
+        key=lambda i: (unordered[i].digest, unordered[i].sha256 or "", unordered[i].analysis),
+    )
     rows = [unordered[i] for i in order]
+    voices = voices_of([row.sample for row in rows], [row.submitter for row in rows], [row.day for row in rows])
     counts_of = [counts for part in parts for counts in part.counts]
-    point_of = np.array([point_by_digest[row[5]] for row in rows], np.int64)
-    background = machine_background(tokens, point_of, [row[6] for row in rows])
+    point_of = np.array([point_by_digest[row.digest] for row in rows], np.int64)
+    background = machine_background(tokens, point_of, [row.machine for row in rows], voices)
     background |= np.isin(vocabulary, token_hashes(sorted({token for part in parts for token in part.baseline})))
     kinds = kinds_of_all[first]
     background |= kinds == CODES["task"]  # of the task, not of the sample
     counts, names = _count_matrix([counts_of[i] for i in order])
     return Corpus(
-        analyses=[row[0] for row in rows],
-        sha256=[row[1] for row in rows],
-        labels=[row[2] for row in rows],
-        stored_at=[row[3] for row in rows],
-        seen_at=[row[4] for row in rows],
+        analyses=[row.analysis for row in rows],
+        sha256=[row.sha256 for row in rows],
+        labels=[row.label for row in rows],
+        stored_at=[row.stored_at for row in rows],
+        seen_at=[row.seen_at for row in rows],
         point_of=point_of,
         tokens=tokens,
         hashes=vocabulary,
@@ -199,27 +249,37 @@ def _assemble(parts: list[_Part]) -> Corpus:
         counts=counts,
         count_names=names,
         damaged=sorted(name for part in parts for name in part.damaged),
+        voices=voices,
+        by_analyst=np.array([row.by_analyst for row in rows], np.bool_),
     )
 
 
-def machine_background(tokens: csr_matrix, point_of: NDArray[np.int64], machines: Sequence[str]) -> NDArray[np.bool_]:
-    """(v,) True for tokens that nearly all analyses of some machine show.
+def machine_background(
+    tokens: csr_matrix, point_of: NDArray[np.int64], machines: Sequence[str], voices: Voices
+) -> NDArray[np.bool_]:
+    """(v,) True for tokens that nearly all analyses of some machine show, each voice counted alike.
 
     Args:
         tokens: (n, v) binary, a row for each distinct behaviour.
         point_of: (N,) the behaviour of each analysis.
         machines: (N,) the machine of each analysis; analyses of which it is not known count as those of one machine.
+        voices: of the N analyses.
     """
     background = np.zeros(tokens.shape[1], np.bool_)
     names, machine_of = np.unique(np.array(machines, dtype=np.str_), return_inverse=True)
     analyses = np.bincount(machine_of, minlength=len(names))
+    pairs, pair_of, runs = np.unique(
+        np.stack([machine_of, voices.numbers]), axis=1, return_inverse=True, return_counts=True
+    )
+    heard = np.bincount(pairs[0], minlength=len(names))  # voices on each machine
+    shares = 1.0 / runs[pair_of.ravel()]  # of its voice on the machine, which each analysis is
     shape = (len(names), tokens.shape[0])
-    counts = csr_matrix((np.ones(len(point_of)), (machine_of, point_of)), shape=shape)  # analyses of each behaviour
-    frequencies = (counts @ tokens).tocsr()
+    weights = csr_matrix((shares, (machine_of, point_of)), shape=shape)
+    frequencies = (weights @ tokens).tocsr()
     sizes = np.diff(tokens.indptr)
-    for machine in np.flatnonzero(analyses >= FEWEST):
+    for machine in np.flatnonzero((analyses >= FEWEST) & (heard >= FEWEST_VOICES)):
         row = frequencies[machine]
-        columns = row.indices[row.data >= NEARLY_ALL * analyses[machine]]
+        columns = row.indices[row.data >= NEARLY_ALL * heard[machine] - 1e-6]
         typical = np.median(sizes[point_of[machine_of == machine]])
         if len(columns) <= MOST_OF_AN_ANALYSIS * typical:
             background[columns] = True

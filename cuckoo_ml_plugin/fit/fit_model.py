@@ -27,7 +27,7 @@ from cuckoo_ml_plugin.fit.groups.clustering import clustering_and_neighbours
 from cuckoo_ml_plugin.fit.groups.continuity import Before
 from cuckoo_ml_plugin.fit.groups.kin import fit_kin
 from cuckoo_ml_plugin.fit.habits import fit_habits
-from cuckoo_ml_plugin.fit.lineage import Lineage, OldClusters, follow
+from cuckoo_ml_plugin.fit.lineage import LabelVotes, Lineage, OldClusters, follow
 from cuckoo_ml_plugin.fit.providers import fit_providers
 from cuckoo_ml_plugin.model.anomaly import LEAST_REFERENCE, AnomalyDetector, place
 from cuckoo_ml_plugin.model.embedding import FOR_CLUSTERS, FOR_NOVELTY, Embedding
@@ -41,6 +41,7 @@ from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.model.providers import ProviderModels
 from cuckoo_ml_plugin.model.token_rows import TokenRows
 from cuckoo_ml_plugin.plumbing.hashes import token_hash
+from cuckoo_ml_plugin.plumbing.sources import ONLY_FROM, kind_of_source
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.store.store import Store
 
@@ -75,7 +76,8 @@ def fit_model(
         StoreError: the store cannot be read.
         CuckooMLError: the installed hdbscan or fast-hdbscan is not as tested.
     """
-    multiplicities = corpus.multiplicities
+    multiplicities = corpus.weights
+    sources = corpus.voices.only(corpus.point_of, corpus.tokens.shape[0])
     token_counts = np.diff(corpus.tokens.indptr)
     left_out = left_out_tokens(corpus.kinds, settings.features.leave_out)
     embedding, known = fit_embedding(
@@ -115,19 +117,20 @@ def fit_model(
     placed = place(novelty_vectors, novelty_explained)
     weighted = WeightedTokens(wide, novelty_known)
     reference = held_back_unusualness(
-        wide, NOVELTY_DIMENSIONS, novelty_known, token_counts, multiplicities, weighted,
+        wide, NOVELTY_DIMENSIONS, novelty_known, token_counts, multiplicities, sources, weighted,
         settings.vectors.min_document_frequency,
     )  # fmt: skip
     detector = AnomalyDetector(
-        multiplicities, novelty_explained, reference, np.ascontiguousarray(weighted.sizes.ravel(), np.int32)
+        multiplicities, novelty_explained, reference, np.ascontiguousarray(weighted.sizes.ravel(), np.int32), sources
     )
     if detector.is_calibrated:
         progress("anomalies", f"scores calibrated on {len(detector.reference):,} analyses")
     else:
         progress("anomalies", f"no scores: to say what is usual takes {LEAST_REFERENCE} analyses")
     providers = _providers(store, progress)
-    lineage = _lineage(corpus, labels, _majorities(corpus, labels, clustering.clusters), old, store)
-    kin_lineage = follow(corpus.analyses, kin_labels, _majorities(corpus, kin_labels, kin_count), old_kin, prefix="k")
+    lineage = _lineage(corpus, labels, _names_by_labels(corpus, labels, clustering.clusters), old, store)
+    kin_votes = _names_by_labels(corpus, kin_labels, kin_count)
+    kin_lineage = follow(corpus.analyses, kin_labels, kin_votes, old_kin, prefix="k")
     frequencies = _frequencies(corpus, embedding, known, clustering)
     fitted_at = datetime.now(timezone.utc)
     members = [Member(*member) for member in zip(corpus.analyses, corpus.sha256, corpus.labels, strict=True)]
@@ -164,7 +167,7 @@ def fit_model(
         members=Members.build(members, corpus.point_of, len(vectors)),
         fences=CountFences.fit(corpus.counts, corpus.count_names),
         novelty_vectors=placed,
-        fitted_scores=score_fitted(placed, weighted, multiplicities)
+        fitted_scores=score_fitted(placed, weighted, multiplicities, sources)
         if detector.is_calibrated
         else np.zeros(len(placed)),
         providers=providers,
@@ -189,17 +192,27 @@ def left_out_tokens(kinds: NDArray[np.uint8], names: tuple[str, ...]) -> NDArray
     return np.isin(kinds, [KINDS.index(name) for name in names]) if names else None
 
 
-def _majorities(corpus: Corpus, labels: NDArray[np.int64], groups: int) -> list[str | None]:
-    """The label of more than half of each group's labelled analyses; ``labels``: the group of each analysis."""
-    counts: list[Counter[str]] = [Counter() for _ in range(groups)]
-    for group, label in zip(labels.tolist(), corpus.labels, strict=True):
-        if group >= 0 and label:
-            counts[group][label] += 1
-    majorities: list[str | None] = []
-    for count in counts:
-        label, most = max(count.items(), key=lambda pair: (pair[1], pair[0]), default=(None, 0))
-        majorities.append(label if label is not None and most * 2 > sum(count.values()) else None)
-    return majorities
+def _names_by_labels(corpus: Corpus, labels: NDArray[np.int64], groups: int) -> list[LabelVotes]:
+    """What the labels of each group's analyses say; ``labels``: the group of each analysis, -1 for none.
+
+    A label has as many votes as there are voices whose analyses carry it, so that many files of one submitter weigh as
+    one. A label by an analyst is a judgement on the file: each such file is a vote, and one suffices for a name.
+    """
+    voters: list[dict[str, set[tuple[int, str]]]] = [{} for _ in range(groups)]
+    judged: list[set[str]] = [set() for _ in range(groups)]
+    for row, (group, label) in enumerate(zip(labels.tolist(), corpus.labels, strict=True)):
+        if group < 0 or not label:
+            continue
+        if corpus.by_analyst[row]:
+            judged[group].add(label)
+            voter = -1, corpus.sha256[row] or corpus.analyses[row]
+        else:
+            voter = int(corpus.voices.numbers[row]), ""
+        voters[group].setdefault(label, set()).add(voter)
+    return [
+        LabelVotes({label: len(voters) for label, voters in of_group.items()}, frozenset(by_analyst))
+        for of_group, by_analyst in zip(voters, judged, strict=True)
+    ]
 
 
 def _old_clusters(before: Model | None) -> OldClusters | None:
@@ -244,17 +257,17 @@ def _before(corpus: Corpus, old: OldClusters | None) -> Before | None:
 def _lineage(
     corpus: Corpus,
     labels: NDArray[np.int64],
-    majorities: list[str | None],
+    votes: list[LabelVotes],
     old: OldClusters | None,
     store: Store | None,
 ) -> Lineage:
     """The lineage, with the groups in the making that became clusters; its new ids are taken. Raises StoreError."""
     if store is None:
-        return follow(corpus.analyses, labels, majorities, old)
+        return follow(corpus.analyses, labels, votes, old)
     while True:  # until no group took a number in the meantime
         births = store.group_of_each()
         first = store.next_cluster_number(old.next_number if old else 0)
-        lineage = follow(corpus.analyses, labels, majorities, old, births, first)
+        lineage = follow(corpus.analyses, labels, votes, old, births, first)
         if store.claim_cluster_numbers(first, lineage.next_number):
             return lineage
 
@@ -321,6 +334,8 @@ def _group_facts(
     """The facts of each cluster or kin, without evidence, and its analyses; ``labels``: the group of each analysis."""
     order = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[order], np.arange(len(lineage.ids) + 1))
+    voices = corpus.voices.count_by(labels, len(lineage.ids))
+    sources = corpus.voices.only(labels, len(lineage.ids))
     for group, (group_id, name) in enumerate(zip(lineage.ids, lineage.names, strict=True)):
         members = order[bounds[group] : bounds[group + 1]]
         counts = Counter(label for i in members if (label := corpus.labels[i]))
@@ -334,6 +349,9 @@ def _group_facts(
             first_seen=dates[0] if dates else "",
             last_seen=dates[-1] if dates else "",
             first_stored=min((corpus.stored_at[i] for i in members), default=""),
+            sources=int(voices[group]),
+            only_from=ONLY_FROM[kind_of_source(int(sources[group]))],
+            label_sources=lineage.votes[group].of,
         )
         yield facts, members
 

@@ -21,12 +21,40 @@ SURVIVES = 0.2
 """The least Jaccard similarity of an old and a new cluster, over the analyses in both fits, to be the same."""
 
 
+SEVERAL = 2
+"""The least number of voices whose label names a group; an analyst's label alone suffices."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelVotes:
+    """What the labels of a group's analyses say of its name.
+
+    Attributes:
+        of: each label, and how many votes it has.
+        by_analyst: the labels that an analyst gave.
+    """
+
+    of: dict[str, int] = field(default_factory=dict)
+    by_analyst: Collection[str] = ()
+
+    @property
+    def name(self) -> str | None:
+        """The label with more than half of the votes, if these are ``SEVERAL`` or an analyst's; else None."""
+        label, most = max(self.of.items(), key=lambda pair: (pair[1], pair[0]), default=("", 0))
+        is_sure = most >= SEVERAL or label in self.by_analyst
+        return label if is_sure and most * 2 > sum(self.of.values()) else None
+
+    def still_names(self, label: str) -> bool:
+        """Whether no other label has more votes than this one, which has at least one."""
+        return 0 < self.of.get(label, 0) >= max(self.of.values(), default=0)
+
+
 @dataclass(slots=True)
 class Lineage:
     """The ids and names of the new clusters, and how they came about.
 
     Attributes:
-        ids, names: one for each new cluster.
+        ids, names, votes: one for each new cluster.
         next_number: the first number that no cluster has ever had.
         survived: how many clusters kept their id.
         moved: how many of the compared analyses are in another cluster than before, or in one where they were in none.
@@ -40,6 +68,7 @@ class Lineage:
     moved: int = 0
     compared: int = 0
     changes: list[Change] = field(default_factory=list)
+    votes: Sequence[LabelVotes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +83,7 @@ class OldClusters:
 def follow(
     analyses: Sequence[str],
     labels: NDArray[np.int64],
-    majority: Sequence[str | None],
+    votes: Sequence[LabelVotes],
     old: OldClusters | None,
     births: Mapping[str, str] | None = None,
     first_number: int = 0,
@@ -66,18 +95,18 @@ def follow(
 
     Args:
         analyses: N ids; labels: (N,) the new cluster of each, -1 for none.
-        majority: for each new cluster, the label of more than half of its labelled members, or None.
+        votes: for each new cluster, what the labels of its analyses say.
         old: the clusters of the model before; None for a first fit.
         births: the id of the group of each analysis that is in one.
         first_number: a number that no cluster and no group has had, nor any above it.
         prefix: the letter of the ids.
     """
-    count = len(majority)
+    count = len(votes)
     sizes = np.bincount(labels[labels >= 0], minlength=count)
     if old is None:
         ids = [f"{prefix}{number}" for number in range(first_number, first_number + count)]
         changes = [Change("born", i, "", int(size)) for i, size in zip(ids, sizes, strict=True)]
-        lineage = Lineage(ids, _names(ids, majority, {}), first_number + count)
+        lineage = Lineage(ids, _names(ids, votes, {}), first_number + count, votes=votes)
         lineage.changes = [Change(c.kind, c.cluster, n, c.size) for c, n in zip(changes, lineage.names, strict=True)]
         return lineage
     pairs: Counter[tuple[int, str | None]] = Counter()
@@ -94,11 +123,11 @@ def follow(
         else:
             ids.append(f"{prefix}{number}")
             number += 1
-    names = _names(ids, majority, old.names)
+    names = _names(ids, votes, old.names)
     unmoved = sum(n for (new, before), n in pairs.items() if (ids[new] if new >= 0 else None) == before)
     compared = sum(pairs.values())
     changes = _changes(pairs, heirs, ids, names, sizes, old.names)
-    return Lineage(ids, names, number, len(heirs), compared - unmoved, compared, changes)
+    return Lineage(ids, names, number, len(heirs), compared - unmoved, compared, changes, votes)
 
 
 def _heirs(pairs: Counter[tuple[int, str | None]]) -> dict[int, str]:
@@ -155,6 +184,10 @@ def _changes(
     changes = []
     for cluster, cluster_id in enumerate(ids):
         if cluster in heirs:
+            if names[cluster] != old_names.get(cluster_id, cluster_id):
+                changes.append(
+                    Change("renamed", cluster_id, names[cluster], int(sizes[cluster]), old_names[cluster_id])
+                )
             continue
         origin = _majority_cluster({before: n for (new, before), n in pairs.items() if new == cluster})
         kind = "split" if origin is not None else "born"
@@ -177,18 +210,43 @@ def _majority_cluster(parts: Mapping[str | None, int]) -> str | None:
     return best if parts[best] * 2 > sum(parts.values()) else None
 
 
-def _names(ids: Sequence[str], majority: Sequence[str | None], old: Mapping[str, str]) -> list[str]:
-    """Survivors keep their name, unless it is only their id; the others get their majority label, made unique."""
-    kept = {i: old[i] for i in ids if old.get(i, i) != i}
+def _names(ids: Sequence[str], votes: Sequence[LabelVotes], old: Mapping[str, str]) -> list[str]:
+    """The name of each group: that which its labels give it, made unique, or else its id.
+
+    Survivors keep their name while that is the label they have, or while no other label has more votes.
+    """
+    kept = {
+        group: old[group]
+        for group, labels in zip(ids, votes, strict=True)
+        if old.get(group, group) != group and _holds(old[group], labels)
+    }
     used = set(kept.values())
     names = []
-    for cluster_id, label in zip(ids, majority, strict=True):
-        name = kept.get(cluster_id)
+    for group, labels in zip(ids, votes, strict=True):
+        name = kept.get(group)
         if name is None:
-            stem = cluster_id if not label else f"family-{label}" if _LIKE_AN_ID.fullmatch(label) else label
-            name, number = stem, 2
+            stem, number = _stem(labels.name) if labels.name else group, 2
+            name = stem
             while name in used:
                 name, number = f"{stem}-{number}", number + 1
             used.add(name)
         names.append(name)
     return names
+
+
+def _holds(name: str, labels: LabelVotes) -> bool:
+    """Whether a name is right for a group with these labels."""
+    if labels.name is not None:
+        return _is_of(name, labels.name)
+    return any(_is_of(name, label) and labels.still_names(label) for label in labels.of)
+
+
+def _is_of(name: str, label: str) -> bool:
+    """Whether a name is a label, or a label made unique by a number."""
+    stem = _stem(label)
+    return name == stem or (name.startswith(f"{stem}-") and name[len(stem) + 1 :].isdecimal())
+
+
+def _stem(label: str) -> str:
+    """The label as a name, which must not look like an id."""
+    return f"family-{label}" if _LIKE_AN_ID.fullmatch(label) else label

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from cuckoo_ml_plugin.engine.engine import Engine, readable_model
 from cuckoo_ml_plugin.engine.model_lock import alone
@@ -130,6 +131,7 @@ def save_findings(store: Store, model: Model, settings: Settings) -> int:
     threshold = settings.anomaly.threshold
     calibrated = model.detector.is_calibrated
     clustering = model.clustering
+    repeats = np.diff(model.members.starts) > 1
 
     def records() -> Iterator[FindingRecord]:
         for point, member in model.members.all():
@@ -142,7 +144,7 @@ def save_findings(store: Store, model: Model, settings: Settings) -> int:
                 probability=float(clustering.probabilities[point]),
                 outlier_score=float(clustering.outlier_scores[point]),
                 anomaly_score=float(scores[point]) if calibrated else None,
-                anomalous=calibrated and bool(scores[point] >= threshold and clustering.multiplicities[point] == 1),
+                anomalous=calibrated and bool(scores[point] >= threshold and not repeats[point]),
                 kin=model.kins[kin].id if kin != NO_KIN else None,
                 kin_probability=kin_probability,
             )

@@ -10,6 +10,10 @@ counts. The unusualness is
 (a variant of k-nearest-neighbour outlier scores, Ramaswamy et al., SIGMOD 2000; with the logarithm, one near neighbour
 weighs more than the twentieth far one). docs/benchmarks.md says what its form was chosen by.
 
+What a single small source sent (``plumbing/sources.py``) makes nothing usual. Where the most alike of the nearest
+analyses is known from one such source alone, the analyses of this source count neither for the distances nor for the
+likeness.
+
 For a distance, an analysis is a point on the sphere in d + 1 dimensions: its unit vector times the share of the
 behaviour's length that the embedding explains, and the length that is left over. Behaviour that no direction explains
 is therefore no evidence of similarity.
@@ -69,17 +73,20 @@ class AnomalyDetector(ModelPart):
     """The detector of n fitted points; identical behaviours are one point.
 
     Attributes:
-        multiplicities: (n,) analyses that each point stands for.
+        multiplicities: (n,) voices that each point stands for; in a model from before 0.3.0, analyses.
         explained: (n,) share of each point's length that the embedding explains, in [0, 1].
         reference: (r,) unusualness of fitted analyses as if they had not been fitted, ascending; empty where the corpus
             is too small.
         sizes: (8 n,) how many tokens with weight each point has in each aspect; empty in a model from before 0.3.0.
+        sources: (n,) the small source from which alone each point is known, -1 where there is none
+            (``Voices.only``); empty in a model from before 0.3.0.
     """
 
     multiplicities: Annotated[NDArray[np.int64], Shape("n")]
     explained: Annotated[NDArray[np.float32], Shape("n")]
     reference: Annotated[NDArray[np.float64], Shape("r")]
     sizes: Annotated[NDArray[np.int32], Shape("s", since="0.3.0")]
+    sources: Annotated[NDArray[np.int64], Shape("o", since="0.3.0")]
 
     @property
     def uses_likeness(self) -> bool:
@@ -95,23 +102,30 @@ class AnomalyDetector(ModelPart):
         """How many tokens with weight each of k points has in each of 8 aspects, shape (k, 8)."""
         return self.sizes.reshape(-1, len(ASPECTS))[points].astype(np.int64)
 
+    def source_of_most_alike(self, neighbours: Integers, likenesses: Floats) -> int:
+        """The small source from which alone the most alike of these points (k,) is known; -1 where there is none."""
+        if not len(self.sources) or not len(neighbours):
+            return -1
+        return int(self.sources[neighbours[int(np.argmax(likenesses))]])
+
     def score(
-        self, distances: Floats, neighbours: Integers, likeness: float, known: int, tokens: int
+        self, distances: Floats, neighbours: Integers, likenesses: Floats, known: int, tokens: int
     ) -> AnomalyScore | None:
         """Score one analysis that was not fitted; None where the corpus is too small to say what is usual.
 
         The score is 0 for an analysis without tokens, and 1 for one whose tokens are all unknown.
 
         Args:
-            distances: (k,) to the fitted points nearest to it, ascending.
-            neighbours: (k,) indices of these points; k >= ``NEIGHBOURS`` where there are so many.
-            likeness: to the most alike of the first ``NEIGHBOURS``, over the tokens with weight.
+            distances: (k,) to the fitted points nearest to it that count, ascending.
+            neighbours: (k,) indices of these points; the first ``NEIGHBOURS`` are considered.
+            likenesses: (k,) to these points, over the tokens with weight.
             known: how many of its tokens occur in the fitted corpus.
             tokens: how many tokens it has, known or not.
         """
         near = slice(None, NEIGHBOURS)
         weights = self.multiplicities[neighbours[near]][None]
-        own = unusualness(np.asarray(distances)[near][None], weights, np.array([likeness])) if len(neighbours) else 0.0
+        likeness = np.max(likenesses[near], initial=0.0, keepdims=True)
+        own = unusualness(np.asarray(distances)[near][None], weights, likeness) if len(neighbours) else 0.0
         return self._ranked(float(np.asarray(own).item()), known, tokens)
 
     def older_score(
@@ -165,12 +179,27 @@ def clipped(weights: Integers, total: int) -> NDArray[np.int64]:
     return sums
 
 
+def of_one_source(sources: Integers, likenesses: Floats, counts: Integers) -> NDArray[np.bool_]:
+    """(m, k) True for the neighbours of the small source from which alone the most alike of them is known.
+
+    Args:
+        sources: (m, k) of the neighbours, nearest first, as ``AnomalyDetector.sources`` has them.
+        likenesses: (m, k) to them.
+        counts: (m, k) how many voices each stands for; 0 where there is no neighbour.
+    """
+    if not sources.shape[1]:
+        return np.zeros(sources.shape, np.bool_)
+    ranked = np.where(counts > 0, likenesses, -1.0)
+    best = np.take_along_axis(sources, np.argmax(ranked, axis=1)[:, None], axis=1)
+    return np.asarray((sources == best) & (best >= 0) & (counts > 0))
+
+
 def unusualness(distances: Floats, weights: Integers, likenesses: Floats) -> NDArray[np.float64]:
     """The unusualness (m,) of m analyses, rounded for comparison; 0 for one that has no neighbour.
 
     Args:
         distances: (m, k) to the nearest fitted points, nearest first.
-        weights: (m, k) analyses that each of these points stands for.
+        weights: (m, k) voices that each of these points stands for; 0 for one that does not count.
         likenesses: (m,) the greatest likeness to any of these points, in [0, 1].
     """
     counted = clipped(weights, NEIGHBOURS)

@@ -6,11 +6,11 @@ finding = model.score(extract(read_report(path)))
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,6 +29,7 @@ from cuckoo_ml_plugin.finding.reasons import (
     incomplete_reasons,
     label_reasons,
     novelty_reasons,
+    single_source_reasons,
     static_reasons,
 )
 from cuckoo_ml_plugin.finding.section import (
@@ -59,11 +60,13 @@ from cuckoo_ml_plugin.model.members import Members
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.model.providers import ProviderModels, threat_finding
 from cuckoo_ml_plugin.model.token_rows import TokenRows
+from cuckoo_ml_plugin.plumbing.sources import ONLY_FROM, kind_of_source
 from cuckoo_ml_plugin.settings import AnomalySettings, ScoringSettings, Settings
 
 DEFAULTS = Settings()
 _SAME_EXPLAINED = 1e-5
 _WITH_WEIGHT = 2**32  # a mark of this size and a mark of 1 are summed at once
+_DEEPER = 16  # times as many neighbours are looked at where all are from one source
 _COUNT_REASONS = 6  # the counts furthest outside the fences; more would drown the other reasons
 _PARTS = (
     "embedding", "clustering", "kin", "novelty", "novelty_index", "detector", "rows", "frequencies", "habits",
@@ -81,6 +84,9 @@ class ClusterFacts:
         first_seen, last_seen: when the first and the last of its analyses ran.
         first_stored: when the first of them was stored; "" in models from before 0.2.0.
         kin: the id of the kin that the cluster lies in, None for none; None of a kin itself.
+        sources: how many voices its analyses are (``plumbing/sources.py``); 0 in models from before 0.3.0.
+        only_from: the kind of the small source from which alone it is known, ``submitter`` or ``day``; "" for none.
+        label_sources: each label, and how many voices it is.
     """
 
     id: str
@@ -92,6 +98,9 @@ class ClusterFacts:
     last_seen: str
     first_stored: str = ""
     kin: str | None = None
+    sources: int = 0
+    only_from: str = ""
+    label_sources: dict[str, int] = field(default_factory=dict)
 
 
 class _Facts(msgspec.Struct):
@@ -113,6 +122,17 @@ class _Facts(msgspec.Struct):
     changes: list[Change]
     kins: list[ClusterFacts] = []
     next_kin: int = 0
+
+
+class _Near(NamedTuple):
+    """The fitted behaviours (k,) nearest to an analysis in the space of the anomaly scores, nearest first."""
+
+    points: NDArray[np.int64]
+    distances: NDArray[np.float64]
+    likenesses: NDArray[np.float64]
+
+    def take(self, rows: slice | NDArray[np.bool_]) -> _Near:
+        return _Near(self.points[rows], self.distances[rows], self.likenesses[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,10 +299,13 @@ class Model:
         sizes = self.rows.sizes_of_kinds(kinds, len(columns))
         similarities, weighted = self._likenesses(shown, sizes, columns, kinds[places], candidates)
         placement = self.clustering.place(vector, nearest, similarities[np.searchsorted(candidates, nearest[0])])
-        near = neighbours[:NOVELTY_NEIGHBOURS]
-        likeness = float(weighted[np.searchsorted(candidates, near)].max(initial=0.0))
         seen = int(np.count_nonzero(occurrences))
-        novelty = self._anomaly_score(embedded, distances, neighbours, likeness, seen, len(hashes), analysis)
+
+        def likeness_to(points: NDArray[np.int64]) -> NDArray[np.float64]:
+            return self._likenesses(shown, sizes, columns, kinds[places], points)[1]
+
+        near = _Near(neighbours, distances, weighted[np.searchsorted(candidates, neighbours)])
+        novelty, lone = self._anomaly_score(embedded, near, likeness_to, seen, len(hashes), analysis, anomaly.threshold)
         similar = self._similar(candidates, similarities, analysis, max(scoring.similar, 1))
         similarity = similar[0].similarity if similar else 0.0
         score = novelty.score if novelty else 0.0
@@ -290,7 +313,7 @@ class Model:
         kin = self._kin(placement, similarities[np.searchsorted(candidates, placement.neighbours)], anomalous)
         lack = self._lack(kinds, columns, places, candidates, similarities, placement.cluster, kin)
         own = self._reasons(placement, novelty, similarity, behaviour, label, anomaly)
-        reasons = by_weight([*self._incomplete(lack, behaviour), *own, *threat_reasons(threat)])
+        reasons = by_weight([*self._incomplete(lack, behaviour), *own, *lone, *threat_reasons(threat)])
         if not np.isfinite((placement.probability, placement.outlier_score, score)).all():
             raise ValueError("an array holds a value that is not a number")
         finding = Finding(
@@ -398,31 +421,66 @@ class Model:
     def _anomaly_score(
         self,
         embedded: EmbeddedBehaviour,
-        distances: NDArray[np.float64],
-        neighbours: NDArray[np.int64],
-        likeness: float,
+        near: _Near,
+        likeness_to: Callable[[NDArray[np.int64]], NDArray[np.float64]],
         seen: int,
         tokens: int,
         analysis: str | None,
-    ) -> AnomalyScore | None:
+        threshold: float,
+    ) -> tuple[AnomalyScore | None, list[Reason]]:
         """The anomaly score; an analysis is scored as if it were not fitted. None where there are too few analyses.
 
         A behaviour that one other analysis showed is a repeat, and less new than that analysis was.
+
+        With it come the reasons: ``single_source``, where the analysis would not be anomalous if a single small source
+        made its own behaviour known.
         """
-        if self.detector.uses_likeness:
-            novelty = self.detector.score(distances, neighbours, likeness, seen, tokens)
-        else:
-            vectors = self.novelty_vectors[neighbours]
-            novelty = self.detector.older_score(embedded.vector, embedded.explained, neighbours, vectors, seen, tokens)
-        fitted = self._fitted(neighbours[distances <= SAME_PLACE], embedded.explained, analysis)
+        fitted = self._fitted(near.points[near.distances <= SAME_PLACE], embedded.explained, analysis)
+        if not self.detector.uses_likeness:
+            vectors = self.novelty_vectors[near.points]
+            novelty = self.detector.older_score(embedded.vector, embedded.explained, near.points, vectors, seen, tokens)
+            if novelty is not None and fitted is not None:
+                novelty = replace(novelty, score=float(self.fitted_scores[fitted]))
+            return novelty, []
+        first = near.take(slice(None, NOVELTY_NEIGHBOURS))
+        source = self.detector.source_of_most_alike(first.points, first.likenesses)
+        counting = first if source < 0 else self._beyond(source, near, embedded, likeness_to)
+        novelty = self.detector.score(counting.distances, counting.points, counting.likenesses, seen, tokens)
         if novelty is not None and fitted is not None:
             novelty = replace(novelty, score=float(self.fitted_scores[fitted]))
-        return novelty
+        if novelty is None or source < 0 or novelty.score < threshold:
+            return novelty, []
+        others = near if fitted is None else near.take(near.points != fitted)
+        plain = self.detector.score(others.distances, others.points, others.likenesses, seen, tokens)
+        if plain is None or plain.score >= threshold:
+            return novelty, []
+        count = int(np.count_nonzero(self.detector.sources[others.points] == source))
+        return novelty, single_source_reasons(ONLY_FROM[kind_of_source(source)], count)
+
+    def _beyond(
+        self,
+        source: int,
+        near: _Near,
+        embedded: EmbeddedBehaviour,
+        likeness_to: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    ) -> _Near:
+        """The nearest fitted behaviours that are not known from this source alone, at most ``NOVELTY_NEIGHBOURS``."""
+        points, distances = near.points, near.distances
+        counts = self.detector.sources[points] != source
+        if counts.any():
+            return near.take(counts).take(slice(None, NOVELTY_NEIGHBOURS))
+        while not counts.any() and len(points) < len(self.fitted_scores):  # the source sent many that are alike
+            wanted = min(_DEEPER * len(points), len(self.fitted_scores))
+            points, distances = self.novelty_index.nearest(self._placed(embedded), wanted)
+            counts = self.detector.sources[points] != source
+        kept = points[counts][:NOVELTY_NEIGHBOURS]
+        return _Near(kept, distances[counts][:NOVELTY_NEIGHBOURS], likeness_to(kept))
 
     def _fitted(self, points: NDArray[np.int64], explained: float, analysis: str | None) -> int | None:
         """The fitted behaviour whose score an analysis takes, as it is or repeats it.
 
-        None for the second analysis of a behaviour that was fitted once. Behaviours that differ only in what the model
+        None for the second analysis of a behaviour that was fitted once, unless a small source alone made it known:
+        then the second is as unusual as the first. Behaviours that differ only in what the model
         does not know have the same vector and the same score.
 
         Args:
@@ -432,7 +490,9 @@ class Model:
         same = points[np.abs(self.detector.explained[points] - explained) <= _SAME_EXPLAINED]
         multiplicities = self.detector.multiplicities[same]
         for point in same[multiplicities == 1].tolist():
-            if analysis is None or any(member.analysis == analysis for member in self.members.of_point(point)):
+            if analysis is None or (len(self.detector.sources) and self.detector.sources[point] >= 0):
+                return int(point)
+            if any(member.analysis == analysis for member in self.members.of_point(point)):
                 return int(point)
         return int(same[0]) if multiplicities.sum() > 1 else None
 
@@ -446,6 +506,8 @@ class Model:
             size=facts.size,
             probability=round(float(placement.probability), 4),
             labels=_label_counts(facts),
+            sources=facts.sources,
+            only_from=facts.only_from,
         )
 
     def _kin(self, placement: Placement, likenesses: NDArray[np.float64], anomalous: bool) -> KinFinding | None:
@@ -477,6 +539,8 @@ class Model:
             size=facts.size,
             probability=round(probability, 4),
             labels=_label_counts(facts),
+            sources=facts.sources,
+            only_from=facts.only_from,
         )
 
     def _kin_of_cluster(self, placement: Placement) -> int | None:
@@ -551,7 +615,7 @@ class Model:
                 high_outlier_score=anomaly.high_outlier_score,
                 low_probability=anomaly.low_probability,
             ),
-            *label_reasons(label, name, facts.labels if facts else {}),
+            *label_reasons(label, name, facts.labels if facts else {}, facts.label_sources if facts else {}),
             *self.fences.abnormal(behaviour.counts, _COUNT_REASONS),
         ]
 
@@ -632,4 +696,7 @@ def _named(facts: ClusterFacts) -> str:
 
 
 def _label_counts(facts: ClusterFacts) -> list[LabelCount]:
-    return [LabelCount(label=label, count=count) for label, count in facts.labels.items()][:MAX_LABELS]
+    return [
+        LabelCount(label=label, count=count, sources=facts.label_sources.get(label, 0))
+        for label, count in facts.labels.items()
+    ][:MAX_LABELS]

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, and_, case, func, select
 
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
@@ -157,6 +157,23 @@ class FindingStore:
         )
         scored, anomalous = self._db.read(lambda connection: connection.execute(query).one())
         return anomalous, scored
+
+    def anomalous_by_source(self, moment: datetime) -> list[tuple[str, str, int, int]]:
+        """Of the scored samples that were stored after a moment, by submitter and day: anomalous ones, and all.
+
+        Submitter or day are "" where they are not known. Raises StoreError.
+        """
+        sample = case((analysis.c.sample != "", analysis.c.sample), else_=analysis.c.analysis)
+        day = func.coalesce(func.substr(analysis.c.analysed_at, 1, 10), "")
+        anomalous = case((finding.c.anomalous, sample), else_=None)
+        columns = (analysis.c.submitter, day, func.count(anomalous.distinct()), func.count(sample.distinct()))
+        query = (
+            select(*columns)
+            .where(and_(_STORED, analysis.c.has_behaviour, analysis.c.stored_at > utc_text(moment)))
+            .group_by(analysis.c.submitter, day)
+            .order_by(analysis.c.submitter, day)
+        )
+        return [tuple(row) for row in self._db.read(lambda connection: connection.execute(query).all())]
 
 
 def _of_model(model: str | None) -> list[ColumnElement[bool]]:

@@ -16,7 +16,8 @@ from cuckoo_ml_plugin.finding.section import (
     Reason,
     SimilarAnalysis,
 )
-from cuckoo_ml_plugin.finding.verdict import MOST_RUNS, Past, PastAnalysis, day_of, verdict_of
+from cuckoo_ml_plugin.finding.verdict import MOST_RUNS, Past, PastAnalysis, verdict_of
+from cuckoo_ml_plugin.plumbing.times import day_of
 
 FILE = "ab" * 32
 CLUSTER = ClusterFinding(id="c17", name="zbot", size=14, probability=0.934)

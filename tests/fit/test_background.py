@@ -16,6 +16,7 @@ from cuckoo_ml_plugin.behaviour.behaviour import kind_of, value_of
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.finding.section import Evidence
 from cuckoo_ml_plugin.fit.corpus import machine_background
+from cuckoo_ml_plugin.plumbing.sources import voices_of
 from cuckoo_ml_plugin.report.report import report_from_results
 
 SMALLEST = """
@@ -223,8 +224,31 @@ def test_nothing_is_learnt_from_a_machine_that_ran_one_family() -> None:
     from scipy.sparse import csr_matrix
 
     family = np.hstack([np.ones((30, 40)), np.eye(30)])
-    point_of = np.arange(30)
-    assert not machine_background(csr_matrix(family), point_of, ["one"] * 30).any()
-    assert not machine_background(csr_matrix(family[:10]), point_of[:10], ["one"] * 10).any(), "too few analyses"
+    point_of, files = np.arange(30), [str(number) for number in range(30)]
+
+    def learnt(rows: Any, submitters: list[str] | None = None) -> list[bool]:
+        count = len(rows)
+        voices = voices_of(files[:count], submitters or [""] * count, [""] * count)
+        found: list[bool] = machine_background(csr_matrix(rows), point_of[:count], ["one"] * count, voices).tolist()
+        return found
+
+    assert not any(learnt(family))
+    assert not any(learnt(family[:10])), "too few analyses"
     mixed = np.hstack([np.ones((30, 5)), np.eye(30), np.ones((30, 8)) * (np.arange(30)[:, None] % 2)])
-    assert machine_background(csr_matrix(mixed), point_of, ["one"] * 30).tolist() == [True] * 5 + [False] * 38
+    assert learnt(mixed) == [True] * 5 + [False] * 38
+
+
+def test_one_submitter_cannot_make_behaviour_the_background_of_a_machine() -> None:
+    from scipy.sparse import csr_matrix
+
+    mine = 38  # of 40 analyses on a machine that others hardly use, in a corpus of 440
+    hidden = np.zeros((440, 1))
+    hidden[:mine] = 1
+    rows = csr_matrix(np.hstack([hidden, np.eye(440)]))
+    machines = ["rare"] * 40 + ["usual"] * 400
+    files = [str(number) for number in range(440)]
+    sent = ["mallory"] * mine + [""] * (440 - mine)
+    one = machine_background(rows, np.arange(440), machines, voices_of(files, sent, [""] * 440))
+    assert not one.any()
+    many = machine_background(rows, np.arange(440), machines, voices_of(files, [""] * 440, [""] * 440))
+    assert many.tolist() == [True] + [False] * 440

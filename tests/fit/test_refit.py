@@ -19,7 +19,7 @@ from support.demo_home import DemoHome
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.fit import refit as refit_module
-from cuckoo_ml_plugin.fit.lineage import OldClusters, follow
+from cuckoo_ml_plugin.fit.lineage import LabelVotes, OldClusters, follow
 from cuckoo_ml_plugin.frames.desk import Desk
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.anomaly import LEAST_REFERENCE
@@ -108,14 +108,16 @@ def test_a_few_dozen_analyses_are_clustered_by_their_families(demo: DemoHome, tm
 
 
 @pytest.mark.parametrize("samples", [1, 2])
-def test_repeats_of_each_behaviour_make_a_cluster(demo: DemoHome, tmp_path: Path, samples: int) -> None:
+def test_runs_of_one_file_are_one_sample_and_make_no_cluster(demo: DemoHome, tmp_path: Path, samples: int) -> None:
     different = {made.family: made for made in demo.corpus.fitted if made.role == "member"}
     for number, made in enumerate(list(different.values())[:samples] * 25):
         shutil.copy(made.path, tmp_path / f"{number}{''.join(made.path.suffixes)}")
     home = tmp_path / "home"
     assert cuckoo_ml(home, "import", *tmp_path.glob("*.json*")).code == 0
     assert cuckoo_ml(home, "refit").code == 0
-    assert [size for _, size in clusters(home).values()] == [25] * samples
+    assert clusters(home) == {}
+    [finding] = cuckoo_ml(home, "score", next(tmp_path.glob("0.json*")), "--json").json
+    assert finding["verdict"]["kind"] == "same_file"
 
 
 # -- lineage -----------------------------------------------------------------------------------------------------------
@@ -126,7 +128,8 @@ def lineage_of(
     analyses = [str(number) for number in range(len(labels))]
     names = {cluster: f"name of {cluster}" for cluster in before if cluster}
     old = OldClusters(dict(zip(analyses, before, strict=False)), names, 10)
-    lineage = follow(analyses, np.array(labels), [None] * (max(labels) + 1), old)
+    votes = LabelVotes(dict.fromkeys(names.values(), 1))  # so that names stay
+    lineage = follow(analyses, np.array(labels), [votes] * (max(labels) + 1), old)
     changes = [(change.kind, change.cluster, change.other) for change in lineage.changes]
     return dict(zip(map(str, range(9)), lineage.ids, strict=False)), changes, lineage.moved
 

@@ -51,7 +51,9 @@ class Corpus:
         row[self.rng.choice(NORMAL_TOKENS, 2)] = 1
         return row
 
-    def fit(self, rows: NDArray[Any], least_frequency: int = 1) -> AnomalyDetector:
+    def fit(
+        self, rows: NDArray[Any], least_frequency: int = 1, sources: NDArray[np.int64] | None = None
+    ) -> AnomalyDetector:
         unique, counts = np.unique(rows, axis=0, return_counts=True)
         hashes, kinds = np.arange(TOKENS, dtype=np.uint64), np.full(TOKENS, CODES["mutex"], np.uint8)
         settings = VectorSettings(WIDE, least_frequency)
@@ -60,18 +62,20 @@ class Corpus:
         vectors, explained = embed_all(self.embedding, known, sizes)
         self.placed, self.weighted = place(vectors, explained), WeightedTokens(wide, known)
         self.index = NeighbourIndex.build(self.placed, SEED)
-        reference = held_back_unusualness(wide, DIMENSIONS, known, sizes, counts, self.weighted, least_frequency)
-        return AnomalyDetector(counts, explained, reference, self.weighted.sizes.ravel().astype(np.int32))
+        sources = np.full(len(counts), -1) if sources is None else sources
+        reference = held_back_unusualness(
+            wide, DIMENSIONS, known, sizes, counts, sources, self.weighted, least_frequency
+        )
+        return AnomalyDetector(counts, explained, reference, self.weighted.sizes.ravel().astype(np.int32), sources)
 
-    def nearest(self, row: NDArray[Any], unknown: int = 0) -> tuple[NDArray[Any], NDArray[Any], float]:
-        """Neighbours, their distances and the greatest likeness, as scoring finds them."""
+    def nearest(self, row: NDArray[Any], unknown: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Neighbours, their distances and the likeness to them, as scoring finds them."""
         columns = self.embedding.columns_of(np.flatnonzero(row).astype(np.uint64))
         embedded = self.embedding.embed(columns, int(row.sum()) + unknown)
         vector = place(embedded.vector[None], np.array([embedded.explained]))[0]
         neighbours, distances = self.index.nearest(vector, NEIGHBOURS + 1)
         known = csr_matrix((np.ones(len(columns)), ([0] * len(columns), columns)), (1, len(self.embedding.hashes)))
-        likeness = self.weighted.greatest(self.weighted.of(known), neighbours[None, :NEIGHBOURS])[0]
-        return neighbours, distances, float(likeness)
+        return neighbours, distances, self.weighted.likeness_to(self.weighted.of(known), neighbours[None])[0]
 
     def score(self, detector: AnomalyDetector, row: NDArray[Any], unknown: int = 0) -> AnomalyScore | None:
         neighbours, distances, likeness = self.nearest(row, unknown)
@@ -100,19 +104,31 @@ def test_a_new_family_is_more_unusual_than_new_samples_of_known_ones(corpus: Cor
 
 
 @pytest.mark.parametrize("repeats", [0, 2])
-def test_the_reference_of_an_analysis_is_what_it_would_get_had_it_not_been_fitted(repeats: int) -> None:
+@pytest.mark.parametrize("several", [False, True])
+def test_the_reference_of_an_analysis_is_what_it_would_get_had_it_not_been_fitted(repeats: int, several: bool) -> None:
     corpus = Corpus(families=2, size=9 if repeats else 10, seed=3)  # as many analyses as folds
     rows = np.vstack([corpus.rows, *[corpus.rows[:1]] * repeats])
     assert len(rows) == FOLDS
-    reference = corpus.fit(rows).reference
+    sender = {row.tobytes(): number % 5 for number, row in enumerate(corpus.rows)}  # every fifth is nobody's
+
+    def sources_of(rows: NDArray[Any]) -> NDArray[np.int64]:
+        unique, counts = np.unique(rows, axis=0, return_counts=True)
+        sent = np.array([sender[row.tobytes()] for row in unique]) - 1
+        return np.where(counts > 1, -1, sent) if several else np.full(len(unique), -1)
+
+    reference = corpus.fit(rows, sources=sources_of(rows)).reference
     expected = []
     for left_out in range(len(rows)):
-        detector = corpus.fit(np.delete(rows, left_out, axis=0))
-        unseen = int(rows[left_out][np.delete(rows, left_out, axis=0).sum(axis=0) == 0].sum())
-        neighbours, distances, likeness = corpus.nearest(rows[left_out], 0)
-        assert unseen or likeness
-        weights = detector.multiplicities[neighbours[:NEIGHBOURS]][None]
-        expected += unusualness(distances[None, :NEIGHBOURS], weights, np.array([likeness])).tolist()
+        others = np.delete(rows, left_out, axis=0)
+        detector = corpus.fit(others, sources=sources_of(others))
+        unseen = int(rows[left_out][others.sum(axis=0) == 0].sum())
+        neighbours, distances, likeness = (values[:NEIGHBOURS] for values in corpus.nearest(rows[left_out], 0))
+        assert unseen or likeness.max()
+        source = detector.source_of_most_alike(neighbours, likeness)
+        counts = detector.sources[neighbours] != source if source >= 0 else np.ones(len(neighbours), bool)
+        assert counts.any()
+        weights = (detector.multiplicities[neighbours] * counts)[None]
+        expected += unusualness(distances[None], weights, np.array([likeness[counts].max()])).tolist()
     assert reference == pytest.approx(sorted(expected), abs=2e-5)
 
 
@@ -130,9 +146,9 @@ def test_new_analyses_of_the_same_families_are_as_unusual_as_the_reference() -> 
 def test_the_likeness_to_the_nearest_tells_two_analyses_apart_that_lie_at_one_place(corpus: Corpus) -> None:
     detector = corpus.fit(corpus.rows)
     neighbours, distances, likeness = corpus.nearest(corpus.member(corpus.cores[0]))
-    assert likeness > 0.3
+    assert likeness.max() > 0.3
     alike = detector.score(distances, neighbours, likeness, 25, 25)
-    unlike = detector.score(distances, neighbours, 0.05, 25, 25)
+    unlike = detector.score(distances, neighbours, np.full(len(neighbours), 0.05), 25, 25)
     assert alike is not None
     assert unlike is not None
     assert alike.score + 0.2 < unlike.score
@@ -144,7 +160,7 @@ def test_repeats_count_as_analyses(corpus: Corpus) -> None:
     assert detector.multiplicities.sum() == len(repeated)
     assert len(detector.reference) == len(repeated), "a share of analyses, not of distinct behaviours"
     assert corpus.sure_score(detector, corpus.rows[0]) == 0.0, "nothing is less unusual than what is seen most often"
-    fitted = score_fitted(corpus.placed, corpus.weighted, detector.multiplicities)
+    fitted = score_fitted(corpus.placed, corpus.weighted, detector.multiplicities, detector.sources)
     assert fitted[int(np.argmax(detector.multiplicities))] == 0.0
 
 

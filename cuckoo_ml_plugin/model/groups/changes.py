@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The fate of one cluster: it was born, split (from ``other``), merged (into ``other``) or died."""
+    """The fate of one cluster: it was born, split (from ``other``), merged (into ``other``), renamed or died.
+
+    ``other`` of one that was renamed is the name that it had before.
+    """
 
     kind: str
     cluster: str

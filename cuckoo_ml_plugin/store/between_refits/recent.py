@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cuckoo_ml_plugin.plumbing.times import now_text
 from cuckoo_ml_plugin.store.database import Database
-from cuckoo_ml_plugin.store.tables import birth, calibration, recent
+from cuckoo_ml_plugin.store.tables import analysis, birth, calibration, recent
 
 _R = recent.c
 _C = calibration.c
@@ -31,6 +31,7 @@ class RecentAnalysis:
         unusualness: as the model computes it.
         cluster: the id of its cluster, None for none.
         excess: by how much it is more unusual than the cluster's fitted members; None without a cluster.
+        submitter, day: who sent it, and when; "" where that is not known.
     """
 
     analysis: str
@@ -38,6 +39,8 @@ class RecentAnalysis:
     unusualness: float
     cluster: str | None
     excess: float | None
+    submitter: str = ""
+    day: str = ""
 
 
 class RecentStore:
@@ -67,10 +70,18 @@ class RecentStore:
 
     def recent_before(self, fit: str, day: str, limit: int) -> list[RecentAnalysis]:
         """The last analyses before a day, the newest first, without groups in the making. Raises StoreError."""
-        columns = (_R.analysis, _R.sample, _R.unusualness, _R.cluster, _R.excess)
+        submitter = func.coalesce(analysis.c.submitter, "")
+        columns = (_R.analysis, _R.sample, _R.unusualness, _R.cluster, _R.excess, submitter, _R.day)
         grouped = select(birth.c.analysis).where(birth.c.cluster.is_not(None))
         where = (_R.fit == fit, _R.day < day, _R.analysis.not_in(grouped))
-        query = select(*columns).where(*where).order_by(_R.day.desc(), _R.noted_at.desc(), _R.analysis).limit(limit)
+        origin = recent.outerjoin(analysis, analysis.c.analysis == _R.analysis)
+        query = (
+            select(*columns)
+            .select_from(origin)
+            .where(*where)
+            .order_by(_R.day.desc(), _R.noted_at.desc(), _R.analysis)
+            .limit(limit)
+        )
         rows = self._db.read(lambda connection: connection.execute(query).all())
         return [RecentAnalysis(*row) for row in rows]
 
