@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.errors import NotEnoughError
-from cuckoo_ml_plugin.report.threat_scores import NOTHING
+from cuckoo_ml_plugin.report.threat_scores import EXCHANGE, NOTHING, origin_of
 from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_plugin.store.threat_scores import ScoredAnalysis
-from cuckoo_ml_plugin.threat_study.levels import levels_of
+from cuckoo_ml_plugin.threat_study.levels import Levels
 from cuckoo_ml_plugin.threat_study.reading.score_table import ScoreTable
 
+Floats = NDArray[np.float64]
 By = Literal["machine", "tag", "submitter"]
 _NONE = "(none)"
 
@@ -69,6 +71,7 @@ def group_analyses(scored: Iterable[ScoredAnalysis], by: By, source: str = "the 
         counts=np.array([counts[row] for row in best], np.float64),
         device_word=by,
         domain_word="indicator",
+        beside=frozenset(name for name in providers if origin_of(name) != EXCHANGE),
     )
     return Groups(by, table, dict(analyses))
 
@@ -79,23 +82,29 @@ def _groups_of(analysis: ScoredAnalysis, by: By) -> Sequence[str]:
     return [(analysis.machine if by == "machine" else analysis.submitter) or _NONE]
 
 
-def groups_json(groups: Groups) -> list[dict[str, Any]]:
-    """An object for each group, the highest score first; a provider without a score is null."""
-    level = levels_of(groups.table).devices
+def groups_json(groups: Groups, levels: Levels) -> list[dict[str, Any]]:
+    """An object for each group, the highest sum first; a provider without a score is null."""
+    level = levels.devices
     assert level is not None  # the table names both groups and indicators
     assert level.parts is not None
+    assert level.spread is not None
     score, joint = level.score, level.joint
     return [
         {
             groups.by: level.names[i],
             "analyses": groups.analyses[level.names[i]],
             "indicators": int(level.parts[i]),
-            "providers": {
-                name: None if np.isnan(p) else float(p)
-                for name, p in zip(level.providers, level.joined[i], strict=True)
-            },
+            "providers": _by_name(level.providers, level.joined[i]),
+            "mean": _by_name(level.providers, level.spread.mean[i]),
+            "highest": _by_name(level.providers, level.spread.highest[i]),
+            "exchanges": level.exchanges,
+            "saturated": level.saturated(i),
             "score": float(score[i]),
             "joint": float(joint[i]),
         }
         for i in map(int, np.argsort(-score, kind="stable"))
     ]
+
+
+def _by_name(providers: list[str], scores: Floats) -> dict[str, float | None]:
+    return {name: None if np.isnan(p) else float(p) for name, p in zip(providers, scores, strict=True)}
