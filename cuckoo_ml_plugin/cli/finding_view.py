@@ -73,9 +73,9 @@ def _show_threat_scores(finding: Finding) -> None:
             share_text(provider.prediction),
             "any" if provider.threshold == 1 else share_text(provider.threshold),
             provider.says,
-            provider.highest[0].indicator if provider.highest else "",
+            provider.highest[0].indicator if provider.highest and provider.origin != "sandbox" else "",
         )
-        for provider in threat.providers
+        for provider in sorted(threat.providers, key=lambda provider: provider.origin != "exchange")
     ]
     columns = ["provider", "what it is", "score", "expected", "tolerance", "it says", "highest indicator"]
     stdout.print(table(_threat_title(threat), columns, rows, numbers=[2, 3, 4]))

@@ -32,7 +32,8 @@ _DISPLAY_NAMES: Final = {
     "mcrit": "MCRIT",
 }
 _SATURATED: Final = 0.95
-_SATURATED_MEAN: Final = 0.5
+_SATURATED_MEAN: Final = 0.9
+_MANY: Final = 3
 _PROVIDERS_NAMED: Final = 3
 _NAME: Final = 40
 
@@ -52,8 +53,8 @@ def display_name(provider: str) -> str:
 
 
 def is_saturated(joined: float, mean: float | None, indicators: float) -> bool:
-    """Whether a joined score is close to 1 more by the number of the indicators than by what each is said to be."""
-    return mean is not None and indicators > 1 and joined >= _SATURATED and mean < _SATURATED_MEAN
+    """Whether a joined score is close to 1, as it is for many indicators, and their scores are lower in the mean."""
+    return mean is not None and indicators >= _MANY and joined >= _SATURATED and mean < _SATURATED_MEAN
 
 
 def in_own_terms(provider: str, score: float, indicators: int, mean: float | None, highest: float | None) -> str:

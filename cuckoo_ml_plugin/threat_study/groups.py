@@ -20,6 +20,7 @@ from cuckoo_ml_plugin.threat_study.reading.score_table import ScoreTable
 Floats = NDArray[np.float64]
 By = Literal["machine", "tag", "submitter"]
 _NONE = "(none)"
+_NOTHING_FOUND = "nothing found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,12 @@ def group_analyses(scored: Iterable[ScoredAnalysis], by: By, source: str = "the 
             analyses[group] += 1
             rows = set()
             for score in analysis.scores:
-                row = (group, "nothing found" if score.kind == NOTHING else f"{score.kind} {score.indicator}")
+                row = (group, _NOTHING_FOUND if score.kind == NOTHING else f"{score.kind} {score.indicator}")
                 by_provider = best.setdefault(row, {})
                 by_provider[score.provider] = max(by_provider.get(score.provider, 0.0), score.score)
                 rows.add(row)
             counts.update(rows)
+    _leave_out_answered(best)
     if not best:
         raise NotEnoughError(
             f"{source}: no analysis has threat scores; they come from look-ups of the host, such as VirusTotal's, "
@@ -74,6 +76,16 @@ def group_analyses(scored: Iterable[ScoredAnalysis], by: By, source: str = "the 
         beside=frozenset(name for name in providers if origin_of(name) != EXCHANGE),
     )
     return Groups(by, table, dict(analyses))
+
+
+def _leave_out_answered(best: dict[tuple[str, str], dict[str, float]]) -> None:
+    """Drop "nothing found" of providers that know something of the group: it is no indicator with the score 0."""
+    answering = {(group, name) for (group, row), scores in best.items() if row != _NOTHING_FOUND for name in scores}
+    for group, row in [key for key in best if key[1] == _NOTHING_FOUND]:
+        scores = best[group, row]
+        best[group, row] = {name: score for name, score in scores.items() if (group, name) not in answering}
+        if not best[group, row]:
+            del best[group, row]
 
 
 def _groups_of(analysis: ScoredAnalysis, by: By) -> Sequence[str]:

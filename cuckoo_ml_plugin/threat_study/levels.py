@@ -163,8 +163,8 @@ def _saturation(level: Level) -> list[str]:
     named = ", ".join(sorted({name for names in rows for name in names}))
     return [
         f"For {len(rows):,} of {len(level.names):,} {level.what}s, the joined score of {named} is close to 1 by the"
-        f" number of {level.parts_what}: noisy-or is the probability that at least one of them is malicious. Compare"
-        f" these {level.what}s by the mean and the highest."
+        f" number of {level.parts_what}: noisy-or is the probability that at least one of them is malicious, so sum and"
+        f" joint score hardly differ. Compare by the mean and the highest."
     ]
 
 
