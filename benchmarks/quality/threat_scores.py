@@ -7,8 +7,9 @@ to 0.5. Errors are measured against the relation without noise, on rows that a m
 and precision are those of the outlier rows among the disagreements above 0.05.
 
 Then the models inside an analysis: the share of new files that are called a disagreement by chance (1 % is promised),
-the share of files with another file's VirusTotal score that are detected, and the time of extraction and scoring. Last,
-the ten devices published with the study, predicted from the right and from the wrong column.
+the share of files with another file's VirusTotal score that are detected, the joint scores of the demo's files with and
+without the sandbox's own detections, and the time of extraction and scoring. Last, the ten devices published with the
+study, predicted from the right and from the wrong column.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.fit.providers import fit_rows
 from cuckoo_ml_plugin.model.providers import ProviderModels, joined_scores, threat_finding
 from cuckoo_ml_plugin.report.report import report_from_results
-from cuckoo_ml_plugin.report.threat_scores import threat_scores
+from cuckoo_ml_plugin.report.threat_scores import EXCHANGE, origin_of, threat_scores
 from cuckoo_ml_plugin.settings import SEED
 from cuckoo_ml_plugin.threat_study.cubic import fit_cubic, predict_cubic
 from cuckoo_ml_plugin.threat_study.study import Study, study_file
@@ -153,11 +154,29 @@ def print_calibration(console: Console, rows: int) -> None:
                   f" where the other providers determine it: {detected_if_determined:.1%}")  # fmt: skip
 
 
-def print_cost(console: Console) -> None:
-    """Print the microseconds for the scores of an analysis, and for its whole extraction."""
+def demo_reports() -> list[dict[str, Any]]:
+    """The reports of the demo."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = generate(Path(folder))
-        reports = [json.loads(a.path.read_bytes()) for a in corpus.analyses if a.path.suffix == ".json"]
+        return [json.loads(a.path.read_bytes()) for a in corpus.analyses if a.path.suffix == ".json"]
+
+
+def print_joint(console: Console, reports: list[dict[str, Any]]) -> None:
+    """Print how many joint scores are 1.00, of the exchanges alone and with the sandbox's own detections."""
+    alone, together = [], []
+    for results in reports:
+        joined = joined_scores(threat_scores(results))
+        exchanges = [score for name, score in joined.items() if origin_of(name) == EXCHANGE]
+        if exchanges and "detections" in joined:
+            alone.append(1 - np.prod([1 - score for score in exchanges]))
+            together.append(1 - (1 - alone[-1]) * (1 - joined["detections"]))
+    ones = [float(np.mean(np.array(scores) >= 0.995)) for scores in (alone, together)]
+    console.print(f"{len(alone):,} files of the demo with exchanges and detections, joint score 1.00: of the exchanges"
+                  f" {ones[0]:.0%}, with the detections {ones[1]:.0%}")  # fmt: skip
+
+
+def print_cost(console: Console, reports: list[dict[str, Any]]) -> None:
+    """Print the microseconds for the scores of an analysis, and for its whole extraction."""
     scored = [results for results in reports if len(joined_scores(threat_scores(results))) > 1]
     models = fit_rows([joined_scores(threat_scores(results)) for results in scored]).models
 
@@ -197,7 +216,9 @@ def main() -> None:
     console = Console()
     console.print(table)
     print_calibration(console, options.rows)
-    print_cost(console)
+    reports = demo_reports()
+    print_joint(console, reports)
+    print_cost(console, reports)
     _, facebook, vt = PRINTED.T
     ours = fit_cubic("facebook", facebook, "vt", vt)
     console.print("The ten devices, RMSE of a prediction of vt:")

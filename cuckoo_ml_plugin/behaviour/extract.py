@@ -23,8 +23,8 @@ from cuckoo_ml_plugin.behaviour.tokens.token_values import (
 )
 from cuckoo_ml_plugin.report.report import Report
 
-EXTRACTION: Final = 5
-"""Version of the extraction. Raise it when the same report gives other tokens or counts: imports then read it again."""
+EXTRACTION: Final = 6
+"""Version of the extraction. Raise it when a report gives other tokens, counts or scores: imports read it again."""
 MAX_TOKENS: Final = 20_000  # of an analysis; the counts keep the true numbers
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cuckoo_ml_plugin.cli.console import safe_text, score_text, share_text, short_hash, stdout, table
-from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis
+from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis, ThreatFinding
 
 
 def show_finding(analysis: str, path: str, finding: Finding) -> None:
@@ -61,22 +61,35 @@ def _show_similar(finding: Finding) -> None:
 
 
 def _show_threat_scores(finding: Finding) -> None:
-    """Print each provider's score beside the one that the other providers' scores predict."""
+    """Print each provider's score beside the one that the other providers' scores predict, and what to know of them."""
     threat = finding.threat_scores
     if threat is None:
         return
     rows = [
         (
             provider.provider,
-            share_text(provider.score),
+            provider.origin,
+            share_text(provider.score) if provider.score else "none",
             share_text(provider.prediction),
             "any" if provider.threshold == 1 else share_text(provider.threshold),
-            provider.highest[0].indicator if provider.highest else "",
+            provider.says,
+            provider.highest[0].indicator if provider.highest and provider.origin != "sandbox" else "",
         )
-        for provider in threat.providers
+        for provider in sorted(threat.providers, key=lambda provider: provider.origin != "exchange")
     ]
-    columns = ["provider", "score", "expected", "tolerance", "highest indicator"]
-    stdout.print(table(f"Threat scores, joint score {threat.joint:.2f}", columns, rows, numbers=[1, 2, 3]))
+    columns = ["provider", "what it is", "score", "expected", "tolerance", "it says", "highest indicator"]
+    stdout.print(table(_threat_title(threat), columns, rows, numbers=[2, 3, 4]))
+    for note in threat.notes:
+        stdout.print(safe_text(f"  {note}", 400), soft_wrap=True)
+
+
+def _threat_title(threat: ThreatFinding) -> str:
+    if not threat.exchanges:
+        return "Threat scores, from no exchange"
+    exchanges = f"{threat.exchanges:,} threat {'exchange' if threat.exchanges == 1 else 'exchanges'}"
+    if not threat.joint:
+        return f"Threat scores, no detection by {exchanges}"
+    return f"Threat scores, joint score {threat.joint:.2f} of {exchanges}"
 
 
 def _headline(finding: Finding) -> Text:

@@ -20,6 +20,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from cuckoo_ml_plugin.errors import ReportError
+from cuckoo_ml_plugin.finding.threat_words import Told, in_own_terms, share, threat_notes
+from cuckoo_ml_plugin.report.threat_scores import EXCHANGE, origin_of
 
 SCHEMA = 2
 MAX_MESSAGE = 1000
@@ -52,6 +54,7 @@ _PositiveCount = Annotated[int, Meta(extra_json_schema={"minimum": 1})]
 _ClusterId = Annotated[str, Meta(extra_json_schema={"pattern": "^c[0-9]+$"})]
 _KinId = Annotated[str, Meta(extra_json_schema={"pattern": "^k[0-9]+$"})]
 _Sha256 = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{64}$"})]
+_Origin = Annotated[str, Meta(extra_json_schema={"enum": ["exchange", "sandbox", "similarity"]})]
 _IndicatorKind = Annotated[str, Meta(extra_json_schema={"enum": ["file", "url", "domain", "ip"]})]
 _Behash = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]+:[A-Za-z0-9_-]+$"})]
 _CountName = Annotated[str, Meta(extra_json_schema={"pattern": "^[^.$]*$"})]  # MongoDB refuses such keys
@@ -182,14 +185,27 @@ class IndicatorFinding(_Part, kw_only=True):
 
 
 class ProviderFinding(_Part, kw_only=True):
-    """A provider's joined score, and what the scores of the others predict for it; null without a prediction."""
+    """A provider's joined score, and what the scores of the others predict for it; null without a prediction.
+
+    ``origin``: a threat exchange, the sandbox's own judgement, or similarity of code. ``says``: the score in the
+    provider's own terms.
+    """
 
     provider: str
+    origin: _Origin = ""
     score: _Share
+    mean: _Share | None = None
+    says: str = ""
     indicators: _Count = 0
     highest: Annotated[list[IndicatorFinding], Meta(extra_json_schema={"maxItems": MAX_INDICATORS})] = []
     prediction: _Share | None = None
     threshold: _Share | None = None
+
+    def __post_init__(self) -> None:
+        """Complete the entry of an earlier version."""
+        self.origin = self.origin or origin_of(self.provider)
+        highest = max((indicator.score for indicator in self.highest), default=None)
+        self.says = self.says or in_own_terms(self.provider, self.score, self.indicators, self.mean, highest)
 
 
 class Disagreement(_Part, kw_only=True):
@@ -203,11 +219,20 @@ class Disagreement(_Part, kw_only=True):
 
 
 class ThreatFinding(_Part, kw_only=True):
-    """The threat scores of the analysis."""
+    """The threat scores of the analysis. ``joint`` is of the ``exchanges`` that have a score; 0 where none has."""
 
     providers: list[ProviderFinding] = []
     joint: _Share
+    exchanges: _Count = -1
     disagreements: list[Disagreement] = []
+    notes: list[str] = []
+
+    def __post_init__(self) -> None:
+        """Without ``exchanges``, as an earlier version wrote it, ``joint`` is of all providers: join them anew."""
+        if self.exchanges < 0:
+            scores = [share(provider.score) for provider in self.providers if provider.origin == EXCHANGE]
+            self.exchanges = len(scores)
+            self.joint = round(1.0 - math.prod(1.0 - score for score in scores), 4)
 
 
 _NOTHING_ELSE: Final = {
@@ -242,6 +267,9 @@ class Finding(Struct, kw_only=True):
         if self.status in _NOTHING_ELSE and not self.verdict.text:
             kind, text = _NOTHING_ELSE[self.status]
             self.verdict = Verdict(kind=kind, text=self.message[:MAX_VERDICT] or text)
+        if (threat := self.threat_scores) and not threat.notes:
+            told = [Told(entry.provider, entry.score, entry.indicators, entry.mean) for entry in threat.providers]
+            threat.notes = threat_notes(told, threat.joint, self.status)
 
     def section(self) -> dict[str, Any]:
         """The report section: JSON-ready, with finite numbers and without ``.`` and ``$`` in keys."""

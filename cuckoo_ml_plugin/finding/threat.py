@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from cuckoo_ml_plugin.finding.section import Disagreement, Reason, ThreatFinding
+from cuckoo_ml_plugin.finding.threat_words import display_name
 
-_DISPLAY_NAMES: Final = {
-    "virustotal": "VirusTotal",
-    "threatfox": "ThreatFox",
-    "reversinglabs": "ReversingLabs",
-    "detections": "The sandbox's own detections",
-}
+_SHOWN: Final = 0.005  # the least score that two decimals do not make 0
 
 
 class Expectation(NamedTuple):
@@ -36,8 +32,10 @@ def threat_reasons(finding: ThreatFinding | None) -> list[Reason]:
 def disagreement_with(expectation: Expectation, provider: str, score: float) -> Disagreement:
     """The disagreement of a provider's score with what the other providers predict for it."""
     verb = "say" if provider == "detections" else "says"
+    small = "less than 0.01" if score else "nothing, which is no clean bill"
+    own = f"{score:.2f}" if score >= _SHOWN else small
     text = (
-        f"{_DISPLAY_NAMES.get(provider, provider)} {verb} {score:.2f}; the other providers' scores predict"
+        f"{display_name(provider)} {verb} {own}; the other providers' scores predict"
         f" {expectation.prediction:.2f} (differences of up to {expectation.threshold:.2f} are usual for such scores)."
     )
     return Disagreement(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.model.providers import LEAST_OFF, UNSAID, ProviderModels, joined_scores
+from cuckoo_ml_plugin.report.threat_scores import MALSCORE, SIGMA
 from cuckoo_ml_plugin.settings import SEED
 from cuckoo_ml_plugin.store.store import Store
 
@@ -21,6 +22,8 @@ ENOUGH = 100
 MOST_PROVIDERS = 8
 MOST_FILES = 5_000
 _FALSE_ALARMS = 0.01
+_LEFT_OUT = frozenset((MALSCORE, SIGMA))
+"""Providers that are shown and not compared: CAPE sets its malscore by its detections, which speak for the sandbox."""
 _TREES, _DEPTH, _LEARNING_RATE, _FOLDS = 60, 3, 0.1, 5
 
 
@@ -42,6 +45,7 @@ def fit_providers(store: Store) -> ProviderFit:
 
 def fit_rows(rows: Sequence[dict[str, float]]) -> ProviderFit:
     """Fit on the joined scores of each file by provider."""
+    rows = [{name: score for name, score in row.items() if name not in _LEFT_OUT} for row in rows]
     if len(rows) > MOST_FILES:
         chosen = np.random.default_rng(SEED).choice(len(rows), MOST_FILES, replace=False)
         rows = [rows[i] for i in np.sort(chosen)]

@@ -23,7 +23,7 @@ from cuckoo_ml_plugin.finding.section import (
 )
 from cuckoo_ml_plugin.finding.threat import Expectation, disagreement_with
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
-from cuckoo_ml_plugin.report.threat_scores import NOTHING, ThreatScore
+from cuckoo_ml_plugin.report.threat_scores import EXCHANGE, NOTHING, ThreatScore, origin_of
 
 UNSAID: Final = -1.0
 """Stands for a provider that has no score; scores are never below 0."""
@@ -120,11 +120,18 @@ class ProviderModels(ModelPart):
 
 
 def joined_scores(scores: Sequence[ThreatScore]) -> dict[str, float]:
-    """Each provider's scores of all indicators, joined by noisy-or."""
-    doubts: dict[str, float] = {}
+    """Each provider's scores of all indicators: joined by noisy-or for an exchange, the highest for any other.
+
+    A percentage of similar code, a level or points are no probabilities, so noisy-or does not apply to them.
+    """
+    joined: dict[str, float] = {}
     for score in scores:
-        doubts[score.provider] = doubts.get(score.provider, 1.0) * (1.0 - score.score)
-    return {provider: 1.0 - doubt for provider, doubt in doubts.items()}
+        before = joined.get(score.provider, 0.0)
+        if origin_of(score.provider) == EXCHANGE:
+            joined[score.provider] = 1.0 - (1.0 - before) * (1.0 - score.score)
+        else:
+            joined[score.provider] = max(before, score.score)
+    return joined
 
 
 def threat_finding(scores: Sequence[ThreatScore], models: ProviderModels | None) -> ThreatFinding | None:
@@ -140,8 +147,11 @@ def threat_finding(scores: Sequence[ThreatScore], models: ProviderModels | None)
             disagreements.append(disagreement_with(expectation, provider, score))
         providers.append(_provider(provider, score, scores, expectation))
     disagreements.sort(key=lambda disagreement: -abs(disagreement.prediction - disagreement.score))
-    joint = 1.0 - math.prod(1.0 - score for score in joined.values())
-    return ThreatFinding(providers=providers, joint=round(joint, 4), disagreements=disagreements)
+    exchanges = [score for provider, score in joined.items() if origin_of(provider) == EXCHANGE]
+    joint = 1.0 - math.prod(1.0 - score for score in exchanges)
+    return ThreatFinding(
+        providers=providers, joint=round(joint, 4), exchanges=len(exchanges), disagreements=disagreements
+    )
 
 
 def _provider(
@@ -151,7 +161,9 @@ def _provider(
     highest = sorted((score for score in own if score.score > 0), key=lambda score: -score.score)[:MAX_INDICATORS]
     return ProviderFinding(
         provider=provider,
+        origin=origin_of(provider),
         score=round(joined, 4),
+        mean=round(sum(score.score for score in own) / len(own), 4) if own else None,
         indicators=len(own),
         highest=[
             IndicatorFinding(kind=score.kind, indicator=score.indicator, score=round(score.score, 4))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.finding.threat_words import is_saturated
 from cuckoo_ml_plugin.threat_study.noisy_or import noisy_or, noisy_or_by
 from cuckoo_ml_plugin.threat_study.reading.score_table import ScoreTable
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What stands beside the joined scores of n devices from p providers, which near 1 with the number of domains."""
+
+    mean: Floats  # (n, p) of the scores of a device's domains; NaN where there is none
+    highest: Floats  # (n, p) the same
+    scored: Floats  # (n, p) the number of domains with a score
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +37,40 @@ class Level:
     counts: Floats | None  # (n,) how often each was seen, for a device over its domains; None without counts
     parts: Floats | None  # (n,) the devices that saw a domain, or the domains that a device saw; None if not both
     parts_what: str  # the plural of what `parts` counts, such as "devices"
+    spread: Spread | None = None  # of a device's domains
+    beside: frozenset[str] = frozenset()  # the providers that are no exchange
+
+    @property
+    def exchanges(self) -> list[str]:
+        """The providers that are in sum and joint score."""
+        return [name for name in self.providers if name not in self.beside]
 
     @property
     def score(self) -> Floats:
-        """(n,) the sum over providers; a provider without a score adds nothing."""
-        return np.asarray(np.nansum(self.joined, axis=1), np.float64)
+        """(n,) the sum over the exchanges, as the original study has it; one without a score adds nothing."""
+        return np.asarray(np.nansum(self._of_exchanges, axis=1), np.float64)
 
     @property
     def joint(self) -> Floats:
-        """(n,) noisy-or over providers, in [0, 1]; 0 where none has a score."""
-        return np.nan_to_num(noisy_or(self.joined))
+        """(n,) noisy-or over the exchanges, in [0, 1]; 0 where none has a score."""
+        return np.nan_to_num(noisy_or(self._of_exchanges))
+
+    @property
+    def _of_exchanges(self) -> Floats:
+        if not self.beside:
+            return self.joined
+        return self.joined[:, [i for i, name in enumerate(self.providers) if name not in self.beside]]
+
+    def saturated(self, i: int) -> list[str]:
+        """The exchanges whose joined score of a subject is close to 1 by the number of its parts."""
+        if self.spread is None:
+            return []
+        return [
+            name
+            for j, name in enumerate(self.providers)
+            if name not in self.beside
+            and is_saturated(float(self.joined[i, j]), float(self.spread.mean[i, j]), float(self.spread.scored[i, j]))
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +127,45 @@ def levels_of(table: ScoreTable) -> Levels:
     size = len(device_names)
     counts_of_devices = _totals(devices, size, pair_counts)
     parts = _totals(devices, size, np.ones(len(first)))
-    return Levels(by_domain, _level(table.device_word, device_names, table, joined, counts_of_devices, parts), notes)
+    level = _level(table.device_word, device_names, table, joined, counts_of_devices, parts)
+    if two_levels:
+        level = _with_spread(level, devices, _by_provider(table, level.providers, scores))
+        notes += _saturation(level)
+    return Levels(by_domain, level, notes)
+
+
+def _with_spread(level: Level, devices: Indices, scores: Floats) -> Level:
+    """The level of devices with mean and highest of the (m, p) scores of their domains.
+
+    Of a provider that is no exchange, the highest score counts: levels and percentages are no probabilities.
+    """
+    shape = (len(level.names), len(level.providers))
+    totals, scored, highest = np.zeros(shape), np.zeros(shape), np.full(shape, -1.0)
+    np.add.at(totals, devices, np.nan_to_num(scores))
+    np.add.at(scored, devices, ~np.isnan(scores))
+    np.maximum.at(highest, devices, np.nan_to_num(scores, nan=-1.0))
+    missing = scored == 0
+    mean = np.where(missing, np.nan, totals / np.maximum(scored, 1))
+    highest[missing] = np.nan
+    columns = [i for i, name in enumerate(level.providers) if name in level.beside]
+    joined = level.joined
+    if columns:
+        joined = joined.copy()
+        joined[:, columns] = highest[:, columns]
+    return replace(level, joined=joined, spread=Spread(mean, highest, scored))
+
+
+def _saturation(level: Level) -> list[str]:
+    """A note on the devices of which a joined score says little."""
+    rows = [names for i in range(len(level.names)) if (names := level.saturated(i))]
+    if not rows:
+        return []
+    named = ", ".join(sorted({name for names in rows for name in names}))
+    return [
+        f"For {len(rows):,} of {len(level.names):,} {level.what}s, the joined score of {named} is close to 1 by the"
+        f" number of {level.parts_what}: noisy-or is the probability that at least one of them is malicious, so sum and"
+        f" joint score hardly differ. Compare by the mean and the highest."
+    ]
 
 
 def _totals(groups: Indices, number: int, weights: Floats) -> Floats:
@@ -153,8 +225,7 @@ def _level(
     what: str, names: list[str], table: ScoreTable, answers: Floats, counts: Floats, parts: Floats | None
 ) -> Level:
     providers = list(dict.fromkeys(table.providers))
-    numbers = np.array([providers.index(name) for name in table.providers])
-    joined = np.column_stack([noisy_or(answers[:, numbers == i]) for i in range(len(providers))])
+    joined = _by_provider(table, providers, answers)
     return Level(
         what=what,
         names=names,
@@ -165,4 +236,11 @@ def _level(
         counts=counts if table.counts is not None else None,
         parts=parts,
         parts_what=f"{table.domain_word if what == table.device_word else table.device_word}s",
+        beside=table.beside,
     )
+
+
+def _by_provider(table: ScoreTable, providers: list[str], answers: Floats) -> Floats:
+    """(n, p) the answers (n, c) of each provider, joined."""
+    numbers = np.array([providers.index(name) for name in table.providers])
+    return np.column_stack([noisy_or(answers[:, numbers == i]) for i in range(len(providers))])

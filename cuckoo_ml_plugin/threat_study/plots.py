@@ -72,12 +72,15 @@ def _bars(axes: Any, level: Level) -> None:
     order = np.argsort(-level.score, kind="stable")[:_MOST_BARS][::-1]
     left = np.zeros(len(order))
     for i, provider in enumerate(level.providers):
+        if provider in level.beside:
+            continue
         width = np.nan_to_num(level.joined[order, i])
         axes.barh(np.arange(len(order)), width, left=left, label=_label(provider), height=0.75)
         left += width
     axes.set_yticks(np.arange(len(order)), [_label(level.names[i]) for i in order], fontsize=7)
-    axes.set_xlabel("score (sum over providers)")
-    axes.legend(fontsize=7)
+    axes.set_xlabel("score (sum over exchanges)")
+    if level.exchanges:
+        axes.legend(fontsize=7)
     axes.grid(visible=False, axis="y")
 
 

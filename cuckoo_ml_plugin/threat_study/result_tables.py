@@ -10,6 +10,7 @@ import numpy as np
 from cuckoo_ml_plugin.plumbing.csv_file import Cell
 from cuckoo_ml_plugin.threat_study.correlations import Correlation
 from cuckoo_ml_plugin.threat_study.levels import Level
+from cuckoo_ml_plugin.threat_study.reading.score_table import SPREADS
 from cuckoo_ml_plugin.threat_study.study import Study, predictions
 
 
@@ -38,21 +39,24 @@ def result_tables(study: Study) -> list[ResultTable]:
 
 
 def _level(level: Level) -> ResultTable:
-    """Name, a column for each provider, sum and joint score; the highest sum first."""
+    """Name, each provider's score (of a device also mean and highest), sum and joint score; the highest sum first."""
     optional = {level.parts_what: level.parts, "count": level.counts}
     extra = {name: values for name, values in optional.items() if values is not None}
     score, joint = level.score, level.joint
+    shown = [level.joined, *((level.spread.mean, level.spread.highest) if level.spread else ())]
     rows: list[list[Cell]] = [
         [
             level.names[i],
-            *(_number(value) for value in level.joined[i]),
+            *(_number(scores[i, j]) for j in range(len(level.providers)) for scores in shown),
             float(score[i]),
             float(joint[i]),
             *(_whole(values[i]) for values in extra.values()),
         ]
         for i in np.argsort(-score, kind="stable")
     ]
-    columns = [level.what, *level.providers, "score", "joint", *extra]
+    spreads = [f" {word}" for word in SPREADS] if level.spread else []
+    names = [f"{name}{spread}" for name in level.providers for spread in ("", *spreads)]
+    columns = [level.what, *names, "score", "joint", *extra]
     return ResultTable(f"{level.what}s", f"Scores per {level.what}", columns, rows)
 
 

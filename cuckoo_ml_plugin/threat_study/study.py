@@ -246,13 +246,16 @@ def study_json(study: Study) -> dict[str, Any]:
 
 
 def _level_json(level: Level) -> list[dict[str, Any]]:
+    """An object for each subject; of a device's domains, also the mean and the highest score of each provider."""
     score, joint = level.score, level.joint
+    spread = {"mean": level.spread.mean, "highest": level.spread.highest} if level.spread else {}
     return [
         {
             "name": name,
             "count": _at(level.counts, i),
             "parts": _at(level.parts, i),
             "providers": dict(zip(level.providers, _finite(level.joined[i]), strict=True)),
+            **{word: dict(zip(level.providers, _finite(values[i]), strict=True)) for word, values in spread.items()},
             "score": float(score[i]),
             "joint": float(joint[i]),
         }

@@ -20,7 +20,7 @@ from support.demo_home import DemoHome
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.errors import ModelError
-from cuckoo_ml_plugin.finding.section import Finding
+from cuckoo_ml_plugin.finding.section import Finding, read_section
 from cuckoo_ml_plugin.fit.providers import ENOUGH, fit_rows
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
@@ -143,6 +143,80 @@ def test_cape_s_own_detections_but_not_what_they_repeat() -> None:
     assert scores_by_provider() == {}, "nobody looked"
 
 
+def compared(*rows: dict[str, Any], engine: str = "mcrit") -> dict[str, Any]:
+    """CAPE's section of code similarity."""
+    return {"enabled_engines": [engine], "results": {engine: list(rows)}, "by_sha256": {}}
+
+
+def alike(family: str | None, percent: Any, **fields: Any) -> dict[str, Any]:
+    return {"family": family, "similarity": percent, "sample_sha256": "ef" * 32, "low_confidence": False, **fields}
+
+
+PAYLOAD = "cd" * 32
+
+
+def test_mcrit_s_family_among_cape_s_detections_is_mcrit_s_with_its_percentage() -> None:
+    promoted = [{"family": "QakBot", "details": [{"Similarity/mcrit": PAYLOAD}]}]
+    section = compared(
+        {"sha256": PAYLOAD, "source": "payload", "status": "ok", "matches": [
+            alike(None, 99.0), alike("QakBot", 87.5), alike("Emotet", 61)]},
+        {"sha256": "12" * 32, "source": "procdump", "status": "no_match", "matches": []},
+        {"sha256": "34" * 32, "status": "timeout", "error": "deadline", "matches": []},
+        {"sha256": "56" * 32, "status": "ok", "matches": [alike("X", 140), alike("X", None), alike(None, 70)]},
+    )  # fmt: skip
+    own = {("file", SHA256): 0.0}
+    mcrit = {("file", PAYLOAD): 0.875, ("file", "12" * 32): 0.0, ("file", "56" * 32): 0.0}
+    assert scores_by_provider(detections=promoted, CAPE={}, similarity=section) == {"detections": own, "mcrit": mcrit}
+    assert scores_by_provider(similarity=section) == {"mcrit": mcrit}, "whether CAPE promotes the family or not"
+    assert scores_by_provider(detections=promoted, CAPE={}) == {"detections": own}, "no percentage, no score"
+    also_own = [{"family": "QakBot", "details": [{"Similarity/mcrit": PAYLOAD}, {"Yara": PAYLOAD}]}]
+    assert scores_by_provider(detections=also_own)["detections"] == {("file", SHA256): 1.0}
+    row = {"sha256": PAYLOAD, "status": "ok", "matches": [alike("X", 80)]}
+    assert set(scores_by_provider(similarity=compared(row, engine="Other"))) == {"similarity-other"}
+    finding = threat_finding(threat_scores({"target": FILE, "similarity": section}), None)
+    assert finding is not None
+    [provider] = finding.providers
+    assert (provider.origin, provider.score, provider.says) == (
+        "similarity", 0.875, "88 % similar to the code of a known family",
+    )  # fmt: skip
+    assert finding.exchanges == 0
+
+
+def test_sigma_and_malscore_are_the_sandbox_s_judgement_in_its_own_terms() -> None:
+    rules = [{"title": "a", "level": "medium", "count": 2}, {"level": "HIGH"}, {"level": "novel"}, "x"]
+    scores = scores_by_provider(sigma={"detections": rules, "statistics": {"total": 3}}, malscore=7.2)
+    assert scores == {"sigma": {("file", SHA256): 0.75}, "malscore": {("file", SHA256): 0.72}}
+    assert scores_by_provider(sigma={"detections": []}) == {"sigma": {("file", SHA256): 0.0}}, "tried, and none matched"
+    assert scores_by_provider(sigma={}, malscore=None) == {}, "nobody looked"
+    assert scores_by_provider(malscore=0, malstatus="Undetected") == {"malscore": {("file", SHA256): 0.0}}
+    assert scores_by_provider(malscore=0, malstatus="Failed") == {}, "CAPE's 0 for a sample that never ran"
+    assert scores_by_provider(malscore=11) == {}
+    finding = threat_finding(threat_scores({"sigma": {"detections": rules}, "malscore": 7.2}), None)
+    assert finding is not None
+    assert {provider.provider: (provider.origin, provider.says) for provider in finding.providers} == {
+        "sigma": ("sandbox", "highest level of the rules that matched: high"),
+        "malscore": ("sandbox", "7.2 of 10, from the sandbox's signatures"),
+    }
+
+
+def test_a_file_with_these_sections_is_read_as_the_results_in_memory_are(tmp_path: Path) -> None:
+    results = {
+        "info": {"id": 7, "version": "2.5"}, "target": FILE, "malscore": 3, "malstatus": "Clean",
+        "sigma": {"detections": [{"level": "low", "matched_events": [{"EventID": 1}]}]},
+        "similarity": compared({"sha256": PAYLOAD, "status": "ok", "matches": [alike("QakBot", 87.5)]}),
+    }  # fmt: skip
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(results), encoding="utf-8")
+    scores = read_report(path).threat_scores
+    assert scores == report_from_results(results).threat_scores
+    assert [(score.provider, score.score) for score in scores] == [("malscore", 0.3), ("mcrit", 0.875), ("sigma", 0.25)]
+
+
+def test_an_exchange_cannot_pass_for_the_sandbox() -> None:
+    hits = {"x.example": [hit("x.example", "domain", 100, name) for name in ("detections", "MCRIT", "malscore")]}
+    assert scores_by_provider(threatintelligence={"indicators": {"by_indicator": hits}}) == {}
+
+
 def test_reversinglabs() -> None:
     assert scores_by_provider(reversinglabs={"detected": 12, "total": 24})["reversinglabs"] == {("file", SHA256): 0.5}
 
@@ -163,7 +237,8 @@ JSON = st.recursive(
         st.sampled_from([
             "positives", "total", "scans", "results", "sig", "detected", "virustotal", "indicators", "domain", "file",
             "by_indicator", "source", "confidence_level", "providers", "indicator", "family", "details", "sha256",
-            "error", "domains", "hosts", "detected_urls", "url", "\ud800", "a.b",
+            "error", "domains", "hosts", "detected_urls", "url", "\ud800", "a.b", "mcrit", "matches", "similarity",
+            "status", "level",
         ]),
         inner, max_size=4,
     ),
@@ -175,6 +250,9 @@ SECTIONS = (
     "reversinglabs",
     "detections",
     "CAPE",
+    "similarity",
+    "sigma",
+    "malscore",
     "target",
     "dropped",
     "network",
@@ -204,6 +282,14 @@ def test_a_flood_of_indicators_keeps_the_highest() -> None:
     assert min(scores) > 0.9
 
 
+def test_a_flood_of_indicators_hides_no_provider() -> None:
+    hits = {f"{i}.example": [hit(f"{i}.example", "domain", 90)] for i in range(3000)}
+    section = {"indicators": {"by_indicator": hits}}
+    scores = threat_scores({"threatintelligence": section, "virustotal": {"positives": 0, "total": 60}, "CAPE": {}})
+    assert len(scores) == MAX_SCORES
+    assert {score.provider for score in scores} == {"threatfox", "virustotal", "detections"}
+
+
 def test_providers_are_joined_by_noisy_or() -> None:
     scores = [ThreatScore("virustotal", "file", "a", 0.5), ThreatScore("virustotal", "url", "b", 0.2),
               ThreatScore("threatfox", "ip", "c", 0.75)]  # fmt: skip
@@ -213,6 +299,89 @@ def test_providers_are_joined_by_noisy_or() -> None:
     assert finding.joint == 0.9
     assert [provider.prediction for provider in finding.providers] == [None, None]
     assert threat_finding([], None) is None
+
+
+# -- whose the joint score is, and what a 0 means ----------------------------------------------------------------------
+def test_the_joint_score_is_of_exchanges_and_the_sandbox_stands_beside_it() -> None:
+    own = [ThreatScore("detections", "file", "a", 1.0), ThreatScore("malscore", "file", "a", 1.0),
+           ThreatScore("mcrit", "file", "a", 0.6), ThreatScore("mcrit", "file", "b", 0.6)]  # fmt: skip
+    finding = threat_finding([*own, ThreatScore("virustotal", "file", "a", 0.25)], None)
+    assert finding is not None
+    assert (finding.joint, finding.exchanges) == (0.25, 1)
+    by_name = {provider.provider: provider for provider in finding.providers}
+    assert by_name["mcrit"].score == 0.6, "a percentage is no probability, so it is not joined"
+    section = Finding(status="failed", threat_scores=finding).section()
+    jsonschema.validate(section, SCHEMA)
+    assert section["threat_scores"]["notes"] == [
+        "The joint score is that of the threat exchanges; the sandbox's own judgement and code similarity stand beside"
+        " it."
+    ]
+    alone = threat_finding(own, None)
+    assert alone is not None
+    assert (alone.joint, alone.exchanges) == (0.0, 0)
+    assert Finding(status="scored", threat_scores=alone).section()["threat_scores"]["notes"] == [
+        "No threat exchange has a score, so there is no joint score."
+    ]
+
+
+def test_a_section_of_an_earlier_version_gets_the_joint_score_of_its_exchanges() -> None:
+    section = Finding(status="scored").section()
+    section["threat_scores"] = {
+        "providers": [
+            {"provider": "detections", "score": 1.0, "indicators": 1, "highest": []},
+            {"provider": "virustotal", "score": 0.5, "indicators": 2, "highest": []},
+            {"provider": "threatfox", "score": 0.2, "indicators": 1, "highest": []},
+        ],
+        "joint": 1.0,
+        "disagreements": [],
+    }
+    threat = read_section(section).threat_scores
+    assert threat is not None
+    assert (threat.joint, threat.exchanges) == (0.6, 2)
+    assert [provider.origin for provider in threat.providers] == ["sandbox", "exchange", "exchange"]
+    assert read_section(read_section(section).section()).threat_scores == threat
+    section["threat_scores"]["providers"] = section["threat_scores"]["providers"][:1]
+    threat = read_section(section).threat_scores
+    assert threat is not None
+    assert (threat.joint, threat.exchanges) == (0.0, 0)
+
+
+def test_no_detection_is_not_a_clean_bill() -> None:
+    scores = threat_scores(
+        {
+            "target": FILE,
+            "CAPE": {},
+            "malscore": 0,
+            "sigma": {"detections": []},
+            "virustotal": {"positives": 0, "total": 60},
+            "threatintelligence": {"providers": {"indicator": ["threatfox"]}},
+        }
+    )
+    threat = threat_finding(scores, None)
+    finding = Finding(status="no_behaviour", threat_scores=threat)
+    assert threat is not None
+    assert {provider.provider: provider.says for provider in threat.providers} == {
+        "detections": "no rule of the sandbox names a family",
+        "malscore": "no points from the sandbox's signatures",
+        "sigma": "no rule of level low or above matched",
+        "virustotal": "detects nothing",
+        "threatfox": "asked, and has no answer",
+    }
+    [note] = finding.section()["threat_scores"]["notes"]
+    assert note.startswith("Nothing is known of what the sample does")
+    assert note.endswith("no detection is not a clean bill.")
+    ran = Finding(status="scored", threat_scores=threat_finding(scores, None)).section()["threat_scores"]
+    assert ran["notes"] == ["No detection is not a clean bill: exchanges and rules know only what was seen before."]
+
+
+def test_many_indicators_make_a_joined_score_of_1_and_a_note_says_so() -> None:
+    threat = threat_finding([ThreatScore("virustotal", "domain", f"{i}.example", 0.1) for i in range(50)], None)
+    assert threat is not None
+    [provider] = threat.providers
+    assert provider.score > 0.99
+    assert (provider.mean, provider.says) == (0.1, "joined over 50 indicators: mean 0.10, highest 0.10")
+    [note] = Finding(status="scored", threat_scores=threat).section()["threat_scores"]["notes"]
+    assert note.startswith("VirusTotal: the joined score nears 1 with the number of indicators")
 
 
 # -- the models between providers --------------------------------------------------------------------------------------
@@ -351,7 +520,11 @@ def test_a_file_that_virustotal_overlooks_is_an_anomaly_s_reason(demo: DemoHome,
     [answer] = cuckoo_ml(demo.home, "score", path, "--json").json
     threat = answer["threat_scores"]
     providers = {provider["provider"]: provider for provider in threat["providers"]}
-    assert set(providers) == {"virustotal", "threatfox", "detections"}
+    assert set(providers) == {"virustotal", "threatfox", "detections", "malscore"}
+    assert providers["malscore"]["prediction"] is None, "shown, and not compared"
+    assert threat["exchanges"] == 2
+    exchanges = [providers[name]["score"] for name in ("virustotal", "threatfox")]
+    assert threat["joint"] == pytest.approx(1 - (1 - exchanges[0]) * (1 - exchanges[1]), abs=1e-4)
     assert providers["virustotal"]["score"] < 0.1
     assert providers["virustotal"]["prediction"] > 0.5
     [disagreement] = threat["disagreements"]
@@ -363,7 +536,8 @@ def test_a_file_that_virustotal_overlooks_is_an_anomaly_s_reason(demo: DemoHome,
     assert "the other providers' scores predict 0." in reason["text"]
     shown = cuckoo_ml(demo.home, "score", path).out
     assert "VirusTotal says 0.0" in shown
-    assert "Threat scores, joint score" in shown
+    assert f"Threat scores, joint score {threat['joint']:.2f} of 2 threat exchanges" in shown
+    assert "a rule of the sandbox names a family" in shown
 
 
 def test_hardly_any_fitted_analysis_disagrees(demo: DemoHome) -> None:
@@ -400,7 +574,7 @@ def test_scores_are_told_without_a_model_and_without_behaviour(demo: DemoHome, t
     path = overlooked(demo.corpus).path
     [answer] = cuckoo_ml(tmp_path / "new", "score", path, "--json").json
     assert answer["status"] == "no_model"
-    assert answer["threat_scores"]["joint"] == 1.0
+    assert 0.5 < answer["threat_scores"]["joint"] < 1, "the sandbox's own detections are not in it"
     nothing = Behaviour([], {}, extract(read_report(path)).scores)
     finding = Model.load(demo.home / "models" / "current").score(nothing)
     assert finding.status == "no_behaviour"
@@ -459,11 +633,44 @@ def test_a_machine_s_scores_are_joined_as_the_study_joined_a_device_s(laboratory
         "analyses": 2,
         "indicators": 3,
         "providers": {"threatfox": 0.5, "virustotal": 0.75},
+        "mean": {"threatfox": 0.5, "virustotal": 0.5},
+        "highest": {"threatfox": 0.5, "virustotal": 0.5},
+        "exchanges": ["threatfox", "virustotal"],
+        "saturated": [],
         "score": 1.25,
         "joint": 0.875,
     }, "the domain counts once, each file for itself"
     assert machines["win10"]["providers"] == {"threatfox": pytest.approx(0.6), "virustotal": None}
     assert machines["win10"]["analyses"] == 1, "an analysis without scores says nothing"
+
+
+def test_a_machine_of_many_domains_is_told_by_mean_and_highest_and_the_sandbox_s_own_is_in_no_sum(
+    tmp_path: Path,
+) -> None:
+    file, nothing = ("file", SHA256), ThreatScore("threatfox", "nothing", "", 0.0)
+    with Store.open(tmp_path / "store.db") as store:
+        store.put([
+            record("1", *(ThreatScore("virustotal", "domain", f"{i}.example", 0.1 + 0.2 * (i == 7)) for i in range(50)),
+                   ThreatScore("detections", *file, 1.0), ThreatScore("malscore", *file, 0.4), machine="busy"),
+            record("2", ThreatScore("malscore", "file", PAYLOAD, 0.8), nothing, machine="busy"),
+            record("3", ThreatScore("malscore", *file, 0.4), machine="idle"),
+            record("4", ThreatScore("threatfox", "ip", "192.0.2.1", 0.5), machine="busy"),
+        ])  # fmt: skip
+    machines = grouped(tmp_path, "machine")
+    busy = machines["busy"]
+    assert busy["exchanges"] == ["threatfox", "virustotal"]
+    assert busy["providers"]["virustotal"] > 0.99
+    assert busy["mean"]["virustotal"] == pytest.approx(0.104)
+    assert busy["highest"]["virustotal"] == pytest.approx(0.3)
+    assert busy["saturated"] == ["virustotal"]
+    assert busy["score"] == pytest.approx(busy["providers"]["virustotal"] + 0.5)
+    assert busy["mean"]["threatfox"] == 0.5, "an answer of nothing is no indicator with the score 0"
+    assert busy["providers"]["malscore"] == 0.8, "points are not joined"
+    assert (machines["idle"]["score"], machines["idle"]["joint"]) == (0, 0)
+    shown = cuckoo_ml(tmp_path, "threat-scores", "--by", "machine").out
+    assert "For 1 of 2 machines, the joined score of virustotal is close to 1" in shown
+    assert "no exchange has a score" in shown
+    assert "study's sum" in shown
 
 
 def test_tags_and_submitters_group_as_well(laboratory: Path) -> None:

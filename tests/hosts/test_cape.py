@@ -91,7 +91,7 @@ def test_a_file_that_virustotal_misses_gets_a_reason(cape: Path, demo: DemoHome)
     home = with_model(cape, demo)
     written, _ = analyse(cape, next(sample.path for sample in demo.corpus.new if sample.name == "new-03"))
     section = written["cuckooml"]
-    everyone = {"virustotal", "threatfox", "detections"}
+    everyone = {"virustotal", "threatfox", "detections", "malscore"}
     assert {provider["provider"] for provider in section["threat_scores"]["providers"]} == everyone
     [disagreement] = section["threat_scores"]["disagreements"]
     assert disagreement["text"].startswith("VirusTotal says 0.0")

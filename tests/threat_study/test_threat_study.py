@@ -146,6 +146,22 @@ def test_answers_are_joined_per_provider_and_domains_per_device(tmp_path: Path) 
     laptop, phone = levels["device"]
     assert laptop["providers"] == {"facebook": pytest.approx(1 - 0.25 * 0.8), "vt": pytest.approx(0.1)}
     assert (laptop["parts"], laptop["count"], phone["parts"]) == (2, 4, 1)
+    assert laptop["mean"] == {"facebook": pytest.approx((0.75 + 0.2) / 2), "vt": pytest.approx(0.1)}
+    assert laptop["highest"] == {"facebook": 0.75, "vt": pytest.approx(0.1)}
+
+
+def test_devices_of_many_domains_are_told_apart_by_the_mean_and_a_note_says_why(tmp_path: Path) -> None:
+    lines = [f"{device},{device}{i}.example,{p}" for device, p in (("calm", 0.1), ("bad", 0.6)) for i in range(50)]
+    file = write(tmp_path / "domains.csv", "device,domain,vt", *lines)
+    done = run_study(tmp_path, file, "--output", tmp_path / "out")
+    assert "For 2 of 2 devices, the joined score of vt is close to 1 by the number of domains" in done.out
+    with (tmp_path / "out" / "devices.csv").open(encoding="utf-8") as rows:
+        devices = {row["device"]: row for row in csv.DictReader(rows)}
+    assert {name: round(float(row["vt"]), 1) for name, row in devices.items()} == {"calm": 1.0, "bad": 1.0}
+    assert {name: round(float(row["vt mean"]), 1) for name, row in devices.items()} == {"calm": 0.1, "bad": 0.6}
+    assert {name: round(float(row["vt highest"]), 1) for name, row in devices.items()} == {"calm": 0.1, "bad": 0.6}
+    again = study(tmp_path, tmp_path / "out" / "devices.csv", "--leave-out", "domains")
+    assert list(again["levels"]["device"][0]["providers"]) == ["vt"], "the study's own columns are no providers"
 
 
 @given(st.lists(st.lists(st.none() | st.floats(0, 1), min_size=2, max_size=2), min_size=1, max_size=6))

@@ -158,13 +158,29 @@ def test_the_panel_says_what_threat_exchanges_say_and_where_they_disagree(demo: 
         page = harmless(site.panel(section | {"status": status}))
         for words in (
             text,
-            "joint score 0.64",
+            "joint score 0.02 of 1 exchange",  # without the detections, which an earlier version joined with it
             "other providers predict 0.61",
             "http://panel.test/gate.php",
             "detections",
         ):
             assert words in page.text
         assert "http://panel.test/gate.php" not in page.targets
+
+
+def test_the_panel_of_a_sample_that_did_nothing_shows_nothing_like_a_clean_bill(site: Site) -> None:
+    """Also where a version before this one wrote the section."""
+    section = {
+        "schema": 2, "status": "no_behaviour", "message": "No sample was run.", "model": None,
+        "threat_scores": {"joint": 0.0, "disagreements": [], "providers": [
+            {"provider": "detections", "score": 0.0, "indicators": 1, "highest": []},
+            {"provider": "virustotal", "score": 0.0, "indicators": 1, "highest": []},
+        ]},
+    }  # fmt: skip
+    text = harmless(site.panel(section)).text
+    assert "0.00" not in text
+    assert "no detection by 1 exchange" in text
+    assert "no rule of the sandbox names a family" in text
+    assert "no detection is not a clean bill" in text
 
 
 @pytest.mark.parametrize("status", ["no_model", "no_behaviour", "failed"])

@@ -94,28 +94,43 @@ def _stored(
     """Print the scores by group; with a folder, also write the whole study of that table."""
     from cuckoo_ml_plugin.engine.engine import Engine
     from cuckoo_ml_plugin.threat_study.groups import group_scores, groups_json
+    from cuckoo_ml_plugin.threat_study.levels import levels_of
     from cuckoo_ml_plugin.threat_study.study import study_table
 
     groups = group_scores(Engine(home.require()).store, by)
     if output:
         _write(study_table(groups.table, f"stored analyses by {by}", *options), output)
-    entries = groups_json(groups)
+    levels = levels_of(groups.table)
+    entries = groups_json(groups, levels)
     if as_json:
         print_json(entries)
         return
-    providers = list(entries[0]["providers"])
-    rows = [
-        (
-            entry[by],
-            *(share_text(entry["providers"][name]) for name in providers),
-            *(f"{entry[name]:.2f}" for name in ("score", "joint")),
-            entry["indicators"],
-            entry["analyses"],
-        )
-        for entry in entries
+    for note in levels.notes:
+        stdout.print(safe_text(f"Note: {note}", 400), style="yellow", soft_wrap=True)
+    columns = [by, "provider", "joined", "mean", "highest", "study's sum", "indicators", "analyses"]
+    rows = [row for entry in entries for row in _rows_of_group(entry, by)]
+    stdout.print(table(f"Threat scores by {by}", columns, rows, numbers=range(2, len(columns))))
+    stdout.print(
+        "joined: of an exchange, the probability that at least one indicator is malicious (noisy-or); of any other"
+        " provider, the highest. The study's sum adds the joined scores of the exchanges: 0 to their number.",
+        soft_wrap=True,
+    )
+
+
+def _rows_of_group(entry: dict[str, Any], by: By) -> list[tuple[object, ...]]:
+    """A row for each provider with a score of one group, and one for its exchanges together."""
+    together = f"{entry['joint']:.2f}", "", "", f"{entry['score']:.2f}", entry["indicators"], entry["analyses"]
+    has_exchange = any(entry["providers"][name] is not None for name in entry["exchanges"])
+    if not has_exchange:
+        together = "", "", "", "", entry["indicators"], entry["analyses"]
+    rows: list[tuple[object, ...]] = [
+        (entry[by], "all exchanges" if has_exchange else "no exchange has a score", *together)
     ]
-    columns = [by, *providers, "score", "joint", "indicators", "analyses"]
-    stdout.print(table(f"Threat scores by {by}", columns, rows, numbers=range(1, len(columns))))
+    for name in sorted(entry["providers"], key=lambda name: name not in entry["exchanges"]):
+        spread = [share_text(entry[key][name]) for key in ("providers", "mean", "highest")]
+        if entry["providers"][name] is not None:
+            rows.append(("", name, *spread, "", "", ""))
+    return rows
 
 
 def _write(study: Study, folder: Path) -> None:

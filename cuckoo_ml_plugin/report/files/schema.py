@@ -326,6 +326,31 @@ class Cape(TypedDict, total=False):
     payloads: list[DumpedFile] | None
 
 
+class SimilarityMatch(TypedDict, total=False):
+    family: Any
+    similarity: Any
+
+
+class SimilarityRow(TypedDict, total=False):
+    """A file whose code CAPE had compared with that of known families."""
+
+    sha256: Any
+    status: Any
+    matches: list[SimilarityMatch] | None
+
+
+class Similarity(TypedDict, total=False):
+    results: dict[str, list[SimilarityRow]] | None
+
+
+class SigmaDetection(TypedDict, total=False):
+    level: Any
+
+
+class Sigma(TypedDict, total=False):
+    detections: list[SigmaDetection] | None
+
+
 class UrlAnalysis(TypedDict, total=False):
     url: Any
 
@@ -382,6 +407,10 @@ class ReportSections(TypedDict, total=False):
     threatintelligence: Any
     reversinglabs: Any
     detections: Any
+    similarity: Similarity | None
+    sigma: Sigma | None
+    malscore: Any
+    malstatus: Any
     malfamily: Any
     malfamily_tag: Any
     CAPE: Cape | list[Any] | None

@@ -16,6 +16,7 @@ from cuckoo_ml_plugin.threat_study.reading.sources import Source, open_source
 
 Floats = NDArray[np.float64]
 _RESULTS = ("score", "joint", "prediction", "error")  # columns that a study adds
+SPREADS = ("mean", "highest")  # after a provider's name, and a space: columns that a study adds beside the provider's
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class ScoreTable:
     notes: list[str] = field(default_factory=list)  # remarks for the reader, each a sentence
     device_word: str = "device"  # the word for each of `devices` in results; likewise for `domains`
     domain_word: str = "domain"
+    beside: frozenset[str] = frozenset()  # the providers that are no exchange; all others are in sum and joint score
 
 
 def provider_of(column: str) -> str:
@@ -121,9 +123,17 @@ def _score_columns(header: Sequence[str], keys: dict[str, int | None], options: 
     }
     dotted = {i: name for i, name in free.items() if "." in name.strip(".") and provider_of(name)}
     plain = {
-        i: name for i, name in free.items() if name.lower() not in _RESULTS and not name.lower().endswith("prediction")
+        i: name
+        for i, name in free.items()
+        if name.lower() not in _RESULTS and not name.lower().endswith("prediction") and not _is_spread(name, header)
     }
     return {i: name for i, name in (dotted or plain).items() if not _is_named(name, options.leave_out)}
+
+
+def _is_spread(name: str, header: Sequence[str]) -> bool:
+    """Whether a column is the mean or the highest that a study has put beside the column of a provider."""
+    provider, _, word = name.rpartition(" ")
+    return word in SPREADS and provider in header
 
 
 def _fill(
