@@ -28,7 +28,7 @@ def write_atlas(engine: Engine, path: Path, progress: Progress | None = None) ->
         ModelError, StoreError, CuckooMLError: as :func:`~cuckoo_ml_plugin.landscape.landscape.landscape`.
         OSError: the file cannot be written.
     """
-    html = render(script_json(page_data(engine, landscape(engine, progress)))).encode("utf-8")
+    html = render(script_json(page_data(engine, landscape(engine, progress, with_behaviours=True)))).encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, html)
     return len(html)

@@ -55,5 +55,5 @@ def _colour(number: int) -> str:
     """First the palette, then hues a golden angle apart."""
     if number < len(_PALETTE):
         return _PALETTE[number]
-    red, green, blue = colorsys.hls_to_rgb((number * 0.61803398875) % 1.0, 0.38 + 0.14 * (number % 3), 0.6)
+    red, green, blue = colorsys.hls_to_rgb((number * 0.61803398875 + 0.35) % 1.0, 0.38 + 0.14 * (number % 3), 0.6)
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
