@@ -17,7 +17,10 @@ from cuckoo_ml_plugin.landscape.landscape import landscape
 from cuckoo_ml_plugin.plumbing.files import replace_file
 from cuckoo_ml_plugin.version import __version__
 
-_PROGRAM = ("data.js", "colours.js", "map.js", "panels.js", "tree.js", "main.js")
+_PROGRAM = (
+    "data.js", "colours.js", "filter.js", "map.js", "panels.js", "search.js", "links.js", "lists.js", "about.js",
+    "tree.js", "legend.js", "time.js", "main.js",
+)  # fmt: skip
 _PAGE = files("cuckoo_ml_plugin.atlas") / "page"
 
 
