@@ -69,10 +69,12 @@
     return [panels.muted("Click a point on the map or a cluster in the list.")];
   }
 
+  // Each letter makes a new search; in the browser's history, they are one.
   function find(text) {
-    if (!text.trim()) { act.clear(); return; }
-    const { points } = search.find(text);
-    if (points.size === 1) { state.query = text.trim(); filter.choose(points); Object.assign(state, NOTHING, { point: [...points][0], query: text.trim(), tab: "selected" }); changed(points, true); } else choose({ query: text.trim(), tab: "clusters" }, true);
+    const query = text.trim(), goesOn = Boolean(state.query);
+    if (!query) { act.clear(); return; }
+    choose({ query, tab: "clusters" }, goesOn);
+    if (filter.points.size === 1) { Object.assign(state, { point: [...filter.points][0], tab: "selected" }); changed(filter.points, true); }
   }
 
   function span(from, to) {
@@ -93,7 +95,7 @@
     if (state.point >= 0) map.goTo([state.point]); else if (state.cluster >= 0 || state.kin >= 0) map.goTo([...points]); else map.whole();
   }
 
-  for (const [name, title] of TABS) tabs.append(panels.make("button", { role: "tab", text: title, "data-tab": name, click: () => { state.tab = name; fillPanel(); panel.scrollTop = 0; links.write(state, true); } }));
+  for (const [name, title] of TABS) tabs.append(panels.make("button", { role: "tab", text: title, "data-tab": name, click: () => { state.tab = name; fillPanel(); panel.scrollTop = 0; links.write(state); } }));
   const clustered = atlas.pointOf.reduce((sum, p) => sum + (atlas.cluster[p] >= 0 ? 1 : 0), 0), total = atlas.analyses.ids.length;
   const summary = document.getElementById("summary");
   summary.title = `Model ${atlas.model.id}`;

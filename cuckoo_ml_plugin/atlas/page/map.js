@@ -80,7 +80,7 @@ const map = (function () {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     const filtered = filter.isOn() || selection.group !== null;
-    const radius = Math.max(1.1, Math.min(9, (atlas.count > MANY ? 1.4 : 3) * Math.sqrt(view.scale)));
+    const radius = Math.max(1.1, Math.min(9, (atlas.count > MANY ? 1.4 : atlas.count > 1000 ? 3 : 4) * Math.sqrt(view.scale)));
     for (const pass of filtered ? [false, true] : [true]) {
       for (const bucket of buckets) {
         context.fillStyle = pass ? bucket.colour : colours.variable("--noise");
