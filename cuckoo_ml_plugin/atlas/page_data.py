@@ -62,9 +62,7 @@ def page_data(engine: Engine, scene: Landscape) -> dict[str, Any]:
         "model": structs.asdict(scene.model.brief()),
         "threshold": scene.threshold,
         "clusters": _clusters(scene, colours, codes, kin_numbers),
-        "kins": [
-            _group(kin, codes) | {"colour": colour} for kin, colour in zip(scene.kins, colours.kins, strict=True)
-        ],
+        "kins": [_group(kin, codes) | {"colour": colour} for kin, colour in zip(scene.kins, colours.kins, strict=True)],
         "families": [display_text(family, MOST_TEXT) for family in colours.families],
         "colours": list(colours.families.values()),
         "points": {

@@ -1,7 +1,8 @@
 """Which fitted behaviours show a token, for a search by any behaviour.
 
 A model knows which tokens a behaviour has by their hashes; the store knows their texts. Both are brought together here.
-The index has a limit, because tokens of large corpora would fill hundreds of megabytes: those that tell most come first.
+The index has a limit, because all tokens of a large corpus would fill hundreds of megabytes: those that tell most come
+first.
 """
 
 from __future__ import annotations

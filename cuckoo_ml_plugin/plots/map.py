@@ -15,7 +15,7 @@ MOST_NAMES = 25
 
 @plain
 def corpus_map(scene: Landscape) -> Any:
-    """A dot for each behaviour, placed by t-SNE, sized by its analyses, in the colour of its cluster's family; noise is grey."""
+    """A dot for each behaviour, placed by t-SNE, sized by its analyses, coloured by its cluster's family or grey."""
     drawing = figure(8.0, 8.0)
     axes = drawing.add_subplot()
     if not len(scene.places):

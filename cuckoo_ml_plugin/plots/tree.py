@@ -14,7 +14,7 @@ _ROOM = 0.012  # share of the width that a name takes; narrower clusters are not
 
 @plain
 def condensed_tree(scene: Landscape) -> Any:
-    """Groups from sparse (top) to dense (bottom), as wide as they are large. Clusters have the colours of their families."""
+    """Groups from sparse (top) to dense (bottom), as wide as they are large. Clusters have their families' colours."""
     drawing = figure(9.0, 5.5)
     axes = drawing.add_subplot()
     tree = scene.tree

@@ -29,7 +29,7 @@
     Object.assign(state, NOTHING, subject);
     const points = pointsOfSubject();
     changed(points, replace);
-    if (points === null) map.whole(); else if (state.cluster >= 0 || state.kin >= 0) map.goTo([...points]);
+    if (state.cluster >= 0 || state.kin >= 0) map.goTo([...points]); else map.whole();
   }
 
   function pointsOfSubject() {

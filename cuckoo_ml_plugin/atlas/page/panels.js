@@ -47,7 +47,7 @@ const panels = (function () {
   }
 
   const nameCell = (group) => make("td", {}, dot(group.colour), space(), make("bdi", { text: group.name }), space(), make("span", { class: "muted", text: group.id }));
-  const familyCell = (family) => make("td", { class: family < 0 ? "muted" : "" }, ...(family < 0 ? ["none"] : [dot(colours.ofFamily(family)), space(), make("bdi", { text: atlas.families[family] })]));
+  const familyCell = (family) => make("td", { class: `family${family < 0 ? " muted" : ""}` }, ...(family < 0 ? ["none"] : [dot(colours.ofFamily(family)), space(), make("bdi", { text: atlas.families[family] })]));
   // The first cells of an analysis: its id with its target, its label and its date.
   const analysisCells = (a) => [
     make("td", {}, make("bdi", { text: atlas.analyses.ids[a] }), make("div", { class: "muted cut" }, make("bdi", { text: atlas.analyses.targets[a] }))),
