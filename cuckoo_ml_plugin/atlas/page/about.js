@@ -5,6 +5,7 @@ const about = (function () {
   const fact = (name, ...value) => [make("dt", { text: name }), make("dd", {}, ...value)];
   const share = (name, value) => make("a", { class: "share", href: links.to(name, value), text: "Link to this", title: "Copy its address to share it with this file" });
   const groupLink = (group, click) => make("span", {}, panels.dot(group.colour), panels.space(), link(group.name, click));
+  const back = (act) => make("button", { class: "back", text: "Show all clusters", click: () => act.clear() });
   const none = () => make("span", { class: "muted", text: "none" });
 
   function evidence(cluster, act) {
@@ -28,7 +29,7 @@ const about = (function () {
   // Name, size, dates and labels of a cluster or a kin.
   function summary(kind, group, act, ...facts) {
     const labels = group.labels.map(([family, n]) => make("tr", {}, panels.familyCell(family), make("td", { class: "number", text: show.number(n) }), make("td", { class: "number muted", text: show.percent(n / group.size) })));
-    return [make("p", {}, link("Show all clusters", () => act.clear()), " ", share(kind, group.id)),
+    return [make("p", {}, back(act), " ", share(kind, group.id)),
       make("h2", {}, panels.dot(group.colour), panels.space(), make("bdi", { text: group.name }), make("span", { class: "muted", text: `  ${group.id}` })),
       make("p", { text: `${show.number(group.size)} analyses, ${show.span(group.seen[0] || "?", group.seen[1] || "?")}` }), ...facts, panels.mix(group),
       ...(labels.length ? [h3("Labels"), table([], ...labels)] : [muted("None of its analyses has a label.")])];
@@ -69,7 +70,7 @@ const about = (function () {
       rows.push(make("tr", {}, ...panels.analysisCells(a)), make("tr", { class: "why" }, make("td", { colspan: "3", class: "mono muted", text: atlas.analyses.sha256[a] })));
     }
     const unusual = atlas.anomaly[p] >= atlas.threshold, entry = atlas.anomalies.find((anomaly) => atlas.pointOf[anomaly.analysis] === p);
-    return [make("p", {}, link("Show all clusters", () => act.clear()), " ", share("analysis", atlas.analyses.ids[first])), make("h2", {}, make("bdi", { text: atlas.analyses.ids[first] })),
+    return [make("p", {}, back(act), " ", share("analysis", atlas.analyses.ids[first])), make("h2", {}, make("bdi", { text: atlas.analyses.ids[first] })),
       make("dl", {}, ...fact("Cluster", number < 0 ? none() : groupLink(atlas.clusters[number], () => act.cluster(number)), number < 0 ? "" : `, membership ${show.percent(atlas.certainty[p])}`), ...fact("Kin", kinOf(atlas.kin[p], act)),
         ...fact("Anomaly score", make("span", { class: unusual ? "warn" : "", text: show.score(atlas.anomaly[p]) + (unusual ? ", unusual" : "") })), ...fact("Outlier score", `${atlas.outlier[p].toFixed(2)} (GLOSH)`)),
       ...(entry && entry.reasons.length ? [make("ul", {}, ...entry.reasons.map(([, text]) => make("li", {}, make("bdi", { text }))))] : []),
