@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.finding.section import SimilarAnalysis
 from cuckoo_ml_plugin.fit.groups.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.landscape.landscape import Landscape
 from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS as NOVELTY_NEIGHBOURS
 from cuckoo_ml_plugin.model.groups.clustering import CANDIDATES
 from cuckoo_ml_plugin.model.model import Model
-from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 
 MOST_ASKED = 2_000
 
@@ -69,11 +69,7 @@ def similar_of_all(engine: Engine, scene: Landscape, k: int) -> list[list[Simila
         return of_model
     names = dict(zip(reversed(scene.point_of.tolist()), reversed(scene.analyses), strict=True))  # the first of each
     point_of = dict(zip(scene.analyses, scene.point_of.tolist(), strict=True))
-    stored = engine.store.get_many(names.values())
-    return [
-        _with_newer(engine, scene, row, point, stored.get(names[point]), names, point_of, k)
-        for point, row in enumerate(of_model)
-    ]
+    return [_with_newer(engine, scene, row, point, names, point_of, k) for point, row in enumerate(of_model)]
 
 
 def _with_newer(
@@ -81,16 +77,20 @@ def _with_newer(
     scene: Landscape,
     of_model: list[Similar],
     point: int,
-    stored: StoredAnalysis | None,
     names: dict[int, str],
     point_of: dict[str, int],
     k: int,
 ) -> list[Similar]:
+    stored = engine.store.get(names[point])
     if stored is None:  # it was forgotten
+        return of_model
+    try:
+        behaviour = Behaviour(*stored.unpack())
+    except StoreError:  # its behaviour is damaged
         return of_model
     listed = [SimilarAnalysis(analysis=names[one.point], similarity=one.similarity) for one in of_model]
     repeats = int(np.count_nonzero(scene.point_of == point))
-    found = engine.with_stored(listed, Behaviour(*stored.unpack()), stored.analysis, 2 * k + repeats)
+    found = engine.with_stored(listed, behaviour, stored.analysis, 2 * k + repeats)
     similar: dict[int | str, Similar] = {}
     for neighbour in found:
         other = point_of.get(neighbour.analysis, -1)

@@ -362,6 +362,8 @@ def test_a_brush_over_time_and_the_legend_count_how_many_of_how_many(atlas: Atla
     of_last = int((scene.days == last).sum())
     assert f"{len(scene.analyses)} analyses" in atlas.text("#within")
     assert f"of {len(scene.clusters)} clusters" in atlas.text("#legend .title")
+    atlas.page.click("#legend .more")
+    assert atlas.text("#legend .title") == f"{len(scene.clusters)} clusters, {len(scene.analyses)} analyses"
     painted = painted_pixels(atlas)
 
     atlas.page.fill("#from", date.fromordinal(date(1970, 1, 1).toordinal() + last).isoformat())
