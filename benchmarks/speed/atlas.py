@@ -42,7 +42,7 @@ def measure(home: Path, page: Path, browser: Any) -> dict[str, float]:
     """The measurements of a corpus: seconds, megabytes and milliseconds, as their names say."""
     engine = Engine(Home(home))
     start = time.perf_counter()
-    scene = landscape(engine)
+    scene = landscape(engine, with_behaviours=True)
     laid_out = time.perf_counter()
     page.write_text(render(script_json(page_data(engine, scene))), encoding="utf-8")
     written = time.perf_counter()

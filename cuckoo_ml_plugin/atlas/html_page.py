@@ -17,7 +17,10 @@ from cuckoo_ml_plugin.landscape.landscape import landscape
 from cuckoo_ml_plugin.plumbing.files import replace_file
 from cuckoo_ml_plugin.version import __version__
 
-_PROGRAM = ("data.js", "colours.js", "map.js", "panels.js", "tree.js", "main.js")
+_PROGRAM = (
+    "data.js", "colours.js", "filter.js", "map.js", "panels.js", "search.js", "links.js", "lists.js", "about.js",
+    "tree.js", "legend.js", "time.js", "main.js",
+)  # fmt: skip
 _PAGE = files("cuckoo_ml_plugin.atlas") / "page"
 
 
@@ -28,7 +31,7 @@ def write_atlas(engine: Engine, path: Path, progress: Progress | None = None) ->
         ModelError, StoreError, CuckooMLError: as :func:`~cuckoo_ml_plugin.landscape.landscape.landscape`.
         OSError: the file cannot be written.
     """
-    html = render(script_json(page_data(engine, landscape(engine, progress)))).encode("utf-8")
+    html = render(script_json(page_data(engine, landscape(engine, progress, with_behaviours=True)))).encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, html)
     return len(html)

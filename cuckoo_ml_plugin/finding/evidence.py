@@ -34,6 +34,11 @@ _READABLE = {
 _READABILITY = np.array([_READABLE.get(kind, 1.0) for kind in KINDS] + [0.1] * (256 - len(KINDS)))
 
 
+def readability(kind: str) -> float:
+    """How much a kind of behaviour means to a person who reads it; 1 is ordinary."""
+    return _READABLE.get(kind, 1.0)
+
+
 def strength(in_cluster: NDArray[Any], in_corpus: NDArray[Any], kinds: NDArray[np.uint8]) -> NDArray[np.float64]:
     """How strongly each token (t,) ties an analysis to a cluster; 0 where less than ``MIN_SHARE`` of it show the token.
 

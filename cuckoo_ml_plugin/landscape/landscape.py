@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.fit.corpus import Progress
+from cuckoo_ml_plugin.landscape.behaviour_index import BehaviourIndex, IndexBuilder
 from cuckoo_ml_plugin.landscape.positions import positions
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
@@ -36,6 +37,15 @@ class Tree:
     sizes: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class NewerAnalysis:
+    """An analysis that was stored after the fit."""
+
+    target: str
+    family: str | None
+    day: int
+
+
 @dataclass(slots=True)
 class Landscape:
     """N fitted analyses with n distinct behaviours in c clusters.
@@ -49,6 +59,8 @@ class Landscape:
         days: (N,) days from 1970 to each analysis (to its storing if its host gave no date), or UNKNOWN_DAY.
         counts: (N, k) count features, NaN where one is missing; ``count_names`` names the columns.
         threshold: the anomaly score from which an analysis is called anomalous.
+        behaviours: what a search by behaviour finds; empty unless it was asked for.
+        newer: analyses with behaviour that the store has and the model has not, by id.
     """
 
     model: Model
@@ -70,6 +82,8 @@ class Landscape:
     count_names: tuple[str, ...]
     tree: Tree
     threshold: float
+    behaviours: BehaviourIndex
+    newer: dict[str, NewerAnalysis]
 
     @property
     def cluster_of(self) -> NDArray[np.int64]:
@@ -77,12 +91,15 @@ class Landscape:
         return self.labels[self.point_of]
 
 
-def landscape(engine: Engine, progress: Progress | None = None, *, with_map: bool = True) -> Landscape:
+def landscape(
+    engine: Engine, progress: Progress | None = None, *, with_map: bool = True, with_behaviours: bool = False
+) -> Landscape:
     """Gather everything about the model in force.
 
     Args:
         progress: called while the map is computed.
         with_map: whether to compute the places, which take longest; otherwise they are zero.
+        with_behaviours: whether to gather what a search by behaviour needs.
 
     Raises:
         ModelError: there is no model, or it cannot be read.
@@ -93,7 +110,8 @@ def landscape(engine: Engine, progress: Progress | None = None, *, with_map: boo
     fitted = model.clustering
     vectors = fitted.index.in_order()
     members = list(model.members.all())
-    stored = _stored(engine)
+    builder = IndexBuilder(model) if with_behaviours else None
+    stored = _stored(engine, {member.analysis: point for point, member in members}, builder)
     names = tuple(model.facts["count_names"])
     counts = np.full((len(members), len(names)), np.nan)
     for row, (_, member) in enumerate(members):
@@ -119,6 +137,8 @@ def landscape(engine: Engine, progress: Progress | None = None, *, with_map: boo
         count_names=names,
         tree=_tree(model),
         threshold=engine.settings.anomaly.threshold,
+        behaviours=builder.index() if builder else BehaviourIndex(),
+        newer=stored.newer,
     )
 
 
@@ -130,11 +150,20 @@ class _Stored:
     families: dict[str, str | None] = field(default_factory=dict)
     days: dict[str, int] = field(default_factory=dict)
     counts: dict[str, Counts] = field(default_factory=dict)
+    newer: dict[str, NewerAnalysis] = field(default_factory=dict)
 
 
-def _stored(engine: Engine) -> _Stored:
+def _stored(engine: Engine, points: dict[str, int], builder: IndexBuilder | None) -> _Stored:
+    """``points``: the fitted behaviour of each analysis; an analysis that is none of them is newer than the model."""
     stored = _Stored()
-    for analysis, _, counts in engine.store.iter_behaviours(on_damaged=lambda *_: None):
+    for analysis, joined, counts in engine.store.iter_behaviours(on_damaged=lambda *_: None):
+        point = points.get(analysis.analysis)
+        if point is None:
+            day = _day(analysis.analysed_at or analysis.stored_at)
+            stored.newer[analysis.analysis] = NewerAnalysis(analysis.target, analysis.label, day)
+            continue
+        if builder is not None:
+            builder.read(point, joined)
         stored.targets[analysis.analysis] = analysis.target
         stored.families[analysis.analysis] = analysis.label
         stored.days[analysis.analysis] = _day(analysis.analysed_at or analysis.stored_at)

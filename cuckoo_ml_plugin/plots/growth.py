@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from cuckoo_ml_plugin.landscape.colours import colours_of
 from cuckoo_ml_plugin.landscape.landscape import UNKNOWN_DAY, Landscape
-from cuckoo_ml_plugin.plots.style import GREY, PALETTE, draw_notice, figure, name_of, plain
+from cuckoo_ml_plugin.plots.style import GREY, draw_notice, figure, name_of, plain
 from cuckoo_ml_plugin.plumbing.extras import optional_package
+
+MOST_CLUSTERS = 9
+_HATCHES = ("", "///", "...", "xxx", "---")  # tell clusters of one family, and so of one colour, apart
 
 
 @plain
@@ -23,7 +27,7 @@ def growth(scene: Landscape) -> Any:
         return drawing
     first, last = int(scene.days[dated].min()), int(scene.days[dated].max())
     days = np.arange(first, last + 1) if last - first < 4_000 else np.unique(scene.days[dated])
-    largest = sorted(range(len(scene.clusters)), key=lambda i: (-scene.clusters[i].size, i))[: len(PALETTE) - 1]
+    largest = sorted(range(len(scene.clusters)), key=lambda i: (-scene.clusters[i].size, i))[:MOST_CLUSTERS]
     cluster_of = scene.cluster_of
     parts = [(name_of(scene.clusters[i].name), cluster_of == i) for i in largest]
     parts.append(("other clusters", (cluster_of >= 0) & ~np.isin(cluster_of, largest)))
@@ -31,8 +35,12 @@ def growth(scene: Landscape) -> Any:
     curves = [np.searchsorted(np.sort(scene.days[dated & members]), days, side="right") for _, members in parts]
     days, curves = np.append(days, last + 1), [np.append(curve, curve[-1]) for curve in curves]
     dates = [date(1970, 1, 1) + timedelta(days=int(day)) for day in days]
-    axes.stackplot(dates, curves, labels=[name for name, _ in parts],
-                   colors=[*PALETTE[: len(largest)], "#c4cbd2", GREY], step="post")  # fmt: skip
+    of_clusters = colours_of(scene).clusters
+    colours = [of_clusters[i] for i in largest]
+    hatches = [_HATCHES[colours[:rank].count(colour) % len(_HATCHES)] for rank, colour in enumerate(colours)]
+    style = {"edgecolor": "white", "linewidth": 0.3, "step": "post"}
+    axes.stackplot(dates, curves, labels=[name for name, _ in parts], colors=[*colours, "#c4cbd2", GREY],
+                   hatch=[*hatches, "", ""], **style)  # fmt: skip
     axes.set_ylabel("analyses so far")
     axes.set_title("Growth of the clusters")
     ticks = optional_package("matplotlib.dates", "Plots")

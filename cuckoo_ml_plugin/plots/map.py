@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from cuckoo_ml_plugin.landscape.colours import colours_of
 from cuckoo_ml_plugin.landscape.landscape import Landscape
-from cuckoo_ml_plugin.plots.style import GREY, colour_of, draw_notice, figure, name_of, plain
+from cuckoo_ml_plugin.plots.style import GREY, draw_notice, figure, name_of, plain
 
 MOST_NAMES = 25
 
 
 @plain
 def corpus_map(scene: Landscape) -> Any:
-    """A dot for each behaviour, placed by t-SNE, sized by its analyses, coloured by its cluster; noise is grey."""
+    """A dot for each behaviour, placed by t-SNE, sized by its analyses, coloured by its cluster's family or grey."""
     drawing = figure(8.0, 8.0)
     axes = drawing.add_subplot()
     if not len(scene.places):
@@ -22,7 +23,8 @@ def corpus_map(scene: Landscape) -> Any:
         return drawing
     sizes = np.sqrt(np.bincount(scene.point_of, minlength=len(scene.places)))
     order = np.argsort(scene.labels, kind="stable")  # noise is drawn first
-    colours = np.array([GREY if label < 0 else colour_of(label) for label in scene.labels.tolist()])
+    of_clusters = colours_of(scene).clusters
+    colours = np.array([GREY if label < 0 else of_clusters[label] for label in scene.labels.tolist()])
     scale = 14 if len(scene.places) < 3_000 else 4
     x, y = scene.places[order].T
     axes.scatter(x, y, s=scale * sizes[order], c=colours[order], linewidths=0, alpha=0.8, rasterized=True)

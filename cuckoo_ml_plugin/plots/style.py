@@ -1,8 +1,7 @@
-"""The style of all plots: figures, colours, and names as short plain text."""
+"""The style of all plots: figures, and names as short plain text. Families' colours are in ``landscape/colours``."""
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -10,8 +9,6 @@ from typing import Any, TypeVar
 from cuckoo_ml_plugin.plumbing.extras import optional_package
 from cuckoo_ml_plugin.plumbing.text import display_text
 
-# Okabe and Ito's palette, which people with any colour vision can tell apart, and four more colours.
-PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900", "#8c6bb1", "#8c564b", "#7f7f7f")
 ACCENT, WARN, GREY = "#2f6fab", "#b8420f", "#9aa4ae"
 _PLAIN = {
     "text.parse_math": False,
@@ -53,11 +50,3 @@ def draw_notice(axes: Any, text: str) -> None:
     """Draw a sentence in the place of a plot that has no data."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", color=GREY, transform=axes.transAxes)
-
-
-def colour_of(number: int) -> str:
-    """The colour of a cluster by its number: first the palette, then hues a golden angle apart."""
-    if number < len(PALETTE) - 1:
-        return PALETTE[number]
-    red, green, blue = colorsys.hls_to_rgb((number * 0.61803398875) % 1.0, 0.38 + 0.14 * (number % 3), 0.6)
-    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"

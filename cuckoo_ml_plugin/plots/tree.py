@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cuckoo_ml_plugin.landscape.colours import colours_of
 from cuckoo_ml_plugin.landscape.landscape import Landscape, offsets
-from cuckoo_ml_plugin.plots.style import GREY, colour_of, draw_notice, figure, name_of, plain
+from cuckoo_ml_plugin.plots.style import GREY, draw_notice, figure, name_of, plain
 
 MOST_NAMES = 40
 _ROOM = 0.012  # share of the width that a name takes; narrower clusters are not named
@@ -13,7 +14,7 @@ _ROOM = 0.012  # share of the width that a name takes; narrower clusters are not
 
 @plain
 def condensed_tree(scene: Landscape) -> Any:
-    """Groups from sparse (top) to dense (bottom), as wide as they are large. Clusters are coloured."""
+    """Groups from sparse (top) to dense (bottom), as wide as they are large. Clusters have their families' colours."""
     drawing = figure(9.0, 5.5)
     axes = drawing.add_subplot()
     tree = scene.tree
@@ -23,9 +24,10 @@ def condensed_tree(scene: Landscape) -> Any:
     starts = offsets(tree)
     narrowest = _ROOM * float(tree.sizes[0])
     named: set[int] = set()
+    colours = colours_of(scene).clusters
     for node in range(len(tree.parents)):
         cluster = int(tree.clusters[node])
-        colour = GREY if cluster < 0 else colour_of(cluster)
+        colour = GREY if cluster < 0 else colours[cluster]
         height = max(tree.deaths[node] - tree.births[node], 0.01)
         axes.bar(
             starts[node], height, tree.sizes[node], tree.births[node], align="edge", color=colour,

@@ -6,10 +6,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from matplotlib.colors import to_hex
 from support.browser import Reader
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
@@ -19,7 +22,9 @@ from support.reports import CUCKOO_REPORT, written
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.frames.desk import Desk
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.landscape.landscape import landscape
 from cuckoo_ml_plugin.landscape.similar_behaviours import most_similar
+from cuckoo_ml_plugin.plots import label_bars
 from cuckoo_ml_plugin.store.store import Store
 
 READY = "html[data-ready=yes]"
@@ -212,10 +217,190 @@ def test_clusters_are_searched_and_sorted(atlas: Atlas, demo: DemoHome) -> None:
         for cluster in rows_of_command
         if "velmora" in cluster["name"] or "velmora" in str(cluster["labels"])
     }
-    assert {rows.nth(i).get_attribute("data-cluster") for i in range(rows.count())} == matches
+    assert {rows.nth(i).get_attribute("data-cluster") for i in range(rows.count())} >= matches
+    assert rows.count() < len(rows_of_command)
     atlas.page.click("th button >> text=Cluster")
     names = [rows.nth(i).locator("bdi").first.inner_text() for i in range(rows.count())]
     assert names == sorted(names, key=str.lower)
+
+
+def rgb(colour: str) -> str:
+    """``#0072b2`` as a browser writes it."""
+    return f"rgb({', '.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))})"
+
+
+def test_a_family_has_one_colour_on_map_bars_legend_and_plots(atlas: Atlas, demo: DemoHome) -> None:
+    scene = landscape(Engine(Home(demo.home)), with_map=False)
+    key = label_bars(scene).axes[0].get_legend()
+    plotted = {
+        text.get_text(): rgb(to_hex(patch.get_facecolor()))
+        for patch, text in zip(key.get_patches(), key.get_texts(), strict=True)
+        if text.get_text() != "no label"
+    }
+    assert len(plotted) > 5
+
+    style = "e => getComputedStyle(e).backgroundColor"
+    for cluster in clusters(demo):
+        row = atlas.page.locator(f"tr[data-cluster={cluster['id']}]")
+        family = cluster["labels"][0]["label"]
+        assert row.locator(".dot").evaluate(style) == plotted[family], cluster
+        assert row.locator(".mix span").first.evaluate(style) == plotted[family], cluster
+    for mode in ("cluster", "label"):
+        atlas.page.select_option("#colour", mode)
+        if atlas.page.locator("#legend .more").count():
+            atlas.page.click("#legend .more")
+        legend = {
+            row.locator("bdi").inner_text(): row.locator(".dot").evaluate(style)
+            for row in atlas.page.locator("#legend button:not(.more)").all()
+        }
+        assert {family: legend[family] for family in plotted} == plotted
+    most = max(plotted, key=scene.families.count)
+    atlas.page.click(f"#legend button >> text={most}")
+    atlas.page.wait_for_timeout(200)
+    red, green, blue = (int(part) for part in re.findall(r"\d+", plotted[most]))
+    near = atlas.page.evaluate(
+        """([r, g, b]) => { const c = document.getElementById('map');
+            const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+            let own = 0, other = 0;
+            for (let i = 0; i < d.length; i += 4) {
+              const bright = Math.max(d[i], d[i + 1], d[i + 2]), dark = Math.min(d[i], d[i + 1], d[i + 2]);
+              if (d[i + 3] < 200 || bright - dark < 40) continue;  // not the names, nor what is not selected
+              if (Math.hypot(d[i] - r, d[i + 1] - g, d[i + 2] - b) < 30) own++; else other++;
+            }
+            return [own, other]; }""",
+        [red, green, blue],
+    )
+    assert near[0] > 20 * max(near[1], 1), "on the map, the family's points have no other colour"
+
+
+def test_a_clicked_cluster_shows_dates_nearest_clusters_and_members(atlas: Atlas, demo: DemoHome) -> None:
+    cluster = cuckoo_ml(demo.home, "clusters", clusters(demo)[2]["id"], "--json").json
+    atlas.page.click(f"tr[data-cluster={cluster['id']}]")
+    panel = atlas.text("#panel")
+    assert f"{cluster['first_seen'][:10]} to {cluster['last_seen'][:10]}" in panel
+    nearest = atlas.page.locator("#panel tr[data-nearest]")
+    ids = [nearest.nth(i).get_attribute("data-nearest") for i in range(nearest.count())]
+    assert ids == [near["id"] for near in cluster["nearest"]]
+    members = atlas.page.locator("#panel tr[data-member]")
+    assert members.count() == cluster["size"]
+    assert {row.get_attribute("data-member") for row in members.all()} >= {
+        member["analysis"] for member in cluster["members"]
+    }
+    members.nth(0).focus()
+    atlas.page.keyboard.press("Enter")
+    assert cluster["name"] in atlas.text("#panel dl")
+    atlas.page.go_back()
+    atlas.page.wait_for_function("document.querySelector('#panel tr[data-nearest]')")
+    nearest.nth(0).click()
+    assert ids[0] in atlas.text("#panel h2")
+
+
+def test_anomalies_stand_in_columns_by_their_weightiest_reason(atlas: Atlas, demo: DemoHome) -> None:
+    rows = cuckoo_ml(demo.home, "anomalies", "--json").json
+    text = atlas.tab("anomalies")
+    assert "By construction, up to 5 % of the analyses" in text
+    heads = atlas.page.locator("#panel h3.reason").all_inner_texts()
+    kinds = Counter(row["reasons"][0]["kind"] for row in rows)
+    assert sorted(int(head.rpartition("(")[2].rstrip(")")) for head in heads) == sorted(kinds.values())
+    assert atlas.page.locator("#panel table >> nth=0").locator("th").all_inner_texts() == [
+        "Analysis", "Label", "Date", "Score",
+    ]  # fmt: skip
+    assert atlas.page.locator("#panel tr.row").count() == len(rows)
+
+
+def test_any_behaviour_is_found_with_all_that_show_it(atlas: Atlas, demo: DemoHome) -> None:
+    tokens: Counter[str] = Counter()
+    with Store.open(demo.home / "store.db") as store:
+        for _, joined, _ in store.iter_behaviours():
+            tokens.update(joined.decode().split("\n"))
+    kinds: dict[str, str] = {}
+    for token in sorted(tokens, key=lambda token: (-tokens[token], token)):
+        if 1 < tokens[token] < 60:
+            kinds.setdefault(token.partition(":")[0], token)
+    assert {"mutex", "domain", "string", "ngram", "reg_written"} <= set(kinds)
+    for kind in ("mutex", "domain", "string", "ngram", "reg_written"):
+        token = kinds[kind]
+        atlas.open(f"{atlas.own}#{urlencode({'behaviour': token})}")
+        atlas.page.wait_for_function("token => document.querySelector('#panel h2')?.textContent === token", arg=token)
+        assert f"{tokens[token]} of 320 analyses show this behaviour" in atlas.text("#panel")
+    token = kinds["mutex"]
+    atlas.page.fill("#search", token.upper())
+    atlas.page.wait_for_timeout(400)
+    row = atlas.page.locator("#panel tr", has_text=token).first
+    assert row.locator(".number").inner_text() == str(tokens[token])
+    row.locator(".link").click()
+    assert f"{tokens[token]} of 320 analyses show this behaviour" in atlas.text("#panel")
+    assert urlencode({"behaviour": token}) in atlas.page.url
+
+
+def test_a_shared_link_opens_what_it_was_copied_from(atlas: Atlas, browser: Any, demo: DemoHome) -> None:
+    cluster = clusters(demo)[3]
+    atlas.page.click(f"tr[data-cluster={cluster['id']}]")
+    assert atlas.page.url == f"{atlas.own}#cluster={cluster['id']}"
+    assert atlas.page.locator("#panel .share").get_attribute("href") == f"#cluster={cluster['id']}"
+    atlas.page.select_option("#colour", "label")
+    for address, expected in (
+        (atlas.page.url, cluster["name"]),
+        (f"{atlas.own}#kin=k2", "k2"),
+        (f"{atlas.own}#analysis=1005", "1005"),
+        (f"{atlas.own}#find=velmora", "velmora"),
+        (f"{atlas.own}#cluster=c9999", "This atlas has no cluster c9999"),
+    ):
+        other = Reader(browser)
+        other.open(address)
+        other.page.wait_for_selector(READY, state="attached")
+        assert expected in other.text("#panel")
+        assert other.errors == []
+        other.close()
+    atlas.page.go_back()
+    atlas.page.wait_for_function("document.querySelectorAll('tr[data-cluster]').length > 20")
+
+
+def test_a_brush_over_time_and_the_legend_count_how_many_of_how_many(atlas: Atlas, demo: DemoHome) -> None:
+    scene = landscape(Engine(Home(demo.home)), with_map=False)
+    first, last = int(scene.days.min()), int(scene.days.max())
+    of_last = int((scene.days == last).sum())
+    assert f"{len(scene.analyses)} analyses" in atlas.text("#within")
+    assert f"of {len(scene.clusters)} clusters" in atlas.text("#legend .title")
+    atlas.page.click("#legend .more")
+    assert atlas.text("#legend .title") == f"{len(scene.clusters)} clusters, {len(scene.analyses)} analyses"
+    painted = painted_pixels(atlas)
+
+    atlas.page.fill("#from", date.fromordinal(date(1970, 1, 1).toordinal() + last).isoformat())
+    assert atlas.text("#within") == f"{of_last} of {len(scene.analyses)} analyses"
+    assert f"{of_last} of {len(scene.analyses)} analyses" in atlas.text("#legend .title")
+    counts = atlas.page.locator("#legend .count").all_inner_texts()
+    assert sum(int(count.partition(" of ")[0]) for count in counts) == of_last
+    assert "from=" in atlas.page.url
+    atlas.keep("atlas-brush")
+    atlas.page.click("#ever")
+    assert atlas.text("#within") == f"{len(scene.analyses)} analyses"
+    atlas.page.wait_for_timeout(200)
+    assert painted_pixels(atlas) == pytest.approx(painted, rel=0.02)
+
+    box = atlas.page.locator("#bars").bounding_box()
+    atlas.page.mouse.move(box["x"] + 3, box["y"] + 20)
+    atlas.page.mouse.down()
+    atlas.page.mouse.move(box["x"] + 9, box["y"] + 20)
+    atlas.page.mouse.up()
+    assert atlas.text("#within").startswith(f"{int((scene.days == first).sum())} of ")
+
+
+def test_on_a_telephone_the_list_comes_before_the_map(browser: Any, page: Path) -> None:
+    atlas = Atlas(browser, page, width=420, height=900)
+    tops = [atlas.page.locator(part).bounding_box()["y"] for part in ("#panel", "#map", "#time")]
+    assert tops == sorted(tops)
+    assert tops[0] < 300
+    assert atlas.page.evaluate("document.documentElement.scrollWidth") <= 420
+    for tab in ("anomalies", "kin", "clusters"):
+        atlas.tab(tab)
+        assert not atlas.overflowing("header, aside, #legend, #time")
+        atlas.keep(f"atlas-420-{tab}")
+    atlas.page.click("tr[data-cluster] >> nth=0")
+    assert not atlas.overflowing("header, aside, #legend, #time")
+    atlas.keep("atlas-420-cluster")
+    assert atlas.is_quiet()
+    atlas.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800), (480, 900)])
@@ -304,6 +489,28 @@ def test_the_page_shows_the_similar_analyses_of_the_findings(demo: DemoHome) -> 
         drawn = dict(zip(behaviours[point].tolist(), similarities[point].round(4).tolist(), strict=True))
         assert list(drawn)[: len(similar)] == list(similar), analysis
         assert list(drawn.values())[: len(similar)] == pytest.approx(list(similar.values()), abs=1e-4)
+
+
+def test_what_is_newer_than_the_model_is_among_the_similar_analyses(
+    browser: Any, own_demo: DemoHome, tmp_path: Path
+) -> None:
+    sample = next(sample for sample in own_demo.corpus.fitted if sample.name == "1005")
+    report = json.loads(sample.path.read_text(encoding="utf-8"))
+    report["info"] |= {"id": 99_001, "started": "2016-06-01 10:00:00", "ended": "2016-06-01 10:02:00"}
+    report["target"]["file"]["sha256"] = "ab" * 32
+    report["behavior"]["summary"]["mutex"] = ["newer-than-the-model"]
+    assert cuckoo_ml(own_demo.home, "import", written(tmp_path, report, "99001.json")).code == 0
+    similar = cuckoo_ml(own_demo.home, "similar", "1005", "--json").json
+    (newer,) = [row for row in similar if row["sha256"] == "ab" * 32]
+    assert cuckoo_ml(own_demo.home, "atlas", tmp_path / "atlas.html").code == 0
+    atlas = Atlas(browser, tmp_path / "atlas.html")
+    atlas.open(f"{atlas.own}#analysis=1005")
+    row = atlas.page.locator(f"#panel tr[data-newer='{newer['analysis']}']")
+    row.wait_for()
+    assert f"{newer['similarity']:.0%}".replace("%", " %") in row.inner_text()
+    assert "newer than the model" in row.inner_text()
+    assert atlas.is_quiet()
+    atlas.close()
 
 
 def test_the_same_model_gives_the_same_page(demo: DemoHome, page: Path, tmp_path: Path) -> None:

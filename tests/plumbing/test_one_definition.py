@@ -35,6 +35,7 @@ def places(pattern: str) -> set[str]:
             "plumbing/hashes.py",
             "fit/fit_model.py",  # the id of a model
         }, id="digest of a behaviour"),
+        pytest.param(r"#0072b2|hls_to_rgb|hsl\(", {"landscape/colours.py"}, id="colour of a family"),
         pytest.param(r"[\"']host[\"'], *[\"']virustotal|ANALYST, HOST", {
             "report/labels.py",
         }, id="precedence of labels"),

@@ -1,10 +1,10 @@
 // The data from the page's script element, with long columns as typed arrays.
+function unpack(text, Kind) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  return new Kind(bytes.buffer);
+}
 const atlas = (function () {
   const raw = JSON.parse(document.getElementById("data").textContent);
-  function unpack(text, Kind) {
-    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-    return new Kind(bytes.buffer);
-  }
   const shares = (text) => Float32Array.from(unpack(text, Uint16Array), (value) => value / 65535);
   const places = unpack(raw.points.places, Uint16Array);
   const count = places.length / 2;
@@ -38,10 +38,13 @@ const atlas = (function () {
     }
     return best;
   }
+  const days = { first: Infinity, last: -1 };
+  for (const day of analyses.days) if (day >= 0) { days.first = Math.min(days.first, day); days.last = Math.max(days.last, day); }
+  if (days.last < 0) days.first = -1;
   const alike = unpack(raw.points.alike, Int32Array);
   return {
-    model: raw.model, threshold: raw.threshold, clusters: raw.clusters, kins: raw.kins, families: raw.families, analyses, pointOf, starts,
-    tree: raw.tree, counts: raw.counts, anomalies: raw.anomalies, count, x, y, family, day,
+    model: raw.model, threshold: raw.threshold, clusters: raw.clusters, kins: raw.kins, families: raw.families, familyColours: raw.colours, behaviours: raw.behaviours, newer: raw.newer, analyses, days, pointOf, starts,
+    tree: raw.tree, counts: raw.counts, anomalies: raw.anomalies, anomalous: raw.anomalous, reasons: raw.reasons, count, x, y, family, day,
     cluster: unpack(raw.points.clusters, Int32Array), kin: unpack(raw.points.kins, Int32Array), certainty: shares(raw.points.certainties),
     anomaly: shares(raw.points.anomalies), outlier: shares(raw.points.outliers),
     alike, perPoint: count ? alike.length / count : 0, similarity: shares(raw.points.similarities),
@@ -55,5 +58,7 @@ const show = {
   percent: (share, digits = 0) => (share * 100).toFixed(digits) + " %",
   score: (share) => (Math.floor(share * 1000 + 0.01) / 10).toFixed(1) + " %",
   day: (day) => (day < 0 ? "?" : new Date(day * 86400000).toISOString().slice(0, 10)),
+  days: (p) => { const days = [...atlas.analyses.days.subarray(atlas.starts[p], atlas.starts[p + 1])].sort((a, b) => a - b); return show.span(show.day(days[0]), show.day(days[days.length - 1])); },
+  span: (first, last) => (first === last ? first : `${first} to ${last}`),
   compact: (value) => (Math.abs(value) >= 1e4 ? value.toLocaleString("en", { notation: "compact" }) : value.toLocaleString("en", { maximumFractionDigits: 2 })),
 };

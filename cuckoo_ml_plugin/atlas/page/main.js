@@ -1,95 +1,113 @@
-// The page as a whole: the selection, the open panel, the legend and the search.
+// The page as a whole: what is selected, searched and open, in the panel, on the map and in the address.
 (function () {
   const TABS = [["clusters", "Clusters"], ["kin", "Kin"], ["selected", "Selection"], ["anomalies", "Anomalies"], ["tree", "Tree"], ["counts", "Counts"]];
-  const state = { tab: "clusters", point: -1, cluster: -1, kin: -1, query: "" };
-  const panel = document.getElementById("panel"), tabs = document.getElementById("tabs"), legend = document.getElementById("legend");
+  const NOTHING = { point: -1, cluster: -1, kin: -1, query: "", behaviour: "" };
+  const state = {
+    ...NOTHING, tab: "clusters", from: -1, to: -1, colour: "cluster",
+    usualTab: () => (state.point >= 0 || state.cluster >= 0 || state.kin >= 0 ? "selected" : "clusters"),
+  };
+  const panel = document.getElementById("panel"), tabs = document.getElementById("tabs");
+  const field = document.getElementById("search"), select = document.getElementById("colour");
+  let notice = "";
 
   const act = {
-    refresh: () => openTab(state.tab),
+    refresh: () => fillPanel(),
+    // zoom: whether the map goes to the point and shows the others too.
     point(p, zoom) {
-      state.point = p; state.cluster = -1; state.kin = -1; map.select(p);
-      if (zoom) { map.showOnly(null); map.goTo([p]); }
-      openTab("selected");
+      const chosen = zoom ? null : filter.points;
+      Object.assign(state, NOTHING, { point: p, tab: "selected" }); changed(chosen);
+      if (zoom) map.goTo([p]);
     },
-    cluster(number) {
-      state.cluster = number; state.kin = -1; showGroup(atlas.cluster, number);
-    },
-    kin(number) {
-      state.kin = number; state.cluster = -1; showGroup(atlas.kin, number);
-    },
-    clear() { state.point = -1; state.cluster = -1; state.kin = -1; map.select(-1); map.showOnly(null); document.getElementById("whole").click(); openTab("clusters"); },
+    cluster(number) { choose({ cluster: number, tab: "selected" }); },
+    kin(number) { choose({ kin: number, tab: "selected" }); },
+    behaviour(token) { choose({ behaviour: token, tab: "clusters" }); },
+    clear() { choose({ tab: "clusters" }); },
   };
 
-  // Shows the points of one cluster or one kin alone; groups: the group of each point.
-  function showGroup(groups, number) {
-    state.point = -1; map.select(-1);
-    const members = [];
-    for (let p = 0; p < atlas.count; p++) if (groups[p] === number) members.push(p);
-    map.showOnly(new Set(members)); map.goTo(members); openTab("selected");
+  // Makes something the subject, and shows its points.
+  function choose(subject, replace = false) {
+    Object.assign(state, NOTHING, subject);
+    const points = pointsOfSubject();
+    changed(points, replace);
+    if (state.cluster >= 0 || state.kin >= 0) map.goTo([...points]); else map.whole();
   }
 
-  function openTab(name) {
-    state.tab = name;
-    for (const button of tabs.children) button.setAttribute("aria-selected", String(button.dataset.tab === name));
-    panel.replaceChildren(...content(name));
-    panel.scrollTop = 0;
+  function pointsOfSubject() {
+    const withGroup = (groups, number) => { const own = new Set(); for (let p = 0; p < atlas.count; p++) if (groups[p] === number) own.add(p); return own; };
+    if (state.cluster >= 0) return withGroup(atlas.cluster, state.cluster);
+    if (state.kin >= 0) return withGroup(atlas.kin, state.kin);
+    if (state.behaviour) return search.withBehaviour(state.behaviour);
+    return state.query ? search.find(state.query).points : null;
+  }
+
+  function changed(points, replace = false) {
+    filter.choose(points); notice = "";
+    drawAll(); links.write(state, replace);
+  }
+
+  function drawAll() {
+    map.select(state.point); map.refilter(); map.colourBy(state.colour);
+    if (field.value.trim() !== state.query) field.value = state.query;
+    select.value = state.colour;
+    legend.draw(colours.modes[state.colour]); time.draw(); fillPanel(); panel.scrollTop = 0;
+  }
+
+  function fillPanel() {
+    for (const button of tabs.children) button.setAttribute("aria-selected", String(button.dataset.tab === state.tab));
+    panel.replaceChildren(...(notice ? [panels.make("p", { class: "warn", text: notice })] : []), ...content(state.tab));
   }
 
   function content(name) {
-    if (name === "clusters") return panels.clusters(state, act);
-    if (name === "kin") return panels.kins(state, act);
-    if (name === "anomalies") return panels.anomalies(state, act);
-    if (name === "counts") return panels.counts(state, act);
+    if (name === "clusters") return lists.clusters(state, act);
+    if (name === "kin") return lists.kins(state, act);
+    if (name === "anomalies") return lists.anomalies(state, act);
+    if (name === "counts") return lists.counts(state, act);
     if (name === "tree") return tree.picture(act);
-    if (state.point >= 0) return panels.aboutPoint(state.point, act);
-    if (state.cluster >= 0) return panels.aboutCluster(state.cluster, act);
-    if (state.kin >= 0) return panels.aboutKin(state.kin, act);
-    return [panels.make("p", { class: "muted", text: "Click a point on the map or a cluster in the list." })];
+    if (state.point >= 0) return about.point(state.point, act);
+    if (state.cluster >= 0) return about.cluster(state.cluster, act);
+    if (state.kin >= 0) return about.kin(state.kin, act);
+    return [panels.muted("Click a point on the map or a cluster in the list.")];
   }
 
-  function drawLegend() {
-    const mode = colours.modes[map.mode()], rows = [];
-    if (mode.ends) {
-      const strip = document.createElement("canvas"), context = strip.getContext("2d");
-      strip.width = 190; strip.height = 1;
-      for (let i = 0; i < 190; i++) { context.fillStyle = colours.ramp(i / 189); context.fillRect(i, 0, 1, 1); }
-      rows.push(strip, panels.make("div", { class: "ends" }, panels.make("span", { text: mode.ends[0] }), panels.make("span", { text: mode.ends[1] })));
-    } else {
-      const groups = mode.listed().sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-      for (const [group, analyses] of groups.slice(0, 14)) {
-        const row = panels.make("button", { click: () => { const shown = map.toggleGroup(group); for (const other of legend.children) other.classList.remove("selected"); row.classList.toggle("selected", shown === group); } },
-          panels.dot(mode.colour(group)), panels.make("bdi", { text: mode.name(group) }), panels.make("span", { class: "count", text: show.number(analyses) }));
-        rows.push(row);
-      }
-      if (groups.length > 14) rows.push(panels.make("div", { class: "muted", text: `and ${show.number(groups.length - 14)} more` }));
-    }
-    legend.replaceChildren(...rows);
+  // Each letter makes a new search; in the browser's history, they are one.
+  function find(text) {
+    const query = text.trim(), goesOn = Boolean(state.query);
+    if (!query) { act.clear(); return; }
+    choose({ query, tab: "clusters" }, goesOn);
+    if (filter.points.size === 1) { Object.assign(state, { point: [...filter.points][0], tab: "selected" }); changed(filter.points, true); }
   }
 
-  function search(text) {
-    state.query = text.trim().toLowerCase();
-    if (!state.query) { map.showOnly(null); act.refresh(); return; }
-    const matches = new Set(), { ids, sha256, targets, families } = atlas.analyses;
-    for (let a = 0; a < ids.length; a++) {
-      const family = families[a] < 0 ? "" : atlas.families[families[a]];
-      if (ids[a].toLowerCase().includes(state.query) || sha256[a].startsWith(state.query) || targets[a].toLowerCase().includes(state.query) || family.toLowerCase().includes(state.query)) matches.add(atlas.pointOf[a]);
-    }
-    map.showOnly(matches);
-    if (matches.size === 1) act.point([...matches][0], false); else openTab("clusters");
+  function span(from, to) {
+    Object.assign(state, { from, to });
+    filter.span(from, to); time.show(from, to);
+    drawAll(); links.write(state, true);
   }
 
-  for (const [name, title] of TABS) tabs.append(panels.make("button", { role: "tab", text: title, "data-tab": name, click: () => openTab(name) }));
+  function openLink() {
+    const { wanted, missing } = links.read();
+    Object.assign(state, wanted);
+    if (!TABS.some(([name]) => name === state.tab)) state.tab = state.usualTab();
+    filter.span(state.from, state.to); time.show(state.from, state.to);
+    const points = pointsOfSubject();
+    filter.choose(points);
+    notice = missing.length ? `This atlas has no ${missing.join(" and no ")}: the link may be to the atlas of another model.` : "";
+    drawAll();
+    if (state.point >= 0) map.goTo([state.point]); else if (state.cluster >= 0 || state.kin >= 0) map.goTo([...points]); else map.whole();
+  }
+
+  for (const [name, title] of TABS) tabs.append(panels.make("button", { role: "tab", text: title, "data-tab": name, click: () => { state.tab = name; fillPanel(); panel.scrollTop = 0; links.write(state); } }));
   const clustered = atlas.pointOf.reduce((sum, p) => sum + (atlas.cluster[p] >= 0 ? 1 : 0), 0), total = atlas.analyses.ids.length;
   const summary = document.getElementById("summary");
   summary.title = `Model ${atlas.model.id}`;
   summary.textContent = `${show.number(total)} analyses, ${show.number(atlas.clusters.length)} clusters that hold ${show.percent(total ? clustered / total : 0)} of them, ${show.number(atlas.kins.length)} kin above them; fitted ${String(atlas.model.fitted_at).slice(0, 10)}`;
-  document.getElementById("colour").addEventListener("change", (event) => { map.colourBy(event.target.value); drawLegend(); });
+  select.addEventListener("change", () => { state.colour = select.value; drawAll(); links.write(state, true); });
   let typing = 0;
-  document.getElementById("search").addEventListener("input", (event) => { clearTimeout(typing); typing = setTimeout(() => search(event.target.value), 150); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawLegend(); act.refresh(); });
+  field.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => find(field.value), 150); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   map.onSelect((p) => { if (p >= 0) act.point(p, false); });
+  time.onChoose(span);
+  links.onChange(openLink);
   map.start();
-  drawLegend();
-  openTab("clusters");
+  openLink();
   document.documentElement.dataset.ready = "yes";
 })();

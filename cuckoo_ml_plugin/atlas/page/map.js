@@ -5,7 +5,7 @@ const map = (function () {
   // CLOSE: the share of the map that stays visible at least when the view moves to points.
   const CELLS = 160, REACH = 12, MANY = 6000, CLOSE = 0.16;
   const view = { scale: 1, dx: 0, dy: 0 };
-  const selection = { mode: "cluster", point: -1, only: null, group: null };
+  const selection = { mode: "cluster", point: -1, group: null };
   let width = 0, height = 0, ratio = 1, waiting = false, buckets = [], listener = () => {};
 
   const grid = new Map();
@@ -15,12 +15,27 @@ const map = (function () {
   }
   function cellOf(value) { return Math.max(0, Math.min(CELLS - 1, Math.floor((value + 1) / 2 * CELLS))); }
   // The map is centred in the space beside the legend.
-  const legend = document.getElementById("legend");
+  const key = document.getElementById("legend");
   const wide = matchMedia("(min-width: 901px)");  // on narrower windows the style sheet puts the legend below the map
-  const shift = () => (wide.matches ? (legend.offsetWidth + 14) / 2 : 0);
+  const shift = () => (wide.matches && !key.hidden ? (key.offsetWidth + 14) / 2 : 0);
   const middleX = () => width / 2 + shift(), middleY = () => height / 2;
-  const unit = () => Math.min(width - 2 * shift(), height) * 0.46 * view.scale;
-  const toScreen = (p) => [middleX() + view.dx + atlas.x[p] * unit(), middleY() + view.dy + atlas.y[p] * unit()];
+  // The map fills its space: distances across and up are scaled apart, up to STRETCH, as their axes mean nothing.
+  const STRETCH = 1.7, MARGIN = 34, all = bounds(Array.from({ length: atlas.count }, (_, p) => p));
+  function units() {
+    const across = Math.max(width - 2 * shift() - 2 * MARGIN, 50) / Math.max(all.right - all.left, 0.1), up = Math.max(height - 2 * MARGIN, 50) / Math.max(all.bottom - all.top, 0.1);
+    return [Math.min(across, up * STRETCH) * view.scale, Math.min(up, across * STRETCH) * view.scale];
+  }
+  const centre = [(all.left + all.right) / 2, (all.top + all.bottom) / 2];
+  const origin = ([ux, uy]) => [middleX() + view.dx - centre[0] * ux, middleY() + view.dy - centre[1] * uy];
+  function toScreen(p) { const unit = units(), [ox, oy] = origin(unit); return [ox + atlas.x[p] * unit[0], oy + atlas.y[p] * unit[1]]; }
+  function bounds(points) {
+    const box = { left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity };
+    for (const p of points) {
+      box.left = Math.min(box.left, atlas.x[p]); box.right = Math.max(box.right, atlas.x[p]);
+      box.top = Math.min(box.top, atlas.y[p]); box.bottom = Math.max(box.bottom, atlas.y[p]);
+    }
+    return box;
+  }
 
   const middles = atlas.clusters.map(() => [0, 0, 0, 0]);
   for (let p = 0; p < atlas.count; p++) {
@@ -42,18 +57,30 @@ const map = (function () {
   }
 
   function visible(p) {
-    if (selection.only !== null && !selection.only.has(p)) return false;
+    if (!filter.shows(p)) return false;
     if (selection.group === null) return true;
     const mode = colours.modes[selection.mode];
-    return mode.has ? mode.has(p, selection.group) : mode.group(p) === selection.group;
+    for (let a = atlas.starts[p]; a < atlas.starts[p + 1]; a++) if (mode.ofAnalysis(a) === selection.group) return true;
+    return false;
+  }
+
+  // Whether a cluster has points that are shown and so is named.
+  let shownClusters = null;
+  function clusterShown(cluster) {
+    if (!filter.isOn()) return true;
+    if (shownClusters === null) {
+      shownClusters = new Set();
+      for (let p = 0; p < atlas.count; p++) if (filter.shows(p)) shownClusters.add(atlas.cluster[p]);
+    }
+    return shownClusters.has(cluster);
   }
 
   function draw() {
     waiting = false;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
-    const filtered = selection.only !== null || selection.group !== null;
-    const radius = Math.max(1.1, Math.min(9, (atlas.count > MANY ? 1.4 : 3) * Math.sqrt(view.scale)));
+    const filtered = filter.isOn() || selection.group !== null;
+    const radius = Math.max(1.1, Math.min(9, (atlas.count > MANY ? 1.4 : atlas.count > 1000 ? 3 : 4) * Math.sqrt(view.scale)));
     for (const pass of filtered ? [false, true] : [true]) {
       for (const bucket of buckets) {
         context.fillStyle = pass ? bucket.colour : colours.variable("--noise");
@@ -62,15 +89,15 @@ const map = (function () {
       }
     }
     context.globalAlpha = 1;
-    if (!filtered || selection.only !== null) names();
+    if (selection.group === null) names();
     if (selection.point >= 0) ring(selection.point, radius);
   }
 
   function paint(bucket, radius, pass, filtered) {
-    const u = unit(), cx = middleX() + view.dx, cy = middleY() + view.dy, quick = atlas.count > MANY && radius < 3;
+    const unit = units(), [ux, uy] = unit, [cx, cy] = origin(unit), quick = atlas.count > MANY && radius < 3;
     for (const p of bucket.points) {
       if (filtered && visible(p) !== pass) continue;
-      const sx = cx + atlas.x[p] * u, sy = cy + atlas.y[p] * u;
+      const sx = cx + atlas.x[p] * ux, sy = cy + atlas.y[p] * uy;
       if (sx < -9 || sy < -9 || sx > width + 9 || sy > height + 9) continue;
       const r = radius * Math.min(4, Math.sqrt(atlas.size(p)));
       if (quick) { context.fillRect(sx - r, sy - r, 2 * r, 2 * r); continue; }
@@ -81,12 +108,12 @@ const map = (function () {
   function names() {
     context.font = "12px system-ui, sans-serif"; context.textAlign = "center"; context.textBaseline = "middle";
     context.lineWidth = 3.5; context.lineJoin = "round";  // a thin edge keeps the letters readable and the points visible
-    const labels = [], ground = colours.variable("--ground"), ink = colours.variable("--ink");
+    const unit = units(), [ox, oy] = origin(unit), labels = [], ground = colours.variable("--ground"), ink = colours.variable("--ink");
     for (const cluster of bySize.slice(0, 400)) {
       const [x, y, n, squares] = middles[cluster];
-      if (!n || (selection.only !== null && !atlas.clusterShown.has(cluster))) continue;
-      const above = 13 + Math.min(60, 1.4 * Math.sqrt(Math.max(squares / n - (y / n) ** 2, 0)) * unit());
-      const sx = middleX() + view.dx + x / n * unit(), sy = middleY() + view.dy + y / n * unit() - above;
+      if (!n || !clusterShown(cluster)) continue;
+      const above = 13 + Math.min(60, 1.4 * Math.sqrt(Math.max(squares / n - (y / n) ** 2, 0)) * unit[1]);
+      const sx = ox + x / n * unit[0], sy = oy + y / n * unit[1] - above;
       const text = atlas.clusters[cluster].name.slice(0, 24), half = context.measureText(text).width / 2 + 5;
       if (sx < half || sy < 8 || sx > width - half || sy > height - 8) continue;
       if (labels.some(([tx, ty, th]) => Math.abs(tx - sx) < th + half && Math.abs(ty - sy) < 18)) continue;
@@ -113,12 +140,12 @@ const map = (function () {
   }
 
   function pointAt(sx, sy) {
-    const u = unit(), x = (sx - middleX() - view.dx) / u, y = (sy - middleY() - view.dy) / u, reach = REACH / u;
-    let best = -1, nearest = reach * reach;
-    for (let i = cellOf(x - reach); i <= cellOf(x + reach); i++) {
-      for (let j = cellOf(y - reach); j <= cellOf(y + reach); j++) {
+    const unit = units(), [ux, uy] = unit, [ox, oy] = origin(unit), x = (sx - ox) / ux, y = (sy - oy) / uy;
+    let best = -1, nearest = REACH * REACH;
+    for (let i = cellOf(x - REACH / ux); i <= cellOf(x + REACH / ux); i++) {
+      for (let j = cellOf(y - REACH / uy); j <= cellOf(y + REACH / uy); j++) {
         for (const p of grid.get(i * CELLS + j) || []) {
-          const distance = (atlas.x[p] - x) ** 2 + (atlas.y[p] - y) ** 2;
+          const distance = ((atlas.x[p] - x) * ux) ** 2 + ((atlas.y[p] - y) * uy) ** 2;
           if (distance < nearest && visible(p)) { nearest = distance; best = p; }
         }
       }
@@ -137,13 +164,12 @@ const map = (function () {
 
   function goTo(points) {
     if (!points.length || !width) return;
-    let left = Infinity, right = -Infinity, top = Infinity, bottom = -Infinity;
-    for (const p of points) {
-      left = Math.min(left, atlas.x[p]); right = Math.max(right, atlas.x[p]);
-      top = Math.min(top, atlas.y[p]); bottom = Math.max(bottom, atlas.y[p]);
-    }
-    view.scale = Math.max(1, 1 / Math.max(right - left, bottom - top, CLOSE));
-    view.dx = -(left + right) / 2 * unit(); view.dy = -(top + bottom) / 2 * unit(); redraw();
+    const box = bounds(points);
+    view.scale = 1;
+    const [ux, uy] = units(), across = Math.max(box.right - box.left, CLOSE), up = Math.max(box.bottom - box.top, CLOSE);
+    view.scale = Math.max(1, Math.min((width - 2 * shift()) / (across * ux), height / (up * uy)) * 0.7);
+    view.dx = (centre[0] - (box.left + box.right) / 2) * ux * view.scale; view.dy = (centre[1] - (box.top + box.bottom) / 2) * uy * view.scale;
+    redraw();
   }
 
   function showTip(p, sx, sy) {
@@ -153,7 +179,7 @@ const map = (function () {
     const first = atlas.starts[p], cluster = atlas.cluster[p], lines = [atlas.analyses.ids[first]];
     if (atlas.size(p) > 1) lines[0] += ` and ${show.number(atlas.size(p) - 1)} more`;
     if (atlas.family[p] >= 0) lines.push(atlas.families[atlas.family[p]]);
-    lines.push(cluster < 0 ? "no cluster" : `cluster ${atlas.clusters[cluster].name}`, ...(atlas.kin[p] < 0 ? [] : [`kin ${atlas.kins[atlas.kin[p]].name}`]), `anomaly score ${show.score(atlas.anomaly[p])}`);
+    lines.push(show.days(p)); lines.push(cluster < 0 ? "no cluster" : `cluster ${atlas.clusters[cluster].name}`, ...(atlas.kin[p] < 0 ? [] : [`kin ${atlas.kins[atlas.kin[p]].name}`]), `anomaly score ${show.score(atlas.anomaly[p])}`);
     tip.replaceChildren(...lines.map((line, i) => { const row = document.createElement(i ? "div" : "strong"); row.textContent = line; return row; }));
     tip.style.left = `${Math.min(sx + 14, width - tip.offsetWidth - 6)}px`;
     tip.style.top = `${Math.min(sy + 14, height - tip.offsetHeight - 6)}px`;
@@ -192,11 +218,12 @@ const map = (function () {
 
   return {
     start() { fillBuckets(); resize(); },
-    colourBy(mode) { selection.mode = mode; selection.group = null; fillBuckets(); redraw(); },
+    colourBy(mode) { if (mode === selection.mode) return; selection.mode = mode; selection.group = null; fillBuckets(); redraw(); },
     onSelect(callback) { listener = callback; },
     select(point) { selection.point = point; redraw(); },
-    showOnly(points) { selection.only = points; atlas.clusterShown = new Set(points ? [...points].map((p) => atlas.cluster[p]) : []); redraw(); },
+    refilter() { shownClusters = null; redraw(); },
+    group: () => selection.group,
     toggleGroup(group) { selection.group = selection.group === group ? null : group; redraw(); return selection.group; },
-    mode: () => selection.mode, goTo, redraw, toScreen,
+    mode: () => selection.mode, whole, goTo, redraw, toScreen,
   };
 })();

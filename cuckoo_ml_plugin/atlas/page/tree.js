@@ -7,7 +7,7 @@ const tree = (function () {
     const svg = panels.draw("svg", { viewBox: `0 0 ${all} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": "Condensed tree" });
     for (let node = 0; node < starts.length; node++) {
       const cluster = clusters[node], top = births[node] / deepest * (HEIGHT - 4), tall = Math.max((deaths[node] - births[node]) / deepest * (HEIGHT - 4), 1.5);
-      const box = panels.draw("rect", { x: starts[node], y: top, width: Math.max(sizes[node], all / 2000), height: tall, fill: cluster < 0 ? colours.variable("--noise") : colours.ofNumber(cluster), "fill-opacity": cluster < 0 ? 0.3 : 0.9, class: "stem", "vector-effect": "non-scaling-stroke" });
+      const box = panels.draw("rect", { x: starts[node], y: top, width: Math.max(sizes[node], all / 2000), height: tall, fill: cluster < 0 ? colours.variable("--noise") : atlas.clusters[cluster].colour, "fill-opacity": cluster < 0 ? 0.3 : 0.9, class: "stem", "vector-effect": "non-scaling-stroke" });
       const title = panels.draw("title", {});
       title.textContent = `${cluster < 0 ? "no cluster" : atlas.clusters[cluster].name}: ${show.number(sizes[node])} analyses, density ${births[node].toFixed(2)} to ${deaths[node].toFixed(2)}`;
       box.append(title);
