@@ -41,6 +41,7 @@ from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.model.providers import ProviderModels
 from cuckoo_ml_plugin.model.token_rows import TokenRows
 from cuckoo_ml_plugin.plumbing.hashes import token_hash
+from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.store.store import Store
 
@@ -56,8 +57,8 @@ def require_enough(analyses: int, settings: Settings) -> None:
     needed = settings.refit.min_analyses
     if analyses < needed:
         raise NotEnoughError(
-            f"{analyses} analyses with behaviour are stored, a model needs {needed}; import more reports,"
-            " or lower [refit] min_analyses."
+            f"{counted(analyses, 'analysis', 'analyses')} with behaviour {'is' if analyses == 1 else 'are'} stored, and a"
+            f" model needs {needed:,}: import at least {needed - analyses:,} more, or lower [refit] min_analyses."
         )
 
 
