@@ -30,7 +30,7 @@ class ModelError(CuckooMLError):
 
 
 class NoModelError(ModelError):
-    """There is no model yet; the message says how many analyses are stored, how many are needed, and what comes next."""
+    """There is no model yet; the message says how many analyses are stored and needed, and what comes next."""
 
 
 class SettingsError(CuckooMLError):

@@ -84,9 +84,8 @@ def _headline(finding: Finding) -> Text:
     cluster, anomaly = finding.cluster, finding.anomaly
     text = Text("  ")
     if cluster:
-        text.append_text(
-            safe_text(f"cluster {cluster.id} {cluster.name} ({counted(cluster.size, 'analysis', 'analyses')}), ")
-        )
+        size = counted(cluster.size, "analysis", "analyses")
+        text.append_text(safe_text(f"cluster {cluster.id} {cluster.name} ({size}), "))
         text.append(f"probability {cluster.probability:.2f}", style="green")
     else:
         text.append("no cluster", style="yellow")

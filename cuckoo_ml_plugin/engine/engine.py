@@ -93,10 +93,8 @@ class Engine:
         if known >= needed:
             return f"{have}{without} {is_stored}, enough for the first one: {self.home.command('refit')}"
         meanwhile = "; meanwhile score, similar and compare answer without a model" if known else ""
-        return (
-            f"{have}{without} {is_stored}, and a model needs {needed:,}: import at least {needed - known:,} more, or lower"
-            f" min_analyses of [refit] in {self.home.settings_file}{meanwhile}."
-        )
+        more = f"import at least {needed - known:,} more, or lower min_analyses of [refit] in {self.home.settings_file}"
+        return f"{have}{without} {is_stored}, and a model needs {needed:,}: {more}{meanwhile}."
 
     def score_file(self, path: Path, analysis: str) -> Finding:
         """The finding for a report file. Raises ReportError, ModelError, StoreError."""

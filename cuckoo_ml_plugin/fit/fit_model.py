@@ -56,10 +56,9 @@ def require_enough(analyses: int, settings: Settings) -> None:
     """Raises NotEnoughError when there are too few analyses for a fit."""
     needed = settings.refit.min_analyses
     if analyses < needed:
-        raise NotEnoughError(
-            f"{counted(analyses, 'analysis', 'analyses')} with behaviour {'is' if analyses == 1 else 'are'} stored, and a"
-            f" model needs {needed:,}: import at least {needed - analyses:,} more, or lower [refit] min_analyses."
-        )
+        known = f"{counted(analyses, 'analysis', 'analyses')} with behaviour {'is' if analyses == 1 else 'are'} stored"
+        remedy = f"import at least {needed - analyses:,} more, or lower [refit] min_analyses in cuckooml.conf"
+        raise NotEnoughError(f"{known}, and a model needs {needed:,}: {remedy}.")
 
 
 def fit_model(

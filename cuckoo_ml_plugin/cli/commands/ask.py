@@ -26,6 +26,7 @@ from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.births import birth_brief, birth_level
 from cuckoo_ml_plugin.engine.births import births as births_of
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.similar_analyses import similar_analyses
 from cuckoo_ml_plugin.engine.visibility import section_for_report
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
 from cuckoo_ml_plugin.finding.section import Finding
@@ -115,19 +116,21 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
         print_json(finding.section()["similar"])
         return
     if not finding.similar:
-        stdout.print(safe_text(f"{analysis}: {_why_none_similar(engine, finding)}", 1000), soft_wrap=True)
+        stdout.print(safe_text(f"{analysis}: {_why_none_similar(engine, analysis, finding)}", 1000), soft_wrap=True)
         return
     stdout.print(similar_table(f"Analyses similar to {analysis}", finding.similar))
 
 
-def _why_none_similar(engine: Engine, finding: Finding) -> str:
-    known = engine.store.count(with_behaviour=True)
-    if not known:
-        return f"no analysis with behaviour is stored to compare it with; {engine.step_to_model()}"
+def _why_none_similar(engine: Engine, analysis: str, finding: Finding) -> str:
     if finding.verdict.kind == "not_run":
-        return f"nothing is similar. {finding.verdict.text}"
-    stored = "1 stored analysis" if known == 1 else f"{known:,} stored analyses"
-    return f"none of the {stored} with behaviour shares any of its behaviour."
+        return f"nothing can be compared with it. {finding.verdict.text}"
+    others = engine.store.count(with_behaviour=True) - (engine.store.get(analysis) is not None)
+    if others:
+        return (
+            f"it shares no behaviour with {counted(others, 'other analysis', 'other analyses')}, all that are stored."
+        )
+    step = "" if engine.store.count() else f"; {engine.step_to_model()}"
+    return f"no other analysis with behaviour is stored, so there is nothing to compare it with{step}"
 
 
 @click.command()
@@ -153,18 +156,23 @@ def compare(home: Home, analysis: str, other: str | None, limit: int, as_json: b
         print_json(answer)
         return
     if not answer["comparisons"]:
-        stdout.print(safe_text(f"{run.analysis}: {_nothing_beside(engine)}", 1000), soft_wrap=True)
+        stdout.print(safe_text(f"{run.analysis}: {_nothing_beside(engine, run)}", 1000), soft_wrap=True)
     for comparison in answer["comparisons"]:
         _show_comparison(run.analysis, comparison)
 
 
-def _nothing_beside(engine: Engine) -> str:
+def _nothing_beside(engine: Engine, run: queries.Run) -> str:
+    """Why a run can be compared with nothing by itself, and with which analysis it can be when that is named."""
     alone = "no other run of its file is stored"
     if engine.model() is None:
         alone = f"{alone}, and there is no model yet whose clusters it could be compared with"
     else:
         alone = f"{alone}, and it is in no cluster and no kin"
-    return f"{alone}; two analyses are compared by {engine.home.command('compare', 'A', 'B')}"
+    nearest = similar_analyses(engine.store, run.behaviour, run.analysis, 1)
+    if not nearest:
+        return f"{alone}."
+    command = engine.home.command("compare", run.analysis, nearest[0].analysis)
+    return f"{alone}; it can be compared with the most similar analysis: {command}"
 
 
 def _run(engine: Engine, name: str) -> queries.Run:

@@ -185,19 +185,14 @@ def _show_chosen(chosen: Chosen, forgotten: Forgotten | None, models: list[str],
         if chosen.names:
             stdout.print("The host's own reports that mention them change with refresh --reports or --mongodb.")
     if reports:
-        stdout.print(
-            safe_text(
-                f"{_reports_left(reports)}; an import of that folder stores {'it' if len(reports) == 1 else 'them'} again.",
-                600,
-            ),
-            soft_wrap=True,
-        )
+        stdout.print(safe_text(_reports_left(reports), 600), soft_wrap=True)
 
 
 def _reports_left(reports: list[str]) -> str:
     if len(reports) == 1:
-        return f"One report is still there, {reports[0]}"
-    return f"{len(reports):,} of the reports are still there, such as {reports[0]}"
+        return f"One report is still there, {reports[0]}; an import of that folder stores it again."
+    some = f"{len(reports):,} of the reports are still there, such as {reports[0]}"
+    return f"{some}; an import of that folder stores them again."
 
 
 def _is_file(path: str) -> bool:
