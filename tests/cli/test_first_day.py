@@ -215,3 +215,28 @@ def test_the_desk_says_the_same(before_refit: SmallHome, tmp_path: Path) -> None
         for few in (desk.fit, desk.sweep):
             with pytest.raises(CuckooMLError, match=f"import at least {NEEDED - before_refit.size} more"):
                 few()
+
+
+def test_the_demo_ends_with_five_lines_that_hold(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    done = cuckoo_ml(home, "demo")
+    assert done.code == 0, done.err
+    lines = {line[:18].rstrip(): line[19:] for line in done.out.rstrip().splitlines()[-5:]}
+    titles = ["Seen before", "A known family", "A run cut short", "Something new", "What to open next"]
+    assert list(lines) == titles
+    seen, known, short, novel, following = lines.values()
+    desk = Desk(home)
+    for line, kind in ((known, "variant"), (novel, "unusual")):
+        name, _, text = line.partition(": ")
+        verdict = desk.score(home / "demo" / "new" / f"{name}.json").verdict
+        assert (verdict.kind, verdict.text) == (kind, text)
+    name = seen.partition(": ")[0]
+    files = desk.analyses()["sha256"]
+    assert (files == files[name]).sum() > 1
+    assert re.search(r"analysed before, on 2016-05-\d\d", seen)
+    name, _, text = short.partition(": ")
+    reasons = [reason for reason in desk.score(name).anomaly.reasons if reason.kind == "incomplete_run"]  # type: ignore[union-attr]
+    assert reasons[0].text.startswith(text.rstrip("."))
+    assert following.endswith(f"--home {home} atlas")
+    explained = " ".join(done.out.split())
+    assert re.search(r"AMI 0\.\d\d and ARI 0\.\d\d say how far clusters and labels are the same groups", explained)
