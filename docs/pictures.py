@@ -28,7 +28,7 @@ IMAGES = REPOSITORY / "docs" / "images"
 SCREENSHOTS = REPOSITORY / "ci-output" / "screenshots"  # where tests/support/browser.py keeps them
 CHROMIUM = "/usr/bin/chromium"
 LARGEST = 200_000  # bytes of a picture
-COLOURS = (256, 128, 64, 32)  # of a palette, until the picture is small enough
+COLOURS = (0, 256, 128, 64)  # of a palette, until the picture is small enough; first as it is
 STORIES = {
     "tests/hosts/test_cape_web.py": {
         "web-cape-panel": "cape-panel", "web-cape-similar": "cape-similar", "web-cape-cluster": "cape-cluster",
@@ -117,13 +117,14 @@ def host_pictures(stories: str, pictures: dict[str, str]) -> list[Path]:
 
 
 def save(name: str, picture: bytes) -> Path:
-    """Write a picture with a palette, of as many colours as its size allows."""
+    """Write a picture with all its colours, or with a palette of as many as its size allows."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     if image.width > 1400:
         image = image.resize((1400, round(image.height * 1400 / image.width)), Image.Resampling.LANCZOS)
     for colours in COLOURS:
         small = io.BytesIO()
-        image.quantize(colours, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        fewer = image.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) if colours else image
+        fewer.save(small, "PNG", optimize=True)
         if small.tell() <= LARGEST:
             break
     else:
