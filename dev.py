@@ -4,8 +4,10 @@
     python3 dev.py demo [--home DIR]    set up, then make, learn and score sample analyses in DIR
     python3 dev.py test [PYTEST ARGS]   set up, then run all checks and tests on this checkout
     python3 dev.py wheel [--to DIR]     build the package into DIR (default: dist), to install it elsewhere
+    python3 dev.py pictures [--hosts]   set up, then make the pictures of README.md and docs/ again
 
-The first two set up `.venv` beside this file; a second run installs again only when the package's sources have changed.
+All but `wheel` set up `.venv` beside this file; a second run installs again only when the package's sources have
+changed.
 """
 
 import sys
@@ -39,9 +41,13 @@ def main() -> int:
     commands.add_parser("test", help="set up and run all checks; further arguments go to pytest", add_help=False)
     wheel = commands.add_parser("wheel", help="build the package as a file that pip, poetry and uv install")
     wheel.add_argument("--to", type=Path, default=ROOT / "dist", metavar="DIR", help="default: dist, beside dev.py")
+    commands.add_parser("pictures", help="set up and make the pictures of the docs", add_help=False)
     options, others = parser.parse_known_args()
     if options.command == "test":
         return run_checks(others)
+    if options.command == "pictures":
+        set_up(extra="test")
+        return subprocess.run([PYTHON, ROOT / "docs" / "pictures.py", *others], env=pictures(), check=False).returncode
     if others:
         parser.error(f"unknown arguments: {' '.join(others)}")
     if options.command == "wheel":
@@ -95,6 +101,11 @@ def environment() -> dict[str, str]:
     if changed.pop("PYTHONDONTWRITEBYTECODE", None):
         changed["PYTHONPYCACHEPREFIX"] = str(VENV / "bytecode")
     return changed
+
+
+def pictures() -> dict[str, str]:
+    """The environment in which the pictures are made: with this checkout's package."""
+    return environment() | {"PYTHONPATH": str(ROOT)}
 
 
 def passes_coverage() -> bool:

@@ -29,6 +29,10 @@ class ModelError(CuckooMLError):
     """There is no such model, or its folder is incomplete, damaged or no model's."""
 
 
+class NoModelError(ModelError):
+    """There is no model yet; the message says how many analyses are stored and needed, and what comes next."""
+
+
 class SettingsError(CuckooMLError):
     """``cuckooml.conf`` cannot be read, or has a section, key or value that cannot be used."""
 

@@ -100,6 +100,28 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
 
+FORMER_DEFAULTS: Final[Mapping[str, Mapping[str, tuple[float, ...]]]] = {
+    "vectors": {"dimensions": (64,), "min_document_frequency": (2,)},
+    "clustering": {
+        "min_cluster_size": (4, 5), "selection_epsilon": (0.4, 0.5), "certainty": (0.4, 0.62, 0.66, 0.68),
+        "kin_level": (0.85,),
+    },
+    "anomaly": {"low_probability": (0.5, 0.75)},
+}  # fmt: skip
+"""Values that earlier versions wrote into the settings of a new home, where today's default is another."""
+
+
+def former_defaults(settings: Settings) -> list[str]:
+    """The settings that are as an earlier version wrote them, such as ``certainty = 0.62 (today 0.5)``."""
+    today = Settings()
+    return [
+        f"{key} = {value:g} (today {getattr(getattr(today, section), key):g})"
+        for section, keys in FORMER_DEFAULTS.items()
+        for key, former in keys.items()
+        if (value := getattr(getattr(settings, section), key)) in former
+    ]
+
+
 def load_settings(path: Path) -> Settings:
     """Read ``cuckooml.conf``; a missing file gives the defaults.
 

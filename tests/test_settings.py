@@ -18,7 +18,14 @@ from support.paths import REPOSITORY
 
 from cuckoo_ml_plugin.errors import CuckooMLError, SettingsError
 from cuckoo_ml_plugin.home import Home, default_home
-from cuckoo_ml_plugin.settings import Settings, documented_settings, load_settings, settings_from
+from cuckoo_ml_plugin.settings import (
+    FORMER_DEFAULTS,
+    Settings,
+    documented_settings,
+    former_defaults,
+    load_settings,
+    settings_from,
+)
 
 CONF = REPOSITORY / "conf" / "cuckooml.conf"
 DEFAULTS = {
@@ -241,3 +248,10 @@ def test_the_documented_file_is_found_when_installed(tmp_path: Path) -> None:
         skip_or_fail("the package is not installed in this Python (python3 dev.py test installs it)")
     assert done.returncode == 0, done.stderr
     assert text == CONF.read_text(encoding="utf-8")
+
+
+def test_todays_defaults_are_no_former_ones() -> None:
+    assert former_defaults(Settings()) == []
+    for section, keys in FORMER_DEFAULTS.items():
+        for key, values in keys.items():
+            assert DEFAULTS[section, key] not in values

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cuckoo_ml_plugin.cli.console import safe_text, score_text, share_text, short_hash, stdout, table
 from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis, ThreatFinding
+from cuckoo_ml_plugin.plumbing.text import counted
 
 
 def show_finding(analysis: str, path: str, finding: Finding) -> None:
@@ -23,7 +24,7 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
         return
     stdout.print(_headline(finding), soft_wrap=True)
     if finding.kin:
-        kin = f"kin {finding.kin.id} {finding.kin.name} ({finding.kin.size:,} analyses)"
+        kin = f"kin {finding.kin.id} {finding.kin.name} ({counted(finding.kin.size, 'analysis', 'analyses')})"
         stdout.print(safe_text(f"  {kin}, probability {finding.kin.probability:.2f}"), soft_wrap=True)
     if finding.message:
         stdout.print(safe_text(f"  {finding.message}", 500), soft_wrap=True)
@@ -96,7 +97,8 @@ def _headline(finding: Finding) -> Text:
     cluster, anomaly = finding.cluster, finding.anomaly
     text = Text("  ")
     if cluster:
-        text.append_text(safe_text(f"cluster {cluster.id} {cluster.name} ({cluster.size:,} analyses), "))
+        size = counted(cluster.size, "analysis", "analyses")
+        text.append_text(safe_text(f"cluster {cluster.id} {cluster.name} ({size}), "))
         text.append(f"probability {cluster.probability:.2f}", style="green")
     else:
         text.append("no cluster", style="yellow")
@@ -126,4 +128,4 @@ def show_summary(findings: Sequence[tuple[str, Finding]]) -> None:
             )
         )
     columns = ["analysis", "status", "cluster", "probability", "kin", "anomaly", "anomalous", "most similar"]
-    stdout.print(table(f"{len(rows)} findings", columns, rows, numbers=[3, 5]))
+    stdout.print(table(counted(len(rows), "finding"), columns, rows, numbers=[3, 5]))

@@ -16,7 +16,7 @@ from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.engine.past_analyses import Subject, past_of, put_verdict
 from cuckoo_ml_plugin.engine.recalibration import Recalibration
 from cuckoo_ml_plugin.engine.similar_analyses import similar_analyses
-from cuckoo_ml_plugin.errors import ModelError
+from cuckoo_ml_plugin.errors import ModelError, NoModelError
 from cuckoo_ml_plugin.finding.reasons import BIRTH, birth_reasons
 from cuckoo_ml_plugin.finding.section import Finding, Reason, SimilarAnalysis
 from cuckoo_ml_plugin.finding.seed import seed_section
@@ -25,7 +25,7 @@ from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.model.providers import threat_finding
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, source_key
-from cuckoo_ml_plugin.plumbing.text import storable
+from cuckoo_ml_plugin.plumbing.text import counted, storable
 from cuckoo_ml_plugin.plumbing.times import day_of, today
 from cuckoo_ml_plugin.report.labels import ANALYST, Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report
@@ -71,13 +71,29 @@ class Engine:
         return self._model
 
     def require_model(self) -> Model:
-        """The model in force. Raises ModelError, also when there is none."""
+        """The model in force. Raises ModelError; where there is none, NoModelError, which says what is missing."""
         model = self.model()
         if model is None:
-            raise ModelError(
-                f"{self.home.path}: there is no model yet; import reports, then run {self.home.command('refit')}"
-            )
+            raise NoModelError(f"{self.home.path}: there is no model yet; {self.step_to_model()}")
         return model
+
+    def step_to_model(self) -> str:
+        """What comes before the first model: to import reports, more of them, or to refit. Raises StoreError.
+
+        It counts what is stored, so that nobody is sent to do what he has just done.
+        """
+        stored = self.store.count() if self._has_store else 0
+        if not stored:
+            return f"nothing is stored, so import reports first: {self.home.command('import', 'FOLDER')}"
+        known, needed = self.store.count(with_behaviour=True), self.settings.refit.min_analyses
+        have = f"{counted(known, 'analysis', 'analyses')} with behaviour"
+        without = f" (and {stored - known:,} with nothing to compare)" if stored > known else ""
+        is_stored = "is stored" if stored == 1 else "are stored"
+        if known >= needed:
+            return f"{have}{without} {is_stored}, enough for the first one: {self.home.command('refit')}"
+        meanwhile = "; meanwhile score, similar and compare answer without a model" if known else ""
+        more = f"import at least {needed - known:,} more, or lower min_analyses of [refit] in {self.home.settings_file}"
+        return f"{have}{without} {is_stored}, and a model needs {needed:,}: {more}{meanwhile}."
 
     def score_file(self, path: Path, analysis: str) -> Finding:
         """The finding for a report file. Raises ReportError, ModelError, StoreError."""
@@ -226,10 +242,11 @@ class Engine:
         stored = self.store.count(with_behaviour=True) if self._has_store else 0
         needed = self.settings.refit.min_analyses
         remark = f"{reason_for_absence(behaviour)} ".lstrip()
+        known = f"{counted(stored, 'analysis', 'analyses')} with behaviour {'is' if stored == 1 else 'are'} stored"
+        step = f"and it needs {needed:,}" if stored < needed else "enough for the first one, which cuckoo-ml refit fits"
         return Finding(
             status="no_model",
-            message=f"{remark}There is no model yet: {stored:,} analyses with behaviour are stored, and cuckoo-ml refit"
-            f" needs {needed:,} to fit one.",
+            message=f"{remark}There is no model yet: {known}, {step}.",
             behash=_behash_text(behaviour),
             threat_scores=threat_finding(behaviour.scores, None),
             counts=behaviour.counts,

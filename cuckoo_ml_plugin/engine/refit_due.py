@@ -15,6 +15,7 @@ from cuckoo_ml_plugin.engine.engine import readable_model
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.sources import source_of
+from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.settings import Settings
 from cuckoo_ml_plugin.store.store import Store
 
@@ -38,9 +39,8 @@ def refit_decision(home: Home, store: Store, settings: Settings) -> RefitDecisio
             return RefitDecision(
                 True, f"There is no readable model, and {stored:,} analyses with behaviour are stored."
             )
-        return RefitDecision(
-            False, f"There is no model yet: {stored:,} analyses with behaviour are stored, {least:,} are needed."
-        )
+        known = f"{counted(stored, 'analysis', 'analyses')} with behaviour {'is' if stored == 1 else 'are'} stored"
+        return RefitDecision(False, f"There is no model yet: {known}, and it needs {least:,}.")
     if _fit_settings(model.facts["settings"]) != _fit_settings(asdict(settings)):
         return RefitDecision(True, "The settings that a fit depends on have changed.")
     return _new_or_drifted(model, store, settings)

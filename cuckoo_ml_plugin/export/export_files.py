@@ -18,22 +18,27 @@ from cuckoo_ml_plugin.export.misp import misp_event
 from cuckoo_ml_plugin.export.parquet_files import write_features, write_findings
 from cuckoo_ml_plugin.export.seed_files import write_seed_files
 from cuckoo_ml_plugin.export.stix import stix_bundle
+from cuckoo_ml_plugin.fit.corpus import read_corpus
 from cuckoo_ml_plugin.plumbing.files import replace_file
 
 
 def write_tables(engine: Engine, folder: Path, formats: Sequence[str] = (), on_missing: OnMissing = warn) -> list[Path]:
-    """Write CuckooML's six CSV files and two Parquet files.
+    """Write CuckooML's six CSV files and two Parquet files; without a model, the features alone, which need none.
 
     Args:
         formats: of ``TABLE_FORMATS``; empty: all whose package is installed.
 
     Raises:
         MissingPackageError: the package of a named format is not installed; nothing is written.
-        ModelError: there is no model, or it cannot be read.
+        NoModelError: there is no model, and nothing is to be written that needs none.
+        ModelError: the model cannot be read.
         StoreError: the store cannot be read.
         OSError: a file cannot be written.
     """
     chosen = possible_formats(TABLE_FORMATS, formats, on_missing)
+    if "parquet" in chosen and engine.model() is None and engine.store.count(with_behaviour=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        return [write_features(engine.store, read_corpus(engine.store).count_names, folder / "features.parquet")]
     results = read_results(engine)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []

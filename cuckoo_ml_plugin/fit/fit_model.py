@@ -42,6 +42,7 @@ from cuckoo_ml_plugin.model.providers import ProviderModels
 from cuckoo_ml_plugin.model.token_rows import TokenRows
 from cuckoo_ml_plugin.plumbing.hashes import token_hash
 from cuckoo_ml_plugin.plumbing.sources import ONLY_FROM, kind_of_source
+from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.settings import SEED, Settings
 from cuckoo_ml_plugin.store.store import Store
 
@@ -56,10 +57,9 @@ def require_enough(analyses: int, settings: Settings) -> None:
     """Raises NotEnoughError when there are too few analyses for a fit."""
     needed = settings.refit.min_analyses
     if analyses < needed:
-        raise NotEnoughError(
-            f"{analyses} analyses with behaviour are stored, a model needs {needed}; import more reports,"
-            " or lower [refit] min_analyses."
-        )
+        known = f"{counted(analyses, 'analysis', 'analyses')} with behaviour {'is' if analyses == 1 else 'are'} stored"
+        remedy = f"import at least {needed - analyses:,} more, or lower [refit] min_analyses in cuckooml.conf"
+        raise NotEnoughError(f"{known}, and a model needs {needed:,}: {remedy}.")
 
 
 def fit_model(

@@ -26,6 +26,7 @@ from cuckoo_ml_plugin.model.folder import CURRENT, current_id, list_models, prun
 from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.model.groups.kin import NO_KIN
 from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.settings import Settings
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
 from cuckoo_ml_plugin.store.store import Store
@@ -54,7 +55,8 @@ def refit(home: Home, store: Store, settings: Settings, progress: StageProgress 
         store.fill_behashes()  # of a store that an earlier version wrote
         read_at = datetime.now(timezone.utc)
         corpus = read_corpus(store)
-        tell_stage("read", f"{len(corpus.analyses):,} analyses, {corpus.tokens.shape[0]:,} distinct behaviours")
+        read = counted(len(corpus.analyses), "analysis", "analyses")
+        tell_stage("read", f"{read}, {counted(corpus.tokens.shape[0], 'distinct behaviour')}")
         require_enough(len(corpus.analyses), settings)
         model, lineage = fit_model(corpus, store, settings, readable_model(home), tell_stage)
         model = model.with_facts(read_at=read_at.isoformat())

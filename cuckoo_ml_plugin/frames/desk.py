@@ -263,9 +263,12 @@ class Desk:
         Combinations that cluster less than ``least_clustered`` of the analyses are left out.
         """
         from cuckoo_ml_plugin.assess.sweep import Grid, sweep
+        from cuckoo_ml_plugin.fit.fit_model import require_enough
         from cuckoo_ml_plugin.frames.quality import trial_frame
 
-        trials = sweep(self._corpus(), self.engine.settings, Grid(**grid), jobs=jobs)
+        corpus = self._corpus()
+        require_enough(len(corpus.analyses), self.engine.settings)
+        trials = sweep(corpus, self.engine.settings, Grid(**grid), jobs=jobs)
         return trial_frame(trials, least_clustered)
 
     # -- figures and pages --------------------------------------------------------------------------------------------

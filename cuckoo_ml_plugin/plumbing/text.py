@@ -49,3 +49,12 @@ def storable(value: object, limit: int = MAX_TEXT) -> str:
 def bounded(value: str) -> str:
     """``value``, or of a longer one the beginning and a hash of the whole: at most ``MAX_VALUE`` characters."""
     return value if len(value) <= MAX_VALUE else f"{value[: MAX_VALUE - 17]}~{text_digest(value)}"
+
+
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """A number with its noun: ``counted(1, "cluster")`` is "1 cluster"; ``nouns``: the plural where it is no "-s".
+
+    >>> counted(1, "analysis", "analyses"), counted(1204, "cluster")
+    ('1 analysis', '1,204 clusters')
+    """
+    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import visible_section
-from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.errors import CuckooMLError, NoModelError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.web import pages
 from cuckoo_ml_plugin.web.links import Links
@@ -66,6 +66,9 @@ class Site:
             return self._problem(403, str(error), links)
         except NotFoundError as error:
             return self._problem(404, str(error), links, error.meant)
+        except NoModelError as error:  # its sentence counts the analyses of every tenant
+            message = str(error) if reader is None else "There is no model yet, so these pages are still empty."
+            return self._problem(503, message, links, title="No model yet")
         except CuckooMLError as error:
             return self._problem(503, str(error), links)
         except Exception:
@@ -90,8 +93,10 @@ class Site:
             self._engine = Engine(self._home, patience=_PATIENCE)
         return self._engine
 
-    def _problem(self, status: int, message: str, links: Links, meant: Sequence[str] = ()) -> PageResponse:
-        return PageResponse(status, "Not found" if status == 404 else "Not available", render(
+    def _problem(
+        self, status: int, message: str, links: Links, meant: Sequence[str] = (), title: str = ""
+    ) -> PageResponse:
+        return PageResponse(status, title or ("Not found" if status == 404 else "Not available"), render(
             "problem.html", self._look, links=links, message=message, meant=meant, here=""
         ))  # fmt: skip
 

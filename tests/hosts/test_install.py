@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -387,6 +388,20 @@ def test_doctor_names_the_place_that_the_hosts_page_lacks(cape: Path) -> None:
     page.write_text(page.read_text().replace("overview", "first"))
     assert not web_check()["ok"]
     assert "instead of in its first tab" in str(web_check()["said"])
+
+
+def test_doctor_hints_at_defaults_of_an_earlier_version(cape: Path) -> None:
+    run("install", cape)
+
+    def settings_check() -> dict[str, object]:
+        return next(check for check in run("doctor", cape, "--json").json if check["check"] == "settings")
+
+    assert settings_check() == {"check": "settings", "ok": True, "said": "none is a former default"}
+    settings = cape / "custom" / "cuckooml" / "cuckooml.conf"
+    settings.write_text(re.sub(r"(?m)^certainty = .*", "certainty = 0.62", settings.read_text()))
+    check = settings_check()
+    assert check["ok"], "it is a hint, no fault"
+    assert str(check["said"]).endswith("unless they were chosen: certainty = 0.62 (today 0.5)")
 
 
 def test_doctor_names_what_is_wrong_and_the_remedy(cape: Path) -> None:

@@ -255,7 +255,7 @@ def test_unknown_clusters_pages_and_analyses_give_404(site: Site) -> None:
 def test_without_a_model_pages_say_what_to_do(tmp_path: Path) -> None:
     answer = Site(Home(tmp_path), CAPE, ADDRESSES).page("", {})
     assert answer.status == 503
-    assert f"cuckoo-ml --home {tmp_path} refit" in harmless(answer.html).text
+    assert f"cuckoo-ml --home {tmp_path} import FOLDER" in harmless(answer.html).text
 
 
 @pytest.fixture

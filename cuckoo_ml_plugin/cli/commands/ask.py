@@ -26,12 +26,14 @@ from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.births import birth_brief, birth_level
 from cuckoo_ml_plugin.engine.births import births as births_of
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.similar_analyses import similar_analyses
 from cuckoo_ml_plugin.engine.visibility import section_for_report
 from cuckoo_ml_plugin.errors import CuckooMLError, ReportError
 from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.report.files.writeback import write_section
 from cuckoo_ml_plugin.report.report import read_report, read_reports
 
@@ -90,6 +92,8 @@ def score(home: Home, reports: tuple[Path, ...], write: bool, as_json: bool) -> 
             show_finding(name, path, finding)
     else:
         show_summary([(name, finding) for name, _, finding in findings])
+        for message in dict.fromkeys(finding.message for _, _, finding in findings if finding.status == "no_model"):
+            stdout.print(safe_text(message, 500), soft_wrap=True)
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -111,7 +115,22 @@ def similar(home: Home, analysis: str, as_json: bool) -> None:
     if as_json:
         print_json(finding.section()["similar"])
         return
+    if not finding.similar:
+        stdout.print(safe_text(f"{analysis}: {_why_none_similar(engine, analysis, finding)}", 1000), soft_wrap=True)
+        return
     stdout.print(similar_table(f"Analyses similar to {analysis}", finding.similar))
+
+
+def _why_none_similar(engine: Engine, analysis: str, finding: Finding) -> str:
+    if finding.verdict.kind == "not_run":
+        return f"nothing can be compared with it. {finding.verdict.text}"
+    others = engine.store.count(with_behaviour=True) - (engine.store.get(analysis) is not None)
+    if others:
+        return (
+            f"it shares no behaviour with {counted(others, 'other analysis', 'other analyses')}, all that are stored."
+        )
+    step = "" if engine.store.count() else f"; {engine.step_to_model()}"
+    return f"no other analysis with behaviour is stored, so there is nothing to compare it with{step}"
 
 
 @click.command()
@@ -137,11 +156,23 @@ def compare(home: Home, analysis: str, other: str | None, limit: int, as_json: b
         print_json(answer)
         return
     if not answer["comparisons"]:
-        stdout.print(
-            safe_text(f"{run.analysis}: there is no other run of its file, and no cluster or kin.", 500), soft_wrap=True
-        )
+        stdout.print(safe_text(f"{run.analysis}: {_nothing_beside(engine, run)}", 1000), soft_wrap=True)
     for comparison in answer["comparisons"]:
         _show_comparison(run.analysis, comparison)
+
+
+def _nothing_beside(engine: Engine, run: queries.Run) -> str:
+    """Why a run can be compared with nothing by itself, and with which analysis it can be when that is named."""
+    alone = "no other run of its file is stored"
+    if engine.model() is None:
+        alone = f"{alone}, and there is no model yet whose clusters it could be compared with"
+    else:
+        alone = f"{alone}, and it is in no cluster and no kin"
+    nearest = similar_analyses(engine.store, run.behaviour, run.analysis, 1)
+    if not nearest:
+        return f"{alone}."
+    command = engine.home.command("compare", run.analysis, nearest[0].analysis)
+    return f"{alone}; it can be compared with the most similar analysis: {command}"
 
 
 def _run(engine: Engine, name: str) -> queries.Run:
@@ -163,10 +194,13 @@ _PARTS = {
 }
 
 
+def _of_analyses(number: int, total: int) -> str:
+    return f"{number:,} of {total:,} analyses" if total > number else counted(number, "analysis", "analyses")
+
+
 def _show_comparison(analysis: str, comparison: dict[str, Any]) -> None:
     n, total = comparison["analyses"], comparison["of"]
-    of = f" of {total:,}" if total > n else ""
-    beside = "" if comparison["kind"] == "run" else f" ({n:,}{of} analyses)"
+    beside = "" if comparison["kind"] == "run" else f" ({_of_analyses(n, total)})"
     stdout.print(safe_text(f"{analysis} beside {comparison['name']}{beside}", 600), style="bold", soft_wrap=True)
     for deed in comparison["deeds"]:
         if deed["deed"] in comparison["differs_in"]:
@@ -176,7 +210,7 @@ def _show_comparison(analysis: str, comparison: dict[str, Any]) -> None:
         pieces = comparison[part]
         rows = [(piece["kind"], piece["value"], piece["analyses"]) for piece in pieces["shown"]]
         if rows:
-            title = _list_title(len(rows), pieces["count"], f"pieces. {title}")
+            title = _list_title(len(rows), pieces["count"], f"piece. {title}", f"pieces. {title}")
             stdout.print(table(title, ["kind", "value", "others"], rows, numbers=[2]))
 
 
@@ -231,14 +265,15 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
         for brief in briefs
     ]
     columns = ["cluster", "name", "fitted", "stored", "kin", "labels", "first seen", "last seen"]
-    stdout.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3]))
+    stdout.print(table(counted(len(rows), "cluster"), columns, rows, numbers=[2, 3]))
     _show_outside(engine, counts.get(None, 0), "cluster")
 
 
 def _show_outside(engine: Engine, outside: int, group: str) -> None:
     without = engine.store.count() - engine.store.count(with_behaviour=True)
-    more = f" {without:,} more have nothing to compare." if without else ""
-    stdout.print(f"{outside:,} analyses belong to no {group}.{more}")
+    more = f" {without:,} more {'has' if without == 1 else 'have'} nothing to compare." if without else ""
+    belong = "belongs" if outside == 1 else "belong"
+    stdout.print(f"{counted(outside, 'analysis', 'analyses')} {belong} to no {group}.{more}")
 
 
 def _cluster_number(home: Home, model: Model, cluster: str) -> int:
@@ -255,10 +290,12 @@ def _labels_text(labels: list[dict[str, Any]]) -> str:
     return f"{shown}, ..." if len(labels) > 3 else shown
 
 
+def _fitted(size: int) -> str:
+    return counted(size, "fitted analysis", "fitted analyses")
+
+
 def _show_cluster(detail: dict[str, Any]) -> None:
-    stdout.print(
-        safe_text(f"Cluster {detail['id']}, {detail['name']}: {detail['size']:,} fitted analyses"), style="bold"
-    )
+    stdout.print(safe_text(f"Cluster {detail['id']}, {detail['name']}: {_fitted(detail['size'])}"), style="bold")
     stdout.print(safe_text(f"Labels: {_labels_text(detail['labels']) or 'none'}", 500))
     stdout.print(f"Kin: {detail['kin'] or 'none'}")
     near = ", ".join(f"{nearest['name']} {nearest['similarity']:.2f}" for nearest in detail["nearest"])
@@ -286,7 +323,12 @@ def _show_members(detail: dict[str, Any]) -> None:
     ]
     columns = ["analysis", "target", "label", "probability", "anomaly"]
     stdout.print(
-        table(_list_title(len(rows), detail["stored"], "members, most probable first"), columns, rows, numbers=[3, 4])
+        table(
+            _list_title(len(rows), detail["stored"], "member", "members, most probable first"),
+            columns,
+            rows,
+            numbers=[3, 4],
+        )
     )
 
 
@@ -340,16 +382,16 @@ def _all_kin(engine: Engine, model: Model, as_json: bool) -> None:
 
 
 def _show_kin(detail: dict[str, Any]) -> None:
-    stdout.print(safe_text(f"Kin {detail['id']}, {detail['name']}: {detail['size']:,} fitted analyses"), style="bold")
+    stdout.print(safe_text(f"Kin {detail['id']}, {detail['name']}: {_fitted(detail['size'])}"), style="bold")
     stdout.print(safe_text(f"Labels: {_labels_text(detail['labels']) or 'none'}", 500))
     clusters = [(cluster["id"], cluster["name"], cluster["size"]) for cluster in detail["clusters"]]
-    stdout.print(table(f"{len(clusters)} clusters", ["cluster", "name", "fitted"], clusters, numbers=[2]))
+    stdout.print(table(counted(len(clusters), "cluster"), ["cluster", "name", "fitted"], clusters, numbers=[2]))
     _show_members(detail)
 
 
-def _list_title(shown: int, total: int, noun: str) -> str:
+def _list_title(shown: int, total: int, noun: str, nouns: str) -> str:
     """``2 of 15 anomalies`` for a list that was cut, else ``15 anomalies``."""
-    return f"{shown:,} of {total:,} {noun}" if shown < total else f"{shown:,} {noun}"
+    return f"{shown:,} of {total:,} {nouns}" if shown < total else counted(shown, noun, nouns)
 
 
 @click.command()
@@ -386,7 +428,7 @@ def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: b
     ]
     columns = ["analysis", "label", "cluster", "score", "reasons"]
     total, _ = engine.store.anomalous_since(since or _EPOCH)
-    stdout.print(table(_list_title(len(rows), total, "anomalies"), columns, rows, numbers=[3]))
+    stdout.print(table(_list_title(len(rows), total, "anomaly", "anomalies"), columns, rows, numbers=[3]))
     threshold = engine.settings.anomaly.threshold
     stdout.print(
         f"By construction, up to {1 - threshold:.1%} of the analyses of a fit count as unusual: those with an anomaly"
@@ -422,9 +464,12 @@ def births(home: Home, as_json: bool) -> None:
                 f"{names}, and {more:,} more" if more > 0 else names,
             )
         )
-    columns = ["group", "samples", "days", "first", "last", "labels", "analyses"]
-    title = "1 group in the making" if len(rows) == 1 else f"{len(rows):,} groups in the making"
-    stdout.print(table(title, columns, rows, numbers=[1, 2]))
+    if rows:
+        columns = ["group", "samples", "days", "first", "last", "labels", "analyses"]
+        title = counted(len(rows), "group in the making", "groups in the making")
+        stdout.print(table(title, columns, rows, numbers=[1, 2]))
+    else:
+        stdout.print("No groups in the making: no new analyses are like each other and unlike all that is known.")
     if birth_level(model) is None:
         hint = f"Nothing can be noticed with this model; the next refit mends that: {home.command('refit')}"
         stdout.print(safe_text(hint, 1000), soft_wrap=True)

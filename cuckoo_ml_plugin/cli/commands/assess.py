@@ -13,6 +13,7 @@ from cuckoo_ml_plugin.cli.options import Finite, pass_existing_home
 from cuckoo_ml_plugin.cli.sweep_view import show_sweep, sweep_json
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.plumbing.text import counted
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.assess.assessment import Assessment, WithLabels
@@ -104,6 +105,7 @@ def _show(home: Home, assessment: Assessment) -> None:
         stdout.print(safe_text(f"{newer} {home.command('refit')}", 1000), soft_wrap=True)
     if assessment.with_labels:
         _show_agreement(assessment.with_labels)
+        stdout.print(safe_text(agreement_sentence(assessment), 1000), soft_wrap=True)
     else:
         stdout.print("No analysis has a label, so only the measures without labels are shown.")
     _show_without_labels(assessment)
@@ -130,6 +132,28 @@ def _show_agreement(agreement: WithLabels) -> None:
         rows.append((name, *("" if scope is None else f"{getattr(scope, field):.3f}" for scope in scopes)))
     title = f"Agreement with {agreement.labels:,} labels of {agreement.analyses:,} analyses"
     stdout.print(table(title, ["measure", "clustered", "with noise"], rows, numbers=[1, 2]))
+
+
+_MOSTLY = 0.9  # homogeneity or completeness from which clusters are called pure, or labels whole
+
+
+def agreement_sentence(assessment: Assessment) -> str:
+    """What the agreement with the labels means, and what lowers it; "" without labels or clusters."""
+    agreement = assessment.with_labels
+    clustered = agreement.clustered if agreement else None
+    if agreement is None or clustered is None:
+        return ""
+    scale = (
+        f"AMI {clustered.ami:.2f} and ARI {clustered.ari:.2f} say how far clusters and labels are the same groups (1:"
+        " the same, 0: no more than by chance)"
+    )
+    pure, whole = clustered.homogeneity >= _MOSTLY, clustered.completeness >= _MOSTLY
+    counts = f"{counted(assessment.clusters, 'cluster')}, {counted(agreement.labels, 'label')}"
+    mixed = "clusters hardly mix labels" if pure else "clusters mix labels"
+    spread = "a label hardly spreads over clusters" if whole else "a label spreads over several clusters"
+    figures = f"{mixed} (homogeneity {clustered.homogeneity:.2f}), {'and' if pure == whole else 'but'} {spread}"
+    why = "; variants of one family that behave differently are clusters of their own, which lowers both figures"
+    return f"{scale}: {figures} (completeness {clustered.completeness:.2f}; {counts}){'' if whole else why}."
 
 
 def _show_without_labels(assessment: Assessment) -> None:

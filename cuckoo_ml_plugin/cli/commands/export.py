@@ -55,5 +55,8 @@ def export(
     else:
         for path in written:
             stdout.print(safe_text(path, 1000), soft_wrap=True)
+    if not clusters and engine.model() is None:
+        lacking = f"Left out, as there is no model yet: all tables but the features; {engine.step_to_model()}"
+        stderr.print(safe_text(lacking, 1000), style="yellow", soft_wrap=True)
     for error in missing.values():
         show_missing("Left out", error)

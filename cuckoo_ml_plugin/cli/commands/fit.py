@@ -13,6 +13,7 @@ from cuckoo_ml_plugin.errors import BusyError, CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id, list_models
 from cuckoo_ml_plugin.model.folder import prune as prune_models
+from cuckoo_ml_plugin.plumbing.text import counted
 
 
 @click.command()
@@ -103,9 +104,9 @@ def _show_changes(facts: dict[str, Any]) -> None:
         for change in facts["changes"]
     ]
     if not facts["before"]:
-        stdout.print(safe_text(f"Model {facts['id']}: the first model, with {len(rows)} clusters."))
+        stdout.print(safe_text(f"Model {facts['id']}: the first model, with {counted(len(rows), 'cluster')}."))
         return
-    title = f"Model {facts['id']}: {facts['survived']} clusters kept"
+    title = f"Model {facts['id']}: {counted(facts['survived'], 'cluster')} kept"
     stdout.print(table(title, ["change", "cluster", "name", "analyses", "from / into"], rows, numbers=[3]))
     if facts["compared"]:
         moved = f"{facts['moved']:,} of the {facts['compared']:,} analyses in both models"
@@ -137,6 +138,9 @@ def list_(home: Home, as_json: bool) -> None:
     if as_json:
         print_json(models)
         return
+    if not models:
+        stdout.print(safe_text(f"There is no model yet; {Engine(home).step_to_model()}", 1000), soft_wrap=True)
+        return
     rows = [
         (
             "in force" if model["current"] else "",
@@ -164,6 +168,10 @@ def rollback(home: Home, model: str | None) -> None:
     if model is None:
         current = current_id(home.models)
         older = names[: names.index(current)] if current in names else names
+        if not names:
+            engine.require_model()
+        if not older and len(names) == 1:
+            raise click.ClickException(f"there is no older model to go back to: {names[0]} is the only one.")
         if not older:
             raise click.ClickException(
                 f"there is no older model to go back to; all are listed by {home.command('models', 'list')}"

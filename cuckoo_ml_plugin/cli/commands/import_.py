@@ -15,6 +15,7 @@ from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.queries import did_you_mean
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.plumbing.text import display_text
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def _report_result(
         _show_import(engine, result, labels)
         if on_births:
             stdout.print(safe_text(on_births, 1000), soft_wrap=True)
+        if current_id(engine.home.models) is None and engine.home.exists and engine.store.count():
+            stdout.print(safe_text(f"There is no model yet; {engine.step_to_model()}", 1000), soft_wrap=True)
     if nothing and result.unreadable:
         raise click.exceptions.Exit(1)
 
@@ -146,7 +149,7 @@ def _show_import(engine: Engine, result: ImportResult, labels: Path | None) -> N
     if not result.found and not result.unreadable and not result.labelled:
         stdout.print("No report file was found (*.json, packed or not, at any depth).")
     stdout.print(table("Import", ["", "analyses"], [(name, f"{number:,}") for name, number in rows], numbers=[1]))
-    if result.labelled:
+    if result.labelled and current_id(engine.home.models) is not None:
         text = f"The next refit updates names and labels of clusters: {engine.home.command('refit')}"
         stdout.print(safe_text(text, 1000), soft_wrap=True)
     for path, reason in result.unreadable:

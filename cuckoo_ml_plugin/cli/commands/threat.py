@@ -9,6 +9,7 @@ import click
 
 from cuckoo_ml_plugin.cli.console import print_json, safe_text, share_text, show_missing, stderr, stdout, table
 from cuckoo_ml_plugin.cli.options import Finite
+from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.threat_study.reading.score_table import ReadingOptions
 
@@ -97,7 +98,10 @@ def _stored(
     from cuckoo_ml_plugin.threat_study.levels import levels_of
     from cuckoo_ml_plugin.threat_study.study import study_table
 
-    groups = group_scores(Engine(home.require()).store, by)
+    engine = Engine(home.require())
+    if not engine.store.count():
+        raise CuckooMLError(f"{home.path}: there are no threat scores; {engine.step_to_model()}")
+    groups = group_scores(engine.store, by)
     if output:
         _write(study_table(groups.table, f"stored analyses by {by}", *options), output)
     levels = levels_of(groups.table)

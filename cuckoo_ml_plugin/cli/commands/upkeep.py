@@ -14,6 +14,7 @@ from cuckoo_ml_plugin.cli.options import pass_existing_home
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.plumbing.times import utc_text
 
 if TYPE_CHECKING:
@@ -164,7 +165,9 @@ def _show_chosen(chosen: Chosen, forgotten: Forgotten | None, models: list[str],
         (analysis.analysis, short_hash(analysis.sha256), analysis.target, (analysis.analysed_at or "")[:10],
          analysis.label or "") for analysis in stored[:_SHOWN]
     ]  # fmt: skip
-    title = f"{'Would be forgotten' if forgotten is None else 'Forgotten'}: {len(stored):,} analyses"
+    title = (
+        f"{'Would be forgotten' if forgotten is None else 'Forgotten'}: {counted(len(stored), 'analysis', 'analyses')}"
+    )
     stdout.print(table(title, ["analysis", "SHA-256", "target", "date", "label"], rows))
     if len(stored) > _SHOWN:
         stdout.print(f"and {len(stored) - _SHOWN:,} more; --json lists all.")
@@ -182,14 +185,14 @@ def _show_chosen(chosen: Chosen, forgotten: Forgotten | None, models: list[str],
         if chosen.names:
             stdout.print("The host's own reports that mention them change with refresh --reports or --mongodb.")
     if reports:
-        stdout.print(
-            safe_text(
-                f"{len(reports):,} of their reports are still there, such as {reports[0]}; an import of that folder"
-                " stores them again.",
-                600,
-            ),
-            soft_wrap=True,
-        )
+        stdout.print(safe_text(_reports_left(reports), 600), soft_wrap=True)
+
+
+def _reports_left(reports: list[str]) -> str:
+    if len(reports) == 1:
+        return f"One report is still there, {reports[0]}; an import of that folder stores it again."
+    some = f"{len(reports):,} of the reports are still there, such as {reports[0]}"
+    return f"{some}; an import of that folder stores them again."
 
 
 def _is_file(path: str) -> bool:

@@ -24,6 +24,7 @@ from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.commands import shell_command
 from cuckoo_ml_plugin.plumbing.ownership import user_name
+from cuckoo_ml_plugin.settings import former_defaults
 from cuckoo_ml_plugin.store.inspection import StoreState, inspect_store
 
 OLD_DAYS = 30
@@ -98,6 +99,7 @@ def examine(site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check
 
     yield _checked("modules", loader)
     yield _checked("configuration", lambda: _configuration(host_state, home))
+    yield _checked("settings", lambda: _settings(home))
     yield _checked("home", lambda: _home(home, site))
     yield _checked("store", lambda: _store(home))
     yield _checked("place of the store", lambda: place_of_store(home, home.settings()))
@@ -184,6 +186,14 @@ def _configuration(host_state: dict[str, object], home: Home) -> str:
             "[cuckooml] is not enabled in the host's processing.conf and reporting.conf; set enabled = yes in both."
         )
     return f"enabled; settings are read from {home.settings_file}"
+
+
+def _settings(home: Home) -> str:
+    """A hint at values that an earlier version wrote into the home; they are valid, and may have been chosen."""
+    former = former_defaults(home.settings())
+    if not former:
+        return "none is a former default"
+    return f"former defaults, to be replaced in {home.settings_file} unless they were chosen: {', '.join(former)}"
 
 
 def _state(home: Home) -> StoreState:
