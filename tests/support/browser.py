@@ -85,6 +85,20 @@ class Reader:
             )
         )
 
+    def broken_words(self, selector: str) -> list[str]:
+        """The texts of the elements that stand in more than one line."""
+        return list(
+            self.page.eval_on_selector_all(
+                selector,
+                """all => all.filter(e => {
+                     const words = document.createRange();
+                     words.selectNodeContents(e);
+                     const tops = [...words.getClientRects()].filter(r => r.width > 1).map(r => r.top);
+                     return Math.max(...tops) - Math.min(...tops) > 12;
+                   }).map(e => e.textContent.trim())""",
+            )
+        )
+
     def keep(self, name: str, *, whole: bool = False) -> None:
         """Keep a screenshot with CI's output."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)

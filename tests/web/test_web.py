@@ -29,8 +29,8 @@ from cuckoo_ml_plugin.web.timeline import timeline
 
 ADDRESSES = Addresses("/cuckooml/", "/analysis/{}/")
 OUR_TAGS = (
-    "a bdi br button circle dd details div dl dt figcaption figure form h3 h4 input label li link nav option p path"
-    " rect section select span strong style summary svg table tbody td text th thead title tr ul"
+    "a bdi br button circle code dd details div dl dt figcaption figure form h3 h4 h5 h6 i input label li link nav option p"
+    " path rect section select span strong style summary svg table tbody td text th thead title tr ul"
 )
 TAGS = frozenset(OUR_TAGS.split())
 
