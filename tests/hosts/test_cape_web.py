@@ -278,6 +278,8 @@ def test_a_changed_page_of_capes_is_still_shown(web: Web, reader: Reader) -> Non
 
 def test_the_html_report_carries_the_panel(web: Web, reader: Reader) -> None:
     reader.open((web.root / f"storage/analyses/{SCORED}/reports/report.html").as_uri())
+    assert web.section["verdict"]["text"] in reader.text(".cml")
+    reader.page.click(".cml summary")
     assert web.section["model"]["id"] in reader.text(".cml")
     assert not reader.overflowing(".cml")
     reader.keep("cape-html-report")

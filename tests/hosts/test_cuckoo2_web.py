@@ -367,6 +367,8 @@ print(json.dumps([(answer.status_code, answer.get("Location")) for answer in map
 
 def test_cuckoos_html_report_carries_the_panel(web: Web, reader: Reader) -> None:
     reader.open(web.html_report.as_uri())
+    assert section(web)["verdict"]["text"] in reader.text(".cml")
+    reader.page.click(".cml summary")
     assert section(web)["model"]["id"] in reader.text(".cml")
     assert not reader.overflowing(".cml")
     assert not [url for url in reader.requested if not url.startswith("file:")]
