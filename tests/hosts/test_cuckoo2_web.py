@@ -209,7 +209,7 @@ def test_the_analysis_page_has_the_panel_above_the_file(web: Web, reader: Reader
 
 def test_cuckoos_own_navigation_leads_to_our_pages_and_to_the_panel(web: Web, reader: Reader) -> None:
     reader.open(summary(web))
-    assert reader.page.locator("#analysis-nav #cuckooml-sidebar").get_attribute("href").endswith("summary#cuckooml")
+    assert reader.page.locator("#analysis-nav #cuckooml-sidebar").get_attribute("href").endswith("/summary/#cuckooml")
     assert reader.page.locator("#cuckooml.cml").count() == 1
     assert reader.page.locator("#analysis-nav li").count() > 5, "Cuckoo's own entries"
     reader.follow("#primary-nav #cuckooml-nav")

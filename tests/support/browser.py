@@ -73,13 +73,19 @@ class Reader:
         return str(self.page.inner_text(selector))
 
     def overflowing(self, selector: str) -> list[str]:
-        """What sticks out on the right of the elements or of the window."""
+        """What sticks out on the right of the elements or of the window; what an element in them cuts off does not."""
         return list(
             self.page.eval_on_selector_all(
                 selector,
                 """all => all.flatMap(box => {
                      const right = Math.min(box.getBoundingClientRect().right, window.innerWidth) + 1;
-                     return [box, ...box.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > right)
+                     const cut = e => {
+                       for (let around = e.parentElement; e !== box && around !== box; around = around.parentElement)
+                         if (getComputedStyle(around).overflowX === 'hidden') return true;
+                       return false;
+                     };
+                     return [box, ...box.querySelectorAll('*')]
+                       .filter(e => e.getBoundingClientRect().right > right && !cut(e))
                        .map(e => `${e.tagName} ${e.getAttribute('class')}: ${(e.textContent || '').slice(0, 60)}`)
                    })""",
             )
