@@ -162,7 +162,7 @@ def test_the_first_tab_has_the_panel_below_capes_detections(web: Web, reader: Re
     assert above["y"] + above["height"] <= box["y"]
     assert box["y"] + box["height"] <= below["y"]
     assert panel.locator("h5.cml-title i.fas").count() == 1, "as CAPE's own headings"
-    assert not reader.broken_words(".cml-similar td")
+    assert not reader.broken_words(".cml-similar td, .cml-tag, .cml-fact dt")
     assert not reader.overflowing("#overview .cml, .cml-box")
     reader.keep("cape-panel")
     panel.locator("summary").click()
@@ -205,6 +205,7 @@ def test_pages_fit_into_the_window(web: Web, browser: Any, width: int) -> None:
     }.items():
         assert reader.open(web.address + path) == 200
         assert not reader.overflowing(".cml, .cml-box"), path
+        assert not reader.broken_words(".cml-similar td, .cml-kind, .cml-tag, .cml th, .cml-fact dt"), path
         reader.keep(f"cape-{name}-{width}")
     reader.close()
 

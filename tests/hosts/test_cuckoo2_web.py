@@ -192,7 +192,7 @@ def test_the_analysis_page_has_the_panel_above_the_file(web: Web, reader: Reader
     assert 0 < box["y"] < below["y"] <= box["y"] + box["height"] + 60
     assert box["height"] <= MOST_PIXELS
     assert reader.page.locator(".cml h4.cml-title i.fa").count() == 1, "as Cuckoo's own headings"
-    assert not reader.broken_words(".cml-similar td")
+    assert not reader.broken_words(".cml-similar td, .cml-tag, .cml-fact dt")
     assert not reader.overflowing(".cml, .cml-box")
     assert not reader.errors
     assert not reader.elsewhere(web.address)
@@ -252,6 +252,7 @@ def test_pages_fit_into_the_window_by_day_and_by_night(web: Web, browser: Any, w
     }.items():
         assert reader.open(web.address + path) == 200
         assert not reader.overflowing(".cml, .cml-box"), path
+        assert not reader.broken_words(".cml-similar td, .cml-kind, .cml-tag, .cml th, .cml-fact dt"), path
         reader.keep(f"cuckoo-{name}-{width}-{theme}")
     reader.close()
 

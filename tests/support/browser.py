@@ -92,16 +92,23 @@ class Reader:
         )
 
     def broken_words(self, selector: str) -> list[str]:
-        """The texts of the elements that stand in more than one line."""
+        """The words in the elements that stand in more than one line."""
         return list(
             self.page.eval_on_selector_all(
                 selector,
-                """all => all.filter(e => {
-                     const words = document.createRange();
-                     words.selectNodeContents(e);
-                     const tops = [...words.getClientRects()].filter(r => r.width > 1).map(r => r.top);
-                     return Math.max(...tops) - Math.min(...tops) > 12;
-                   }).map(e => e.textContent.trim())""",
+                """all => all.flatMap(e => {
+                     const broken = [], texts = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
+                     while (texts.nextNode()) {
+                       const text = texts.currentNode, word = document.createRange();
+                       for (const found of text.data.matchAll(/[^\\s]+/g)) {
+                         word.setStart(text, found.index);
+                         word.setEnd(text, found.index + found[0].length);
+                         const tops = [...word.getClientRects()].map(r => Math.round(r.top));
+                         if (new Set(tops).size > 1) broken.push(found[0]);
+                       }
+                     }
+                     return broken;
+                   })""",
             )
         )
 
