@@ -12,8 +12,8 @@ setup(
         "cuckoo_ml_plugin.threat_study": ["*.html"],
         "cuckoo_ml_plugin.atlas": ["page/*"],
         "cuckoo_ml_plugin.web": ["*.css", "templates/*.html"],
-        "cuckoo_ml_plugin.hosts.cape.web": ["templates/*/*.html", "templates/*/*/*.html"],
-        "cuckoo_ml_plugin.hosts.cuckoo2.web": ["templates/*/*.html", "templates/*/*/*/*.html"],
+        "cuckoo_ml_plugin.hosts.cape.web": ["templates/*.html", "templates/*/*.html", "templates/*/*/*.html"],
+        "cuckoo_ml_plugin.hosts.cuckoo2.web": ["templates/*/*.html", "templates/*/*/*.html", "templates/*/*/*/*.html"],
         "cuckoo_ml_plugin.conf": ["*.conf", "*/*.conf"],
     },
 )

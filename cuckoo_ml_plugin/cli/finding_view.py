@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cuckoo_ml_plugin.cli.console import safe_text, score_text, share_text, short_hash, stdout, table
 from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis, ThreatFinding
+from cuckoo_ml_plugin.finding.threat import shown_threat_scores
 from cuckoo_ml_plugin.plumbing.text import counted
 
 
@@ -63,7 +64,7 @@ def _show_similar(finding: Finding) -> None:
 
 def _show_threat_scores(finding: Finding) -> None:
     """Print each provider's score beside the one that the other providers' scores predict, and what to know of them."""
-    threat = finding.threat_scores
+    threat = shown_threat_scores(finding)
     if threat is None:
         return
     rows = [

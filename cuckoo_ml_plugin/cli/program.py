@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cuckoo_ml_plugin.cli.commands.ask import anomalies, births, clusters, compare, kin_, score, similar
+from cuckoo_ml_plugin.cli.commands.ask import anomalies, births, clusters, compare, kin_, score, seen, similar
 from cuckoo_ml_plugin.cli.commands.assess import assess
 from cuckoo_ml_plugin.cli.commands.demo import demo
 from cuckoo_ml_plugin.cli.commands.export import export
@@ -51,8 +51,8 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
 
 
 for command in (
-    demo, import_, refit, score, similar, compare, clusters, kin_, anomalies, births, assess, export, plots, atlas,
-    models, refresh, threat_scores, forget, backup, restore, install, uninstall, doctor, worker,
+    demo, import_, refit, score, similar, seen, compare, clusters, kin_, anomalies, births, assess, export, plots,
+    atlas, models, refresh, threat_scores, forget, backup, restore, install, uninstall, doctor, worker,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -224,9 +224,15 @@ class Engine:
 
     def behaviour_of(self, stored: StoredAnalysis) -> Behaviour:
         """The behaviour of an analysis that was read with it, and what travels with it. Raises StoreError."""
-        tokens, counts = stored.unpack()
-        scores = self.store.threat_scores_of([stored.analysis]).get(stored.analysis, [])
-        return Behaviour(tokens, counts, scores, stored.remark)
+        return self.behaviours_of([stored])[0]
+
+    def behaviours_of(self, analyses: Sequence[StoredAnalysis]) -> list[Behaviour]:
+        """The behaviours of analyses that were read with them, with one question for what travels along.
+
+        Raises StoreError.
+        """
+        scores = self.store.threat_scores_of([stored.analysis for stored in analyses])
+        return [Behaviour(*stored.unpack(), scores.get(stored.analysis, []), stored.remark) for stored in analyses]
 
     @property
     def _has_store(self) -> bool:

@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
+from cuckoo_ml_plugin.behaviour.behaviour import Behaviour, kind_of, value_of
+from cuckoo_ml_plugin.behaviour.kinds import CODES
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import VisibleCorpus
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.finding.comparison import compared
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
+from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
+from cuckoo_ml_plugin.store.behashes import Showing
 from cuckoo_ml_plugin.store.finding_record import ListedAnalysis
+from cuckoo_ml_plugin.store.overview import Activity
 
 NEAREST = 5
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+NEW_DAYS: Final = 7  # for how long an analysis counts as new
 MOST_COMPARED: Final = 100  # runs of a file, and members of a group, that a run is compared with
 MOST_MEANT: Final = 3  # ids that are offered for one that is not stored
 _MOST_LOOKED_AT: Final = 100  # ids among which those are looked for that may be named
@@ -50,6 +56,49 @@ def no_such_analysis(engine: Engine, name: str) -> CuckooMLError:
     """The error of a name that is neither a stored analysis's id nor a file's path. Raises StoreError."""
     hint = did_you_mean(engine, name)
     return CuckooMLError(f"{name}: there is no such analysis in the store and no such file; {hint}")
+
+
+class Groups(NamedTuple):
+    """All clusters or all kin in short, how many analyses belong to none, and how many show nothing to compare."""
+
+    rows: list[dict[str, Any]]
+    outside: int
+    without: int
+
+
+def all_clusters(engine: Engine, model: Model) -> Groups:
+    """All clusters in short, with what has become of them since the fit. Raises StoreError.
+
+    Beside what :func:`cluster_brief` gives: ``new``, those stored in the last ``NEW_DAYS`` days, and ``first_day`` and
+    ``last_day`` of its stored analyses.
+    """
+    activity = engine.store.cluster_activity(_new_since())
+    return _groups(engine, activity, [(facts.id, cluster_brief(facts, 0)) for facts in model.clusters])
+
+
+def all_kin(engine: Engine, model: Model) -> Groups:
+    """All kin in short, as :func:`all_clusters`. Raises StoreError."""
+    activity = engine.store.kin_activity(_new_since())
+    return _groups(engine, activity, [(facts.id, kin_brief(model, facts, 0)) for facts in model.kins])
+
+
+def _groups(
+    engine: Engine, activity: dict[str | None, Activity], briefs: list[tuple[str, dict[str, Any]]]
+) -> Groups:  # fmt: skip
+    none = Activity(0, 0, "", "")
+    rows = [brief | with_activity(activity.get(group, none)) for group, brief in briefs]
+    without = engine.store.count() - engine.store.count(with_behaviour=True)
+    return Groups(rows, activity.get(None, none).analyses, without)
+
+
+def with_activity(activity: Activity) -> dict[str, Any]:
+    """What is added to a group in short of what is stored now."""
+    first, last = activity.first, activity.last
+    return {"stored": activity.analyses, "new": activity.new, "first_day": first, "last_day": last}
+
+
+def _new_since() -> datetime:
+    return datetime.now(timezone.utc) - timedelta(days=NEW_DAYS)
 
 
 def cluster_brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
@@ -164,6 +213,11 @@ def anomalies(
         }
 
 
+def anomaly_count(engine: Engine, since: datetime | None = None) -> int:
+    """How many of the analyses, or of those stored after a moment, are anomalous. Raises StoreError."""
+    return engine.store.anomalous_since(since or _EPOCH)[0]
+
+
 def _reasons(engine: Engine, anomaly: ListedAnalysis) -> list[dict[str, Any]]:
     """The reasons in the stored section; a finding that a refit stored has no section and is scored again."""
     reasons: list[dict[str, Any]]
@@ -177,6 +231,59 @@ def _reasons(engine: Engine, anomaly: ListedAnalysis) -> list[dict[str, Any]]:
     finding = engine.score_stored(anomaly.finding.analysis)
     reasons = msgspec.to_builtins(finding.anomaly.reasons) if finding and finding.anomaly else []
     return reasons
+
+
+# -- who shows a piece of behaviour ------------------------------------------------------------------------------------
+
+
+def analyses_showing(engine: Engine, token: str, seconds: float | None = None) -> Showing:
+    """The stored analyses that show a piece of behaviour (``mutex:...``), newest first.
+
+    Values are compared as they are normalised, so one in capital letters is looked for in small ones, too.
+
+    Args:
+        seconds: after how many the search ends; None: it looks at everything.
+
+    Raises:
+        CuckooMLError: there is no such kind of behaviour, or the store cannot be read.
+    """
+    kind, value = kind_of(token), value_of(token)
+    if kind not in CODES or not value:
+        kinds = ", ".join(sorted(CODES))
+        raise CuckooMLError(f"{token[:100]}: write KIND:VALUE, such as mutex:name. The kinds are {kinds}.")
+    return engine.store.analyses_showing({token, f"{kind}:{value.lower()}"}, seconds)
+
+
+def seen(
+    engine: Engine, token: str, showing: Showing, limit: int, offset: int = 0, corpus: VisibleCorpus | None = None
+) -> dict[str, Any]:
+    """A page of the analyses that :func:`analyses_showing` found, of those that a reader may see. Raises StoreError.
+
+    ``samples`` counts distinct files, and each analysis without one; ``is_complete``: whether all were looked at.
+    """
+    names = [name for name in showing.analyses if corpus is None or corpus.get(name) is not None]
+    known = engine.store.get_many(names)
+    names = [name for name in names if name in known]
+    page = names[offset : offset + limit]
+    findings = engine.store.findings_of(page)
+    return {
+        "kind": kind_of(token),
+        "value": value_of(token),
+        "count": len(names),
+        "samples": len({known[name].sha256 or name for name in names}),
+        "is_complete": showing.is_complete,
+        "analyses": [
+            {
+                "analysis": name,
+                "sha256": known[name].sha256,
+                "target": known[name].target,
+                "label": known[name].label,
+                "day": (known[name].analysed_at or known[name].stored_at)[:10],
+                "cluster": findings[name].cluster if name in findings else None,
+            }
+            for name in page
+        ],
+    }
 
 
 # -- runs that differ --------------------------------------------------------------------------------------------------
@@ -194,6 +301,12 @@ def stored_run(engine: Engine, analysis: str) -> Run | None:
     """A stored analysis as a run; None when it is not stored. Raises StoreError."""
     stored = engine.store.get(analysis)
     return None if stored is None else Run(stored.analysis, stored.sha256, engine.behaviour_of(stored))
+
+
+def _runs(engine: Engine, analyses: list[StoredAnalysis]) -> list[Run]:
+    """Stored analyses, read with their behaviours, as runs."""
+    behaviours = engine.behaviours_of(analyses)
+    return [Run(s.analysis, s.sha256, behaviour) for s, behaviour in zip(analyses, behaviours, strict=True)]
 
 
 def comparison_of_two(engine: Engine, run: Run, other: Run, limit: int) -> dict[str, Any]:
@@ -225,11 +338,11 @@ def comparison(engine: Engine, run: Run, limit: int, corpus: VisibleCorpus | Non
     model = engine.model()
     comparisons: list[dict[str, Any]] = []
     runs = engine.store.of_file(run.sha256, MOST_COMPARED + 1) if run.sha256 else []
-    others = [
-        Run(stored.analysis, stored.sha256, engine.behaviour_of(stored))
+    others = _runs(engine, [
+        stored
         for stored in runs
         if stored.analysis != run.analysis and (corpus is None or corpus.get(stored.analysis) is not None)
-    ][:MOST_COMPARED]
+    ][:MOST_COMPARED])  # fmt: skip
     if others:
         name = "the other runs of the same file"
         comparisons.append(_compared(model, run, "runs", run.sha256 or "", name, others, len(others), limit))
@@ -237,8 +350,8 @@ def comparison(engine: Engine, run: Run, limit: int, corpus: VisibleCorpus | Non
     if model is not None and group is not None:
         facts, is_cluster = group
         name, ids, total = _members_of(engine, facts, is_cluster, corpus)
-        members = [stored_run(engine, member) for member in ids if member != run.analysis]
-        kept = [member for member in members if member is not None][:MOST_COMPARED]
+        stored_members = engine.store.get_many([member for member in ids if member != run.analysis], behaviours=True)
+        kept = _runs(engine, [stored_members[name] for name in ids if name in stored_members][:MOST_COMPARED])
         if kept:
             kind = "cluster" if is_cluster else "kin"
             total -= run.analysis in ids

@@ -344,7 +344,10 @@ class VisibleCorpus:
     def __init__(self, analyses: Iterable[AnalysisBrief]) -> None:
         self.analyses = list(analyses)
         self._by_id = {brief.analysis: brief for brief in self.analyses}
-        self.outside = [brief for brief in self.analyses if brief.scored and brief.cluster is None]
+        shown = [brief for brief in self.analyses if brief.has_behaviour]
+        self.without = len(self.analyses) - len(shown)
+        self.outside = [brief for brief in shown if brief.scored and brief.cluster is None]
+        self.outside_kin = [brief for brief in shown if brief.scored and brief.kin is None]
         by_probability = sorted(self.analyses, key=lambda brief: -(brief.probability or 0.0))
         self.clusters = _groups((brief.cluster, brief) for brief in by_probability)
         by_kin_probability = sorted(self.analyses, key=lambda brief: -(brief.kin_probability or 0.0))
@@ -398,9 +401,9 @@ class VisibleCorpus:
     def evidence(self, engine: Engine, cluster: VisibleGroup, evidence: Iterable[Evidence]) -> list[Evidence]:
         """Of what is typical of a cluster, what the first of its visible members show. Raises StoreError."""
         shown: set[str] = set()
-        for member in cluster.members[:_MEMBERS_READ]:
-            stored = engine.store.get(member.analysis)
-            shown |= {token[:_TOKEN_READ] for token in stored.unpack()[0]} if stored else set()
+        names = [member.analysis for member in cluster.members[:_MEMBERS_READ]]
+        for stored in engine.store.get_many(names, behaviours=True).values():
+            shown |= {token[:_TOKEN_READ] for token in stored.unpack()[0]}
         return [piece for piece in evidence if f"{piece.kind}:{piece.value}"[:_TOKEN_READ] in shown]
 
     def anomalies(self, order: str, since: str | None) -> list[AnalysisBrief]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from cuckoo_ml_plugin.finding.section import Disagreement, Reason, ThreatFinding
+import msgspec
+
+from cuckoo_ml_plugin.finding.section import Disagreement, Finding, Reason, ThreatFinding
 from cuckoo_ml_plugin.finding.threat_words import display_name
 
 _SHOWN: Final = 0.005  # the least score that two decimals do not make 0
@@ -45,3 +47,15 @@ def disagreement_with(expectation: Expectation, provider: str, score: float) -> 
         threshold=round(expectation.threshold, 4),
         text=text,
     )
+
+
+def shown_threat_scores(finding: Finding) -> ThreatFinding | None:
+    """The threat scores as people are shown them.
+
+    Where nothing is known of the behaviour, a score of 0 is no news and would read like a clean bill.
+    """
+    threat = finding.threat_scores
+    if threat is None or finding.status != "no_behaviour":
+        return threat
+    telling = [provider for provider in threat.providers if provider.score > 0]
+    return msgspec.structs.replace(threat, providers=telling) if telling else None

@@ -7,6 +7,7 @@ that a process that has read them all reads only what is new. A store from befor
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -33,8 +34,15 @@ class StoredBehash(NamedTuple):
     behash: bytes
 
 
+class Showing(NamedTuple):
+    """The analyses that show a piece of behaviour, newest first, and whether all behaviours were looked at."""
+
+    analyses: list[str]
+    is_complete: bool
+
+
 class BehashStore:
-    """The part of the store that keeps behashes."""
+    """The part of the store that keeps behashes, and finds behaviours."""
 
     _db: Database
 
@@ -79,6 +87,35 @@ class BehashStore:
             except DamagedBlobError:
                 tokens[digest] = None
         return tokens
+
+    def analyses_showing(self, tokens: Collection[str], seconds: float | None = None) -> Showing:
+        """The analyses that show any of these tokens, newest first. Raises StoreError.
+
+        Each behaviour is read once, those of the newest analyses first. ``seconds``: after how many the search ends.
+        """
+        needles = [f"\n{token}\n".encode(errors="replace") for token in tokens]
+        columns = (analysis.c.number, analysis.c.analysis, analysis.c.digest)
+        newest = func.substr(func.coalesce(analysis.c.analysed_at, analysis.c.stored_at), 1, 10).desc()
+        query = select(*columns).order_by(newest, analysis.c.number.desc())
+        began = time.monotonic()
+        rows = self._db.read(lambda connection: connection.execute(query).all())
+        numbers: dict[str, int] = {}  # the newest analysis of each behaviour
+        for row in rows:
+            numbers.setdefault(row.digest, row.number)
+        read, shown = 0, set()
+        order = list(numbers.items())
+        while read < len(order) and (seconds is None or time.monotonic() - began < seconds):
+            page = order[read : read + _PAGE]
+            read += len(page)
+            blobs = select(analysis.c.digest, analysis.c.behaviour).where(analysis.c.number.in_([n for _, n in page]))
+            for digest, blob in self._db.read(lambda connection, q=blobs: connection.execute(q).all()):  # type: ignore[misc]
+                try:
+                    body = b"\n" + unpack_joined(bytes(blob))[0] + b"\n"
+                except DamagedBlobError:
+                    continue
+                if any(needle in body for needle in needles):
+                    shown.add(digest)
+        return Showing([row.analysis for row in rows if row.digest in shown], read == len(order))
 
     def fill_behashes(self) -> int:
         """Add the behashes that a store of an earlier version lacks; returns how many. Raises StoreError.

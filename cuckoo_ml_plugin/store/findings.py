@@ -142,12 +142,12 @@ class FindingStore:
 
     def cluster_count(self, cluster: str) -> int:
         """How many analyses one cluster has."""
-        query = select(func.count()).where(_STORED, finding.c.cluster == cluster)
+        query = select(func.count()).where(_STORED, analysis.c.has_behaviour, finding.c.cluster == cluster)
         return self._db.read(lambda connection: connection.execute(query).scalar_one())
 
     def kin_count(self, kin: str) -> int:
         """How many analyses one kin has."""
-        query = select(func.count()).where(_STORED, finding.c.kin == kin)
+        query = select(func.count()).where(_STORED, analysis.c.has_behaviour, finding.c.kin == kin)
         return self._db.read(lambda connection: connection.execute(query).scalar_one())
 
     def anomalous_since(self, moment: datetime, *, model: str | None = None) -> tuple[int, int]:

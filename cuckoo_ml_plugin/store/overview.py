@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import Column, ColumnElement, Connection, case, func, select
 
 from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.report.labels import first_by_source
@@ -42,6 +42,7 @@ class AnalysisBrief:
     stored_at: str
     day: str
     label: str | None
+    has_behaviour: bool
     scored: bool
     cluster: str | None
     probability: float | None
@@ -65,6 +66,7 @@ class OverviewStore:
             select(
                 *(analysis.c[name] for name in ("analysis", "sha256", "target", "source_path", "node", "analysed_at")),
                 analysis.c.stored_at,
+                analysis.c.has_behaviour,
                 DAY.label("day"),
                 finding.c.analysis.is_not(None).label("scored"),
                 *(finding.c[name] for name in ("cluster", "probability", "anomaly_score", "anomalous")),
@@ -107,6 +109,7 @@ def _briefs(connection: Connection, rows: Any) -> Iterator[AnalysisBrief]:
             stored_at=row.stored_at,
             day=str(row.day),
             label=first_by_source(labels.get(row.analysis, {})),
+            has_behaviour=bool(row.has_behaviour),
             scored=bool(row.scored),
             cluster=row.cluster,
             probability=finite(row.probability),
@@ -133,12 +136,22 @@ class ActivityStore:
     _db: Database
 
     def cluster_activity(self, since: datetime) -> dict[str | None, Activity]:
-        """The activity of each cluster by the latest findings; None: the analyses in no cluster. Raises StoreError."""
+        """The activity of each cluster by the latest findings; None: the analyses in no cluster. Raises StoreError.
+
+        Analyses that show no behaviour are not counted: they cannot belong to any.
+        """
+        return self._activity(finding.c.cluster, since)
+
+    def kin_activity(self, since: datetime) -> dict[str | None, Activity]:
+        """The activity of each kin, as :meth:`cluster_activity`. Raises StoreError."""
+        return self._activity(finding.c.kin, since)
+
+    def _activity(self, group: Column[str], since: datetime) -> dict[str | None, Activity]:
         new = func.sum(case((analysis.c.stored_at > utc_text(since), 1), else_=0))
         query = (
-            select(finding.c.cluster, func.count(), new, func.min(DAY), func.max(DAY))
-            .where(_STORED)
-            .group_by(finding.c.cluster)
+            select(group, func.count(), new, func.min(DAY), func.max(DAY))
+            .where(_STORED, analysis.c.has_behaviour)
+            .group_by(group)
         )
         rows = self._db.read(lambda connection: connection.execute(query).all())
         return {row[0]: Activity(row[1], int(row[2]), row[3], row[4]) for row in rows}

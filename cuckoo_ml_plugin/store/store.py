@@ -193,15 +193,15 @@ class Store(
         analyses = self._db.read(lambda connection: _select(connection, _TABLE.c.analysis == name, blobs=True))
         return analyses[0] if analyses else None
 
-    def get_many(self, analyses: Iterable[str]) -> dict[str, StoredAnalysis]:
-        """The stored ones of these analyses, by id, without their behaviours."""
+    def get_many(self, analyses: Iterable[str], *, behaviours: bool = False) -> dict[str, StoredAnalysis]:
+        """The stored ones of these analyses, by id; ``behaviours``: whether to read each blob, too."""
         names = list(analyses)
 
         def work(connection: Connection) -> dict[str, StoredAnalysis]:
             return {
                 stored.analysis: stored
                 for batch in chunks(names)
-                for stored in _select(connection, _TABLE.c.analysis.in_(batch))
+                for stored in _select(connection, _TABLE.c.analysis.in_(batch), blobs=behaviours)
             }
 
         return self._db.read(work)

@@ -104,6 +104,10 @@ class Links:
     def to_kin(self, kin: str) -> str:
         return f"{self.base}kin/{quote(kin[:MAX_VALUE], safe='', errors='replace')}/"
 
+    def to_behaviour(self, kind: str, value: str) -> str:
+        """Our page of the analyses that show a piece of behaviour."""
+        return self.to("behaviour", kind=kind, value=value)
+
     def to(self, path: str, /, **query: object) -> str:
         """One of our pages; ``path`` is "" for the first."""
         parameters = {key: str(value)[:MAX_VALUE] for key, value in query.items() if value not in ("", None)}

@@ -1,4 +1,4 @@
-"""Our own pages: clusters, one cluster, all kin, one kin, anomalies, births, the model, one analysis, a comparison."""
+"""Our own pages: clusters, kin, one of these, anomalies, births, the model, an analysis, a comparison, a behaviour."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from urllib.parse import unquote
 
 from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.births import births, visible_births
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.refit_due import refit_decision
 from cuckoo_ml_plugin.engine.visibility import VisibleCorpus, VisibleGroup, days, summary_of
-from cuckoo_ml_plugin.errors import CuckooMLError
+from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
 from cuckoo_ml_plugin.model.folder import list_models
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
 from cuckoo_ml_plugin.plumbing.times import utc_text
-from cuckoo_ml_plugin.store.overview import Activity, AnalysisBrief
+from cuckoo_ml_plugin.store.overview import AnalysisBrief
+from cuckoo_ml_plugin.web.links import MAX_VALUE
 from cuckoo_ml_plugin.web.panel import PanelView
 from cuckoo_ml_plugin.web.request import PAGE_SIZE, ForbiddenError, NotFoundError, PageResponse, Paging, Request
 from cuckoo_ml_plugin.web.timeline import timeline
 
-NEW_DAYS = 7
 _SORTS = ("size", "new", "first", "last", "name")
 _PERIODS = {"7": "7 days", "1": "a day", "30": "30 days", "365": "a year", "all": "all time"}
 _MOST_CHANGES = 200
@@ -29,6 +30,7 @@ _MOST_CLUSTERS = 20  # of a kin that are listed
 _ANOMALIES = 20  # on a page; few, because those that the refit found are scored again for their reasons
 _COMPARED_PIECES = 30  # of each list of a comparison
 _COMPARED_NAMED = 20  # runs of a comparison that are named
+_SEARCH_SECONDS = 5.0  # that a page looks for a piece of behaviour; what was found is kept for a minute
 _BIRTH_MEMBERS = 10  # of a group in the making that are named
 
 Page = Callable[[Request], PageResponse]
@@ -49,15 +51,13 @@ def find_page(path: str) -> Page:
 
 def clusters_page(request: Request) -> PageResponse:
     """All clusters: searchable, sortable, paged."""
-    model = request.engine.require_model()
-    since = datetime.now(timezone.utc) - timedelta(days=NEW_DAYS)
+    engine, model, corpus = request.engine, request.engine.require_model(), request.corpus
     sort, search = request.choice("sort", _SORTS), request.text("q").strip().lower()
-    corpus = request.corpus
     if corpus is None:
-        rows, outside = _all_clusters(request, model, since)
+        groups = request.memory.recall(f"clusters of {model.id}", lambda: queries.all_clusters(engine, model))
     else:
-        rows, outside = _visible_clusters(corpus, model, since)
-    count = len(rows)
+        groups = _visible_clusters(corpus, model)
+    rows, count = groups.rows, len(groups.rows)
     rows = [row for row in rows if not search or any(search in name.lower() for name in _names_of(row))]
     rows.sort(key=_SORT_KEYS[sort])
     return request.respond(
@@ -66,38 +66,30 @@ def clusters_page(request: Request) -> PageResponse:
         rows=rows[request.offset : request.offset + PAGE_SIZE],
         sort=sort,
         search=request.text("q"),
-        new_days=NEW_DAYS,
+        new_days=queries.NEW_DAYS,
         clusters=count,
-        outside=outside,
+        outside=groups.outside,
+        without=groups.without,
         paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(rows), len(rows)),
     )
 
 
-def _all_clusters(request: Request, model: Model, since: datetime) -> tuple[list[dict[str, Any]], Activity]:
-    """The rows of all clusters, and the analyses in none."""
-    store = request.engine.store
-    activity = request.memory.recall("activity", lambda: store.cluster_activity(since))
-    none = Activity(0, 0, "", "")
-    rows = [queries.cluster_brief(facts, 0) | {"activity": activity.get(facts.id, none)} for facts in model.clusters]
-    return rows, activity.get(None, none)
-
-
-def _visible_clusters(corpus: VisibleCorpus, model: Model, since: datetime) -> tuple[list[dict[str, Any]], Activity]:
-    """The rows of the clusters that the reader may see a member of."""
-    moment = utc_text(since)
+def _visible_clusters(corpus: VisibleCorpus, model: Model) -> queries.Groups:
+    """The clusters that the reader may see a member of."""
+    since = utc_text(datetime.now(timezone.utc) - timedelta(days=queries.NEW_DAYS))
     rows = [
         {
             "id": cluster.id,
             "name": cluster.name,
             "size": len(cluster.members),
             "labels": [{"label": label, "count": count} for label, count in cluster.labels.items()],
-            "activity": cluster.activity(moment),
             "kin": facts.kin,
+            **queries.with_activity(cluster.activity(since)),
         }
         for facts in model.clusters
         if (cluster := corpus.clusters.get(facts.id)) is not None
     ]
-    return rows, summary_of(corpus.outside, moment)
+    return queries.Groups(rows, len(corpus.outside), corpus.without)
 
 
 def _names_of(row: dict[str, Any]) -> list[str]:
@@ -105,10 +97,10 @@ def _names_of(row: dict[str, Any]) -> list[str]:
 
 
 _SORT_KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "size": lambda row: (-row["activity"].analyses, -row["size"], row["name"]),
-    "new": lambda row: (-row["activity"].new, -row["activity"].analyses, row["name"]),
-    "first": lambda row: (_backwards(row["activity"].first), row["name"]),
-    "last": lambda row: (_backwards(row["activity"].last), row["name"]),
+    "size": lambda row: (-row["stored"], -row["size"], row["name"]),
+    "new": lambda row: (-row["new"], -row["stored"], row["name"]),
+    "first": lambda row: (_backwards(row["first_day"]), row["name"]),
+    "last": lambda row: (_backwards(row["last_day"]), row["name"]),
     "name": lambda row: (row["name"].lower(), row["id"]),
 }
 
@@ -185,20 +177,19 @@ def _fate(model: Model, cluster_id: str) -> str:
 
 def kins_page(request: Request) -> PageResponse:
     """All kin, the largest first."""
-    model, corpus = request.engine.require_model(), request.corpus
+    engine, model, corpus = request.engine, request.engine.require_model(), request.corpus
     if corpus is None:
-        counts = request.memory.recall("kin", request.engine.store.kin_counts)
-        rows = [queries.kin_brief(model, facts, counts.get(facts.id, 0)) for facts in model.kins]
-        outside = counts.get(None, 0)
+        groups = request.memory.recall(f"kin of {model.id}", lambda: queries.all_kin(engine, model))
     else:
-        rows = [_visible_kin(corpus, model, corpus.kins[facts.id]) for facts in model.kins if facts.id in corpus.kins]
-        outside = sum(brief.scored and brief.kin is None for brief in corpus.analyses)
-    rows.sort(key=lambda row: (-row["stored"], -row["size"], row["name"]))
+        kins = [_visible_kin(corpus, model, corpus.kins[facts.id]) for facts in model.kins if facts.id in corpus.kins]
+        groups = queries.Groups(kins, len(corpus.outside_kin), corpus.without)
+    rows = sorted(groups.rows, key=lambda row: (-row["stored"], -row["size"], row["name"]))
     return request.respond(
         "Kin",
         "kins.html",
         rows=rows[request.offset : request.offset + PAGE_SIZE],
-        outside=outside,
+        outside=groups.outside,
+        without=groups.without,
         paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(rows), len(rows)),
     )
 
@@ -265,11 +256,9 @@ def _visible_kin(corpus: VisibleCorpus, model: Model, kin: VisibleGroup) -> dict
         "id": kin.id,
         "name": kin.name,
         "size": len(kin.members),
-        "stored": len(kin.members),
         "labels": [{"label": label, "count": count} for label, count in kin.labels.items()],
         "clusters": [{"id": cluster.id, "name": cluster.name, "size": len(cluster.members)} for cluster in clusters],
-        "first_seen": activity.first,
-        "last_seen": activity.last,
+        **queries.with_activity(activity),
     }
 
 
@@ -283,22 +272,24 @@ def anomalies_page(request: Request) -> PageResponse:
     offset = (request.page_number - 1) * _ANOMALIES
     corpus = request.corpus
     if corpus is None:
-        rows = list(queries.anomalies(request.engine, _ANOMALIES + 1, by, since, offset))  # type: ignore[arg-type]
+        rows = list(queries.anomalies(request.engine, _ANOMALIES, by, since, offset))  # type: ignore[arg-type]
+        total = queries.anomaly_count(request.engine, since)
     else:
-        moment = None if since is None else utc_text(since)
-        anomalies = corpus.anomalies(by, moment)[offset : offset + _ANOMALIES + 1]
-        rows = [_visible_anomaly(request, corpus, anomaly) for anomaly in anomalies]
+        anomalies = corpus.anomalies(by, None if since is None else utc_text(since))
+        rows = [_visible_anomaly(request, corpus, anomaly) for anomaly in anomalies[offset : offset + _ANOMALIES]]
+        total = len(anomalies)
     request.links.look_up(request.engine, [row["analysis"] for row in rows])
     return request.respond(
         "Anomalies",
         "anomalies.html",
-        rows=rows[:_ANOMALIES],
+        rows=rows,
+        total=total,
         period=period,
         periods=_PERIODS,
         order=order,
         threshold=request.engine.settings.anomaly.threshold,
-        names=_names(request.engine.require_model(), corpus),
-        paging=Paging(request.page_number, len(rows) > _ANOMALIES),
+        names=_names_of_clusters(request.engine, corpus),
+        paging=Paging(request.page_number, offset + len(rows) < total and bool(rows)),
     )
 
 
@@ -313,6 +304,29 @@ def _visible_anomaly(request: Request, corpus: VisibleCorpus, anomaly: AnalysisB
         "score": anomaly.anomaly_score,
         "reasons": corpus.reasons(request.engine, anomaly),
     }
+
+
+def behaviour_page(request: Request) -> PageResponse:
+    """The analyses that show one piece of behaviour, newest first."""
+    engine = request.engine
+    token = f"{request.query.get('kind', '')}:{request.query.get('value', '')}"[:MAX_VALUE]
+    try:
+        showing = request.memory.recall(
+            f"showing {token}", lambda: queries.analyses_showing(engine, token, _SEARCH_SECONDS)
+        )
+    except StoreError:
+        raise
+    except CuckooMLError as error:
+        raise NotFoundError(str(error)) from error
+    answer = queries.seen(engine, token, showing, PAGE_SIZE, request.offset, request.corpus)
+    request.links.look_up(engine, [row["analysis"] for row in answer["analyses"]])
+    return request.respond(
+        "Behaviour",
+        "behaviour.html",
+        **answer,
+        names=_names_of_clusters(engine, request.corpus),
+        paging=Paging(request.page_number, request.offset + PAGE_SIZE < answer["count"], answer["count"]),
+    )
 
 
 def births_page(request: Request) -> PageResponse:
@@ -411,10 +425,12 @@ def _visible_run(request: Request, name: str) -> queries.Run:
     return run
 
 
-def _names(model: Model, corpus: VisibleCorpus | None) -> dict[str, str]:
+def _names_of_clusters(engine: Engine, corpus: VisibleCorpus | None) -> dict[str, str]:
+    """The names of the clusters that the reader may see, by their ids; none before the first refit."""
     if corpus is not None:
         return {cluster.id: cluster.name for cluster in corpus.clusters.values()}
-    return {cluster.id: cluster.name for cluster in model.clusters}
+    model = engine.model()
+    return {cluster.id: cluster.name for cluster in model.clusters} if model else {}
 
 
 _PAGES: dict[str, Page] = {
@@ -425,4 +441,5 @@ _PAGES: dict[str, Page] = {
     "model": model_page,
     "analysis": analysis_page,
     "compare": compare_page,
+    "behaviour": behaviour_page,
 }

@@ -11,11 +11,13 @@ from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import leaves_out
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.finding.section import Finding, read_section
+from cuckoo_ml_plugin.finding.threat import shown_threat_scores
 from cuckoo_ml_plugin.finding.verdict import verdict_of
 from cuckoo_ml_plugin.web.links import Links
 from cuckoo_ml_plugin.web.render import Look, render
 
-_AT_A_GLANCE = 2  # reasons that are shown without a click
+_REASONS = 1  # that are shown without a click
+_SIMILAR = 3  # analyses that are shown without a click
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class PanelView:
             section = read_section(raw)
         except ReportError as error:
             section = Finding(status="failed", message=str(error))
+        section.threat_scores = shown_threat_scores(section)
         if links is not None and engine is not None:
             links.look_up(engine, [*also, *(similar.analysis for similar in section.similar)])
         return cls(section, links)
@@ -55,6 +58,7 @@ class PanelView:
             shared=[piece for piece in self.section.evidence if piece.role == "shared"],
             new=[piece for piece in self.section.evidence if piece.role != "shared"],
             left_out=leaves_out(self.section),
-            first_reasons=reasons[:_AT_A_GLANCE],
-            other_reasons=reasons[_AT_A_GLANCE:],
+            first_reasons=reasons[:_REASONS],
+            other_reasons=reasons[_REASONS:],
+            at_a_glance=_SIMILAR,
         )

@@ -19,19 +19,39 @@ _COLOURS = 10
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The host's own names of CSS classes, and whether its pages are dark."""
+    """The host's own names of CSS classes, and whether its pages are dark.
+
+    Attributes:
+        outer: around a frame and its heading.
+        frame: around what is framed.
+        head: around the heading; in the frame if ``head_inside``, else above it.
+        heading, title: the level of the heading, and its classes.
+        icon: the icon before the heading; "" where there are no fonts for it.
+        body: around the content.
+    """
 
     name: str
     frame: str
     head: str
     table: str
     dark: bool = False
+    outer: str = ""
+    head_inside: bool = True
+    heading: str = "h3"
+    title: str = ""
+    icon: str = ""
+    body: str = ""
 
 
-CUCKOO2 = Look("cuckoo2", "panel panel-default", "panel-heading", "table table-striped")
+CUCKOO2 = Look(
+    "cuckoo2", "panel panel-default", "", "table table-striped",
+    head_inside=False, heading="h4", icon="fa fa-clone",
+)  # fmt: skip
 CAPE = Look(
-    "cape", "card dynamic-layout-target layout-centered", "card-header", "table table-striped table-sm", dark=True
-)
+    "cape", "card bg-dark border-secondary", "card-header border-secondary",
+    "table table-dark table-striped table-sm mb-0", dark=True, outer="mb-4 dynamic-layout-target layout-centered",
+    heading="h5", title="mb-0 text-white", icon="fas fa-clone me-2 text-info", body="card-body",
+)  # fmt: skip
 PLAIN = Look("plain", "cml-frame", "cml-frame-head", "cml-table")
 PLAIN_DARK = Look("plain", "cml-frame", "cml-frame-head", "cml-table", dark=True)
 LOOKS = {look.name: look for look in (CUCKOO2, CAPE, PLAIN)}

@@ -31,6 +31,7 @@ PYTHON = os.environ.get("CAPE_PYTHON", "")
 MONGODB = shutil.which("nx-27017")
 pytestmark = pytest.mark.skipif(not (ROOT and PYTHON and MONGODB), reason="no CAPE_ROOT, CAPE_PYTHON and nx-27017")
 
+MOST_PIXELS = 300  # that the panel is high, until it is opened
 SCORED, HOSTILE, NO_MODEL, WITHOUT_US = 7, 8, 9, 10
 CONFIGURATION = """
 [mongodb]
@@ -149,16 +150,70 @@ def reader(browser: Any) -> Iterator[Reader]:
     reader.close()
 
 
-def test_the_first_tab_begins_with_the_panel(web: Web, reader: Reader) -> None:
+def test_the_first_tab_has_the_panel_below_capes_detections(web: Web, reader: Reader) -> None:
     assert reader.open(f"{web.address}/analysis/{SCORED}/") == 200
-    panel = reader.page.locator("#overview > .cml")
+    panel = reader.page.locator("#overview #information > .cml")
     assert panel.count() == 1
     assert web.section["cluster"]["name"] in panel.inner_text()
-    assert panel.bounding_box()["y"] + panel.bounding_box()["height"] < 1000  # one screen
-    assert not reader.overflowing("#overview > .cml, .cml-box")
+    box = panel.bounding_box()
+    assert box["height"] <= MOST_PIXELS
+    above = reader.page.locator("#information :text('Detection(s):')").bounding_box()
+    below = reader.page.locator("#information :text('Analysis Details')").bounding_box()
+    assert above["y"] + above["height"] <= box["y"]
+    assert box["y"] + box["height"] <= below["y"]
+    assert panel.locator("h5.cml-title i.fas").count() == 1, "as CAPE's own headings"
+    assert not reader.broken_words(".cml-similar td, .cml-tag, .cml-fact dt")
+    assert not reader.overflowing("#overview .cml, .cml-box")
     reader.keep("cape-panel")
     panel.locator("summary").click()
     assert web.section["evidence"][0]["value"] in panel.inner_text()
+    reader.keep("cape-panel-details", whole=True)
+
+
+def test_capes_own_navigation_leads_to_our_pages(web: Web, reader: Reader) -> None:
+    for path in (f"/analysis/{SCORED}/", "/analysis/", "/dashboard/"):
+        reader.open(web.address + path)
+        assert reader.page.locator("header .navbar-nav #cuckooml-nav").count() == 1
+        assert reader.page.locator("header .navbar-nav .nav-item").count() > 5, "CAPE's own entries"
+    reader.follow("#cuckooml-nav")
+    assert reader.page.url == f"{web.address}/cuckooml/"
+    assert not reader.errors
+
+
+def test_a_piece_of_evidence_leads_to_the_analyses_that_show_it(web: Web, reader: Reader) -> None:
+    reader.open(f"{web.address}/analysis/{SCORED}/")
+    reader.page.click("#overview .cml summary")
+    value = reader.text("#overview .cml-evidence a >> nth=0")
+    reader.follow("#overview .cml-evidence a >> nth=0")
+    assert "/cuckooml/behaviour/" in reader.page.url
+    assert value in reader.text(".cml")
+    assert reader.page.locator(".cml-list tbody tr").count() >= 1
+    assert not reader.overflowing(".cml, .cml-box")
+    reader.keep("cape-behaviour")
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_pages_fit_into_the_window(web: Web, browser: Any, width: int) -> None:
+    reader = Reader(browser, width=width)
+    for name, path in {
+        "panel": f"/analysis/{SCORED}/",
+        "compare": "/cuckooml/compare/?id=1005",
+        "births": "/cuckooml/births/",
+        "kin": "/cuckooml/kin/",
+        "one-kin": "/cuckooml/kin/k0/",
+        "clusters": "/cuckooml/",
+    }.items():
+        assert reader.open(web.address + path) == 200
+        assert not reader.overflowing(".cml, .cml-box"), path
+        assert not reader.broken_words(".cml-similar td, .cml-kind, .cml-tag, .cml th, .cml-fact dt"), path
+        reader.keep(f"cape-{name}-{width}")
+    reader.close()
+
+
+def test_the_first_page_after_a_restart_has_the_panel_and_our_entry(web: Web) -> None:
+    seen = as_a_stranger(web, "none.conf", "")
+    assert 'id="cuckooml"' in seen["first"]
+    assert 'id="cuckooml-nav"' in seen["first"]
 
 
 def test_the_tab_of_similar_analyses_is_back(web: Web, reader: Reader) -> None:
@@ -172,7 +227,7 @@ def test_the_tab_of_similar_analyses_is_back(web: Web, reader: Reader) -> None:
 
 def test_a_reader_walks_through_our_pages(web: Web, reader: Reader) -> None:
     reader.open(f"{web.address}/analysis/{SCORED}/")
-    reader.follow("#overview .cml .cml-big a")
+    reader.follow("#overview .cml .cml-fact a >> nth=0")
     assert web.section["cluster"]["name"] in reader.text(".cml-title")
     reader.keep("cape-cluster", whole=True)
     for name in ("Clusters", "Anomalies", "Model"):
@@ -189,11 +244,11 @@ def test_a_hostile_report_is_text_and_nothing_else(web: Web, browser: Any, width
     assert reader.open(f"{web.address}/analysis/{HOSTILE}/") == 200
     reader.page.click("#overview .cml summary")
     reader.settle()
-    text = reader.text("#overview > .cml")
+    text = reader.text("#overview .cml")
     assert SCRIPTS[0] in text
     assert f"({len(LONG):,} characters)" in text
     assert reader.page.locator(".cml script, .cml img, .cml iframe, .cml base").count() == 0
-    assert not reader.overflowing("#overview > .cml, .cml-box")
+    assert not reader.overflowing("#overview .cml, .cml-box")
     assert not reader.dialogs
     assert not [url for url in reader.elsewhere(web.address) if "elsewhere.invalid" in url]
     reader.keep(f"cape-hostile-{width}")
@@ -202,9 +257,9 @@ def test_a_hostile_report_is_text_and_nothing_else(web: Web, browser: Any, width
 
 def test_the_panel_says_that_there_is_no_model_and_is_missing_without_a_section(web: Web, reader: Reader) -> None:
     reader.open(f"{web.address}/analysis/{NO_MODEL}/")
-    assert "There is no model yet: 3 of 20 are stored." in reader.text("#overview > .cml")
+    assert "There is no model yet: 3 of 20 are stored." in reader.text("#overview .cml")
     reader.open(f"{web.address}/analysis/{WITHOUT_US}/")
-    assert reader.page.locator("#overview > .cml").count() == 0
+    assert reader.page.locator("#overview .cml").count() == 0
     assert reader.page.locator("#overview").count() == 1
 
 
@@ -224,6 +279,8 @@ def test_a_changed_page_of_capes_is_still_shown(web: Web, reader: Reader) -> Non
 
 def test_the_html_report_carries_the_panel(web: Web, reader: Reader) -> None:
     reader.open((web.root / f"storage/analyses/{SCORED}/reports/report.html").as_uri())
+    assert web.section["verdict"]["text"] in reader.text(".cml")
+    reader.page.click(".cml summary")
     assert web.section["model"]["id"] in reader.text(".cml")
     assert not reader.overflowing(".cml")
     reader.keep("cape-html-report")
@@ -245,9 +302,10 @@ from django.test import Client
 from cuckoo_ml_plugin.hosts.cape.web.reader import reader_of
 from cuckoo_ml_plugin.hosts.cape.web.site import site
 paths = ("/cuckooml/", "/cuckooml/model/", "/cuckooml/clusters/c0/", "/cuckooml/analysis/?id=7")
+first = Client().get("/analysis/7/").content.decode()
 answers = [(answer.status_code, answer.get("Location", "")) for answer in map(Client().get, paths)]
 section = json.loads(sys.argv[1])
-print(json.dumps({"answers": answers, "panel": site().panel(section, "7", reader_of(AnonymousUser()))}))
+print(json.dumps({"answers": answers, "first": first, "panel": site().panel(section, "7", reader_of(AnonymousUser()))}))
 """
 
 

@@ -30,6 +30,7 @@ __all__ = ["fresh_cuckoo"]
 HOSTILE = "211"
 REPORTED_WITHOUT_US = "212"
 NO_MODEL = "213"
+MOST_PIXELS = 300  # that the panel is high, until it is opened
 # MongoDB in memory, in the web interface's own process, filled with reports.
 SITECUSTOMIZE = """
 import json, os
@@ -183,20 +184,77 @@ def test_the_analysis_page_has_the_panel_above_the_file(web: Web, reader: Reader
     assert reader.open(summary(web)) == 200
     panel = reader.text(".cml")
     finding = section(web)
-    for similar in finding["similar"]:
+    for similar in finding["similar"][:3]:
         assert similar["analysis"] in panel
     assert finding["anomaly"]["reasons"][0]["text"] in panel
     below = reader.page.locator("#file").bounding_box()
     box = reader.page.locator(".cml").bounding_box()
     assert 0 < box["y"] < below["y"] <= box["y"] + box["height"] + 60
-    assert box["y"] + box["height"] < 900 + 100  # at a glance: one screen, but for Cuckoo's own head
+    assert box["height"] <= MOST_PIXELS
+    assert reader.page.locator(".cml h4.cml-title i.fa").count() == 1, "as Cuckoo's own headings"
+    assert not reader.broken_words(".cml-similar td, .cml-tag, .cml-fact dt")
     assert not reader.overflowing(".cml, .cml-box")
     assert not reader.errors
     assert not reader.elsewhere(web.address)
     reader.keep("cuckoo-panel")
     reader.page.click(".cml summary")
-    assert finding["evidence"][0]["value"] in reader.text(".cml-details")
+    opened = reader.text(".cml")
+    assert finding["evidence"][0]["value"] in opened
+    assert all(similar["analysis"] in opened for similar in finding["similar"])
+    assert all(reason["text"] in opened for reason in finding["anomaly"]["reasons"])
+    score = f"{finding['anomaly']['score'] * 100:.1f} %"
+    assert opened.count(score) == 1, "the score is said once"
     reader.keep("cuckoo-panel-details", whole=True)
+
+
+def test_cuckoos_own_navigation_leads_to_our_pages_and_to_the_panel(web: Web, reader: Reader) -> None:
+    reader.open(summary(web))
+    assert reader.page.locator("#analysis-nav #cuckooml-sidebar").get_attribute("href").endswith("/summary/#cuckooml")
+    assert reader.page.locator("#cuckooml.cml").count() == 1
+    assert reader.page.locator("#analysis-nav li").count() > 5, "Cuckoo's own entries"
+    reader.follow("#primary-nav #cuckooml-nav")
+    assert reader.page.url == f"{web.address}/cuckooml/"
+    assert reader.page.locator("#primary-nav li.active #cuckooml-nav").count() == 1
+    reader.follow("#primary-nav a[title=Dashboard]")
+    assert reader.page.locator("#cuckooml-nav").count() == 1
+    assert reader.page.locator("li.active #cuckooml-nav").count() == 0
+    reader.open(summary(web, REPORTED_WITHOUT_US))
+    assert reader.page.locator("#cuckooml-sidebar").count() == 0
+
+
+def test_a_piece_of_evidence_leads_to_the_analyses_that_show_it(web: Web, reader: Reader) -> None:
+    reader.open(summary(web))
+    reader.page.click(".cml summary")
+    value = reader.text(".cml-evidence a >> nth=0")
+    reader.follow(".cml-evidence a >> nth=0")
+    assert "/cuckooml/behaviour/" in reader.page.url
+    assert value in reader.text(".cml")
+    assert RECORDED in reader.text(".cml-list")
+    assert not reader.overflowing(".cml, .cml-box")
+    reader.keep("cuckoo-behaviour")
+    reader.follow(f".cml-list a >> text='{RECORDED}'")
+    assert reader.page.url.rstrip("/") == summary(web)
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+@pytest.mark.parametrize("theme", ["default", "night"])
+def test_pages_fit_into_the_window_by_day_and_by_night(web: Web, browser: Any, width: int, theme: str) -> None:
+    reader = Reader(browser, width=width)
+    reader.page.context.add_cookies([{"name": "theme", "value": theme, "url": web.address}])
+    for name, path in {
+        "panel": f"/analysis/{RECORDED}/summary",
+        "analysis": f"/cuckooml/analysis/?id={RECORDED}",
+        "compare": "/cuckooml/compare/?id=1005",
+        "births": "/cuckooml/births/",
+        "kin": "/cuckooml/kin/",
+        "one-kin": "/cuckooml/kin/k0/",
+        "clusters": "/cuckooml/",
+    }.items():
+        assert reader.open(web.address + path) == 200
+        assert not reader.overflowing(".cml, .cml-box"), path
+        assert not reader.broken_words(".cml-similar td, .cml-kind, .cml-tag, .cml th, .cml-fact dt"), path
+        reader.keep(f"cuckoo-{name}-{width}-{theme}")
+    reader.close()
 
 
 def test_a_reader_walks_from_the_panel_to_a_similar_analysis_its_cluster_and_back(web: Web, reader: Reader) -> None:
@@ -310,6 +368,8 @@ print(json.dumps([(answer.status_code, answer.get("Location")) for answer in map
 
 def test_cuckoos_html_report_carries_the_panel(web: Web, reader: Reader) -> None:
     reader.open(web.html_report.as_uri())
+    assert section(web)["verdict"]["text"] in reader.text(".cml")
+    reader.page.click(".cml summary")
     assert section(web)["model"]["id"] in reader.text(".cml")
     assert not reader.overflowing(".cml")
     assert not [url for url in reader.requested if not url.startswith("file:")]

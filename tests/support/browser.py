@@ -73,14 +73,41 @@ class Reader:
         return str(self.page.inner_text(selector))
 
     def overflowing(self, selector: str) -> list[str]:
-        """What sticks out on the right of the elements or of the window."""
+        """What sticks out on the right of the elements or of the window; what an element in them cuts off does not."""
         return list(
             self.page.eval_on_selector_all(
                 selector,
                 """all => all.flatMap(box => {
                      const right = Math.min(box.getBoundingClientRect().right, window.innerWidth) + 1;
-                     return [box, ...box.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > right)
+                     const cut = e => {
+                       for (let around = e.parentElement; e !== box && around !== box; around = around.parentElement)
+                         if (getComputedStyle(around).overflowX === 'hidden') return true;
+                       return false;
+                     };
+                     return [box, ...box.querySelectorAll('*')]
+                       .filter(e => e.getBoundingClientRect().right > right && !cut(e))
                        .map(e => `${e.tagName} ${e.getAttribute('class')}: ${(e.textContent || '').slice(0, 60)}`)
+                   })""",
+            )
+        )
+
+    def broken_words(self, selector: str) -> list[str]:
+        """The words in the elements that stand in more than one line."""
+        return list(
+            self.page.eval_on_selector_all(
+                selector,
+                """all => all.flatMap(e => {
+                     const broken = [], texts = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
+                     while (texts.nextNode()) {
+                       const text = texts.currentNode, word = document.createRange();
+                       for (const found of text.data.matchAll(/[^\\s]+/g)) {
+                         word.setStart(text, found.index);
+                         word.setEnd(text, found.index + found[0].length);
+                         const tops = [...word.getClientRects()].map(r => Math.round(r.top));
+                         if (new Set(tops).size > 1) broken.push(found[0]);
+                       }
+                     }
+                     return broken;
                    })""",
             )
         )

@@ -26,7 +26,7 @@ from cuckoo_ml_plugin.web.render import CAPE
 from cuckoo_ml_plugin.web.site import Addresses, Site
 home, analysis, path = sys.argv[1:]
 site = Site(Home(Path(home)), CAPE, Addresses("/cuckooml/", "/analysis/{}/"))
-response = site.page(path, {"id": analysis, "days": "all"})
+response = site.page(path, {"id": analysis, "days": "all", "kind": "section", "value": ".vlm"})
 assert response.status == 200, response
 """
 PANEL = """
@@ -77,7 +77,7 @@ def member(home: Path) -> str:
         return store.cluster_members("c0", limit=1)[0].finding.analysis
 
 
-@pytest.mark.parametrize("path", ["", "clusters/c0", "anomalies", "model", "analysis"])
+@pytest.mark.parametrize("path", ["", "clusters/c0", "anomalies", "model", "analysis", "compare", "behaviour"])
 def test_no_page_imports_what_only_fitting_needs(demo: DemoHome, path: str) -> None:
     assert heavy(imported(PAGE, demo.home, member(demo.home), path)) == set()
 

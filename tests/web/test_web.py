@@ -29,8 +29,8 @@ from cuckoo_ml_plugin.web.timeline import timeline
 
 ADDRESSES = Addresses("/cuckooml/", "/analysis/{}/")
 OUR_TAGS = (
-    "a bdi br button circle dd details div dl dt figcaption figure form h3 h4 input label li link nav option p path"
-    " rect section select span strong style summary svg table tbody td text th thead title tr ul"
+    "a bdi br button circle code dd details div dl dt figcaption figure form h3 h4 h5 h6 i input label li link nav"
+    " option p path rect section select span strong style summary svg table tbody td text th thead title tr ul"
 )
 TAGS = frozenset(OUR_TAGS.split())
 
@@ -96,7 +96,7 @@ def test_the_panel_says_cluster_score_and_similar_analyses(demo: DemoHome, site:
     assert f"{section['cluster']['size']} past analyses" in page.text
     assert "/cuckooml/clusters/c0/" in page.targets
     kin = section["kin"]
-    assert f"Kin: {kin['name']} ({kin['id']}), {kin['size']} analyses" in page.text
+    assert f"Kin {kin['name']} {kin['id']}, {kin['size']} analyses" in page.text
     assert f"/cuckooml/kin/{kin['id']}/" in page.targets
     for similar in section["similar"]:
         assert similar["analysis"] in page.text

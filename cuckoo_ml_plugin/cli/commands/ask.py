@@ -1,4 +1,4 @@
-"""Commands that ask model and store: ``score``, ``similar``, ``compare``, ``clusters``, ``kin`` and ``anomalies``."""
+"""Commands that ask model and store: what is like an analysis, who shows a behaviour, clusters, kin, anomalies."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cuckoo_ml_plugin.cli.console import (
     safe_text,
     score_text,
     share_text,
+    short_hash,
     show_error,
     stderr,
     stdout,
@@ -37,7 +38,6 @@ from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.report.files.writeback import write_section
 from cuckoo_ml_plugin.report.report import read_report, read_reports
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MOST_OF_GROUP = 5  # analyses of a group in the making that are named
 _MOST_IN_FULL = 3  # more findings than this are shown as one table
 
@@ -131,6 +131,31 @@ def _why_none_similar(engine: Engine, analysis: str, finding: Finding) -> str:
         )
     step = "" if engine.store.count() else f"; {engine.step_to_model()}"
     return f"no other analysis with behaviour is stored, so there is nothing to compare it with{step}"
+
+
+@click.command()
+@click.argument("behaviour", metavar="KIND:VALUE")
+@click.option(
+    "--limit", type=click.IntRange(1, MAX_COUNT), default=50, show_default=True, help="How many analyses to list."
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@pass_existing_home
+def seen(home: Home, behaviour: str, limit: int, as_json: bool) -> None:
+    """List the stored analyses that show a piece of behaviour, such as mutex:name, newest first."""
+    engine = Engine(home)
+    answer = queries.seen(engine, behaviour, queries.analyses_showing(engine, behaviour), limit)
+    if as_json:
+        print_json(answer)
+        return
+    columns = ["analysis", "day", "target", "cluster", "label", "SHA-256"]
+    rows = [
+        (row["analysis"], row["day"], row["target"], row["cluster"], row["label"], short_hash(row["sha256"]))
+        for row in answer["analyses"]
+    ]
+    samples = "1 sample" if answer["samples"] == 1 else f"{answer['samples']:,} samples"
+    what = f"({samples}) {'shows' if answer['count'] == 1 else 'show'} {behaviour[:200]}"
+    title = _list_title(len(rows), answer["count"], f"analysis {what}", f"analyses {what}")
+    stdout.print(table(title, columns, rows))
 
 
 @click.command()
@@ -246,8 +271,7 @@ def _warn_of_unfinished_refit(engine: Engine) -> None:
 
 
 def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
-    counts = engine.store.cluster_counts()
-    briefs = [queries.cluster_brief(facts, counts.get(facts.id, 0)) for facts in model.clusters]
+    briefs, outside, without = queries.all_clusters(engine, model)
     if as_json:
         print_json(briefs)
         return
@@ -259,18 +283,17 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
             brief["stored"],
             brief["kin"],
             _labels_text(brief["labels"]),
-            brief["first_seen"][:10],
-            brief["last_seen"][:10],
+            brief["first_day"],
+            brief["last_day"],
         )
         for brief in briefs
     ]
     columns = ["cluster", "name", "fitted", "stored", "kin", "labels", "first seen", "last seen"]
     stdout.print(table(counted(len(rows), "cluster"), columns, rows, numbers=[2, 3]))
-    _show_outside(engine, counts.get(None, 0), "cluster")
+    _show_outside(outside, without, "cluster")
 
 
-def _show_outside(engine: Engine, outside: int, group: str) -> None:
-    without = engine.store.count() - engine.store.count(with_behaviour=True)
+def _show_outside(outside: int, without: int, group: str) -> None:
     more = f" {without:,} more {'has' if without == 1 else 'have'} nothing to compare." if without else ""
     belong = "belongs" if outside == 1 else "belong"
     stdout.print(f"{counted(outside, 'analysis', 'analyses')} {belong} to no {group}.{more}")
@@ -358,8 +381,7 @@ def kin_(home: Home, kin: str | None, limit: int, as_json: bool) -> None:
 
 
 def _all_kin(engine: Engine, model: Model, as_json: bool) -> None:
-    counts = engine.store.kin_counts()
-    briefs = [queries.kin_brief(model, facts, counts.get(facts.id, 0)) for facts in model.kins]
+    briefs, outside, without = queries.all_kin(engine, model)
     if as_json:
         print_json(briefs)
         return
@@ -371,14 +393,14 @@ def _all_kin(engine: Engine, model: Model, as_json: bool) -> None:
             brief["stored"],
             len(brief["clusters"]),
             _labels_text(brief["labels"]),
-            brief["first_seen"][:10],
-            brief["last_seen"][:10],
+            brief["first_day"],
+            brief["last_day"],
         )
         for brief in briefs
     ]
     columns = ["kin", "name", "fitted", "stored", "clusters", "labels", "first seen", "last seen"]
     stdout.print(table(f"{len(rows)} kin", columns, rows, numbers=[2, 3, 4]))
-    _show_outside(engine, counts.get(None, 0), "kin")
+    _show_outside(outside, without, "kin")
 
 
 def _show_kin(detail: dict[str, Any]) -> None:
@@ -427,7 +449,7 @@ def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: b
         for anomaly in anomalous
     ]
     columns = ["analysis", "label", "cluster", "score", "reasons"]
-    total, _ = engine.store.anomalous_since(since or _EPOCH)
+    total = queries.anomaly_count(engine, since)
     stdout.print(table(_list_title(len(rows), total, "anomaly", "anomalies"), columns, rows, numbers=[3]))
     threshold = engine.settings.anomaly.threshold
     stdout.print(

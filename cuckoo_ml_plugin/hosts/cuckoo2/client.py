@@ -24,6 +24,7 @@ TIMEOUT = 10  # seconds for both stages of one analysis together
 COUNTS_SHARE = 0.5  # the share of TIMEOUT that the processing stage may take
 MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
 MAX_TRACED = 100000  # of one analysis on Linux, the calls that are sent with their arguments
+START = 60  # seconds that a worker may take to start, in the web interface, where nobody's analysis waits for it
 MAX_ANSWER = 64 * 1024 * 1024  # bytes
 _UNICODE = type(b"".decode("ascii"))
 HOME = os.path.join("storage", "cuckooml")  # the home, unless the option names another
@@ -164,7 +165,21 @@ def complete_html(results, task_id, path):
 def ask(op, fields, body, seconds):
     """The worker's answer to a request that belongs to no analysis. Raises WorkerError."""
     command, home, _, log_path = _settings()
-    return _ask_within(dict(fields, op=op), body, seconds, (command, home, log_path))
+    return _ask_within(dict(fields, op=op), body, seconds, (command, home, log_path), START)
+
+
+def warm_up():
+    """Start the worker of this process in the background, so that the first page finds it ready. Never raises."""
+
+    def start():
+        try:
+            ask("ping", {}, b"", TIMEOUT)
+        except Exception as error:
+            log.warning("cuckoo-ml: the worker could not be started ahead of the first page: %s", error)
+
+    thread = threading.Thread(target=start)
+    thread.daemon = True
+    thread.start()
 
 
 def _failed(what, error, task_id):
@@ -295,7 +310,7 @@ def _ask(header, body, task_id, share):
         _budgets[task_id] = max(_budgets.get(task_id, timeout) - (_now() - began), 0)
 
 
-def _ask_within(header, body, seconds, start):
+def _ask_within(header, body, seconds, start, starting=0):
     global _current, _owner, _lock
     if _owner != os.getpid():  # this process was forked; the worker belongs to its parent
         if _current is not None:
@@ -303,15 +318,27 @@ def _ask_within(header, body, seconds, start):
         _current, _owner, _lock = None, os.getpid(), threading.Lock()
     deadline = _now() + seconds
     with _lock:
-        return _ask_twice(header, body, deadline, start)
+        if starting:  # a reader who waited for another's page, or for the start, has not used up his own time
+            deadline = _now() + seconds
+        return _ask_twice(header, body, deadline, start, starting)
 
 
-def _ask_twice(header, body, deadline, start):
+def _ask_twice(header, body, deadline, start, starting):
+    """``starting``: how many seconds longer the first answer of a worker may take: it has to load its modules."""
     global _current
     for last in (False, True):
         if _current is None:
             _current = Worker(*start)
         worker = _current
+        if starting and not worker.answered:
+            began = _now()
+            try:
+                worker.ask({"op": "ping"}, b"", began + starting)
+            except WorkerError:
+                worker.kill()
+                _current = None
+                raise
+            deadline += _now() - began
         answered = False
         try:
             answer = worker.ask(header, body, deadline)
@@ -335,6 +362,7 @@ class Worker(object):
         env = dict((key, value) for key, value in os.environ.items() if not key.startswith("PYTHON"))
         env.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         self.requests = 0
+        self.answered = False  # whether it has ever answered, and so has started
         self.rest = b""
         try:
             with open(log_path, "ab") as log_file:
@@ -364,6 +392,7 @@ class Worker(object):
             raise WorkerError("%s gave an answer that is not JSON (%s)" % (self.name, error))
         if not isinstance(answer, dict) or answer.get("id") != self.requests:
             raise WorkerError("%s answered another request" % self.name)
+        self.answered = True
         if "error" in answer:
             raise WorkerError("%s reports an error: %s" % (self.name, answer["error"]))
         return answer.get("result")

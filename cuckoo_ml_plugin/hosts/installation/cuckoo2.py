@@ -42,6 +42,8 @@ _FILES: Final = {
             "templatetags/__init__.py",
             "templatetags/cuckooml.py",
             "templates/cuckooml/page.html",
+            "templates/components/primary-nav.html",
+            "templates/analysis/pages/nav-sidebar.html",
             "templates/analysis/pages/summary/_archive.html",
             "templates/analysis/pages/summary/_file.html",
             "templates/analysis/pages/summary/_url.html",

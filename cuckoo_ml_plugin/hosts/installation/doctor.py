@@ -59,16 +59,24 @@ print(json.dumps({"loaded": loaded, "enabled": bool(enabled), "command": config2
 
 # Places in the hosts' own templates that the panel and pages need, and what is lost without each.
 CAPE_MARKS = {
-    "base.html": {"{% block content %}": "our pages are empty"},
+    "base.html": {
+        "{% block content %}": "our pages are empty",
+        "{% block header %}": "the navigation has no entry of ours",
+    },
     "analysis/report.html": {
         "{% block content %}": "no panel is shown",
         'id="overview"': "the panel is shown above the page instead of in its first tab",
         'id="reportTabs"': "the tab Similar Analyses is missing",
         '<div class="tab-content">': "the tab Similar Analyses is missing",
     },
+    "analysis/overview/_info.html": {
+        "<!-- Analysis Details Card -->": "the panel is shown above CAPE's detections instead of below them",
+    },
+    "header.html": {'class="navbar-nav"': "the navigation has no entry of ours"},
 }
 CUCKOO2_MARKS = {
     "base.html": {"{% block content %}": "our pages are empty"},
+    "components/primary-nav.html": {"app-nav__nav--primary": "the menu has no entry of ours"},
     "analysis/pages/summary/index.html": {
         f"analysis/pages/summary/{name}.html": "no panel is shown" for name in ("_file", "_url", "_archive")
     },

@@ -50,11 +50,12 @@ def _add_to_engine() -> None:
     from django.template.library import import_library
 
     engine = engines.all()[0].engine
+    name, module = _TAGS
+    library = import_library(module)  # first: without it, no template of ours may come into CAPE's pages
     if str(TEMPLATES) not in engine.dirs:
         engine.dirs = [str(TEMPLATES), *engine.dirs]
-    name, module = _TAGS
     engine.libraries[name] = module
-    engine.template_libraries[name] = import_library(module)
+    engine.template_libraries[name] = library
     for loader in engine.template_loaders:
         loader.reset()
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 log = logging.getLogger(__name__)
 client.register()
+client.warm_up()
 
 PATIENCE = 10  # seconds that a page may take
 PANEL_PATIENCE = 5
