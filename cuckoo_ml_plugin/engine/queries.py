@@ -20,6 +20,7 @@ from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.finding.comparison import compared
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.store.finding_record import ListedAnalysis
+from cuckoo_ml_plugin.store.overview import Counts
 
 NEAREST = 5
 MOST_COMPARED: Final = 100  # runs of a file, and members of a group, that a run is compared with
@@ -52,22 +53,24 @@ def no_such_analysis(engine: Engine, name: str) -> CuckooMLError:
     return CuckooMLError(f"{name}: there is no such analysis in the store and no such file; {hint}")
 
 
-def cluster_brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
-    """One cluster in short; ``stored``: how many stored analyses it has now; ``kin``: the id of its kin."""
+def cluster_brief(facts: ClusterFacts, stored: Counts) -> dict[str, Any]:
+    """One cluster in short; ``stored``: what is stored of it now; ``kin``: the id of its kin."""
     return _brief(facts, stored) | {"kin": facts.kin}
 
 
-def kin_brief(model: Model, facts: ClusterFacts, stored: int) -> dict[str, Any]:
-    """One kin in short; ``stored``: how many stored analyses it has now; ``clusters``: the ids of those in it."""
+def kin_brief(model: Model, facts: ClusterFacts, stored: Counts) -> dict[str, Any]:
+    """One kin in short; ``stored``: what is stored of it now; ``clusters``: the ids of those in it."""
     return _brief(facts, stored) | {"clusters": [cluster.id for cluster in model.clusters if cluster.kin == facts.id]}
 
 
-def _brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
+def _brief(facts: ClusterFacts, stored: Counts) -> dict[str, Any]:
     return {
         "id": facts.id,
         "name": facts.name,
+        "samples": facts.samples or None,
         "size": facts.size,
-        "stored": stored,
+        "stored_samples": stored.samples,
+        "stored": stored.runs,
         "labels": [{"label": label, "count": count} for label, count in facts.labels.items()],
         "first_seen": facts.first_seen,
         "last_seen": facts.last_seen,
@@ -101,7 +104,7 @@ def nearest_clusters(model: Model, number: int, limit: int = NEAREST) -> list[di
 
 
 def cluster_detail(engine: Engine, model: Model, number: int, limit: int, offset: int = 0) -> dict[str, Any]:
-    """One cluster with its evidence, its nearest clusters and a page of its members, most probable first.
+    """One cluster with its evidence, its nearest clusters and a page of its samples, most probable first.
 
     Raises StoreError.
     """
@@ -111,21 +114,24 @@ def cluster_detail(engine: Engine, model: Model, number: int, limit: int, offset
         "nearest": nearest_clusters(model, number),
         "members": [
             _member(member) | {"probability": member.finding.probability}
-            for member in engine.store.cluster_members(facts.id, limit=limit, offset=offset)
+            for member in engine.store.cluster_members(facts.id, limit=limit, offset=offset, once=True)
         ],
     }
 
 
 def kin_detail(engine: Engine, model: Model, number: int, limit: int, offset: int = 0) -> dict[str, Any]:
-    """One kin with its clusters, largest first, and a page of its members, most probable first. Raises StoreError."""
+    """One kin with its clusters, largest first, and a page of its samples, most probable first. Raises StoreError."""
     facts = model.kins[number]
     stored = engine.store.kin_count(facts.id)
     clusters = sorted((cluster for cluster in model.clusters if cluster.kin == facts.id), key=lambda c: -c.size)
     return _brief(facts, stored) | {
-        "clusters": [{"id": cluster.id, "name": cluster.name, "size": cluster.size} for cluster in clusters],
+        "clusters": [
+            {"id": cluster.id, "name": cluster.name, "samples": cluster.samples or None, "size": cluster.size}
+            for cluster in clusters
+        ],
         "members": [
             _member(member) | {"probability": member.finding.kin_probability, "cluster": member.finding.cluster}
-            for member in engine.store.kin_members(facts.id, limit=limit, offset=offset)
+            for member in engine.store.kin_members(facts.id, limit=limit, offset=offset, once=True)
         ],
     }
 
@@ -137,6 +143,7 @@ def _member(member: ListedAnalysis) -> dict[str, Any]:
         "target": member.target,
         "label": member.label,
         "anomaly_score": member.finding.anomaly_score,
+        "runs": member.runs,
     }
 
 
@@ -147,20 +154,24 @@ def anomalies(
     since: datetime | None = None,
     offset: int = 0,
 ) -> Iterator[dict[str, Any]]:
-    """A page of the anomalous analyses with their reasons, most unusual or latest first.
+    """A page of the anomalous samples with their reasons, most unusual or latest first.
+
+    ``since``: by the moment of the analysis, not by that of storing.
 
     Raises StoreError, ModelError.
     """
-    for anomaly in engine.store.anomalies(order=order, since=since, limit=limit, offset=offset):
+    for anomaly in engine.store.anomalies(order=order, since=since, limit=limit, offset=offset, once=True):
         yield {
             "analysis": anomaly.finding.analysis,
             "sha256": anomaly.sha256,
             "target": anomaly.target,
             "label": anomaly.label,
+            "analysed_at": anomaly.analysed_at,
             "stored_at": anomaly.stored_at,
             "cluster": anomaly.finding.cluster,
             "score": anomaly.finding.anomaly_score,
             "reasons": _reasons(engine, anomaly),
+            "runs": anomaly.runs,
         }
 
 
@@ -270,8 +281,8 @@ def _members_of(
         return (group.name if group else facts.id), [member.analysis for member in members[:most]], len(members)
     store = engine.store
     listed = store.cluster_members(facts.id, limit=most) if is_cluster else store.kin_members(facts.id, limit=most)
-    total = store.cluster_count(facts.id) if is_cluster else store.kin_count(facts.id)
-    return facts.name, [member.finding.analysis for member in listed], total
+    counts = store.cluster_count(facts.id) if is_cluster else store.kin_count(facts.id)
+    return facts.name, [member.finding.analysis for member in listed], counts.runs
 
 
 def _compared(

@@ -51,6 +51,7 @@ _PositiveCount = Annotated[int, Meta(extra_json_schema={"minimum": 1})]
 _ClusterId = Annotated[str, Meta(extra_json_schema={"pattern": "^c[0-9]+$"})]
 _KinId = Annotated[str, Meta(extra_json_schema={"pattern": "^k[0-9]+$"})]
 _Sha256 = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{64}$"})]
+_Day = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"})]
 _IndicatorKind = Annotated[str, Meta(extra_json_schema={"enum": ["file", "url", "domain", "ip"]})]
 _Behash = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]+:[A-Za-z0-9_-]+$"})]
 _CountName = Annotated[str, Meta(extra_json_schema={"pattern": "^[^.$]*$"})]  # MongoDB refuses such keys
@@ -91,6 +92,7 @@ class ModelFacts(_Part, kw_only=True):
     fitted_at: str = ""
     analyses: _Count = 0
     clusters: _Count = 0
+    samples: _PositiveCount | None = None
 
 
 class LabelCount(_Part, kw_only=True):
@@ -108,6 +110,7 @@ class ClusterFinding(_Part, kw_only=True):
     size: _PositiveCount
     probability: _Share
     labels: Annotated[list[LabelCount], Meta(extra_json_schema={"maxItems": MAX_LABELS})] = []
+    samples: _PositiveCount | None = None
 
 
 class KinFinding(_Part, kw_only=True):
@@ -118,6 +121,7 @@ class KinFinding(_Part, kw_only=True):
     size: _PositiveCount
     probability: _Share
     labels: Annotated[list[LabelCount], Meta(extra_json_schema={"maxItems": MAX_LABELS})] = []
+    samples: _PositiveCount | None = None
 
 
 class Reason(_Part, kw_only=True):
@@ -138,13 +142,21 @@ class AnomalyFinding(_Part, kw_only=True):
 
 
 class SimilarAnalysis(_Part, kw_only=True):
-    """A past analysis that behaved alike."""
+    """A past analysis that behaved alike: of its sample the one most alike.
+
+    ``date``, ``name`` and ``runs`` are None where the store could not be asked, and in what older versions wrote.
+    """
 
     analysis: str
     sha256: _Sha256 | None = None
     similarity: _Share
     cluster: str | None = None
     label: str | None = None
+    same_file: bool = False
+    date: _Day | None = None
+    name: str | None = None
+    runs: _PositiveCount | None = None
+    cluster_name: str | None = None
 
 
 class Evidence(_Part, kw_only=True):

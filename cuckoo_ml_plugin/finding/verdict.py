@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from cuckoo_ml_plugin.finding.section import MAX_VERDICT, ClusterFinding, Finding, KinFinding, Verdict
-from cuckoo_ml_plugin.plumbing.text import display_text
+from cuckoo_ml_plugin.plumbing.text import display_text, samples_and_runs
 
 Kind = Literal[
     "same_file", "same_behaviour", "variant", "kin", "unusual", "unknown", "static_only", "not_run", "too_few"
@@ -129,13 +129,13 @@ def _without_runs(finding: Finding, past: Past) -> tuple[Kind, str]:
     if finding.cluster is not None:
         behaves = ", but behaves unusually" if unusual else ""
         text = (
-            f"A variant of cluster {_name(finding.cluster)}, {_past_analyses(finding.cluster.size)}, with the"
+            f"A variant of cluster {_name(finding.cluster)}, {_past_analyses(finding.cluster)}, with the"
             f" membership probability {finding.cluster.probability:.2f}{behaves}"
         )
         return "variant", f"{text}{nearest and f'; {nearest}'}."
     if finding.kin is not None:
         behaves = "and behaves unusually" if unusual else "and is not unusual"
-        text = f"In no cluster, but of kin {_name(finding.kin)}, {_past_analyses(finding.kin.size)}, {behaves}"
+        text = f"In no cluster, but of kin {_name(finding.kin)}, {_past_analyses(finding.kin)}, {behaves}"
         return "kin", f"{text}{nearest and f'; {nearest}'}."
     if finding.anomaly is None:
         known = ""
@@ -204,8 +204,10 @@ def _name(group: ClusterFinding | KinFinding) -> str:
     return f"{name} ({group.id})" if name and name != group.id else group.id
 
 
-def _past_analyses(size: int) -> str:
-    return f"a group of {size:,} past {'analysis' if size == 1 else 'analyses'}"
+def _past_analyses(group: ClusterFinding | KinFinding) -> str:
+    if group.samples not in (None, group.size):
+        return f"a group of {samples_and_runs(group.samples, group.size)}"
+    return f"a group of {group.size:,} past {'analysis' if group.size == 1 else 'analyses'}"
 
 
 def _lower(sentence: str) -> str:

@@ -19,7 +19,7 @@ from cuckoo_ml_plugin.behaviour.behaviour import BASELINE
 from cuckoo_ml_plugin.behaviour.kinds import CODES, KINDS
 from cuckoo_ml_plugin.plumbing.hashes import token_hashes
 from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
-from cuckoo_ml_plugin.store.analysis_record import seen_at
+from cuckoo_ml_plugin.store.analysis_record import sample_key, seen_at
 from cuckoo_ml_plugin.store.store import OrderRange, Store
 
 NEARLY_ALL = 0.9
@@ -46,6 +46,7 @@ class Corpus:
 
     Attributes:
         analyses, sha256, labels, stored_at: one for each analysis.
+        samples: what tells the sample of each analysis from others.
         seen_at: when each analysis was made, or when it was stored if its host gave no date.
         point_of: (N,) the distinct behaviour of each analysis.
         tokens: (n, v) binary, columns in the order of ``hashes``.
@@ -61,6 +62,7 @@ class Corpus:
     labels: list[str | None]
     stored_at: list[str]
     seen_at: list[str]
+    samples: list[str]
     point_of: NDArray[np.int64]
     tokens: csr_matrix
     hashes: NDArray[np.uint64]
@@ -85,6 +87,7 @@ class Corpus:
             labels=[self.labels[row] for row in rows],
             stored_at=[self.stored_at[row] for row in rows],
             seen_at=[self.seen_at[row] for row in rows],
+            samples=[self.samples[row] for row in rows],
             point_of=point_of.astype(np.int64),
             tokens=self.tokens[points],
             counts=self.counts[rows],
@@ -95,7 +98,7 @@ class Corpus:
 class _Part:
     """One range of the store, as a worker process returns it."""
 
-    rows: list[tuple[str, str | None, str | None, str, str, str, str]] = field(default_factory=list)
+    rows: list[tuple[str, str | None, str | None, str, str, str, str, str]] = field(default_factory=list)
     counts: list[dict[str, int | float]] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -141,7 +144,8 @@ def _read(store: Store, limits: OrderRange, progress: Progress | None = None, to
                 part.baseline.update(tokens)
             continue
         moments = stored.stored_at, seen_at(stored)
-        row = stored.analysis, stored.sha256, stored.label, *moments, stored.digest, stored.machine
+        sample = sample_key(stored.analysis, stored.sha256, stored.sample)
+        row = stored.analysis, stored.sha256, stored.label, *moments, stored.digest, stored.machine, sample
         part.rows.append(row)
         part.counts.append(counts)
         if stored.digest not in digests:
@@ -191,6 +195,7 @@ def _assemble(parts: list[_Part]) -> Corpus:
         labels=[row[2] for row in rows],
         stored_at=[row[3] for row in rows],
         seen_at=[row[4] for row in rows],
+        samples=[row[7] for row in rows],
         point_of=point_of,
         tokens=tokens,
         hashes=vocabulary,

@@ -136,6 +136,7 @@ def fit_model(
             "id": "",
             "fitted_at": fitted_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "analyses": len(corpus.analyses),
+            "samples": len(set(corpus.samples)),
             "behaviours": len(vectors),
             "clustered": int((labels >= 0).sum()),
             "seed": SEED,
@@ -334,6 +335,7 @@ def _group_facts(
             first_seen=dates[0] if dates else "",
             last_seen=dates[-1] if dates else "",
             first_stored=min((corpus.stored_at[i] for i in members), default=""),
+            samples=len({corpus.samples[i] for i in members}),
         )
         yield facts, members
 

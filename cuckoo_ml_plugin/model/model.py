@@ -81,6 +81,7 @@ class ClusterFacts:
         first_seen, last_seen: when the first and the last of its analyses ran.
         first_stored: when the first of them was stored; "" in models from before 0.2.0.
         kin: the id of the kin that the cluster lies in, None for none; None of a kin itself.
+        samples: how many samples its analyses ran; 0 in models from before this was counted.
     """
 
     id: str
@@ -92,6 +93,7 @@ class ClusterFacts:
     last_seen: str
     first_stored: str = ""
     kin: str | None = None
+    samples: int = 0
 
 
 class _Facts(msgspec.Struct):
@@ -211,7 +213,11 @@ class Model:
         """What a finding says of this model."""
         facts = self.facts
         return ModelFacts(
-            id=self.id, fitted_at=facts["fitted_at"], analyses=facts["analyses"], clusters=len(self.clusters)
+            id=self.id,
+            fitted_at=facts["fitted_at"],
+            analyses=facts["analyses"],
+            clusters=len(self.clusters),
+            samples=facts.get("samples") or None,
         )
 
     def score(
@@ -222,12 +228,14 @@ class Model:
         label: str | None = None,
         scoring: ScoringSettings = DEFAULTS.scoring,
         anomaly: AnomalySettings = DEFAULTS.anomaly,
+        each_run: bool = False,
     ) -> Finding:
         """The finding for one behaviour; neither the model nor the store is touched.
 
         Args:
             analysis: its id; the analysis is not listed as similar to itself.
             label: its family, None when unknown; compared with the labels of its cluster.
+            each_run: whether a file is listed as similar with each of its analyses, instead of with the most alike.
 
         Raises:
             ModelError: the model's parts contradict each other.
@@ -242,7 +250,7 @@ class Model:
                     threat_scores=threat,
                     counts=behaviour.counts,
                 )
-            return self._score(behaviour, analysis, label, scoring, anomaly, threat)[0]
+            return self._score(behaviour, analysis, label, scoring, anomaly, threat, each_run)[0]
         except (IndexError, ValueError, TypeError, OverflowError) as error:
             raise self._contradiction(error) from error
 
@@ -259,6 +267,7 @@ class Model:
         scoring: ScoringSettings,
         anomaly: AnomalySettings,
         threat: ThreatFinding | None,
+        each_run: bool = False,
     ) -> tuple[Finding, Lack | None]:
         """The finding, and what the analysis lacks of the habits of its group."""
         hashes = behaviour.hashes()
@@ -283,7 +292,7 @@ class Model:
         likeness = float(weighted[np.searchsorted(candidates, near)].max(initial=0.0))
         seen = int(np.count_nonzero(occurrences))
         novelty = self._anomaly_score(embedded, distances, neighbours, likeness, seen, len(hashes), analysis)
-        similar = self._similar(candidates, similarities, analysis, max(scoring.similar, 1))
+        similar = self._similar(candidates, similarities, analysis, max(scoring.similar, 1), each_run)
         similarity = similar[0].similarity if similar else 0.0
         score = novelty.score if novelty else 0.0
         anomalous = novelty is not None and bool(score >= anomaly.threshold)
@@ -446,6 +455,7 @@ class Model:
             size=facts.size,
             probability=round(float(placement.probability), 4),
             labels=_label_counts(facts),
+            samples=facts.samples or None,
         )
 
     def _kin(self, placement: Placement, likenesses: NDArray[np.float64], anomalous: bool) -> KinFinding | None:
@@ -477,6 +487,7 @@ class Model:
             size=facts.size,
             probability=round(probability, 4),
             labels=_label_counts(facts),
+            samples=facts.samples or None,
         )
 
     def _kin_of_cluster(self, placement: Placement) -> int | None:
@@ -566,9 +577,11 @@ class Model:
         return np.concatenate([self.embedding.hashes, self.frequencies.rare_hashes])
 
     def _similar(
-        self, points: NDArray[np.int64], similarities: NDArray[np.float64], analysis: str | None, k: int
+        self, points: NDArray[np.int64], similarities: NDArray[np.float64], analysis: str | None, k: int, each_run: bool
     ) -> list[SimilarAnalysis]:
+        """The most alike fitted analyses, k of them; of each file the most alike one, or each with ``each_run``."""
         similar: list[SimilarAnalysis] = []
+        files: set[str] = set()
         for i in np.lexsort((points, -np.round(similarities, 6))):
             if len(similar) >= k:
                 break
@@ -576,8 +589,14 @@ class Model:
                 continue
             point = int(points[i])
             cluster = int(self.clustering.labels[point])
-            for member in self.members.of_point(point, k + 1):
-                if member.analysis != analysis:
+            if each_run:
+                members = [member for member in self.members.of_point(point, k + 1) if member.analysis != analysis]
+            else:  # at most ``len(files)`` of these are known from points before
+                members = self.members.samples_of_point(point, k + len(files), analysis)
+                members = [member for member in members if member.sha256 is None or member.sha256 not in files]
+                files.update(member.sha256 for member in members if member.sha256 is not None)
+            for member in members:
+                if len(similar) < k:
                     similar.append(
                         SimilarAnalysis(
                             analysis=member.analysis,
@@ -587,7 +606,7 @@ class Model:
                             label=member.label,
                         )
                     )
-        return similar[:k]
+        return similar
 
     def _evidence(
         self,

@@ -10,13 +10,13 @@ from urllib.parse import unquote
 from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.births import births, visible_births
 from cuckoo_ml_plugin.engine.refit_due import refit_decision
-from cuckoo_ml_plugin.engine.visibility import VisibleCorpus, VisibleGroup, days, summary_of
+from cuckoo_ml_plugin.engine.visibility import VisibleCorpus, VisibleGroup, days, samples_of, summary_of
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.model.folder import list_models
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
 from cuckoo_ml_plugin.plumbing.times import utc_text
-from cuckoo_ml_plugin.store.overview import Activity, AnalysisBrief
+from cuckoo_ml_plugin.store.overview import NONE, Activity, AnalysisBrief, Counts
 from cuckoo_ml_plugin.web.panel import PanelView
 from cuckoo_ml_plugin.web.request import PAGE_SIZE, ForbiddenError, NotFoundError, PageResponse, Paging, Request
 from cuckoo_ml_plugin.web.timeline import timeline
@@ -29,7 +29,7 @@ _MOST_CLUSTERS = 20  # of a kin that are listed
 _ANOMALIES = 20  # on a page; few, because those that the refit found are scored again for their reasons
 _COMPARED_PIECES = 30  # of each list of a comparison
 _COMPARED_NAMED = 20  # runs of a comparison that are named
-_BIRTH_MEMBERS = 10  # of a group in the making that are named
+_BIRTH_MEMBERS = 10  # samples of a group in the making that are named
 
 Page = Callable[[Request], PageResponse]
 
@@ -77,8 +77,8 @@ def _all_clusters(request: Request, model: Model, since: datetime) -> tuple[list
     """The rows of all clusters, and the analyses in none."""
     store = request.engine.store
     activity = request.memory.recall("activity", lambda: store.cluster_activity(since))
-    none = Activity(0, 0, "", "")
-    rows = [queries.cluster_brief(facts, 0) | {"activity": activity.get(facts.id, none)} for facts in model.clusters]
+    none = Activity(0, 0, 0, "", "")
+    rows = [queries.cluster_brief(facts, NONE) | {"activity": activity.get(facts.id, none)} for facts in model.clusters]
     return rows, activity.get(None, none)
 
 
@@ -105,8 +105,8 @@ def _names_of(row: dict[str, Any]) -> list[str]:
 
 
 _SORT_KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "size": lambda row: (-row["activity"].analyses, -row["size"], row["name"]),
-    "new": lambda row: (-row["activity"].new, -row["activity"].analyses, row["name"]),
+    "size": lambda row: (-row["activity"].samples, -row["activity"].runs, -row["size"], row["name"]),
+    "new": lambda row: (-row["activity"].new, -row["activity"].samples, row["name"]),
     "first": lambda row: (_backwards(row["activity"].first), row["name"]),
     "last": lambda row: (_backwards(row["activity"].last), row["name"]),
     "name": lambda row: (row["name"].lower(), row["id"]),
@@ -135,7 +135,7 @@ def cluster_page(request: Request, cluster_id: str) -> PageResponse:
         members=members[:PAGE_SIZE],
         kin_name=next((kin.name for kin in model.kins if kin.id == detail["kin"]), None),
         timeline=timeline(request.engine.store.days(detail["id"])),
-        paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored"]),
+        paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored_samples"]),
     )
 
 
@@ -145,13 +145,16 @@ def _visible_cluster_page(request: Request, model: Model, corpus: VisibleCorpus,
     cluster = corpus.clusters.get(cluster_id)
     if number is None or cluster is None:
         raise NotFoundError("The model in force has no such cluster that you may see.")
-    members = cluster.members[request.offset : request.offset + PAGE_SIZE]
-    request.links.look_up(request.engine, [member.analysis for member in members])
+    samples = samples_of(cluster.members)
+    members = samples[request.offset : request.offset + PAGE_SIZE]
+    request.links.look_up(request.engine, [member.analysis for member, _ in members])
     nearest = queries.nearest_clusters(model, number, len(model.clusters))
     detail = {
         "id": cluster.id,
         "name": cluster.name,
+        "samples": len(samples),
         "size": len(cluster.members),
+        "stored_samples": len(samples),
         "stored": len(cluster.members),
         "labels": [{"label": label, "count": count} for label, count in cluster.labels.items()],
         "kin": model.clusters[number].kin,
@@ -166,11 +169,24 @@ def _visible_cluster_page(request: Request, model: Model, corpus: VisibleCorpus,
         f"Cluster {cluster.name}",
         "cluster.html",
         cluster=detail,
-        members=members,
+        members=[_visible_member(member, runs, member.probability) for member, runs in members],
         kin_name=corpus.kins[detail["kin"]].name if detail["kin"] in corpus.kins else detail["kin"],
         timeline=timeline(days(cluster.members)),
-        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(cluster.members), len(cluster.members)),
+        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(samples), len(samples)),
     )
+
+
+def _visible_member(member: AnalysisBrief, runs: int, probability: float | None) -> dict[str, Any]:
+    return {
+        "analysis": member.analysis,
+        "sha256": member.sha256,
+        "target": member.target,
+        "label": member.label,
+        "cluster": member.cluster,
+        "probability": probability,
+        "anomaly_score": member.anomaly_score,
+        "runs": runs,
+    }
 
 
 def _fate(model: Model, cluster_id: str) -> str:
@@ -188,12 +204,13 @@ def kins_page(request: Request) -> PageResponse:
     model, corpus = request.engine.require_model(), request.corpus
     if corpus is None:
         counts = request.memory.recall("kin", request.engine.store.kin_counts)
-        rows = [queries.kin_brief(model, facts, counts.get(facts.id, 0)) for facts in model.kins]
-        outside = counts.get(None, 0)
+        rows = [queries.kin_brief(model, facts, counts.get(facts.id, NONE)) for facts in model.kins]
+        outside = counts.get(None, NONE)
     else:
         rows = [_visible_kin(corpus, model, corpus.kins[facts.id]) for facts in model.kins if facts.id in corpus.kins]
-        outside = sum(brief.scored and brief.kin is None for brief in corpus.analyses)
-    rows.sort(key=lambda row: (-row["stored"], -row["size"], row["name"]))
+        of_none = [brief for brief in corpus.analyses if brief.scored and brief.kin is None]
+        outside = Counts(len({brief.sample for brief in of_none}), len(of_none))
+    rows.sort(key=lambda row: (-row["stored_samples"], -row["stored"], -row["size"], row["name"]))
     return request.respond(
         "Kin",
         "kins.html",
@@ -221,7 +238,7 @@ def kin_page(request: Request, kin_id: str) -> PageResponse:
         members=members[:PAGE_SIZE],
         most_clusters=_MOST_CLUSTERS,
         timeline=timeline(request.engine.store.days(kin=detail["id"])),
-        paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored"]),
+        paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored_samples"]),
     )
 
 
@@ -230,27 +247,17 @@ def _visible_kin_page(request: Request, model: Model, corpus: VisibleCorpus, kin
     kin = corpus.kins.get(kin_id) if any(facts.id == kin_id for facts in model.kins) else None
     if kin is None:
         raise NotFoundError("The model in force has no such kin that you may see.")
-    briefs = kin.members[request.offset : request.offset + PAGE_SIZE]
-    request.links.look_up(request.engine, [brief.analysis for brief in briefs])
+    samples = samples_of(kin.members)
+    briefs = samples[request.offset : request.offset + PAGE_SIZE]
+    request.links.look_up(request.engine, [brief.analysis for brief, _ in briefs])
     return request.respond(
         f"Kin {kin.name}",
         "kin.html",
         kin=_visible_kin(corpus, model, kin),
-        members=[
-            {
-                "analysis": brief.analysis,
-                "sha256": brief.sha256,
-                "target": brief.target,
-                "label": brief.label,
-                "cluster": brief.cluster,
-                "probability": brief.kin_probability,
-                "anomaly_score": brief.anomaly_score,
-            }
-            for brief in briefs
-        ],
+        members=[_visible_member(brief, runs, brief.kin_probability) for brief, runs in briefs],
         most_clusters=_MOST_CLUSTERS,
         timeline=timeline(days(kin.members)),
-        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(kin.members), len(kin.members)),
+        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(samples), len(samples)),
     )
 
 
@@ -264,17 +271,27 @@ def _visible_kin(corpus: VisibleCorpus, model: Model, kin: VisibleGroup) -> dict
     return {
         "id": kin.id,
         "name": kin.name,
+        "samples": activity.samples,
         "size": len(kin.members),
+        "stored_samples": activity.samples,
         "stored": len(kin.members),
         "labels": [{"label": label, "count": count} for label, count in kin.labels.items()],
-        "clusters": [{"id": cluster.id, "name": cluster.name, "size": len(cluster.members)} for cluster in clusters],
+        "clusters": [
+            {
+                "id": cluster.id,
+                "name": cluster.name,
+                "samples": len(samples_of(cluster.members)),
+                "size": len(cluster.members),
+            }
+            for cluster in clusters
+        ],
         "first_seen": activity.first,
         "last_seen": activity.last,
     }
 
 
 def anomalies_page(request: Request) -> PageResponse:
-    """The anomalous analyses of a period, with reasons."""
+    """The anomalous samples of a period, with reasons; the period is that of the analyses, not of storing."""
     request.engine.require_model()
     period = request.choice("days", tuple(_PERIODS))
     order = request.choice("order", ("date", "score"))
@@ -287,7 +304,7 @@ def anomalies_page(request: Request) -> PageResponse:
     else:
         moment = None if since is None else utc_text(since)
         anomalies = corpus.anomalies(by, moment)[offset : offset + _ANOMALIES + 1]
-        rows = [_visible_anomaly(request, corpus, anomaly) for anomaly in anomalies]
+        rows = [_visible_anomaly(request, corpus, anomaly, runs) for anomaly, runs in anomalies]
     request.links.look_up(request.engine, [row["analysis"] for row in rows])
     return request.respond(
         "Anomalies",
@@ -302,16 +319,18 @@ def anomalies_page(request: Request) -> PageResponse:
     )
 
 
-def _visible_anomaly(request: Request, corpus: VisibleCorpus, anomaly: AnalysisBrief) -> dict[str, Any]:
+def _visible_anomaly(request: Request, corpus: VisibleCorpus, anomaly: AnalysisBrief, runs: int) -> dict[str, Any]:
     return {
         "analysis": anomaly.analysis,
         "sha256": anomaly.sha256,
         "target": anomaly.target,
         "label": anomaly.label,
+        "analysed_at": anomaly.analysed_at,
         "stored_at": anomaly.stored_at,
         "cluster": anomaly.cluster,
         "score": anomaly.anomaly_score,
         "reasons": corpus.reasons(request.engine, anomaly),
+        "runs": runs,
     }
 
 
@@ -322,8 +341,8 @@ def births_page(request: Request) -> PageResponse:
     if request.corpus is not None:
         groups = visible_births(request.engine, groups, request.corpus.visible)
     rows = groups[request.offset : request.offset + PAGE_SIZE]
-    shown = [(group, group.members[:_BIRTH_MEMBERS]) for group in rows]
-    request.links.look_up(request.engine, [member.analysis for _, members in shown for member in members])
+    shown = [(group, group.first_runs[:_BIRTH_MEMBERS]) for group in rows]
+    request.links.look_up(request.engine, [member.analysis for _, members in shown for member, _ in members])
     return request.respond(
         "New groups",
         "births.html",

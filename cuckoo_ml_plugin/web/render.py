@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from cuckoo_ml_plugin.plumbing.text import samples_and_runs
 from cuckoo_ml_plugin.web import format as text
 
 _COLOURS = 10
@@ -72,6 +73,7 @@ def _environment() -> Environment:
         age=text.age,
         day=text.day,
         kind_name=text.kind_name,
+        samples_and_runs=lambda samples, runs: samples_and_runs(samples, int(runs)),
         cut=text.shown,
         whole=_whole,
     )

@@ -32,11 +32,12 @@ from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.model.model import Model
+from cuckoo_ml_plugin.plumbing.text import samples_and_runs
 from cuckoo_ml_plugin.report.files.writeback import write_section
 from cuckoo_ml_plugin.report.report import read_report, read_reports
+from cuckoo_ml_plugin.store.overview import NONE, Counts
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MOST_OF_GROUP = 5  # analyses of a group in the making that are named
+_MOST_OF_GROUP = 5  # samples of a group in the making that are named
 _MOST_IN_FULL = 3  # more findings than this are shown as one table
 
 
@@ -213,7 +214,7 @@ def _warn_of_unfinished_refit(engine: Engine) -> None:
 
 def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
     counts = engine.store.cluster_counts()
-    briefs = [queries.cluster_brief(facts, counts.get(facts.id, 0)) for facts in model.clusters]
+    briefs = [queries.cluster_brief(facts, counts.get(facts.id, NONE)) for facts in model.clusters]
     if as_json:
         print_json(briefs)
         return
@@ -221,8 +222,9 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
         (
             brief["id"],
             brief["name"],
-            brief["size"],
+            brief["stored_samples"],
             brief["stored"],
+            brief["size"],
             brief["kin"],
             _labels_text(brief["labels"]),
             brief["first_seen"][:10],
@@ -230,15 +232,15 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
         )
         for brief in briefs
     ]
-    columns = ["cluster", "name", "fitted", "stored", "kin", "labels", "first seen", "last seen"]
-    stdout.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3]))
-    _show_outside(engine, counts.get(None, 0), "cluster")
+    columns = ["cluster", "name", "samples", "runs", "fitted runs", "kin", "labels", "first seen", "last seen"]
+    stdout.print(table(f"{len(rows)} clusters", columns, rows, numbers=[2, 3, 4]))
+    _show_outside(engine, counts.get(None, NONE), "cluster")
 
 
-def _show_outside(engine: Engine, outside: int, group: str) -> None:
+def _show_outside(engine: Engine, outside: Counts, group: str) -> None:
     without = engine.store.count() - engine.store.count(with_behaviour=True)
-    more = f" {without:,} more have nothing to compare." if without else ""
-    stdout.print(f"{outside:,} analyses belong to no {group}.{more}")
+    more = f" {without:,} more analyses have nothing to compare." if without else ""
+    stdout.print(f"In no {group}: {samples_and_runs(*outside)}.{more}")
 
 
 def _cluster_number(home: Home, model: Model, cluster: str) -> int:
@@ -256,9 +258,7 @@ def _labels_text(labels: list[dict[str, Any]]) -> str:
 
 
 def _show_cluster(detail: dict[str, Any]) -> None:
-    stdout.print(
-        safe_text(f"Cluster {detail['id']}, {detail['name']}: {detail['size']:,} fitted analyses"), style="bold"
-    )
+    stdout.print(safe_text(f"Cluster {detail['id']}, {detail['name']}: {_sizes(detail)}"), style="bold")
     stdout.print(safe_text(f"Labels: {_labels_text(detail['labels']) or 'none'}", 500))
     stdout.print(f"Kin: {detail['kin'] or 'none'}")
     near = ", ".join(f"{nearest['name']} {nearest['similarity']:.2f}" for nearest in detail["nearest"])
@@ -273,21 +273,27 @@ def _show_cluster(detail: dict[str, Any]) -> None:
     _show_members(detail)
 
 
+def _sizes(detail: dict[str, Any]) -> str:
+    """How much is stored of a group, and on how much of it the model was fitted."""
+    stored = samples_and_runs(detail["stored_samples"], detail["stored"])
+    return f"{stored}; the model was fitted on {samples_and_runs(detail['samples'], detail['size'])} of them"
+
+
 def _show_members(detail: dict[str, Any]) -> None:
     rows = [
         (
             member["analysis"],
             member["target"],
+            member["runs"],
             member["label"],
             share_text(member["probability"]),
             score_text(member["anomaly_score"]),
         )
         for member in detail["members"]
     ]
-    columns = ["analysis", "target", "label", "probability", "anomaly"]
-    stdout.print(
-        table(_list_title(len(rows), detail["stored"], "members, most probable first"), columns, rows, numbers=[3, 4])
-    )
+    columns = ["analysis", "target", "runs", "label", "probability", "anomaly"]
+    title = _list_title(len(rows), detail["stored_samples"], "samples, most probable first")
+    stdout.print(table(title, columns, rows, numbers=[2, 4, 5]))
 
 
 @click.command("kin")
@@ -317,7 +323,7 @@ def kin_(home: Home, kin: str | None, limit: int, as_json: bool) -> None:
 
 def _all_kin(engine: Engine, model: Model, as_json: bool) -> None:
     counts = engine.store.kin_counts()
-    briefs = [queries.kin_brief(model, facts, counts.get(facts.id, 0)) for facts in model.kins]
+    briefs = [queries.kin_brief(model, facts, counts.get(facts.id, NONE)) for facts in model.kins]
     if as_json:
         print_json(briefs)
         return
@@ -325,8 +331,9 @@ def _all_kin(engine: Engine, model: Model, as_json: bool) -> None:
         (
             brief["id"],
             brief["name"],
-            brief["size"],
+            brief["stored_samples"],
             brief["stored"],
+            brief["size"],
             len(brief["clusters"]),
             _labels_text(brief["labels"]),
             brief["first_seen"][:10],
@@ -334,16 +341,17 @@ def _all_kin(engine: Engine, model: Model, as_json: bool) -> None:
         )
         for brief in briefs
     ]
-    columns = ["kin", "name", "fitted", "stored", "clusters", "labels", "first seen", "last seen"]
-    stdout.print(table(f"{len(rows)} kin", columns, rows, numbers=[2, 3, 4]))
-    _show_outside(engine, counts.get(None, 0), "kin")
+    columns = ["kin", "name", "samples", "runs", "fitted runs", "clusters", "labels", "first seen", "last seen"]
+    stdout.print(table(f"{len(rows)} kin", columns, rows, numbers=[2, 3, 4, 5]))
+    _show_outside(engine, counts.get(None, NONE), "kin")
 
 
 def _show_kin(detail: dict[str, Any]) -> None:
-    stdout.print(safe_text(f"Kin {detail['id']}, {detail['name']}: {detail['size']:,} fitted analyses"), style="bold")
+    stdout.print(safe_text(f"Kin {detail['id']}, {detail['name']}: {_sizes(detail)}"), style="bold")
     stdout.print(safe_text(f"Labels: {_labels_text(detail['labels']) or 'none'}", 500))
-    clusters = [(cluster["id"], cluster["name"], cluster["size"]) for cluster in detail["clusters"]]
-    stdout.print(table(f"{len(clusters)} clusters", ["cluster", "name", "fitted"], clusters, numbers=[2]))
+    clusters = [(cluster["id"], cluster["name"], cluster["samples"], cluster["size"]) for cluster in detail["clusters"]]
+    columns = ["cluster", "name", "fitted samples", "fitted runs"]
+    stdout.print(table(f"{len(clusters)} clusters", columns, clusters, numbers=[2, 3]))
     _show_members(detail)
 
 
@@ -361,7 +369,7 @@ def _list_title(shown: int, total: int, noun: str) -> str:
     show_default=True,
     help="Sort by anomaly score or by date.",
 )
-@click.option("--days", type=Finite(0, MAX_DAYS), default=None, help="Only analyses stored within this many days.")
+@click.option("--days", type=Finite(0, MAX_DAYS), default=None, help="Only analyses made within this many days.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: bool) -> None:
@@ -377,6 +385,8 @@ def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: b
     rows = [
         (
             anomaly["analysis"],
+            (anomaly["analysed_at"] or "")[:10],
+            anomaly["runs"],
             anomaly["label"],
             anomaly["cluster"],
             score_text(anomaly["score"]),
@@ -384,9 +394,11 @@ def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: b
         )
         for anomaly in anomalous
     ]
-    columns = ["analysis", "label", "cluster", "score", "reasons"]
-    total, _ = engine.store.anomalous_since(since or _EPOCH)
-    stdout.print(table(_list_title(len(rows), total, "anomalies"), columns, rows, numbers=[3]))
+    columns = ["analysis", "date", "runs", "label", "cluster", "score", "reasons"]
+    total = engine.store.anomaly_count(since)
+    repeats = f" in {total.runs:,} runs" if total.runs > total.samples else ""
+    title = _list_title(len(rows), total.samples, f"anomalies{repeats}")
+    stdout.print(table(title, columns, rows, numbers=[2, 5]))
     threshold = engine.settings.anomaly.threshold
     stdout.print(
         f"By construction, up to {1 - threshold:.1%} of the analyses of a fit count as unusual: those with an anomaly"
@@ -408,13 +420,14 @@ def births(home: Home, as_json: bool) -> None:
         return
     rows = []
     for group in groups:
-        names = ", ".join(member.analysis for member in group.members[:_MOST_OF_GROUP])
-        more = len(group.members) - _MOST_OF_GROUP
+        names = ", ".join(member.analysis for member, _ in group.first_runs[:_MOST_OF_GROUP])
+        more = group.samples - _MOST_OF_GROUP
         labels = sorted({member.label for member in group.members if member.label})
         rows.append(
             (
                 group.id,
                 group.samples,
+                len(group.members),
                 group.days,
                 group.first,
                 group.last,
@@ -422,9 +435,9 @@ def births(home: Home, as_json: bool) -> None:
                 f"{names}, and {more:,} more" if more > 0 else names,
             )
         )
-    columns = ["group", "samples", "days", "first", "last", "labels", "analyses"]
+    columns = ["group", "samples", "runs", "days", "first", "last", "labels", "analyses"]
     title = "1 group in the making" if len(rows) == 1 else f"{len(rows):,} groups in the making"
-    stdout.print(table(title, columns, rows, numbers=[1, 2]))
+    stdout.print(table(title, columns, rows, numbers=[1, 2, 3]))
     if birth_level(model) is None:
         hint = f"Nothing can be noticed with this model; the next refit mends that: {home.command('refit')}"
         stdout.print(safe_text(hint, 1000), soft_wrap=True)
