@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, Subquery, Text, case, cast, func, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, Subquery, Text, case, cast, func, literal_column, select
 
 from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.report.labels import first_by_source
@@ -25,7 +25,9 @@ _TENANTS = "tenants"  # key in the table meta
 DAY = func.substr(func.coalesce(analysis.c.analysed_at, analysis.c.stored_at), 1, 10)
 """The day of an analysis: when it was made, or stored if its host did not say."""
 SAMPLE: ColumnElement[str] = func.coalesce(
-    analysis.c.sha256, func.nullif(analysis.c.sample, ""), literal("run:") + cast(analysis.c.number, Text)
+    analysis.c.sha256,
+    func.nullif(analysis.c.sample, literal_column("''")),
+    literal_column("'run:'") + cast(analysis.c.number, Text),
 )
 """What tells the sample of an analysis from others, as ``analysis_record.sample_key`` does."""
 _STORED = finding.c.analysis == analysis.c.analysis
@@ -162,9 +164,15 @@ class ActivityStore:
             finding.c.cluster, first.label("made"), func.min(DAY).label("first"), func.max(DAY).label("last")
         )
         new = func.sum(case((rows.c.made > utc_text(since), 1), else_=0))
-        query = select(
-            rows.c.part, func.count(), func.sum(rows.c.runs), new, func.min(rows.c.first), func.max(rows.c.last)
-        ).group_by(rows.c.part)
+        columns: tuple[Any, ...] = (
+            rows.c.part,
+            func.count(),
+            func.sum(rows.c.runs),
+            new,
+            func.min(rows.c.first),
+            func.max(rows.c.last),
+        )
+        query: Any = select(*columns).group_by(rows.c.part)
         counted = self._db.read(lambda connection: connection.execute(query).all())
         return {row[0]: Activity(row[1], int(row[2]), int(row[3]), row[4], row[5]) for row in counted}
 
@@ -188,18 +196,18 @@ class ActivityStore:
         """How many anomalies there are, of all or of those analysed after a moment. Raises StoreError."""
         where = [finding.c.anomalous, *([] if since is None else [analysis.c.analysed_at > utc_text(since)])]
         rows = (
-            select(SAMPLE.label("sample"), func.count().label("runs"))
+            select(SAMPLE.label("of_sample"), func.count().label("runs"))
             .where(_STORED, *where)
-            .group_by("sample")
+            .group_by("of_sample")
             .subquery()
         )
-        query = select(func.count(), func.coalesce(func.sum(rows.c.runs), 0))
+        query: Any = select(func.count(), func.coalesce(func.sum(rows.c.runs), 0))
         samples, runs = self._db.read(lambda connection: connection.execute(query.select_from(rows)).one())
         return Counts(samples, int(runs))
 
     def _counts(self, group: Column[str], *where: ColumnElement[bool]) -> dict[str | None, Counts]:
         rows = self._by_sample(group, where=where)
-        query = select(rows.c.part, func.count(), func.sum(rows.c.runs)).group_by(rows.c.part)
+        query: Any = select(rows.c.part, func.count(), func.sum(rows.c.runs)).group_by(rows.c.part)
         counted = self._db.read(lambda connection: connection.execute(query).all())
         return {row[0]: Counts(row[1], int(row[2])) for row in sorted(counted, key=lambda row: (-row[2], row[0] or ""))}
 
@@ -207,8 +215,10 @@ class ActivityStore:
         self, group: Column[str], *values: ColumnElement[Any], where: Sequence[ColumnElement[bool]] = ()
     ) -> Subquery:
         """A row for each sample of each group, with how many of its analyses are there."""
-        columns = (group.label("part"), SAMPLE.label("sample"), func.count().label("runs"), *values)
-        return select(*columns).where(_STORED, analysis.c.has_behaviour, *where).group_by("part", "sample").subquery()
+        columns: tuple[Any, ...] = (group.label("part"), SAMPLE.label("of_sample"), func.count().label("runs"), *values)
+        return (
+            select(*columns).where(_STORED, analysis.c.has_behaviour, *where).group_by("part", "of_sample").subquery()
+        )
 
     def days(self, cluster: str | None = None, kin: str | None = None) -> list[tuple[str, int]]:
         """Each day (``2026-11-23``) with the number of analyses made on it, of one cluster or kin or of all, in order.
