@@ -214,8 +214,17 @@ class ActivityStore:
     def _by_sample(
         self, group: Column[str], *values: ColumnElement[Any], where: Sequence[ColumnElement[bool]] = ()
     ) -> Subquery:
-        """A row for each sample of each group, with how many of its analyses are there."""
-        columns: tuple[Any, ...] = (group.label("part"), SAMPLE.label("of_sample"), func.count().label("runs"), *values)
+        """A row for each sample of each group, with how many of its analyses are there.
+
+        As an expression the group has no index by which SQLite would read the analyses in random order, for which
+        100,000 take three times as long.
+        """
+        columns: tuple[Any, ...] = (
+            (group + "").label("part"),
+            SAMPLE.label("of_sample"),
+            func.count().label("runs"),
+            *values,
+        )
         return (
             select(*columns).where(_STORED, analysis.c.has_behaviour, *where).group_by("part", "of_sample").subquery()
         )

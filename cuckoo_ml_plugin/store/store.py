@@ -41,6 +41,7 @@ from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_score
 from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records
 
 _TABLE = schema.analysis
+_MOST_REPEATS = 1_000  # of a behaviour, among which samples are told apart
 _LIGHT = [c for c in _TABLE.columns if c.name not in ("behaviour", "order_key", "source_key", "run")]
 
 
@@ -232,23 +233,28 @@ class Store(
 
         Args:
             beside: an analysis that is left out.
-            once: each sample once, by the first of its analyses that show the behaviour.
+            once: each sample once, by the first of its analyses that show the behaviour, of which the first 1,000 are
+                looked at.
         """
         names = list(digests)
         shown = (_TABLE.c.has_behaviour, _TABLE.c.analysis != beside)
+        most = _MOST_REPEATS if once else limit
+        place = func.row_number().over(partition_by=_TABLE.c.digest, order_by=_TABLE.c.order_key).label("place")
 
         def work(connection: Connection) -> dict[str, list[StoredAnalysis]]:
             analyses: dict[str, list[StoredAnalysis]] = {}
             for batch in chunks(names):
-                where = (_TABLE.c.digest.in_(batch), *shown)
-                keys = select(_TABLE.c.digest, _TABLE.c.order_key).where(*where).subquery()
+                placed = select(_TABLE.c.number, place).where(_TABLE.c.digest.in_(batch), *shown).subquery()
+                first: Any = select(placed.c.number).where(placed.c.place <= most)
                 if once:
-                    first = func.min(_TABLE.c.order_key).label("order_key")
-                    keys = select(_TABLE.c.digest, first).where(*where).group_by(_TABLE.c.digest, SAMPLE).subquery()
-                place = func.row_number().over(partition_by=keys.c.digest, order_by=keys.c.order_key).label("place")
-                placed = select(keys.c.order_key, place).subquery()
-                named = select(placed.c.order_key).where(placed.c.place <= limit)
-                for stored in _select(connection, _TABLE.c.order_key.in_(named)):
+                    key = func.min(_TABLE.c.order_key).label("key")
+                    keys = select(_TABLE.c.digest, key).where(_TABLE.c.number.in_(first))
+                    of_samples = keys.group_by(_TABLE.c.digest, SAMPLE).subquery()
+                    order = func.row_number().over(partition_by=of_samples.c.digest, order_by=of_samples.c.key)
+                    ordered = select(of_samples.c.key, order.label("place")).subquery()
+                    keys_shown = select(ordered.c.key).where(ordered.c.place <= limit)
+                    first = select(_TABLE.c.number).where(_TABLE.c.order_key.in_(keys_shown))
+                for stored in _select(connection, _TABLE.c.number.in_(first)):
                     analyses.setdefault(stored.digest, []).append(stored)
             return analyses
 
