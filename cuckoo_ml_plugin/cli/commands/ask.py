@@ -276,7 +276,8 @@ def _show_cluster(detail: dict[str, Any]) -> None:
 def _sizes(detail: dict[str, Any]) -> str:
     """How much is stored of a group, and on how much of it the model was fitted."""
     stored = samples_and_runs(detail["stored_samples"], detail["stored"])
-    return f"{stored}; the model was fitted on {samples_and_runs(detail['samples'], detail['size'])} of them"
+    fitted = samples_and_runs(detail["samples"], detail["size"])
+    return f"{stored}; the model was fitted on {'all' if fitted == stored else fitted} of them"
 
 
 def _show_members(detail: dict[str, Any]) -> None:
