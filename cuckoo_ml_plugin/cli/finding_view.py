@@ -10,7 +10,9 @@ from rich.text import Text
 from cuckoo_ml_plugin.cli.console import safe_text, score_text, share_text, short_hash, stdout, table
 from cuckoo_ml_plugin.finding.section import Finding, SimilarAnalysis, ThreatFinding
 from cuckoo_ml_plugin.finding.threat import shown_threat_scores
-from cuckoo_ml_plugin.plumbing.text import counted
+from cuckoo_ml_plugin.plumbing.text import counted, display_text, samples_and_runs
+
+_MAX_FILE_NAME = 40  # characters
 
 
 def show_finding(analysis: str, path: str, finding: Finding) -> None:
@@ -25,7 +27,8 @@ def show_finding(analysis: str, path: str, finding: Finding) -> None:
         return
     stdout.print(_headline(finding), soft_wrap=True)
     if finding.kin:
-        kin = f"kin {finding.kin.id} {finding.kin.name} ({counted(finding.kin.size, 'analysis', 'analyses')})"
+        size = samples_and_runs(finding.kin.samples, finding.kin.size)
+        kin = f"kin {finding.kin.id} {finding.kin.name} ({size})"
         stdout.print(safe_text(f"  {kin}, probability {finding.kin.probability:.2f}"), soft_wrap=True)
     if finding.message:
         stdout.print(safe_text(f"  {finding.message}", 500), soft_wrap=True)
@@ -49,12 +52,22 @@ def _show_evidence(finding: Finding, role: str, title: str) -> None:
 
 
 def similar_table(title: str, similar: Sequence[SimilarAnalysis]) -> Table:
-    """Similar past analyses, one in a row."""
+    """Similar past samples, one in a row, each by the most similar of its analyses."""
     rows = [
-        (past.analysis, share_text(past.similarity), past.cluster, past.label, short_hash(past.sha256))
+        (
+            past.analysis,
+            past.date,
+            "same file" if past.same_file else display_text(past.name or "", _MAX_FILE_NAME),
+            share_text(past.similarity),
+            f"{past.cluster} {past.cluster_name}" if past.cluster_name not in (None, past.cluster) else past.cluster,
+            past.label,
+            past.runs,
+            short_hash(past.sha256),
+        )
         for past in similar
     ]
-    return table(title, ["analysis", "similarity", "cluster", "label", "SHA-256"], rows, numbers=[1])
+    columns = ["analysis", "date", "file", "similarity", "cluster", "label", "runs", "SHA-256"]
+    return table(title, columns, rows, numbers=[3, 6])
 
 
 def _show_similar(finding: Finding) -> None:
@@ -98,8 +111,9 @@ def _headline(finding: Finding) -> Text:
     cluster, anomaly = finding.cluster, finding.anomaly
     text = Text("  ")
     if cluster:
-        size = counted(cluster.size, "analysis", "analyses")
-        text.append_text(safe_text(f"cluster {cluster.id} {cluster.name} ({size}), "))
+        text.append_text(
+            safe_text(f"cluster {cluster.id} {cluster.name} ({samples_and_runs(cluster.samples, cluster.size)}), ")
+        )
         text.append(f"probability {cluster.probability:.2f}", style="green")
     else:
         text.append("no cluster", style="yellow")

@@ -135,6 +135,7 @@ def birth_brief(group: BirthGroup) -> dict[str, Any]:
     return {
         "id": group.id,
         "samples": group.samples,
+        "runs": len(group.members),
         "days": group.days,
         "first": group.first,
         "last": group.last,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.engine.past_analyses import Subject, past_of, put_verdict
 from cuckoo_ml_plugin.engine.recalibration import Recalibration
-from cuckoo_ml_plugin.engine.similar_analyses import similar_analyses
+from cuckoo_ml_plugin.engine.similar_analyses import similar_analyses, with_facts
 from cuckoo_ml_plugin.errors import ModelError, NoModelError
 from cuckoo_ml_plugin.finding.reasons import BIRTH, birth_reasons
 from cuckoo_ml_plugin.finding.section import Finding, Reason, SimilarAnalysis
@@ -33,6 +34,7 @@ from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.database import PATIENCE
 from cuckoo_ml_plugin.store.store import Store
 
+_RUNS_OF_A_URL: Final = 3  # only the store knows URLs, so more analyses are looked at than are listed
 _CLOCKS: Final = timedelta(minutes=10)  # by how much the clocks of several nodes may differ
 
 
@@ -140,19 +142,24 @@ class Engine:
         ``subject``: what is known of the analysis beside its behaviour; by default, what the store has.
         """
         model = self.model()
+        limit = self.settings.scoring.similar
         if model is None:
             finding = self._no_model(behaviour)
         else:
             if self._has_store:
                 self.recalibration(model).of_day(self.store, today())
-            finding = self.score_without_store(behaviour, analysis, label)
+            finding = self._score_by_model(model, behaviour, analysis, label, similar=_RUNS_OF_A_URL * limit)
+        subject = subject or self._subject(behaviour, analysis)
         if finding.status in ("scored", "no_model") and behaviour.has_behaviour:
-            limit = self.settings.scoring.similar
-            finding.similar = self.with_stored(finding.similar, behaviour, analysis, limit)
+            similar = self.with_stored(finding.similar, behaviour, analysis, _RUNS_OF_A_URL * limit)
+            finding.similar = with_facts(
+                self.store if self._has_store else None, similar, analysis, subject.sha256,
+                {facts.id: facts.name for facts in model.clusters} if model else {}, limit,
+            )  # fmt: skip
         if finding.anomaly is not None and finding.cluster is None and analysis and self._has_store:
             finding.anomaly.reasons = self.with_birth_reason(finding.anomaly.reasons, analysis)
         store = self.store if self._has_store else None
-        put_verdict(finding, past_of(store, finding, subject or self._subject(behaviour, analysis)))
+        put_verdict(finding, past_of(store, finding, subject))
         return finding
 
     def _subject(self, behaviour: Behaviour, analysis: str) -> Subject:
@@ -168,11 +175,19 @@ class Engine:
         return [*birth_reasons(group.samples, group.days), *others]
 
     def with_stored(
-        self, similar: list[SimilarAnalysis], behaviour: Behaviour, analysis: str, limit: int
+        self,
+        similar: list[SimilarAnalysis],
+        behaviour: Behaviour,
+        analysis: str,
+        limit: int,
+        *,
+        each_run: bool = False,
     ) -> list[SimilarAnalysis]:
         """The most alike of the model's similar analyses and of those stored after the fit, most alike first.
 
         Without a model, of all stored ones. Raises ModelError, StoreError.
+
+        ``each_run``: whether to list every analysis of a sample that was stored after the fit.
         """
         if not self._has_store:
             return similar[:limit]
@@ -181,7 +196,7 @@ class Engine:
         if model is not None:
             since = datetime.fromisoformat(model.facts["read_at"].replace("Z", "+00:00")) - _CLOCKS
         listed = {neighbour.analysis for neighbour in similar}
-        stored = similar_analyses(self.store, behaviour, analysis, limit, since)
+        stored = similar_analyses(self.store, behaviour, analysis, limit, since, each_run=each_run)
         unlisted = [neighbour for neighbour in stored if neighbour.analysis not in listed]
         return sorted([*similar, *unlisted], key=lambda neighbour: -neighbour.similarity)[:limit]
 
@@ -191,11 +206,23 @@ class Engine:
         Raises:
             ModelError: also when there is no model.
         """
-        finding = self.recalibration(self.require_model()).latest.score(
-            behaviour, analysis=analysis, label=label, scoring=self.settings.scoring, anomaly=self.settings.anomaly
+        model = self.require_model()
+        finding = self._score_by_model(model, behaviour, analysis, label, similar=self.settings.scoring.similar)
+        put_verdict(finding, past_of(None, finding, Subject(analysis, behaviour)))
+        return finding
+
+    def _score_by_model(
+        self, model: Model, behaviour: Behaviour, analysis: str, label: str | None, *, similar: int
+    ) -> Finding:  # fmt: skip
+        """The finding as last recalibrated, with so many similar analyses and without a verdict."""
+        finding = self.recalibration(model).latest.score(
+            behaviour,
+            analysis=analysis,
+            label=label,
+            scoring=replace(self.settings.scoring, similar=similar),
+            anomaly=self.settings.anomaly,
         )
         finding.behash = _behash_text(behaviour)
-        put_verdict(finding, past_of(None, finding, Subject(analysis, behaviour)))
         return finding
 
     def recalibration(self, model: Model) -> Recalibration:

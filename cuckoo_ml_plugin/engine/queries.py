@@ -23,10 +23,9 @@ from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.behashes import Showing
 from cuckoo_ml_plugin.store.finding_record import ListedAnalysis
-from cuckoo_ml_plugin.store.overview import Activity
+from cuckoo_ml_plugin.store.overview import NONE, Activity, Counts
 
 NEAREST = 5
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NEW_DAYS: Final = 7  # for how long an analysis counts as new
 MOST_COMPARED: Final = 100  # runs of a file, and members of a group, that a run is compared with
 MOST_MEANT: Final = 3  # ids that are offered for one that is not stored
@@ -59,64 +58,72 @@ def no_such_analysis(engine: Engine, name: str) -> CuckooMLError:
 
 
 class Groups(NamedTuple):
-    """All clusters or all kin in short, how many analyses belong to none, and how many show nothing to compare."""
+    """All clusters or all kin in short, what belongs to none, and how many analyses show nothing to compare."""
 
     rows: list[dict[str, Any]]
-    outside: int
+    outside: Counts
     without: int
 
 
 def all_clusters(engine: Engine, model: Model) -> Groups:
     """All clusters in short, with what has become of them since the fit. Raises StoreError.
 
-    Beside what :func:`cluster_brief` gives: ``new``, those stored in the last ``NEW_DAYS`` days, and ``first_day`` and
-    ``last_day`` of its stored analyses.
+    Beside what :func:`cluster_brief` gives: ``new``, the samples first analysed in the last ``NEW_DAYS`` days, and
+    ``first_day`` and ``last_day`` of its stored analyses.
     """
     activity = engine.store.cluster_activity(_new_since())
-    return _groups(engine, activity, [(facts.id, cluster_brief(facts, 0)) for facts in model.clusters])
+    return _groups(engine, activity, [(facts.id, cluster_brief(facts, NONE)) for facts in model.clusters])
 
 
 def all_kin(engine: Engine, model: Model) -> Groups:
     """All kin in short, as :func:`all_clusters`. Raises StoreError."""
     activity = engine.store.kin_activity(_new_since())
-    return _groups(engine, activity, [(facts.id, kin_brief(model, facts, 0)) for facts in model.kins])
+    return _groups(engine, activity, [(facts.id, kin_brief(model, facts, NONE)) for facts in model.kins])
 
 
 def _groups(
     engine: Engine, activity: dict[str | None, Activity], briefs: list[tuple[str, dict[str, Any]]]
 ) -> Groups:  # fmt: skip
-    none = Activity(0, 0, "", "")
+    none = Activity(0, 0, 0, "", "")
     rows = [brief | with_activity(activity.get(group, none)) for group, brief in briefs]
     without = engine.store.count() - engine.store.count(with_behaviour=True)
-    return Groups(rows, activity.get(None, none).analyses, without)
+    outside = activity.get(None, none)
+    return Groups(rows, Counts(outside.samples, outside.runs), without)
 
 
 def with_activity(activity: Activity) -> dict[str, Any]:
     """What is added to a group in short of what is stored now."""
-    first, last = activity.first, activity.last
-    return {"stored": activity.analyses, "new": activity.new, "first_day": first, "last_day": last}
+    return {
+        "stored_samples": activity.samples,
+        "stored": activity.runs,
+        "new": activity.new,
+        "first_day": activity.first,
+        "last_day": activity.last,
+    }
 
 
 def _new_since() -> datetime:
     return datetime.now(timezone.utc) - timedelta(days=NEW_DAYS)
 
 
-def cluster_brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
-    """One cluster in short; ``stored``: how many stored analyses it has now; ``kin``: the id of its kin."""
+def cluster_brief(facts: ClusterFacts, stored: Counts) -> dict[str, Any]:
+    """One cluster in short; ``stored``: what is stored of it now; ``kin``: the id of its kin."""
     return _brief(facts, stored) | {"kin": facts.kin}
 
 
-def kin_brief(model: Model, facts: ClusterFacts, stored: int) -> dict[str, Any]:
-    """One kin in short; ``stored``: how many stored analyses it has now; ``clusters``: the ids of those in it."""
+def kin_brief(model: Model, facts: ClusterFacts, stored: Counts) -> dict[str, Any]:
+    """One kin in short; ``stored``: what is stored of it now; ``clusters``: the ids of those in it."""
     return _brief(facts, stored) | {"clusters": [cluster.id for cluster in model.clusters if cluster.kin == facts.id]}
 
 
-def _brief(facts: ClusterFacts, stored: int) -> dict[str, Any]:
+def _brief(facts: ClusterFacts, stored: Counts) -> dict[str, Any]:
     return {
         "id": facts.id,
         "name": facts.name,
+        "samples": facts.samples or None,
         "size": facts.size,
-        "stored": stored,
+        "stored_samples": stored.samples,
+        "stored": stored.runs,
         "labels": [{"label": label, "count": count} for label, count in facts.labels.items()],
         "first_seen": facts.first_seen,
         "last_seen": facts.last_seen,
@@ -150,7 +157,7 @@ def nearest_clusters(model: Model, number: int, limit: int = NEAREST) -> list[di
 
 
 def cluster_detail(engine: Engine, model: Model, number: int, limit: int, offset: int = 0) -> dict[str, Any]:
-    """One cluster with its evidence, its nearest clusters and a page of its members, most probable first.
+    """One cluster with its evidence, its nearest clusters and a page of its samples, most probable first.
 
     Raises StoreError.
     """
@@ -160,21 +167,24 @@ def cluster_detail(engine: Engine, model: Model, number: int, limit: int, offset
         "nearest": nearest_clusters(model, number),
         "members": [
             _member(member) | {"probability": member.finding.probability}
-            for member in engine.store.cluster_members(facts.id, limit=limit, offset=offset)
+            for member in engine.store.cluster_members(facts.id, limit=limit, offset=offset, once=True)
         ],
     }
 
 
 def kin_detail(engine: Engine, model: Model, number: int, limit: int, offset: int = 0) -> dict[str, Any]:
-    """One kin with its clusters, largest first, and a page of its members, most probable first. Raises StoreError."""
+    """One kin with its clusters, largest first, and a page of its samples, most probable first. Raises StoreError."""
     facts = model.kins[number]
     stored = engine.store.kin_count(facts.id)
     clusters = sorted((cluster for cluster in model.clusters if cluster.kin == facts.id), key=lambda c: -c.size)
     return _brief(facts, stored) | {
-        "clusters": [{"id": cluster.id, "name": cluster.name, "size": cluster.size} for cluster in clusters],
+        "clusters": [
+            {"id": cluster.id, "name": cluster.name, "samples": cluster.samples or None, "size": cluster.size}
+            for cluster in clusters
+        ],
         "members": [
             _member(member) | {"probability": member.finding.kin_probability, "cluster": member.finding.cluster}
-            for member in engine.store.kin_members(facts.id, limit=limit, offset=offset)
+            for member in engine.store.kin_members(facts.id, limit=limit, offset=offset, once=True)
         ],
     }
 
@@ -186,6 +196,7 @@ def _member(member: ListedAnalysis) -> dict[str, Any]:
         "target": member.target,
         "label": member.label,
         "anomaly_score": member.finding.anomaly_score,
+        "runs": member.runs,
     }
 
 
@@ -196,26 +207,25 @@ def anomalies(
     since: datetime | None = None,
     offset: int = 0,
 ) -> Iterator[dict[str, Any]]:
-    """A page of the anomalous analyses with their reasons, most unusual or latest first.
+    """A page of the anomalous samples with their reasons, most unusual or latest first.
+
+    ``since``: by the moment of the analysis, not by that of storing.
 
     Raises StoreError, ModelError.
     """
-    for anomaly in engine.store.anomalies(order=order, since=since, limit=limit, offset=offset):
+    for anomaly in engine.store.anomalies(order=order, since=since, limit=limit, offset=offset, once=True):
         yield {
             "analysis": anomaly.finding.analysis,
             "sha256": anomaly.sha256,
             "target": anomaly.target,
             "label": anomaly.label,
+            "analysed_at": anomaly.analysed_at,
             "stored_at": anomaly.stored_at,
             "cluster": anomaly.finding.cluster,
             "score": anomaly.finding.anomaly_score,
             "reasons": _reasons(engine, anomaly),
+            "runs": anomaly.runs,
         }
-
-
-def anomaly_count(engine: Engine, since: datetime | None = None) -> int:
-    """How many of the analyses, or of those stored after a moment, are anomalous. Raises StoreError."""
-    return engine.store.anomalous_since(since or _EPOCH)[0]
 
 
 def _reasons(engine: Engine, anomaly: ListedAnalysis) -> list[dict[str, Any]]:
@@ -383,8 +393,8 @@ def _members_of(
         return (group.name if group else facts.id), [member.analysis for member in members[:most]], len(members)
     store = engine.store
     listed = store.cluster_members(facts.id, limit=most) if is_cluster else store.kin_members(facts.id, limit=most)
-    total = store.cluster_count(facts.id) if is_cluster else store.kin_count(facts.id)
-    return facts.name, [member.finding.analysis for member in listed], total
+    counts = store.cluster_count(facts.id) if is_cluster else store.kin_count(facts.id)
+    return facts.name, [member.finding.analysis for member in listed], counts.runs
 
 
 def _compared(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -19,6 +19,7 @@ from cuckoo_ml_plugin.behaviour.behash import BYTES, VERSION, BehashTable
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.likeness import likeness, token_sets
 from cuckoo_ml_plugin.finding.section import SimilarAnalysis
+from cuckoo_ml_plugin.plumbing.times import day_of
 from cuckoo_ml_plugin.store.behashes import StoredBehash
 from cuckoo_ml_plugin.store.store import Store
 
@@ -111,18 +112,67 @@ class _Shelf:
         self._last = rows[-1]
 
 
+def each_sample_once(
+    similar: Iterable[SimilarAnalysis], samples: Mapping[str, str], limit: int
+) -> list[SimilarAnalysis]:
+    """Of each sample the first of the analyses, at most ``limit``; ``samples``: by id what tells them from others."""
+    kept: dict[str, SimilarAnalysis] = {}
+    for neighbour in similar:
+        kept.setdefault(samples.get(neighbour.analysis) or neighbour.sha256 or neighbour.analysis, neighbour)
+    return list(kept.values())[:limit]
+
+
+def with_facts(
+    store: Store | None,
+    similar: list[SimilarAnalysis],
+    own: str,
+    sha256: str | None,
+    names: Mapping[str, str],
+    limit: int,
+) -> list[SimilarAnalysis]:
+    """Each sample once, with what an analyst asks first: is it the same file, when and how often was it analysed.
+
+    Args:
+        similar: the most alike first.
+        own: the id of the analysis that they are alike to, which does not count as one of their runs; "" if not stored.
+        sha256: of its file.
+        names: the names of clusters by id.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    known = store.runs_beside([neighbour.analysis for neighbour in similar], own) if store is not None else {}
+    once = each_sample_once(similar, {name: runs.sample for name, runs in known.items()}, limit)
+    for neighbour in once:
+        neighbour.same_file = sha256 is not None and neighbour.sha256 == sha256
+        neighbour.cluster_name = names.get(neighbour.cluster) if neighbour.cluster else None
+        runs = known.get(neighbour.analysis)
+        if runs is not None:
+            neighbour.date = day_of(runs.analysed_at) or None
+            neighbour.name = runs.target or None
+            neighbour.runs = runs.runs
+    return once
+
+
 _SHELVES: Final[dict[str, _Shelf]] = {}  # by the name of the store
 os.register_at_fork(after_in_child=_SHELVES.clear)  # another thread may have held a lock
 
 
 def similar_analyses(
-    store: Store, behaviour: Behaviour, analysis: str, limit: int, since: datetime | None = None
+    store: Store,
+    behaviour: Behaviour,
+    analysis: str,
+    limit: int,
+    since: datetime | None = None,
+    *,
+    each_run: bool = False,
 ) -> list[SimilarAnalysis]:
     """At most ``limit`` stored analyses in order of their likeness to a behaviour, ties by content, then by id.
 
     Args:
         analysis: its own id, which is not listed.
         since: leave out behaviours that were first stored before this moment, other than the same.
+        each_run: whether to list every analysis that shows a behaviour; else of each sample the first of them.
 
     Raises:
         StoreError: the store cannot be read.
@@ -143,7 +193,8 @@ def similar_analyses(
     own = token_sets(behaviour.joined)
     alike |= {digest: likeness(own, token_sets(joined)) for digest, joined in tokens.items() if joined is not None}
     order = sorted(alike, key=lambda digest: (-round(alike[digest], _DIGITS), digest))[: limit + 1]
-    analyses = store.showing([digest for digest in order if alike[digest] > 0], limit + 1)
+    shown = [digest for digest in order if alike[digest] > 0]
+    analyses = store.showing(shown, limit, beside=analysis, once=not each_run)
     similar = [
         SimilarAnalysis(
             analysis=stored.analysis,
@@ -153,7 +204,6 @@ def similar_analyses(
         )
         for digest in order
         for stored in analyses.get(digest, ())
-        if stored.analysis != analysis
     ][:limit]
     findings = store.findings_of([neighbour.analysis for neighbour in similar])
     for neighbour in similar:

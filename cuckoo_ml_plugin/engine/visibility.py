@@ -17,6 +17,7 @@ from cuckoo_ml_plugin.behaviour.behash import as_text
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.past_analyses import Subject, past_of, put_verdict
+from cuckoo_ml_plugin.engine.similar_analyses import each_sample_once
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.finding.reasons import (
     INCOMPLETE_RUN,
@@ -43,8 +44,12 @@ from cuckoo_ml_plugin.finding.section import (
     read_section,
 )
 from cuckoo_ml_plugin.finding.verdict import Past
-from cuckoo_ml_plugin.store.overview import Activity, AnalysisBrief
+from cuckoo_ml_plugin.plumbing.times import day_of
+from cuckoo_ml_plugin.store.analysis_record import sample_key
+from cuckoo_ml_plugin.store.overview import Activity, AnalysisBrief, Counts
 
+MOST_RUNS_COUNTED: Final = 1000
+"""How many runs of the similar samples are looked through for those that the readers may see."""
 MOST_CANDIDATES: Final = 100  # similar analyses that are looked through for those that the readers may see
 
 _OWN_REASONS: Final = frozenset((
@@ -132,16 +137,17 @@ def visible_finding(
 
     ``members``, ``kin_members``: those of its cluster and its kin that may be seen, if they are known already.
     """
-    similar = _visible_similar(engine, finding.similar, visible)
+    seen = _visible_similar(engine, finding.similar, visible)
     if members is None:
         members = _visible_members(engine, visible, cluster=finding.cluster.id) if finding.cluster else []
     if kin_members is None:
         kin_members = _visible_members(engine, visible, kin=finding.kin.id) if finding.kin else []
     cluster = _visible_group(finding.cluster, members)
     own = next((member.label for member in members if member.analysis == analysis), None)
+    similar = _with_visible_facts(engine, seen, analysis, visible, cluster)
     shown = Finding(
         status=finding.status,
-        message=_message(finding, len(finding.similar) - len(similar)),
+        message=_message(finding, len(finding.similar) - len(seen)),
         model=_visible_model(finding.model),
         cluster=cluster,
         kin=_visible_group(finding.kin, kin_members),
@@ -187,13 +193,17 @@ def with_more_similar(
     model = engine.model()
     candidates: list[SimilarAnalysis] = []
     if model is not None:
-        candidates = model.score(behaviour, analysis=analysis, scoring=wide, anomaly=engine.settings.anomaly).similar
-    candidates = engine.with_stored(candidates, behaviour, analysis, MOST_CANDIDATES)
+        candidates = model.score(
+            behaviour, analysis=analysis, scoring=wide, anomaly=engine.settings.anomaly, each_run=True
+        ).similar
+    candidates = engine.with_stored(candidates, behaviour, analysis, MOST_CANDIDATES, each_run=True)
     listed = {similar.analysis for similar in finding.similar}
     further = [similar for similar in candidates if similar.analysis not in listed]
-    shown = {similar.analysis for similar in _visible_similar(engine, [*finding.similar, *further], visible)}
-    hidden = [similar for similar in finding.similar if similar.analysis not in shown]
-    seen = [similar for similar in [*finding.similar, *further] if similar.analysis in shown][:limit]
+    shown = _visible_similar(engine, [*finding.similar, *further], visible)
+    names = {similar.analysis for similar in shown}
+    hidden = [similar for similar in finding.similar if similar.analysis not in names]
+    samples = {name: sample_key(name, s.sha256, s.sample) for name, s in engine.store.get_many(names).items()}
+    seen = each_sample_once(shown, samples, limit)
     similar = sorted([*seen, *hidden], key=lambda neighbour: -neighbour.similarity)
     return Finding(**{name: getattr(finding, name) for name in finding.__struct_fields__} | {"similar": similar})
 
@@ -211,6 +221,47 @@ def _visible_similar(
         neighbour
         for neighbour in similar
         if neighbour.analysis in shown and stored[neighbour.analysis].is_of_file(neighbour.sha256)
+    ]
+
+
+def _with_visible_facts(
+    engine: Engine | None,
+    similar: list[SimilarAnalysis],
+    analysis: str,
+    visible: Visible,
+    cluster: ClusterFinding | None,
+) -> list[SimilarAnalysis]:
+    """The similar analyses, which may be seen, with what may be seen of their samples' other runs.
+
+    ``analysis``: what they are alike to; ``cluster``: its cluster as readers may see it, whose name alone is theirs.
+    """
+    if engine is None or not similar:
+        return similar[:0]
+    try:
+        stored = engine.store.get_many({analysis, *(neighbour.analysis for neighbour in similar)})
+        hashes = {known.sha256 for known in stored.values() if known.sha256}
+        found = engine.store.runs_of_files(hashes, MOST_RUNS_COUNTED) if hashes else []
+        shown = set(visible(_of_this_node(engine, found))) if found else set()
+    except Exception as error:
+        _LOG.error("Runs are not counted, because nothing says who may see them: %s", error)
+        return similar[:0]
+    runs = Counter(run.sha256 for run in found if run.analysis in shown and run.analysis != analysis)
+    own = stored[analysis].sha256 if analysis in stored else None
+    return [
+        SimilarAnalysis(
+            analysis=neighbour.analysis,
+            sha256=neighbour.sha256,
+            similarity=neighbour.similarity,
+            cluster=neighbour.cluster,
+            label=neighbour.label,
+            same_file=own is not None and stored[neighbour.analysis].sha256 == own,
+            date=day_of(stored[neighbour.analysis].analysed_at) or None,
+            name=stored[neighbour.analysis].target or None,
+            runs=max(runs[stored[neighbour.analysis].sha256], 1) if stored[neighbour.analysis].sha256 else None,
+            cluster_name=cluster.name if cluster is not None and cluster.id == neighbour.cluster else None,
+        )
+        for neighbour in similar
+        if neighbour.analysis in stored
     ]
 
 
@@ -241,6 +292,7 @@ def _visible_group(group: Group | None, members: list[AnalysisBrief]) -> Group |
         name=majority(labels) or group.id,
         size=max(len(members), 1),
         probability=group.probability,
+        samples=max(len({member.sample for member in members}), 1),
         labels=[LabelCount(label=label, count=count) for label, count in list(labels.items())[:MAX_LABELS]],
     )
 
@@ -332,10 +384,30 @@ class VisibleGroup:
 
 
 def summary_of(members: list[AnalysisBrief], since: str) -> Activity:
-    """How many there are, how many were stored after ``since`` (UTC, as the store has it), first and last day."""
+    """Samples, runs, samples first analysed after ``since`` (UTC, as the store has it), first and last day."""
     days = [member.day for member in members]
-    new = sum(member.stored_at > since for member in members)
-    return Activity(len(members), new, min(days, default=""), max(days, default=""))
+    made: dict[str, str] = {}
+    for member in members:
+        moment = member.analysed_at or ""
+        made[member.sample] = min(made.get(member.sample, moment), moment)
+    new = sum(moment > since for moment in made.values())
+    return Activity(len(made), len(members), new, min(days, default=""), max(days, default=""))
+
+
+def counts_of(members: Iterable[AnalysisBrief]) -> Counts:
+    """How many samples these analyses ran, and how many they are."""
+    samples = [brief.sample for brief in members]
+    return Counts(len(set(samples)), len(samples))
+
+
+def samples_of(members: Iterable[AnalysisBrief]) -> list[tuple[AnalysisBrief, int]]:
+    """Of each sample the first of the analyses, and how many of them are its runs."""
+    first: dict[str, AnalysisBrief] = {}
+    runs: Counter[str] = Counter()
+    for member in members:
+        first.setdefault(member.sample, member)
+        runs[member.sample] += 1
+    return [(member, runs[sample]) for sample, member in first.items()]
 
 
 class VisibleCorpus:
@@ -406,12 +478,14 @@ class VisibleCorpus:
             shown |= {token[:_TOKEN_READ] for token in stored.unpack()[0]}
         return [piece for piece in evidence if f"{piece.kind}:{piece.value}"[:_TOKEN_READ] in shown]
 
-    def anomalies(self, order: str, since: str | None) -> list[AnalysisBrief]:
-        """The anomalous analyses stored after ``since``, those with the highest score or stored last first."""
-        rows = [brief for brief in self.analyses if brief.anomalous and (since is None or brief.stored_at > since)]
+    def anomalies(self, order: str, since: str | None) -> list[tuple[AnalysisBrief, int]]:
+        """The anomalous samples with their runs, of those analysed after ``since``: highest score or latest first."""
+        rows = [
+            brief for brief in self.analyses if brief.anomalous and (since is None or (brief.analysed_at or "") > since)
+        ]
         if order == "score":
-            return sorted(rows, key=lambda brief: -(brief.anomaly_score or 0.0))
-        return sorted(rows, key=lambda brief: brief.stored_at, reverse=True)
+            return samples_of(sorted(rows, key=lambda brief: -(brief.anomaly_score or 0.0)))
+        return samples_of(sorted(rows, key=lambda brief: brief.analysed_at or "", reverse=True))
 
 
 def days(members: Iterable[AnalysisBrief]) -> list[tuple[str, int]]:

@@ -55,6 +55,7 @@ _ClusterId = Annotated[str, Meta(extra_json_schema={"pattern": "^c[0-9]+$"})]
 _KinId = Annotated[str, Meta(extra_json_schema={"pattern": "^k[0-9]+$"})]
 _Sha256 = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{64}$"})]
 _Origin = Annotated[str, Meta(extra_json_schema={"enum": ["exchange", "sandbox", "similarity"]})]
+_Day = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"})]
 _IndicatorKind = Annotated[str, Meta(extra_json_schema={"enum": ["file", "url", "domain", "ip"]})]
 _Behash = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]+:[A-Za-z0-9_-]+$"})]
 _CountName = Annotated[str, Meta(extra_json_schema={"pattern": "^[^.$]*$"})]  # MongoDB refuses such keys
@@ -95,6 +96,7 @@ class ModelFacts(_Part, kw_only=True):
     fitted_at: str = ""
     analyses: _Count = 0
     clusters: _Count = 0
+    samples: _PositiveCount | None = None
 
 
 class LabelCount(_Part, kw_only=True):
@@ -122,6 +124,7 @@ class ClusterFinding(_Part, kw_only=True):
     labels: Annotated[list[LabelCount], Meta(extra_json_schema={"maxItems": MAX_LABELS})] = []
     sources: _Count = 0
     only_from: _OnlyFrom = ""
+    samples: _PositiveCount | None = None
 
 
 class KinFinding(_Part, kw_only=True):
@@ -134,6 +137,7 @@ class KinFinding(_Part, kw_only=True):
     labels: Annotated[list[LabelCount], Meta(extra_json_schema={"maxItems": MAX_LABELS})] = []
     sources: _Count = 0
     only_from: _OnlyFrom = ""
+    samples: _PositiveCount | None = None
 
 
 class Reason(_Part, kw_only=True):
@@ -154,13 +158,21 @@ class AnomalyFinding(_Part, kw_only=True):
 
 
 class SimilarAnalysis(_Part, kw_only=True):
-    """A past analysis that behaved alike."""
+    """A past analysis that behaved alike: of its sample the one most alike.
+
+    ``date``, ``name`` and ``runs`` are None where the store could not be asked, and in what older versions wrote.
+    """
 
     analysis: str
     sha256: _Sha256 | None = None
     similarity: _Share
     cluster: str | None = None
     label: str | None = None
+    same_file: bool = False
+    date: _Day | None = None
+    name: str | None = None
+    runs: _PositiveCount | None = None
+    cluster_name: str | None = None
 
 
 class Evidence(_Part, kw_only=True):

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from cuckoo_ml_plugin.finding.reasons import SINGLE_SOURCE
 from cuckoo_ml_plugin.finding.section import MAX_VERDICT, ClusterFinding, Finding, KinFinding, Verdict
-from cuckoo_ml_plugin.plumbing.text import display_text
+from cuckoo_ml_plugin.plumbing.text import display_text, samples_and_runs
 
 Kind = Literal[
     "same_file", "same_behaviour", "variant", "kin", "unusual", "unknown", "static_only", "not_run", "too_few"
@@ -205,7 +205,10 @@ def _name(group: ClusterFinding | KinFinding) -> str:
 
 
 def _past_analyses(group: ClusterFinding | KinFinding) -> str:
-    analyses = f"a group of {group.size:,} past {'analysis' if group.size == 1 else 'analyses'}"
+    if group.samples not in (None, group.size):
+        analyses = f"a group of {samples_and_runs(group.samples, group.size)}"
+    else:
+        analyses = f"a group of {group.size:,} past {'analysis' if group.size == 1 else 'analyses'}"
     return f"{analyses} known only from {_ONLY_FROM[group.only_from]}" if group.only_from in _ONLY_FROM else analyses
 
 

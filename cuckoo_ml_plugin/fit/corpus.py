@@ -22,7 +22,7 @@ from cuckoo_ml_plugin.plumbing.interrupts import workers_ignore_interrupts
 from cuckoo_ml_plugin.plumbing.sources import Voices, voices_of
 from cuckoo_ml_plugin.plumbing.times import day_of
 from cuckoo_ml_plugin.report.labels import ANALYST
-from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis, seen_at
+from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis, sample_key, seen_at
 from cuckoo_ml_plugin.store.store import OrderRange, Store
 
 NEARLY_ALL = 0.9
@@ -51,6 +51,7 @@ class Corpus:
 
     Attributes:
         analyses, sha256, labels, stored_at: one for each analysis.
+        samples: what tells the sample of each analysis from others.
         seen_at: when each analysis was made, or when it was stored if its host gave no date.
         point_of: (N,) the distinct behaviour of each analysis.
         tokens: (n, v) binary, columns in the order of ``hashes``.
@@ -68,6 +69,7 @@ class Corpus:
     labels: list[str | None]
     stored_at: list[str]
     seen_at: list[str]
+    samples: list[str]
     point_of: NDArray[np.int64]
     tokens: csr_matrix
     hashes: NDArray[np.uint64]
@@ -99,6 +101,7 @@ class Corpus:
             labels=[self.labels[row] for row in rows],
             stored_at=[self.stored_at[row] for row in rows],
             seen_at=[self.seen_at[row] for row in rows],
+            samples=[self.samples[row] for row in rows],
             point_of=point_of.astype(np.int64),
             tokens=self.tokens[points],
             counts=self.counts[rows],
@@ -196,7 +199,7 @@ def _row_of(stored: StoredAnalysis) -> _Row:
         seen_at=seen_at(stored),
         digest=stored.digest,
         machine=stored.machine,
-        sample=stored.sha256 or stored.sample or f"analysis:{stored.analysis}",
+        sample=sample_key(stored.analysis, stored.sha256, stored.sample),
         submitter=stored.submitter,
         day=day_of(stored.analysed_at),
         by_analyst=bool(stored.labels.get(ANALYST)),
@@ -241,6 +244,7 @@ def _assemble(parts: list[_Part]) -> Corpus:
         labels=[row.label for row in rows],
         stored_at=[row.stored_at for row in rows],
         seen_at=[row.seen_at for row in rows],
+        samples=[row.sample for row in rows],
         point_of=point_of,
         tokens=tokens,
         hashes=vocabulary,

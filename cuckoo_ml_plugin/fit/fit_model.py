@@ -139,6 +139,7 @@ def fit_model(
             "id": "",
             "fitted_at": fitted_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "analyses": len(corpus.analyses),
+            "samples": len(set(corpus.samples)),
             "behaviours": len(vectors),
             "clustered": int((labels >= 0).sum()),
             "seed": SEED,
@@ -352,6 +353,7 @@ def _group_facts(
             sources=int(voices[group]),
             only_from=ONLY_FROM[kind_of_source(int(sources[group]))],
             label_sources=lineage.votes[group].of,
+            samples=len({corpus.samples[i] for i in members}),
         )
         yield facts, members
 

@@ -12,7 +12,9 @@ from cuckoo_ml_plugin.store.store import Store
 
 _STORED = ("host", "sha256", "target", "label", "analysed_at", "stored_at", "machine", "has_behaviour")
 _FINDING = ("cluster", "probability", "outlier_score", "anomaly_score", "anomalous", "kin", "kin_probability")
-_SIMILAR = ("analysis", "similarity", "cluster", "label", "sha256")
+_SIMILAR = (
+    "analysis", "similarity", "cluster", "label", "sha256", "same_file", "date", "name", "runs", "cluster_name",
+)  # fmt: skip
 
 
 def analysis_frame(store: Store) -> pd.DataFrame:

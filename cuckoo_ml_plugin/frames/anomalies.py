@@ -9,7 +9,7 @@ from cuckoo_ml_plugin.export.clustering_results import ClusteringResults
 from cuckoo_ml_plugin.frames.pandas_import import pd
 from cuckoo_ml_plugin.settings import AnomalySettings
 
-_COLUMNS = ("analysis", "score", "cluster", "label", "target", "sha256", "stored_at", "reasons")
+_COLUMNS = ("analysis", "score", "cluster", "label", "target", "sha256", "runs", "analysed_at", "stored_at", "reasons")
 
 
 def anomaly_frame(engine: Engine, limit: int) -> pd.DataFrame:

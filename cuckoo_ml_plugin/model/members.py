@@ -52,6 +52,34 @@ class Members(ModelPart):
         first, last = int(self.starts[point]), int(self.starts[point + 1])
         return list(self._decoded(range(first, last if limit is None else min(last, first + limit))))
 
+    def samples_of_point(self, point: int, limit: int, beside: str | None = None) -> list[Member]:
+        """Of each file that shows a behaviour the first analysis, and each analysis without one; at most ``limit``.
+
+        ``beside``: an analysis that is left out. The analyses of a file follow each other, so that a file with
+        thousands of them is passed over in a few steps.
+        """
+        number, last = int(self.starts[point]), int(self.starts[point + 1])
+        found: list[Member] = []
+        while number < last and len(found) < limit:
+            member = self._member(number)
+            number += 1
+            if member.analysis != beside:
+                found.append(member)
+                if member.sha256 is not None:
+                    number = self._behind(number, last, member.sha256)
+        return found
+
+    def _behind(self, number: int, last: int, sha256: str) -> int:
+        """The first number from ``number`` on whose analysis is not of a file, at most ``last``."""
+        first, end, step = number, number, 1
+        while end < last and self._member(end).sha256 == sha256:
+            first, end, step = end + 1, end + step, 2 * step
+        end = min(end, last)
+        while first < end:
+            middle = (first + end) // 2
+            first, end = (middle + 1, end) if self._member(middle).sha256 == sha256 else (first, middle)
+        return first
+
     def all(self) -> Iterator[tuple[int, Member]]:
         """The number of its behaviour and the analysis, for each analysis."""
         for point in range(len(self.starts) - 1):
@@ -69,4 +97,7 @@ class Members(ModelPart):
 
     def _decoded(self, numbers: Iterable[int]) -> Iterator[Member]:
         for number in numbers:
-            yield Member(*json.loads(bytes(self.text[self.offsets[number] : self.offsets[number + 1]])))
+            yield self._member(number)
+
+    def _member(self, number: int) -> Member:
+        return Member(*json.loads(bytes(self.text[self.offsets[number] : self.offsets[number + 1]])))

@@ -87,6 +87,7 @@ class ClusterFacts:
         sources: how many voices its analyses are (``plumbing/sources.py``); 0 in models from before 0.3.0.
         only_from: the kind of the small source from which alone it is known, ``submitter`` or ``day``; "" for none.
         label_sources: each label, and how many voices it is.
+        samples: how many samples its analyses ran; 0 in models from before this was counted.
     """
 
     id: str
@@ -101,6 +102,7 @@ class ClusterFacts:
     sources: int = 0
     only_from: str = ""
     label_sources: dict[str, int] = field(default_factory=dict)
+    samples: int = 0
 
 
 class _Facts(msgspec.Struct):
@@ -231,7 +233,11 @@ class Model:
         """What a finding says of this model."""
         facts = self.facts
         return ModelFacts(
-            id=self.id, fitted_at=facts["fitted_at"], analyses=facts["analyses"], clusters=len(self.clusters)
+            id=self.id,
+            fitted_at=facts["fitted_at"],
+            analyses=facts["analyses"],
+            clusters=len(self.clusters),
+            samples=facts.get("samples") or None,
         )
 
     def score(
@@ -242,12 +248,14 @@ class Model:
         label: str | None = None,
         scoring: ScoringSettings = DEFAULTS.scoring,
         anomaly: AnomalySettings = DEFAULTS.anomaly,
+        each_run: bool = False,
     ) -> Finding:
         """The finding for one behaviour; neither the model nor the store is touched.
 
         Args:
             analysis: its id; the analysis is not listed as similar to itself.
             label: its family, None when unknown; compared with the labels of its cluster.
+            each_run: whether a file is listed as similar with each of its analyses, instead of with the most alike.
 
         Raises:
             ModelError: the model's parts contradict each other.
@@ -262,7 +270,7 @@ class Model:
                     threat_scores=threat,
                     counts=behaviour.counts,
                 )
-            return self._score(behaviour, analysis, label, scoring, anomaly, threat)[0]
+            return self._score(behaviour, analysis, label, scoring, anomaly, threat, each_run)[0]
         except (IndexError, ValueError, TypeError, OverflowError) as error:
             raise self._contradiction(error) from error
 
@@ -279,6 +287,7 @@ class Model:
         scoring: ScoringSettings,
         anomaly: AnomalySettings,
         threat: ThreatFinding | None,
+        each_run: bool = False,
     ) -> tuple[Finding, Lack | None]:
         """The finding, and what the analysis lacks of the habits of its group."""
         hashes = behaviour.hashes()
@@ -306,7 +315,7 @@ class Model:
 
         near = _Near(neighbours, distances, weighted[np.searchsorted(candidates, neighbours)])
         novelty, lone = self._anomaly_score(embedded, near, likeness_to, seen, len(hashes), analysis, anomaly.threshold)
-        similar = self._similar(candidates, similarities, analysis, max(scoring.similar, 1))
+        similar = self._similar(candidates, similarities, analysis, max(scoring.similar, 1), each_run)
         similarity = similar[0].similarity if similar else 0.0
         score = novelty.score if novelty else 0.0
         anomalous = novelty is not None and bool(score >= anomaly.threshold)
@@ -508,6 +517,7 @@ class Model:
             labels=_label_counts(facts),
             sources=facts.sources,
             only_from=facts.only_from,
+            samples=facts.samples or None,
         )
 
     def _kin(self, placement: Placement, likenesses: NDArray[np.float64], anomalous: bool) -> KinFinding | None:
@@ -541,6 +551,7 @@ class Model:
             labels=_label_counts(facts),
             sources=facts.sources,
             only_from=facts.only_from,
+            samples=facts.samples or None,
         )
 
     def _kin_of_cluster(self, placement: Placement) -> int | None:
@@ -630,9 +641,11 @@ class Model:
         return np.concatenate([self.embedding.hashes, self.frequencies.rare_hashes])
 
     def _similar(
-        self, points: NDArray[np.int64], similarities: NDArray[np.float64], analysis: str | None, k: int
+        self, points: NDArray[np.int64], similarities: NDArray[np.float64], analysis: str | None, k: int, each_run: bool
     ) -> list[SimilarAnalysis]:
+        """The most alike fitted analyses, k of them; of each file the most alike one, or each with ``each_run``."""
         similar: list[SimilarAnalysis] = []
+        files: set[str] = set()
         for i in np.lexsort((points, -np.round(similarities, 6))):
             if len(similar) >= k:
                 break
@@ -640,8 +653,14 @@ class Model:
                 continue
             point = int(points[i])
             cluster = int(self.clustering.labels[point])
-            for member in self.members.of_point(point, k + 1):
-                if member.analysis != analysis:
+            if each_run:
+                members = [member for member in self.members.of_point(point, k + 1) if member.analysis != analysis]
+            else:  # at most ``len(files)`` of these are known from points before
+                members = self.members.samples_of_point(point, k + len(files), analysis)
+                members = [member for member in members if member.sha256 is None or member.sha256 not in files]
+                files.update(member.sha256 for member in members if member.sha256 is not None)
+            for member in members:
+                if len(similar) < k:
                     similar.append(
                         SimilarAnalysis(
                             analysis=member.analysis,
@@ -651,7 +670,7 @@ class Model:
                             label=member.label,
                         )
                     )
-        return similar[:k]
+        return similar
 
     def _evidence(
         self,

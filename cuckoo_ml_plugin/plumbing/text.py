@@ -46,6 +46,17 @@ def storable(value: object, limit: int = MAX_TEXT) -> str:
     return text[:limit]
 
 
+def samples_and_runs(samples: int | None, runs: int) -> str:
+    """How many samples there are, and how many analyses ran them: ``4 samples, 9 runs``; equal numbers are said once.
+
+    ``samples``: None where it is not known, as in what an older version wrote.
+    """
+    if samples is None:
+        return f"{runs:,} {'analysis' if runs == 1 else 'analyses'}"
+    noun = f"{samples:,} {'sample' if samples == 1 else 'samples'}"
+    return noun if samples == runs else f"{noun}, {runs:,} {'run' if runs == 1 else 'runs'}"
+
+
 def bounded(value: str) -> str:
     """``value``, or of a longer one the beginning and a hash of the whole: at most ``MAX_VALUE`` characters."""
     return value if len(value) <= MAX_VALUE else f"{value[: MAX_VALUE - 17]}~{text_digest(value)}"

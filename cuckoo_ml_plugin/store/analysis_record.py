@@ -206,6 +206,11 @@ class StoredAnalysis:
         )
 
 
+def sample_key(analysis: str, sha256: str | None, sample: str) -> str:
+    """What tells the sample of an analysis from others: SHA-256, else URL; without both it is a sample of its own."""
+    return sha256 or sample or f"run:{analysis}"
+
+
 def seen_at(stored: StoredAnalysis) -> str:
     """When an analysis was made, in UTC; when it was stored, if its host did not say.
 

@@ -54,7 +54,7 @@ class FindingRecord:
 
 @dataclass(slots=True)
 class ListedAnalysis:
-    """A finding with what a list shows of its analysis."""
+    """A finding with what a list shows of its analysis; ``runs``: how many of the listed analyses are of its sample."""
 
     finding: FindingRecord
     sha256: str | None
@@ -62,3 +62,4 @@ class ListedAnalysis:
     analysed_at: str | None
     stored_at: str
     label: str | None
+    runs: int = 1

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, literal, select
 
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
@@ -15,6 +15,7 @@ from cuckoo_ml_plugin.report.labels import first_by_source
 from cuckoo_ml_plugin.store.database import Database, chunks
 from cuckoo_ml_plugin.store.finding_record import MAX_SECTION, FindingRecord, ListedAnalysis, finite
 from cuckoo_ml_plugin.store.labels import labels_by_analysis
+from cuckoo_ml_plugin.store.overview import SAMPLE
 from cuckoo_ml_plugin.store.tables import analysis, finding, meta
 
 _MODEL = "findings"  # key in the table meta
@@ -78,17 +79,22 @@ class FindingStore:
         return self._db.read(work)
 
     def cluster_members(
-        self, cluster: str | None, *, model: str | None = None, limit: int = 50, offset: int = 0
+        self, cluster: str | None, *, model: str | None = None, limit: int = 50, offset: int = 0, once: bool = False
     ) -> list[ListedAnalysis]:
-        """A page of a cluster's analyses, the most probable members first; None: of those that belong to no cluster."""
+        """A page of a cluster's analyses, the most probable members first; None: of those that belong to no cluster.
+
+        ``once``: each sample once, by the first of its analyses.
+        """
         where = [finding.c.cluster.is_(None) if cluster is None else finding.c.cluster == cluster]
         order = (finding.c.probability.desc().nulls_last(), analysis.c.order_key)
-        return self._listed(where, order, model, limit, offset)
+        return self._listed(where, order, model, limit, offset, once)
 
-    def kin_members(self, kin: str, *, limit: int = 50, offset: int = 0) -> list[ListedAnalysis]:
-        """A page of a kin's analyses, the most probable members first."""
+    def kin_members(
+        self, kin: str, *, limit: int = 50, offset: int = 0, once: bool = False
+    ) -> list[ListedAnalysis]:  # fmt: skip
+        """A page of a kin's analyses, the most probable members first; ``once``: each sample once."""
         order = (finding.c.kin_probability.desc().nulls_last(), analysis.c.order_key)
-        return self._listed([finding.c.kin == kin], order, None, limit, offset)
+        return self._listed([finding.c.kin == kin], order, None, limit, offset, once)
 
     def anomalies(
         self,
@@ -98,13 +104,19 @@ class FindingStore:
         since: datetime | None = None,
         limit: int = 50,
         offset: int = 0,
+        once: bool = False,
     ) -> list[ListedAnalysis]:
-        """A page of the anomalous analyses, those with the highest score or those stored last first."""
+        """A page of the anomalous analyses, those with the highest score or the latest first.
+
+        ``once``: each sample once, by the first of its anomalous analyses. ``since``: only those that were made after a
+        moment, whenever they were stored.
+        """
         where: list[ColumnElement[bool]] = [finding.c.anomalous]
         if since is not None:
-            where.append(analysis.c.stored_at > utc_text(since))
-        first = finding.c.anomaly_score.desc().nulls_last() if order == "score" else analysis.c.stored_at.desc()
-        return self._listed(where, (first, analysis.c.order_key), model, limit, offset)
+            where.append(analysis.c.analysed_at > utc_text(since))
+        latest = func.coalesce(analysis.c.analysed_at, "").desc()
+        first = finding.c.anomaly_score.desc().nulls_last() if order == "score" else latest
+        return self._listed(where, (first, analysis.c.order_key), model, limit, offset, once)
 
     def _listed(
         self,
@@ -113,8 +125,18 @@ class FindingStore:
         model: str | None,
         limit: int,
         offset: int,
+        once: bool,
     ) -> list[ListedAnalysis]:
-        query = select(finding, *_SHOWN).where(_STORED, *where, *_of_model(model))
+        where = [_STORED, *where, *_of_model(model)]
+        if once:
+            place = func.row_number().over(partition_by=SAMPLE, order_by=order).label("place")
+            runs = func.count().over(partition_by=SAMPLE).label("runs")
+            placed = select(analysis.c.number, place, runs).where(*where).subquery()
+            query: Any = select(finding, *_SHOWN, placed.c.runs).where(
+                _STORED, analysis.c.number == placed.c.number, placed.c.place == 1
+            )
+        else:
+            query = select(finding, *_SHOWN, literal(1).label("runs")).where(*where)
 
         def work(connection: Connection) -> list[ListedAnalysis]:
             rows = connection.execute(query.order_by(*order).limit(limit).offset(offset)).all()
@@ -122,33 +144,6 @@ class FindingStore:
             return [_listed(row, labels.get(row.analysis, {})) for row in rows]
 
         return self._db.read(work)
-
-    def cluster_counts(self, *, model: str | None = None) -> dict[str | None, int]:
-        """How many analyses with behaviour each cluster has, the largest first; None: those that belong to none."""
-        return self._counts(finding.c.cluster, model)
-
-    def kin_counts(self) -> dict[str | None, int]:
-        """How many analyses with behaviour each kin has, the largest first; None: those that belong to none."""
-        return self._counts(finding.c.kin, None)
-
-    def _counts(self, group: Column[str], model: str | None) -> dict[str | None, int]:
-        query = (
-            select(group, func.count().label("members"))
-            .where(_STORED, analysis.c.has_behaviour, *_of_model(model))
-            .group_by(group)
-        )
-        rows = self._db.read(lambda connection: connection.execute(query).all())
-        return {row[0]: row[1] for row in sorted(rows, key=lambda row: (-row[1], row[0] or ""))}
-
-    def cluster_count(self, cluster: str) -> int:
-        """How many analyses one cluster has."""
-        query = select(func.count()).where(_STORED, analysis.c.has_behaviour, finding.c.cluster == cluster)
-        return self._db.read(lambda connection: connection.execute(query).scalar_one())
-
-    def kin_count(self, kin: str) -> int:
-        """How many analyses one kin has."""
-        query = select(func.count()).where(_STORED, analysis.c.has_behaviour, finding.c.kin == kin)
-        return self._db.read(lambda connection: connection.execute(query).scalar_one())
 
     def anomalous_since(self, moment: datetime, *, model: str | None = None) -> tuple[int, int]:
         """Of the scored analyses that were stored after a moment: how many are anomalous, and how many there are."""
@@ -214,4 +209,4 @@ def _finding(row: Row[Any]) -> FindingRecord:
 
 def _listed(row: Row[Any], labels: dict[str, str]) -> ListedAnalysis:
     label = first_by_source(labels)
-    return ListedAnalysis(_finding(row), row.sha256, row.target, row.analysed_at, row.stored_at, label)
+    return ListedAnalysis(_finding(row), row.sha256, row.target, row.analysed_at, row.stored_at, label, row.runs)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -27,7 +27,7 @@ from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
 from cuckoo_ml_plugin.report.labels import ANALYST
 from cuckoo_ml_plugin.store import tables as schema
-from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord, StoredAnalysis
+from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord, StoredAnalysis, sample_key
 from cuckoo_ml_plugin.store.behashes import BehashStore, digests_of, drop_unshown
 from cuckoo_ml_plugin.store.between_refits.births import BirthStore, drop_births
 from cuckoo_ml_plugin.store.between_refits.recent import RecentStore
@@ -35,12 +35,13 @@ from cuckoo_ml_plugin.store.claims import Claim, Claims
 from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_url
 from cuckoo_ml_plugin.store.findings import FindingStore
 from cuckoo_ml_plugin.store.labels import LabelStore, labels_by_analysis
-from cuckoo_ml_plugin.store.overview import ActivityStore, OverviewStore
+from cuckoo_ml_plugin.store.overview import SAMPLE, ActivityStore, OverviewStore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
 from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records
 
 _TABLE = schema.analysis
+_MOST_REPEATS = 1_000  # of a behaviour, among which samples are told apart
 _LIGHT = [c for c in _TABLE.columns if c.name not in ("behaviour", "order_key", "source_key", "run")]
 
 
@@ -50,6 +51,16 @@ class OrderRange:
 
     after: str | None = None
     upto: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRuns:
+    """The sample of an analysis, what tells it from others, and how many analyses ran it."""
+
+    sample: str
+    runs: int
+    target: str
+    analysed_at: str | None
 
 
 class Store(
@@ -213,25 +224,84 @@ class Store(
         query = select(_TABLE.c.analysis).select_from(joined).where(*where).order_by(_TABLE.c.number).limit(limit)
         return self._db.read(lambda connection: list(connection.execute(query).scalars()))
 
-    def showing(self, digests: Iterable[str], limit: int) -> dict[str, list[StoredAnalysis]]:
+    def showing(
+        self, digests: Iterable[str], limit: int, *, beside: str = "", once: bool = False
+    ) -> dict[str, list[StoredAnalysis]]:
         """The analyses with each of these behaviours, by its :attr:`StoredAnalysis.digest`: the first few, in order.
 
         They come without their behaviours; those that show nothing are left out. Raises StoreError.
+
+        Args:
+            beside: an analysis that is left out.
+            once: each sample once, by the first of its analyses that show the behaviour, of which the first 1,000 are
+                looked at.
         """
         names = list(digests)
-        place = func.row_number().over(partition_by=_TABLE.c.digest, order_by=_TABLE.c.order_key)
+        shown = (_TABLE.c.has_behaviour, _TABLE.c.analysis != beside)
+        most = _MOST_REPEATS if once else limit
+        place = func.row_number().over(partition_by=_TABLE.c.digest, order_by=_TABLE.c.order_key).label("place")
 
         def work(connection: Connection) -> dict[str, list[StoredAnalysis]]:
             analyses: dict[str, list[StoredAnalysis]] = {}
             for batch in chunks(names):
-                where = (_TABLE.c.digest.in_(batch), _TABLE.c.has_behaviour)
-                placed = select(_TABLE.c.number, place.label("place")).where(*where).subquery()
-                first = select(placed.c.number).where(placed.c.place <= limit)
+                placed = select(_TABLE.c.number, place).where(_TABLE.c.digest.in_(batch), *shown).subquery()
+                first: Any = select(placed.c.number).where(placed.c.place <= most)
+                if once:
+                    key = func.min(_TABLE.c.order_key).label("key")
+                    keys = select(_TABLE.c.digest, key).where(_TABLE.c.number.in_(first))
+                    of_samples = keys.group_by(_TABLE.c.digest, SAMPLE).subquery()
+                    order = func.row_number().over(partition_by=of_samples.c.digest, order_by=of_samples.c.key)
+                    ordered = select(of_samples.c.key, order.label("place")).subquery()
+                    keys_shown = select(ordered.c.key).where(ordered.c.place <= limit)
+                    first = select(_TABLE.c.number).where(_TABLE.c.order_key.in_(keys_shown))
                 for stored in _select(connection, _TABLE.c.number.in_(first)):
                     analyses.setdefault(stored.digest, []).append(stored)
             return analyses
 
         return self._db.read(work)
+
+    def runs_beside(self, analyses: Iterable[str], own: str) -> dict[str, SampleRuns]:
+        """For each stored one of these analyses: its sample, and how many other analyses than ``own`` ran it.
+
+        Raises StoreError.
+        """
+        names = list({*analyses, own})
+        other = _TABLE.alias()
+        of_file = select(func.count()).select_from(other).where(other.c.sha256 == _TABLE.c.sha256).scalar_subquery()
+        columns = [_TABLE.c[name] for name in ("analysis", "sha256", "sample", "target", "analysed_at")]
+
+        def work(connection: Connection) -> dict[str, SampleRuns]:
+            rows = [
+                row
+                for batch in chunks(names)
+                for row in connection.execute(
+                    select(*columns, of_file.label("runs")).where(_TABLE.c.analysis.in_(batch))
+                )
+            ]
+            urls = _runs_of_urls(connection, {row.sample for row in rows if row.sha256 is None and row.sample})
+            keys = {row.analysis: sample_key(row.analysis, row.sha256, row.sample) for row in rows}
+            return {
+                row.analysis: SampleRuns(
+                    keys[row.analysis],
+                    max((row.runs or urls.get(row.sample, 1)) - (keys.get(own) == keys[row.analysis]), 1),
+                    row.target,
+                    row.analysed_at,
+                )
+                for row in rows
+            }
+
+        return self._db.read(work)
+
+    def runs_of_files(self, hashes: Iterable[str], limit: int) -> list[StoredAnalysis]:
+        """The analyses of these files, the first few in order, without their behaviours. Raises StoreError."""
+        files = list(hashes)
+        return self._db.read(
+            lambda connection: [
+                stored
+                for batch in chunks(files)
+                for stored in _select(connection, _TABLE.c.sha256.in_(batch), limit=limit)
+            ]
+        )
 
     def around(
         self, day: str, limit: int, *, sha256: str | None = None, digest: str | None = None, later: bool = False
@@ -387,6 +457,16 @@ class Store(
 
     def _page(self, where: Sequence[ColumnElement[bool]], batch: int, blobs: bool) -> list[StoredAnalysis]:
         return self._db.read(lambda connection: _select(connection, *where, limit=batch, blobs=blobs))
+
+
+def _runs_of_urls(connection: Connection, urls: Collection[str]) -> dict[str, int]:
+    """How many analyses each URL has; there is no index of URLs, but one of what has no SHA-256."""
+    query = select(_TABLE.c.sample, func.count()).where(_TABLE.c.sha256.is_(None))
+    return {
+        row[0]: row[1]
+        for batch in chunks(sorted(urls))
+        for row in connection.execute(query.where(_TABLE.c.sample.in_(batch)).group_by(_TABLE.c.sample))
+    }
 
 
 def _select(

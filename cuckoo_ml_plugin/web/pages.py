@@ -11,13 +11,13 @@ from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.births import births, visible_births
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.refit_due import refit_decision
-from cuckoo_ml_plugin.engine.visibility import VisibleCorpus, VisibleGroup, days, summary_of
+from cuckoo_ml_plugin.engine.visibility import VisibleCorpus, VisibleGroup, counts_of, days, samples_of, summary_of
 from cuckoo_ml_plugin.errors import CuckooMLError, StoreError
 from cuckoo_ml_plugin.model.folder import list_models
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
 from cuckoo_ml_plugin.plumbing.times import utc_text
-from cuckoo_ml_plugin.store.overview import AnalysisBrief
+from cuckoo_ml_plugin.store.overview import AnalysisBrief, Counts
 from cuckoo_ml_plugin.web.links import MAX_VALUE
 from cuckoo_ml_plugin.web.panel import PanelView
 from cuckoo_ml_plugin.web.request import PAGE_SIZE, ForbiddenError, NotFoundError, PageResponse, Paging, Request
@@ -31,7 +31,7 @@ _ANOMALIES = 20  # on a page; few, because those that the refit found are scored
 _COMPARED_PIECES = 30  # of each list of a comparison
 _COMPARED_NAMED = 20  # runs of a comparison that are named
 _SEARCH_SECONDS = 5.0  # that a page looks for a piece of behaviour; what was found is kept for a minute
-_BIRTH_MEMBERS = 10  # of a group in the making that are named
+_BIRTH_MEMBERS = 10  # samples of a group in the making that are named
 
 Page = Callable[[Request], PageResponse]
 
@@ -89,7 +89,7 @@ def _visible_clusters(corpus: VisibleCorpus, model: Model) -> queries.Groups:
         for facts in model.clusters
         if (cluster := corpus.clusters.get(facts.id)) is not None
     ]
-    return queries.Groups(rows, len(corpus.outside), corpus.without)
+    return queries.Groups(rows, counts_of(corpus.outside), corpus.without)
 
 
 def _names_of(row: dict[str, Any]) -> list[str]:
@@ -97,8 +97,8 @@ def _names_of(row: dict[str, Any]) -> list[str]:
 
 
 _SORT_KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "size": lambda row: (-row["stored"], -row["size"], row["name"]),
-    "new": lambda row: (-row["new"], -row["stored"], row["name"]),
+    "size": lambda row: (-row["stored_samples"], -row["stored"], -row["size"], row["name"]),
+    "new": lambda row: (-row["new"], -row["stored_samples"], row["name"]),
     "first": lambda row: (_backwards(row["first_day"]), row["name"]),
     "last": lambda row: (_backwards(row["last_day"]), row["name"]),
     "name": lambda row: (row["name"].lower(), row["id"]),
@@ -127,7 +127,7 @@ def cluster_page(request: Request, cluster_id: str) -> PageResponse:
         members=members[:PAGE_SIZE],
         kin_name=next((kin.name for kin in model.kins if kin.id == detail["kin"]), None),
         timeline=timeline(request.engine.store.days(detail["id"])),
-        paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored"]),
+        paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored_samples"]),
     )
 
 
@@ -137,13 +137,16 @@ def _visible_cluster_page(request: Request, model: Model, corpus: VisibleCorpus,
     cluster = corpus.clusters.get(cluster_id)
     if number is None or cluster is None:
         raise NotFoundError("The model in force has no such cluster that you may see.")
-    members = cluster.members[request.offset : request.offset + PAGE_SIZE]
-    request.links.look_up(request.engine, [member.analysis for member in members])
+    samples = samples_of(cluster.members)
+    members = samples[request.offset : request.offset + PAGE_SIZE]
+    request.links.look_up(request.engine, [member.analysis for member, _ in members])
     nearest = queries.nearest_clusters(model, number, len(model.clusters))
     detail = {
         "id": cluster.id,
         "name": cluster.name,
+        "samples": len(samples),
         "size": len(cluster.members),
+        "stored_samples": len(samples),
         "stored": len(cluster.members),
         "labels": [{"label": label, "count": count} for label, count in cluster.labels.items()],
         "kin": model.clusters[number].kin,
@@ -158,11 +161,24 @@ def _visible_cluster_page(request: Request, model: Model, corpus: VisibleCorpus,
         f"Cluster {cluster.name}",
         "cluster.html",
         cluster=detail,
-        members=members,
+        members=[_visible_member(member, runs, member.probability) for member, runs in members],
         kin_name=corpus.kins[detail["kin"]].name if detail["kin"] in corpus.kins else detail["kin"],
         timeline=timeline(days(cluster.members)),
-        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(cluster.members), len(cluster.members)),
+        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(samples), len(samples)),
     )
+
+
+def _visible_member(member: AnalysisBrief, runs: int, probability: float | None) -> dict[str, Any]:
+    return {
+        "analysis": member.analysis,
+        "sha256": member.sha256,
+        "target": member.target,
+        "label": member.label,
+        "cluster": member.cluster,
+        "probability": probability,
+        "anomaly_score": member.anomaly_score,
+        "runs": runs,
+    }
 
 
 def _fate(model: Model, cluster_id: str) -> str:
@@ -182,8 +198,8 @@ def kins_page(request: Request) -> PageResponse:
         groups = request.memory.recall(f"kin of {model.id}", lambda: queries.all_kin(engine, model))
     else:
         kins = [_visible_kin(corpus, model, corpus.kins[facts.id]) for facts in model.kins if facts.id in corpus.kins]
-        groups = queries.Groups(kins, len(corpus.outside_kin), corpus.without)
-    rows = sorted(groups.rows, key=lambda row: (-row["stored"], -row["size"], row["name"]))
+        groups = queries.Groups(kins, counts_of(corpus.outside_kin), corpus.without)
+    rows = sorted(groups.rows, key=lambda row: (-row["stored_samples"], -row["stored"], -row["size"], row["name"]))
     return request.respond(
         "Kin",
         "kins.html",
@@ -212,7 +228,7 @@ def kin_page(request: Request, kin_id: str) -> PageResponse:
         members=members[:PAGE_SIZE],
         most_clusters=_MOST_CLUSTERS,
         timeline=timeline(request.engine.store.days(kin=detail["id"])),
-        paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored"]),
+        paging=Paging(request.page_number, len(members) > PAGE_SIZE, detail["stored_samples"]),
     )
 
 
@@ -221,27 +237,17 @@ def _visible_kin_page(request: Request, model: Model, corpus: VisibleCorpus, kin
     kin = corpus.kins.get(kin_id) if any(facts.id == kin_id for facts in model.kins) else None
     if kin is None:
         raise NotFoundError("The model in force has no such kin that you may see.")
-    briefs = kin.members[request.offset : request.offset + PAGE_SIZE]
-    request.links.look_up(request.engine, [brief.analysis for brief in briefs])
+    samples = samples_of(kin.members)
+    briefs = samples[request.offset : request.offset + PAGE_SIZE]
+    request.links.look_up(request.engine, [brief.analysis for brief, _ in briefs])
     return request.respond(
         f"Kin {kin.name}",
         "kin.html",
         kin=_visible_kin(corpus, model, kin),
-        members=[
-            {
-                "analysis": brief.analysis,
-                "sha256": brief.sha256,
-                "target": brief.target,
-                "label": brief.label,
-                "cluster": brief.cluster,
-                "probability": brief.kin_probability,
-                "anomaly_score": brief.anomaly_score,
-            }
-            for brief in briefs
-        ],
+        members=[_visible_member(brief, runs, brief.kin_probability) for brief, runs in briefs],
         most_clusters=_MOST_CLUSTERS,
         timeline=timeline(days(kin.members)),
-        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(kin.members), len(kin.members)),
+        paging=Paging(request.page_number, request.offset + PAGE_SIZE < len(samples), len(samples)),
     )
 
 
@@ -255,15 +261,24 @@ def _visible_kin(corpus: VisibleCorpus, model: Model, kin: VisibleGroup) -> dict
     return {
         "id": kin.id,
         "name": kin.name,
+        "samples": activity.samples,
         "size": len(kin.members),
         "labels": [{"label": label, "count": count} for label, count in kin.labels.items()],
-        "clusters": [{"id": cluster.id, "name": cluster.name, "size": len(cluster.members)} for cluster in clusters],
+        "clusters": [
+            {
+                "id": cluster.id,
+                "name": cluster.name,
+                "samples": len(samples_of(cluster.members)),
+                "size": len(cluster.members),
+            }
+            for cluster in clusters
+        ],
         **queries.with_activity(activity),
     }
 
 
 def anomalies_page(request: Request) -> PageResponse:
-    """The anomalous analyses of a period, with reasons."""
+    """The anomalous samples of a period, with reasons; the period is that of the analyses, not of storing."""
     request.engine.require_model()
     period = request.choice("days", tuple(_PERIODS))
     order = request.choice("order", ("date", "score"))
@@ -273,11 +288,12 @@ def anomalies_page(request: Request) -> PageResponse:
     corpus = request.corpus
     if corpus is None:
         rows = list(queries.anomalies(request.engine, _ANOMALIES, by, since, offset))  # type: ignore[arg-type]
-        total = queries.anomaly_count(request.engine, since)
+        total = request.engine.store.anomaly_count(since)
     else:
         anomalies = corpus.anomalies(by, None if since is None else utc_text(since))
-        rows = [_visible_anomaly(request, corpus, anomaly) for anomaly in anomalies[offset : offset + _ANOMALIES]]
-        total = len(anomalies)
+        page = anomalies[offset : offset + _ANOMALIES]
+        rows = [_visible_anomaly(request, corpus, anomaly, runs) for anomaly, runs in page]
+        total = Counts(len(anomalies), sum(runs for _, runs in anomalies))
     request.links.look_up(request.engine, [row["analysis"] for row in rows])
     return request.respond(
         "Anomalies",
@@ -289,20 +305,22 @@ def anomalies_page(request: Request) -> PageResponse:
         order=order,
         threshold=request.engine.settings.anomaly.threshold,
         names=_names_of_clusters(request.engine, corpus),
-        paging=Paging(request.page_number, offset + len(rows) < total and bool(rows)),
+        paging=Paging(request.page_number, offset + len(rows) < total.samples and bool(rows)),
     )
 
 
-def _visible_anomaly(request: Request, corpus: VisibleCorpus, anomaly: AnalysisBrief) -> dict[str, Any]:
+def _visible_anomaly(request: Request, corpus: VisibleCorpus, anomaly: AnalysisBrief, runs: int) -> dict[str, Any]:
     return {
         "analysis": anomaly.analysis,
         "sha256": anomaly.sha256,
         "target": anomaly.target,
         "label": anomaly.label,
+        "analysed_at": anomaly.analysed_at,
         "stored_at": anomaly.stored_at,
         "cluster": anomaly.cluster,
         "score": anomaly.anomaly_score,
         "reasons": corpus.reasons(request.engine, anomaly),
+        "runs": runs,
     }
 
 
@@ -336,8 +354,8 @@ def births_page(request: Request) -> PageResponse:
     if request.corpus is not None:
         groups = visible_births(request.engine, groups, request.corpus.visible)
     rows = groups[request.offset : request.offset + PAGE_SIZE]
-    shown = [(group, group.members[:_BIRTH_MEMBERS]) for group in rows]
-    request.links.look_up(request.engine, [member.analysis for _, members in shown for member in members])
+    shown = [(group, group.first_runs[:_BIRTH_MEMBERS]) for group in rows]
+    request.links.look_up(request.engine, [member.analysis for _, members in shown for member, _ in members])
     return request.respond(
         "New groups",
         "births.html",

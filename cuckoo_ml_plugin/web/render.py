@@ -12,9 +12,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from cuckoo_ml_plugin.plumbing.text import samples_and_runs
 from cuckoo_ml_plugin.web import format as text
 
 _COLOURS = 10
+_MOST_COUNTED = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,17 @@ def _environment() -> Environment:
         age=text.age,
         day=text.day,
         kind_name=text.kind_name,
+        samples_and_runs=_samples_and_runs,
         cut=text.shown,
         whole=_whole,
     )
     environment.globals.update(style=lambda: Markup(style()), style_version=style_version, mix=mix)
     return environment
+
+
+def _samples_and_runs(samples: int | None, runs: int) -> str:
+    """As the function of that name; a section may hold numbers of any length."""
+    return samples_and_runs(None if samples is None else min(samples, _MOST_COUNTED), min(runs, _MOST_COUNTED))
 
 
 def _presentable(value: object) -> object:

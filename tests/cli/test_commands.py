@@ -171,10 +171,12 @@ def test_similar_clusters_and_anomalies_answer_from_the_store(demo: DemoHome, an
     stored = Desk(demo.home).analyses()
     outside = stored[stored["has_behaviour"] & stored["cluster"].isna()]
     assert stored["has_behaviour"].all(), "of a silent sample, facts of its file are known"
-    sentence = f"{len(outside)} analyses belong to no cluster."
+    samples = outside["sha256"].nunique()
+    sentence = f"In no cluster: {samples} samples" + (f", {len(outside)} runs." if len(outside) > samples else ".")
     assert sentence in cuckoo_ml(demo.home, "clusters").out
     detail = cuckoo_ml(demo.home, "clusters", first["id"], "--limit", "500", "--json").json
-    assert len(detail["members"]) == first["size"]
+    assert len(detail["members"]) == first["stored_samples"] == first["samples"]
+    assert sum(member["runs"] for member in detail["members"]) == first["stored"] == first["size"]
     assert {member["analysis"] for member in detail["members"]} <= {
         name for name, answer in answers.items() if answer["cluster"] and answer["cluster"]["id"] == first["id"]
     }
@@ -251,7 +253,10 @@ def test_a_list_that_is_cut_gives_the_total(demo: DemoHome) -> None:
     assert f"2 of {len(every)} anomalies" in cuckoo_ml(demo.home, "anomalies", "--limit", "2").out
     assert f"\n{len(every)} anomalies" in f"\n{cuckoo_ml(demo.home, 'anomalies', '--limit', '500').out}"
     cluster = max(cuckoo_ml(demo.home, "clusters", "--json").json, key=lambda brief: brief["stored"])
-    assert f"3 of {cluster['stored']} members" in cuckoo_ml(demo.home, "clusters", cluster["id"], "--limit", "3").out
+    assert (
+        f"3 of {cluster['stored_samples']} samples"
+        in cuckoo_ml(demo.home, "clusters", cluster["id"], "--limit", "3").out
+    )
 
 
 def test_ids_are_never_broken_and_scores_never_rounded_up(demo: DemoHome, tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ FIELDS = [
 ]  # fmt: skip
 
 
+SIMILAR = [
+    "analysis", "sha256", "similarity", "cluster", "label", "same_file", "date", "name", "runs", "cluster_name",
+]  # fmt: skip
+
+
 def scored() -> Finding:
     """A finding in which no part is missing."""
     return Finding(
@@ -112,8 +117,11 @@ def test_the_published_schema_is_the_generated_one() -> None:
 def test_a_section_is_plain_json_in_the_order_of_the_fields() -> None:
     section = scored().section()
     assert json.loads(json.dumps(section)) == section
-    assert list(section["similar"][0]) == ["analysis", "sha256", "similarity", "cluster", "label"]
-    assert section["similar"][0] == {"analysis": "7", "sha256": None, "similarity": 1.0, "cluster": None, "label": None}
+    assert list(section["similar"][0]) == SIMILAR
+    assert section["similar"][0] == {
+        "analysis": "7", "sha256": None, "similarity": 1.0, "cluster": None, "label": None, "same_file": False,
+        "date": None, "name": None, "runs": None, "cluster_name": None,
+    }  # fmt: skip
     value = section["anomaly"]["reasons"][0]["value"]
     assert (value, type(value)) == (6, int), "numbers are written as they were counted"
 
@@ -221,7 +229,7 @@ def test_parts_of_a_finding_can_be_read_as_mappings() -> None:
         "kind": "mutex", "value": "a", "in_cluster": 0.5, "in_corpus": 0.1, "role": "shared"
     }  # fmt: skip
     frame = pandas.DataFrame(finding.similar)
-    assert list(frame.columns) == ["analysis", "sha256", "similarity", "cluster", "label"]
+    assert list(frame.columns) == SIMILAR
     assert frame["analysis"].tolist() == ["7", "8"]
 
 

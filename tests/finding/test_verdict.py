@@ -112,6 +112,12 @@ def other(name: str, sha256: str = "cd" * 32) -> PastAnalysis:
             f" 0.93; {NEAREST}",
         ),
         (
+            scored(cluster=ClusterFinding(id="c17", name="zbot", size=40, samples=15, probability=0.934)), past(),
+            "variant",
+            f"A variant of cluster zbot (c17), a group of 15 samples, 40 runs, with the membership probability"
+            f" 0.93; {NEAREST}",
+        ),
+        (
             scored(cluster=CLUSTER, unusual=True, similar=0), past(), "variant",
             "A variant of cluster zbot (c17), a group of 14 past analyses, with the membership probability 0.93, but"
             " behaves unusually; no past analysis shares any of its behaviour.",

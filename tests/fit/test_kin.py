@@ -101,7 +101,8 @@ def test_the_list_of_kin_and_one_of_them_say_the_same(demo: DemoHome) -> None:
     largest = kin[0]
     detail = cuckoo_ml(demo.home, "kin", largest["name"], "--json", "--limit", largest["size"]).json
     assert sorted(cluster["id"] for cluster in detail["clusters"]) == sorted(largest["clusters"])
-    assert len(detail["members"]) == detail["stored"] == largest["stored"]
+    assert len(detail["members"]) == detail["stored_samples"] == largest["stored_samples"]
+    assert sum(member["runs"] for member in detail["members"]) == detail["stored"] == largest["stored"]
     probabilities = [member["probability"] for member in detail["members"]]
     assert probabilities == sorted(probabilities, reverse=True)
     assert {member["cluster"] for member in detail["members"]} - {None} == set(largest["clusters"])

@@ -156,8 +156,8 @@ def test_findings_are_kept_listed_and_counted(location: str) -> None:
         for n in (0, 1, 4):
             findings[n].kin, findings[n].kin_probability = "k0", n / 10
         assert store.save_findings(findings) == 6
-        assert store.kin_counts() == {"k0": 3, None: 3}
-        assert store.kin_count("k0") == 3
+        assert store.kin_counts() == {"k0": (3, 3), None: (3, 3)}
+        assert store.kin_count("k0") == (3, 3)
         assert [listed.finding.analysis for listed in store.kin_members("k0")] == ["4", "1", "0"]
         assert [listed.finding.analysis for listed in store.kin_members("k0", limit=1, offset=1)] == ["1"]
         assert store.findings_of(["1"])["1"].kin_probability == 0.1
@@ -168,7 +168,7 @@ def test_findings_are_kept_listed_and_counted(location: str) -> None:
         silent = AnalysisRecord("6", pack((), {}), False)
         store.put([silent])
         store.save_findings([FindingRecord("6", "m1", None, None, None, None, False)])
-        assert store.cluster_counts() == {"c1": 4, None: 2}, "without the one that shows no behaviour"
+        assert store.cluster_counts() == {"c1": (4, 4), None: (2, 2)}, "without the one that shows no behaviour"
         assert [listed.finding.analysis for listed in store.cluster_members("c1", limit=2)] == ["3", "2"]
         assert [listed.finding.analysis for listed in store.cluster_members("c1", limit=2, offset=2)] == ["1", "0"]
         assert [listed.finding.analysis for listed in store.anomalies()] == ["5", "4"]
@@ -323,7 +323,7 @@ def test_a_store_of_version_6_gets_room_for_kin_and_keeps_its_findings(location:
         assert (finding.cluster, finding.section, finding.kin, finding.kin_probability) == ("c1", "{}", None, None)
         assert tables_of(store) == new
         store.save_findings([FindingRecord("1", "m2", "c1", 0.9, 0.1, 0.2, False, kin="k7", kin_probability=0.5)])
-        assert store.kin_counts() == {"k7": 1}
+        assert store.kin_counts() == {"k7": (1, 1)}
 
 
 def tables_of(store: Store) -> list[str]:

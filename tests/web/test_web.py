@@ -18,6 +18,7 @@ from support.hostile_values import LONG, SCRIPTS, hostile_section
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.finding.section import read_section
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.plumbing.text import samples_and_runs
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.packed_behaviour import pack
 from cuckoo_ml_plugin.store.store import Store
@@ -93,10 +94,10 @@ def test_the_panel_says_cluster_score_and_similar_analyses(demo: DemoHome, site:
     section = scored(demo, any_member(demo))
     page = harmless(site.panel(section))
     assert section["cluster"]["name"] in page.text
-    assert f"{section['cluster']['size']} past analyses" in page.text
+    assert samples_and_runs(section["cluster"]["samples"], section["cluster"]["size"]) in page.text
     assert "/cuckooml/clusters/c0/" in page.targets
     kin = section["kin"]
-    assert f"Kin {kin['name']} {kin['id']}, {kin['size']} analyses" in page.text
+    assert f"Kin {kin['name']} {kin['id']}, {samples_and_runs(kin['samples'], kin['size'])}" in page.text
     assert f"/cuckooml/kin/{kin['id']}/" in page.targets
     for similar in section["similar"]:
         assert similar["analysis"] in page.text
@@ -216,12 +217,15 @@ def test_every_page_of_a_corpus_opens_and_leads_on(demo: DemoHome, site: Site) -
 def test_a_reader_walks_from_kin_to_their_clusters_and_back(demo: DemoHome, site: Site) -> None:
     kin = cuckoo_ml(demo.home, "kin", "--json").json
     page = harmless(site.page("kin", {}).html)
-    places = [page.text.index(f" {group['name']} {group['id']} {group['stored']} ") for group in kin]
+    places = [page.text.index(f" {group['name']} {group['id']} {group['stored_samples']} ") for group in kin]
     assert len(places) == len(kin)
     for group in kin[:3]:
         assert f"/cuckooml/kin/{group['id']}/" in page.targets
         one = harmless(site.page(f"kin/{group['id']}", {}).html)
-        assert f"{group['stored']} analyses have much in common; the model was fitted on {group['size']}" in one.text
+        runs = f" ({group['stored']} runs)" if group["stored"] > group["stored_samples"] else ""
+        fitted = samples_and_runs(group["samples"], group["size"])
+        size = f"{group['stored_samples']} samples{runs} have much in common; the model was fitted on {fitted} of them"
+        assert size in one.text
         for cluster in group["clusters"]:
             assert f"/cuckooml/clusters/{cluster}/" in one.targets
             back = harmless(site.page(f"clusters/{cluster}", {}).html)

@@ -34,11 +34,12 @@ from cuckoo_ml_plugin.finding.section import Finding
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.model.model import Model
-from cuckoo_ml_plugin.plumbing.text import counted
+from cuckoo_ml_plugin.plumbing.text import counted, samples_and_runs
 from cuckoo_ml_plugin.report.files.writeback import write_section
 from cuckoo_ml_plugin.report.report import read_report, read_reports
+from cuckoo_ml_plugin.store.overview import Counts
 
-_MOST_OF_GROUP = 5  # analyses of a group in the making that are named
+_MOST_OF_GROUP = 5  # samples of a group in the making that are named
 _MOST_IN_FULL = 3  # more findings than this are shown as one table
 
 
@@ -279,8 +280,9 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
         (
             brief["id"],
             brief["name"],
-            brief["size"],
+            brief["stored_samples"],
             brief["stored"],
+            brief["size"],
             brief["kin"],
             _labels_text(brief["labels"]),
             brief["first_day"],
@@ -288,15 +290,14 @@ def _all_clusters(engine: Engine, model: Model, as_json: bool) -> None:
         )
         for brief in briefs
     ]
-    columns = ["cluster", "name", "fitted", "stored", "kin", "labels", "first seen", "last seen"]
-    stdout.print(table(counted(len(rows), "cluster"), columns, rows, numbers=[2, 3]))
+    columns = ["cluster", "name", "samples", "runs", "fitted runs", "kin", "labels", "first seen", "last seen"]
+    stdout.print(table(counted(len(rows), "cluster"), columns, rows, numbers=[2, 3, 4]))
     _show_outside(outside, without, "cluster")
 
 
-def _show_outside(outside: int, without: int, group: str) -> None:
-    more = f" {without:,} more {'has' if without == 1 else 'have'} nothing to compare." if without else ""
-    belong = "belongs" if outside == 1 else "belong"
-    stdout.print(f"{counted(outside, 'analysis', 'analyses')} {belong} to no {group}.{more}")
+def _show_outside(outside: Counts, without: int, group: str) -> None:
+    more = f" {counted(without, 'more analysis has', 'more analyses have')} nothing to compare." if without else ""
+    stdout.print(f"In no {group}: {samples_and_runs(*outside)}.{more}")
 
 
 def _cluster_number(home: Home, model: Model, cluster: str) -> int:
@@ -318,7 +319,7 @@ def _fitted(size: int) -> str:
 
 
 def _show_cluster(detail: dict[str, Any]) -> None:
-    stdout.print(safe_text(f"Cluster {detail['id']}, {detail['name']}: {_fitted(detail['size'])}"), style="bold")
+    stdout.print(safe_text(f"Cluster {detail['id']}, {detail['name']}: {_sizes(detail)}"), style="bold")
     stdout.print(safe_text(f"Labels: {_labels_text(detail['labels']) or 'none'}", 500))
     stdout.print(f"Kin: {detail['kin'] or 'none'}")
     near = ", ".join(f"{nearest['name']} {nearest['similarity']:.2f}" for nearest in detail["nearest"])
@@ -333,26 +334,30 @@ def _show_cluster(detail: dict[str, Any]) -> None:
     _show_members(detail)
 
 
+def _sizes(detail: dict[str, Any]) -> str:
+    """How much is stored of a group, and on how much of it the model was fitted."""
+    stored = samples_and_runs(detail["stored_samples"], detail["stored"])
+    fitted = samples_and_runs(detail["samples"], detail["size"])
+    return f"{stored}; the model was fitted on {'all' if fitted == stored else fitted} of them"
+
+
 def _show_members(detail: dict[str, Any]) -> None:
     rows = [
         (
             member["analysis"],
             member["target"],
+            member["runs"],
             member["label"],
             share_text(member["probability"]),
             score_text(member["anomaly_score"]),
         )
         for member in detail["members"]
     ]
-    columns = ["analysis", "target", "label", "probability", "anomaly"]
-    stdout.print(
-        table(
-            _list_title(len(rows), detail["stored"], "member", "members, most probable first"),
-            columns,
-            rows,
-            numbers=[3, 4],
-        )
+    columns = ["analysis", "target", "runs", "label", "probability", "anomaly"]
+    title = _list_title(
+        len(rows), detail["stored_samples"], "sample, most probable first", "samples, most probable first"
     )
+    stdout.print(table(title, columns, rows, numbers=[2, 4, 5]))
 
 
 @click.command("kin")
@@ -389,8 +394,9 @@ def _all_kin(engine: Engine, model: Model, as_json: bool) -> None:
         (
             brief["id"],
             brief["name"],
-            brief["size"],
+            brief["stored_samples"],
             brief["stored"],
+            brief["size"],
             len(brief["clusters"]),
             _labels_text(brief["labels"]),
             brief["first_day"],
@@ -398,16 +404,17 @@ def _all_kin(engine: Engine, model: Model, as_json: bool) -> None:
         )
         for brief in briefs
     ]
-    columns = ["kin", "name", "fitted", "stored", "clusters", "labels", "first seen", "last seen"]
-    stdout.print(table(f"{len(rows)} kin", columns, rows, numbers=[2, 3, 4]))
+    columns = ["kin", "name", "samples", "runs", "fitted runs", "clusters", "labels", "first seen", "last seen"]
+    stdout.print(table(f"{len(rows)} kin", columns, rows, numbers=[2, 3, 4, 5]))
     _show_outside(outside, without, "kin")
 
 
 def _show_kin(detail: dict[str, Any]) -> None:
-    stdout.print(safe_text(f"Kin {detail['id']}, {detail['name']}: {_fitted(detail['size'])}"), style="bold")
+    stdout.print(safe_text(f"Kin {detail['id']}, {detail['name']}: {_sizes(detail)}"), style="bold")
     stdout.print(safe_text(f"Labels: {_labels_text(detail['labels']) or 'none'}", 500))
-    clusters = [(cluster["id"], cluster["name"], cluster["size"]) for cluster in detail["clusters"]]
-    stdout.print(table(counted(len(clusters), "cluster"), ["cluster", "name", "fitted"], clusters, numbers=[2]))
+    clusters = [(cluster["id"], cluster["name"], cluster["samples"], cluster["size"]) for cluster in detail["clusters"]]
+    columns = ["cluster", "name", "fitted samples", "fitted runs"]
+    stdout.print(table(counted(len(clusters), "cluster"), columns, clusters, numbers=[2, 3]))
     _show_members(detail)
 
 
@@ -425,7 +432,7 @@ def _list_title(shown: int, total: int, noun: str, nouns: str) -> str:
     show_default=True,
     help="Sort by anomaly score or by date.",
 )
-@click.option("--days", type=Finite(0, MAX_DAYS), default=None, help="Only analyses stored within this many days.")
+@click.option("--days", type=Finite(0, MAX_DAYS), default=None, help="Only analyses made within this many days.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: bool) -> None:
@@ -441,6 +448,8 @@ def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: b
     rows = [
         (
             anomaly["analysis"],
+            (anomaly["analysed_at"] or "")[:10],
+            anomaly["runs"],
             anomaly["label"],
             anomaly["cluster"],
             score_text(anomaly["score"]),
@@ -448,9 +457,11 @@ def anomalies(home: Home, limit: int, order: Any, days: float | None, as_json: b
         )
         for anomaly in anomalous
     ]
-    columns = ["analysis", "label", "cluster", "score", "reasons"]
-    total = queries.anomaly_count(engine, since)
-    stdout.print(table(_list_title(len(rows), total, "anomaly", "anomalies"), columns, rows, numbers=[3]))
+    columns = ["analysis", "date", "runs", "label", "cluster", "score", "reasons"]
+    total = engine.store.anomaly_count(since)
+    repeats = f" in {total.runs:,} runs" if total.runs > total.samples else ""
+    title = _list_title(len(rows), total.samples, f"anomaly{repeats}", f"anomalies{repeats}")
+    stdout.print(table(title, columns, rows, numbers=[2, 5]))
     threshold = engine.settings.anomaly.threshold
     stdout.print(
         f"By construction, up to {1 - threshold:.1%} of the analyses of a fit count as unusual: those with an anomaly"
@@ -472,13 +483,14 @@ def births(home: Home, as_json: bool) -> None:
         return
     rows = []
     for group in groups:
-        names = ", ".join(member.analysis for member in group.members[:_MOST_OF_GROUP])
-        more = len(group.members) - _MOST_OF_GROUP
+        names = ", ".join(member.analysis for member, _ in group.first_runs[:_MOST_OF_GROUP])
+        more = group.samples - _MOST_OF_GROUP
         labels = sorted({member.label for member in group.members if member.label})
         rows.append(
             (
                 group.id,
                 group.samples,
+                len(group.members),
                 group.days,
                 group.first,
                 group.last,
@@ -487,9 +499,9 @@ def births(home: Home, as_json: bool) -> None:
             )
         )
     if rows:
-        columns = ["group", "samples", "days", "first", "last", "labels", "analyses"]
+        columns = ["group", "samples", "runs", "days", "first", "last", "labels", "analyses"]
         title = counted(len(rows), "group in the making", "groups in the making")
-        stdout.print(table(title, columns, rows, numbers=[1, 2]))
+        stdout.print(table(title, columns, rows, numbers=[1, 2, 3]))
     else:
         stdout.print("No groups in the making: no new analyses are like each other and unlike all that is known.")
     if birth_level(model) is None:

@@ -13,7 +13,7 @@ from cuckoo_ml_plugin.errors import BusyError, CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id, list_models
 from cuckoo_ml_plugin.model.folder import prune as prune_models
-from cuckoo_ml_plugin.plumbing.text import counted
+from cuckoo_ml_plugin.plumbing.text import counted, samples_and_runs
 
 
 @click.command()
@@ -129,6 +129,7 @@ def list_(home: Home, as_json: bool) -> None:
             "id": facts["folder"],
             "current": facts["folder"] == current,
             "fitted_at": facts.get("fitted_at"),
+            "samples": facts.get("samples"),
             "analyses": facts.get("analyses"),
             "clusters": len(facts.get("clusters", [])),
             "clustered": facts.get("clustered"),
@@ -146,14 +147,15 @@ def list_(home: Home, as_json: bool) -> None:
             "in force" if model["current"] else "",
             model["id"],
             model["fitted_at"],
+            model["samples"],
             model["analyses"],
             model["clusters"],
             model["clustered"],
         )
         for model in models
     ]
-    columns = ["", "model", "fitted at (UTC)", "analyses", "clusters", "clustered"]
-    stdout.print(table("Models", columns, rows, numbers=[3, 4, 5]))
+    columns = ["", "model", "fitted at (UTC)", "samples", "runs", "clusters", "clustered runs"]
+    stdout.print(table("Models", columns, rows, numbers=[3, 4, 5, 6]))
 
 
 @models.command()
@@ -180,9 +182,8 @@ def rollback(home: Home, model: str | None) -> None:
     with progress_bar("Scoring newer analyses") as update_bar:
         restored = roll_back(home, engine.store, engine.settings, model, update_bar)
     brief = restored.brief()
-    stdout.print(
-        safe_text(f"Model {restored.id} is in force, fitted at {brief.fitted_at} on {brief.analyses:,} analyses.")
-    )
+    fitted_on = samples_and_runs(brief.samples, brief.analyses)
+    stdout.print(safe_text(f"Model {restored.id} is in force, fitted at {brief.fitted_at} on {fitted_on}."))
 
 
 @models.command()

@@ -9,6 +9,7 @@ A row is added while nobody else writes: of two analyses that are stored at the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -82,6 +83,13 @@ class BirthGroup:
     def samples(self) -> int:
         """How many distinct samples there are; repeats of one are no news."""
         return len({member.sample for member in self.members})
+
+    @property
+    def first_runs(self) -> list[tuple[BirthMember, int]]:
+        """Of each sample the first analysis, and how many of the analyses are of it."""
+        runs = Counter(member.sample for member in self.members)
+        first = {member.sample: member for member in reversed(self.members)}
+        return [(first[sample], count) for sample, count in runs.items()]
 
     @property
     def first(self) -> str:
