@@ -86,4 +86,4 @@ def test_without_a_model_the_runs_of_a_file_are_compared(unfitted_home: Path) ->
         [name] = [stored.analysis for stored in store.analyses_in_order()]
     done = cuckoo_ml(unfitted_home, "compare", name)
     assert done.code == 0, done.err
-    assert "there is no other run of its file, and no cluster or kin" in " ".join(done.out.split())
+    assert "no other run of its file is stored, and there is no model yet" in " ".join(done.out.split())

@@ -151,7 +151,7 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(refreshed: DemoHome) -
     before = everything_in(refreshed.home)
     done = cuckoo_ml(refreshed.home, "forget", name, "--dry-run")
     assert done.code == 0
-    assert "Would be forgotten: 1 analyses" in done.out
+    assert "Would be forgotten: 1 analysis " in done.out
     assert "Models that name them: 2" in done.out
     assert name in done.out
     shown = cuckoo_ml(refreshed.home, "forget", "--sha256", sha256.upper(), "--dry-run", "--json").json

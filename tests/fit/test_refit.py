@@ -198,7 +198,7 @@ def test_too_few_analyses_are_not_fitted(demo: DemoHome, tmp_path: Path) -> None
     assert "No refit. There is no model yet" in cuckoo_ml(tmp_path, "refit", "--if-needed").out
     scored = cuckoo_ml(tmp_path, "score", demo.corpus.new[0].path, "--json").json[0]
     assert scored["status"] == "no_model"
-    assert "cuckoo-ml refit needs 20 to fit one" in scored["message"]
+    assert "5 analyses with behaviour are stored, and it needs 20" in scored["message"]
 
 
 def test_two_refits_never_run_at_once(own_demo: DemoHome) -> None:

@@ -185,7 +185,7 @@ def test_a_cold_start_counts_what_is_stored(cape: Path, demo: DemoHome) -> None:
     for task in TASKS[:2]:
         written, _ = analyse(cape, cape_sample(demo), task)
         assert written["cuckooml"]["status"] == "no_model"
-    assert "2 analyses with behaviour are stored, and cuckoo-ml refit needs 20" in written["cuckooml"]["message"]
+    assert "2 analyses with behaviour are stored, and it needs 20" in written["cuckooml"]["message"]
     assert written["cuckooml"]["counts"]["api_calls"] > 0
 
 

@@ -89,7 +89,7 @@ def test_without_a_model_the_message_says_how_many_analyses_are_stored_and_neede
 ) -> None:
     section = Enricher(tmp_path / "new").enrich(results_of(a_report(demo)), "1")
     assert section["status"] == "no_model"
-    assert "1 analyses" in section["message"]
+    assert "1 analysis with behaviour is stored" in section["message"]
     assert "needs 20" in section["message"]
     assert section["counts"]
 
