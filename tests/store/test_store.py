@@ -181,6 +181,30 @@ def test_findings_are_kept_listed_and_counted(location: str) -> None:
         assert store.anomalies() == []
 
 
+def test_samples_are_counted_and_listed_once_with_their_runs(location: str) -> None:
+    with Store.open(location) as store:
+        runs = {str(n): record(str(n), sha256="ab" * 32, analysed_at=f"2020-01-0{n + 1}T10:00:00") for n in range(3)}
+        store.put([*runs.values(), record("3"), record("4")])
+        store.save_findings([FindingRecord(str(n), "m", "c1", n / 9, 0.1, n / 9, anomalous=True) for n in range(5)])
+        assert store.cluster_counts() == {"c1": (3, 5)}
+        assert (store.cluster_count("c1"), store.cluster_count("c2")) == ((3, 5), (0, 0))
+        assert [(m.finding.analysis, m.runs) for m in store.cluster_members("c1", once=True)] == [
+            ("4", 1), ("3", 1), ("2", 3),
+        ]  # fmt: skip
+        latest = store.anomalies(order="date", since=datetime(2020, 1, 2), once=True)
+        assert [(m.finding.analysis, m.runs) for m in latest] == [("2", 2)], "what has no date is of no period"
+        assert (store.anomaly_count(), store.anomaly_count(datetime(2020, 1, 2))) == ((3, 5), (1, 2))
+        for since, new in ((datetime(2019, 12, 1), 1), (datetime(2020, 1, 2), 0)):
+            activity = store.cluster_activity(since)["c1"]
+            assert (activity.samples, activity.runs, activity.new, activity.first) == (3, 5, new, "2020-01-01")
+        digest = runs["0"].packed.digest
+        shown = store.showing([digest], 2, beside="0", once=True)[digest]
+        assert [stored.analysis for stored in shown] == ["1", "3"]
+        assert {name: known.runs for name, known in store.runs_beside(["1", "3"], "0").items()} == {
+            "0": 2, "1": 2, "3": 1,
+        }  # fmt: skip
+
+
 def test_threat_scores_are_kept_replaced_and_read_in_the_order_of_a_corpus(location: str) -> None:
     score = ThreatScore("virustotal", "file", "ab" * 32, 0.5)
     with Store.open(location) as store:
