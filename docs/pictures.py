@@ -31,9 +31,14 @@ LARGEST = 200_000  # bytes of a picture
 COLOURS = (0, 256, 128, 64)  # of a palette, until the picture is small enough; first as it is
 STORIES = {
     "tests/hosts/test_cape_web.py": {
-        "web-cape-panel": "cape-panel", "web-cape-similar": "cape-similar", "web-cape-cluster": "cape-cluster",
+        "web-cape-panel": "cape-panel", "web-cape-panel-details": "cape-panel-details",
+        "web-cape-similar": "cape-similar", "web-cape-cluster": "cape-cluster", "web-cape-behaviour": "cape-behaviour",
+        "web-cape-compare": "cape-compare-1280",
     },
-    "tests/hosts/test_cuckoo2_web.py": {"web-cuckoo-panel": "cuckoo-panel", "web-cuckoo-anomalies": "cuckoo-anomalies"},
+    "tests/hosts/test_cuckoo2_web.py": {
+        "web-cuckoo-panel": "cuckoo-panel", "web-cuckoo-anomalies": "cuckoo-anomalies",
+        "web-cuckoo-clusters-night": "cuckoo-clusters-1280-night",
+    },
 }  # fmt: skip
 """The stories of each host, and which of their screenshots become which pictures."""
 
@@ -75,10 +80,10 @@ def cuckoo_ml(home: Path, *arguments: object) -> str:
 
 
 def atlas_pictures(home: Path, folder: Path) -> Iterator[Path]:
-    """The atlas in a browser: all of it, and its most unusual analysis, in the dark."""
+    """The atlas in a browser: all of it, and its largest cluster by a shared link, in the dark."""
     address = folder / "atlas.html"
     cuckoo_ml(home, "atlas", address)
-    [unusual] = json.loads(cuckoo_ml(home, "anomalies", "--limit", 1, "--json"))
+    largest = max(json.loads(cuckoo_ml(home, "clusters", "--json")), key=lambda cluster: cluster["size"])
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -86,9 +91,10 @@ def atlas_pictures(home: Path, folder: Path) -> Iterator[Path]:
         page.wait_for_selector("html[data-ready=yes]", state="attached", timeout=60_000)
         yield save("atlas", still(page))
         page.emulate_media(color_scheme="dark")
-        page.click("#tabs button[data-tab=anomalies]")
-        page.locator("#panel").get_by_text(unusual["analysis"], exact=True).first.click()
-        yield save("atlas-analysis", still(page))
+        page.goto(f"{address.as_uri()}#cluster={largest['id']}")
+        page.reload()
+        page.wait_for_selector("html[data-ready=yes]", state="attached", timeout=60_000)
+        yield save("atlas-cluster", still(page))
         browser.close()
 
 
