@@ -38,6 +38,7 @@ _TITLES = {
     "incomplete_run": "Runs that did less than their like",
     "static_only": "Nothing known but the file",
     "novel_behaviour": "Behaviour that is unlike all others",
+    "single_source": "Known only from a single source",
     "label_mismatch": "Labels that contradict the cluster",
     "threat_scores_disagree": "Threat scores that contradict each other",
     "no_cluster": "In no cluster",
