@@ -145,23 +145,14 @@ class FindingStore:
 
         return self._db.read(work)
 
-    def anomalous_since(self, moment: datetime, *, model: str | None = None) -> tuple[int, int]:
-        """Of the scored analyses that were stored after a moment: how many are anomalous, and how many there are."""
-        query = select(func.count(), func.count().filter(finding.c.anomalous)).where(
-            and_(_STORED, analysis.c.has_behaviour, analysis.c.stored_at > utc_text(moment), *_of_model(model))
-        )
-        scored, anomalous = self._db.read(lambda connection: connection.execute(query).one())
-        return anomalous, scored
-
     def anomalous_by_source(self, moment: datetime) -> list[tuple[str, str, int, int]]:
         """Of the scored samples that were stored after a moment, by submitter and day: anomalous ones, and all.
 
         Submitter or day are "" where they are not known. Raises StoreError.
         """
-        sample = case((analysis.c.sample != "", analysis.c.sample), else_=analysis.c.analysis)
         day = func.coalesce(func.substr(analysis.c.analysed_at, 1, 10), "")
-        anomalous = case((finding.c.anomalous, sample), else_=None)
-        columns = (analysis.c.submitter, day, func.count(anomalous.distinct()), func.count(sample.distinct()))
+        anomalous = case((finding.c.anomalous, SAMPLE), else_=None)
+        columns = (analysis.c.submitter, day, func.count(anomalous.distinct()), func.count(SAMPLE.distinct()))
         query = (
             select(*columns)
             .where(and_(_STORED, analysis.c.has_behaviour, analysis.c.stored_at > utc_text(moment)))

@@ -172,7 +172,7 @@ def test_findings_are_kept_listed_and_counted(location: str) -> None:
         assert [listed.finding.analysis for listed in store.cluster_members("c1", limit=2)] == ["3", "2"]
         assert [listed.finding.analysis for listed in store.cluster_members("c1", limit=2, offset=2)] == ["1", "0"]
         assert [listed.finding.analysis for listed in store.anomalies()] == ["5", "4"]
-        assert store.anomalous_since(before) == (2, 6)
+        assert [row[2:] for row in store.anomalous_by_source(before)] == [(2, 6)]
         store.put([record("5", ("api:NtClose",))])
         assert "5" not in store.findings_of(["5"]), "a finding of another behaviour is outdated"
         store.put([record("3", remark="The task failed: no disk."), record("2", labels={"host": "zbot"})])
@@ -295,7 +295,7 @@ def test_several_processes_write_at_once_and_nothing_is_lost(location: str) -> N
         assert {stored.unpack()[0][0] for stored in store.analyses_in_order()} == {
             f"api:{100 * writer + number}" for writer in range(4) for number in range(30)
         }
-        assert store.anomalous_since(datetime(2000, 1, 1)) == (0, 120)
+        assert [row[2:] for row in store.anomalous_by_source(datetime(2000, 1, 1))] == [(0, 120)]
 
 
 # -- what may be wrong with a store ------------------------------------------------------------------------------------
