@@ -198,42 +198,55 @@ ATTACKS: Final[tuple[tuple[str, Attack], ...]] = (
 )
 
 
-def least_that_works(
-    attack: Attack, source: Source, prepared: Path, before: Model, truth: dict[str, str]
-) -> int | None:
-    """The least number of files with which the attack works; None where none of ``FILES`` does."""
-    for count in FILES:
-        with tempfile.TemporaryDirectory() as folder:
-            trial = Trial(prepared, Path(folder) / "home", source)
-            with trial.store:
-                if attack is outvotes:
-                    trial.label_honestly(GLACIERLOCK.name, truth)
-                if attack(trial, before, count):
-                    return count
-    return None
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A home with the demo's corpus without labels, its model, and the family of each analysis."""
+
+    home: Path
+    before: Model
+    truth: dict[str, str]
+    analyses: int
+
+
+def prepare(folder: Path, analyses: int = ANALYSES) -> Prepared:
+    """Make the demo's corpus and a home of it."""
+    corpus = generate(folder / "samples", analyses=analyses)
+    home = Home(folder / "home")
+    home.path.mkdir()
+    with Store.open(home.path / "store.db") as store:
+        import_reports(store, corpus.import_paths)
+        labelled = store.labels_of([analysis.name for analysis in corpus.fitted])
+        for source in sorted({source for labels in labelled.values() for source in labels}):
+            store.set_labels(dict.fromkeys(sorted(labelled), None), source=source)
+        refit(home, store, Settings())
+        stored = store.count(with_behaviour=True)
+    truth = {analysis.name: analysis.family for analysis in corpus.fitted}
+    return Prepared(home.path, Model.load(home.models / "current"), truth, stored)
+
+
+def works(attack: Attack, source: Source, count: int, prepared: Prepared) -> bool:
+    """Whether an attack works with so many files."""
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Trial(prepared.home, Path(folder) / "home", source)
+        with trial.store:
+            if attack is outvotes:
+                trial.label_honestly(GLACIERLOCK.name, prepared.truth)
+            return attack(trial, prepared.before, count)
 
 
 def main() -> None:
     """Print the table."""
     console = Console(width=110)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        corpus = generate(folder / "samples", analyses=ANALYSES)
-        home = Home(folder / "home")
-        home.path.mkdir()
-        with Store.open(home.path / "store.db") as store:
-            import_reports(store, corpus.import_paths)
-            labelled = store.labels_of([analysis.name for analysis in corpus.fitted])
-            for source in sorted({source for labels in labelled.values() for source in labels}):
-                store.set_labels(dict.fromkeys(sorted(labelled), None), source=source)
-            refit(home, store, Settings())
-            analyses = store.count(with_behaviour=True)
-        before = Model.load(home.models / "current")
-        truth = {analysis.name: analysis.family for analysis in corpus.fitted}
-        table = Table("attack", *(source.title for source in SOURCES), title=f"least files, of {analyses} analyses")
-        for title, attack in track(ATTACKS, console=console, transient=True):
-            found = [least_that_works(attack, source, home.path, before, truth) for source in SOURCES]
-            table.add_row(title, *(str(count) if count else f"none up to {FILES[-1]}" for count in found))
+        prepared = prepare(Path(name))
+        title = f"least files, of {prepared.analyses} analyses"
+        table = Table("attack", *(source.title for source in SOURCES), title=title)
+        for attack_title, attack in track(ATTACKS, console=console, transient=True):
+            row = [attack_title]
+            for source in SOURCES:
+                found = next((count for count in FILES if works(attack, source, count, prepared)), None)
+                row.append(str(found) if found else f"none up to {FILES[-1]}")
+            table.add_row(*row)
         console.print(table)
 
 

@@ -7,7 +7,7 @@ in groups is news, and no sign that the known has changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -56,7 +56,7 @@ class Recalibration:
             is_kept = keep or reference is not None
             if reference is None:
                 recent = list(each_sample_once(store.recent_before(fit, day, _MOST_READ)))
-                reference = reference_by(self.model, recent)
+                reference = reference_by(self.model, recent, store.sent_by_submitter())
                 if keep:
                     reference = store.keep_reference(fit, day, reference)
             self.latest = with_reference(self.model, reference) if len(reference) else self.model
@@ -114,14 +114,18 @@ def each_sample_once(recent: Iterable[RecentAnalysis]) -> Iterator[RecentAnalysi
             yield analysis
 
 
-def reference_by(model: Model, recent: list[RecentAnalysis]) -> NDArray[np.float64]:
+def reference_by(
+    model: Model, recent: list[RecentAnalysis], sent: Mapping[str, int] | None = None
+) -> NDArray[np.float64]:
     """The reference (r,) that recent analyses give, the newest first; empty where the fit's own holds.
 
     A drift must also show without the source that sent most of what is more unusual than before.
+
+    Args:
+        sent: how many of all stored analyses each submitter sent.
     """
     placed = [r for r in recent if r.cluster is not None and r.excess is not None][:PLACED]
-    sent = Counter(r.submitter for r in placed)
-    sources = [source_of(r.submitter, r.day, sent) for r in placed]
+    sources = [source_of(r.submitter, r.day, sent or {}) for r in placed]
     stranger = Counter(source for r, source in zip(placed, sources, strict=True) if r.excess and r.excess > 0)
     del stranger["", ""]  # of what has neither submitter nor day, each file stands for itself
     strongest = max(stranger, key=lambda source: (stranger[source], source), default=None)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -54,16 +53,21 @@ def _new_or_drifted(model: Model, store: Store, settings: Settings) -> RefitDeci
     growth = f"{new:,} new analyses since the last fit on {fitted:,}"
     if new >= enough:
         return RefitDecision(True, f"{growth}; {enough:,} are enough.")
-    return _drift(store.anomalous_by_source(since), growth, enough, settings)
+    return _drift(store.anomalous_by_source(since), store.sent_by_submitter(), growth, enough, settings)
 
 
 def _drift(
-    by_source: Sequence[tuple[str, str, int, int]], growth: str, enough: int, settings: Settings
+    by_source: Sequence[tuple[str, str, int, int]],
+    sent: Mapping[str, int],
+    growth: str,
+    enough: int,
+    settings: Settings,
 ) -> RefitDecision:
     """Whether more samples than by chance are anomalous, also without the source that sent most of these.
 
     Args:
         by_source: submitter, day, anomalous samples and all samples.
+        sent: how many of all stored analyses each submitter sent.
     """
     anomalous = sum(count for _, _, count, _ in by_source)
     scored = sum(count for _, _, _, count in by_source)
@@ -75,7 +79,7 @@ def _drift(
     whole = chance(anomalous, scored)
     if whole >= settings.refit.drift_significance:
         return RefitDecision(False, f"{growth}; {enough:,} are needed. No drift: {share}.")
-    strongest, size = max(_sources(by_source), default=(0, 0))
+    strongest, size = max(_sources(by_source, sent), default=(0, 0))
     if chance(anomalous - strongest, scored - size) >= settings.refit.drift_significance:
         return RefitDecision(
             False, f"{growth}; {enough:,} are needed. {share.capitalize()}, but {strongest:,} are from one source."
@@ -84,14 +88,11 @@ def _drift(
     return RefitDecision(True, f"Drift: {share}; by chance, that happens at most once in {times} times.")
 
 
-def _sources(by_source: Sequence[tuple[str, str, int, int]]) -> list[tuple[int, int]]:
+def _sources(by_source: Sequence[tuple[str, str, int, int]], sent: Mapping[str, int]) -> list[tuple[int, int]]:
     """Anomalous samples and all samples of each source.
 
     Of what has neither submitter nor day, each file stands for itself.
     """
-    sent: Counter[str] = Counter()
-    for submitter, _, _, samples in by_source:
-        sent[submitter] += samples
     sources: dict[tuple[str, str], tuple[int, int]] = {}
     for submitter, day, anomalous, samples in by_source:
         if submitter or day:

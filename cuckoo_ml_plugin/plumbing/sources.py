@@ -102,12 +102,12 @@ def voices_of(samples: Sequence[str], submitters: Sequence[str], days: Sequence[
 
 
 def source_of(submitter: str, day: str, sent: Mapping[str, int]) -> tuple[str, str]:
-    """The source of one of some analyses: its submitter, or a day; ``("", "")`` where neither is known.
+    """The source of an analysis since the last fit: its submitter, or a day; ``("", "")`` where neither is known.
 
-    A submitter who sent more than half of them is the installation's own feed, each day of which is a source.
+    A submitter who sent more than half of all stored analyses is the installation's own feed, whose days are sources.
 
     Args:
-        sent: how many of the analyses each submitter sent.
+        sent: how many of all stored analyses each submitter sent.
     """
     is_feed = 2 * sent.get(submitter, 0) > sum(sent.values())
     return (submitter, day) if is_feed or not submitter else (submitter, "")

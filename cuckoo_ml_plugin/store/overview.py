@@ -236,6 +236,12 @@ class ActivityStore:
             select(*columns).where(_STORED, analysis.c.has_behaviour, *where).group_by("part", "of_sample").subquery()
         )
 
+    def sent_by_submitter(self) -> dict[str, int]:
+        """How many analyses each submitter sent; "": those for which the host names none. Raises StoreError."""
+        query: Any = select(analysis.c.submitter, func.count()).group_by(analysis.c.submitter)
+        rows = self._db.read(lambda connection: connection.execute(query).all())
+        return {row[0]: int(row[1]) for row in rows}
+
     def days(self, cluster: str | None = None, kin: str | None = None) -> list[tuple[str, int]]:
         """Each day (``2026-11-23``) with the number of analyses made on it, of one cluster or kin or of all, in order.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from cuckoo_ml_plugin.model.drift import has_drifted, typical_unusualness, unusu
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.store.between_refits.recent import RecentAnalysis
 from cuckoo_ml_plugin.store.store import Store
+
+DAYS = ("2026-11-19", "2026-11-20")  # a drift must show on both
 
 
 def noted(number: int, excess: float, unusualness: float = 0.0, cluster: str = "", sample: str = "") -> RecentAnalysis:
@@ -68,11 +71,19 @@ def test_recent_analyses_make_the_reference_in_a_drift(model: Model) -> None:
     assert np.mean(reference == strange) == 120 / 170
 
 
+def test_one_source_alone_is_no_drift(model: Model) -> None:
+    drifted = [noted(n, 0.3) for n in range(120)]
+    assert not len(reference_by(model, [replace(r, day="2026-11-20") for r in drifted]))
+    by_mallory = [replace(r, submitter="mallory", day=DAYS[n // 12 % 2]) for n, r in enumerate(drifted)]
+    assert not len(reference_by(model, by_mallory, {"mallory": 120, "others": 1000}))
+    assert len(reference_by(model, by_mallory, {"mallory": 1000, "others": 120})), "the installation's own feed"
+
+
 def test_every_process_has_the_same_reference_of_a_day(location: str, model: Model) -> None:
     fit = str(model.facts["fitted_at"])
     with Store.open(location) as first, Store.open(location) as second:
         for number in range(60):
-            first.note_recent(fit, "2026-11-20", noted(number, 0.3, 1.0 + number))
+            first.note_recent(fit, DAYS[number // 12 % 2], noted(number, 0.3, 1.0 + number))
         assert Recalibration(model).of_day(first, "2026-11-20", keep=True) is model, "a day rests on the days before it"
         moved = Recalibration(model).of_day(first, "2026-11-21", keep=True)
         assert len(moved.detector.reference) == 110
@@ -107,7 +118,7 @@ def test_in_a_drift_a_host_scores_by_the_recent_analyses(
     model = engine.require_model()
     fit, strange = str(model.facts["fitted_at"]), float(model.detector.reference[-1]) + 1.0
     for number in range(120):
-        engine.store.note_recent(fit, "2026-11-20", noted(number, 0.3, strange))
+        engine.store.note_recent(fit, DAYS[number // 12 % 2], noted(number, 0.3, strange))
     sections = {}
     for day in ("2026-11-20", "2026-11-21"):
         for module in (engine_module, enrich_module):
