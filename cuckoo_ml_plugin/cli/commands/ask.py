@@ -148,6 +148,9 @@ def seen(home: Home, behaviour: str, limit: int, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
+    if not answer["count"]:
+        stdout.print(safe_text(f"No stored analysis shows {behaviour[:200]}.", 300), soft_wrap=True)
+        return
     columns = ["analysis", "day", "target", "cluster", "label", "SHA-256"]
     rows = [
         (row["analysis"], row["day"], row["target"], row["cluster"], row["label"], short_hash(row["sha256"]))
