@@ -139,15 +139,17 @@ def test_an_analysis_whose_behaviour_changed_after_the_fit_counts_as_newer(demo:
     home, samples = tmp_path / "home", tmp_path / "samples"
     samples.mkdir()
     shared = {a.family: a.path for a in demo.corpus.fitted if a.path.name.startswith("shared")}
-    first, second = list(shared.values())[:2]
+    first, second = (json.loads(gzip.decompress(path.read_bytes())) for path in list(shared.values())[:2])
     for number in range(12):
-        shutil.copy(first, samples / f"a{number}.json.gz")
-        shutil.copy(second, samples / f"b{number}.json.gz")
+        for name, report in (("a", first), ("b", second)):
+            file = report["target"]["file"] | {"sha256": f"{ord(name):02x}{number:062x}"}
+            other = report | {"target": report["target"] | {"file": file}}
+            (samples / f"{name}{number}.json.gz").write_bytes(gzip.compress(json.dumps(other).encode()))
     assert cuckoo_ml(home, "import", samples).code == 0
     assert cuckoo_ml(home, "refit").code == 0
     assert sorted(Desk(home).cluster_memberships()["label"].value_counts()) == [12, 12]
-    run, behaviour = (json.loads(gzip.decompress(path.read_bytes())) for path in (first, second))
-    again = behaviour | {"info": run["info"], "target": run["target"]}  # the run processed again, with other behaviour
+    run = json.loads(gzip.decompress((samples / "a3.json.gz").read_bytes()))
+    again = second | {"info": run["info"], "target": run["target"]}  # the run processed again, with other behaviour
     (samples / "a3.json.gz").write_bytes(gzip.compress(json.dumps(again).encode()))
     assert cuckoo_ml(home, "import", samples).code == 0
     desk = Desk(home)

@@ -697,6 +697,6 @@ def test_a_grouping_of_nothing_is_an_error_and_so_are_two_questions(tmp_path: Pa
     Home(tmp_path).create()
     done = cuckoo_ml(tmp_path, "threat-scores", "--by", "machine")
     assert done.code == 1
-    assert "no analysis has threat scores" in done.err
+    assert "there are no threat scores" in done.err
     assert cuckoo_ml(tmp_path, "threat-scores").code == 2
     assert cuckoo_ml(tmp_path, "threat-scores", "x.csv", "--by", "machine").code == 2
