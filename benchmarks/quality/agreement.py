@@ -43,7 +43,7 @@ def riss_vectors(data: Path) -> NDArray[np.float32]:
         corpus.tokens,
         corpus.hashes,
         corpus.kinds,
-        corpus.multiplicities,
+        corpus.weights,
         FOR_CLUSTERS,
         settings,
         background=corpus.background,

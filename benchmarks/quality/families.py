@@ -61,7 +61,7 @@ def certainty_curve(corpus: Corpus, model: Model, families: Any) -> list[tuple[f
     curve = []
     for certainty in CERTAINTIES:
         settings = replace(Settings().clustering, certainty=float(certainty))
-        clustering = fit_clustering(vectors, corpus.multiplicities, settings, tokens=tokens)
+        clustering = fit_clustering(vectors, corpus.weights, settings, tokens=tokens)
         curve.append(share_and_ami(clustering.labels[corpus.point_of], families))
     return curve
 

@@ -62,7 +62,7 @@ def rows_of(samples: list[Sample]) -> list[tuple[str, ...]]:
     fitted, kin = model.clustering, model.kin
     clusters = fitted.labels[points]
     least = replace(Settings().clustering, certainty=0.0)  # all go to their nearest cluster
-    turned_down = fit_clustering(fitted.index.in_order(), corpus.multiplicities, least, tokens=AspectTokens.of(corpus))
+    turned_down = fit_clustering(fitted.index.in_order(), corpus.weights, least, tokens=AspectTokens.of(corpus))
     levels = {
         "cluster": (turned_down.labels[points], turned_down.certainties[points], clusters),
         "kin": (kin.labels[points], kin.certainties[points], kin.labels[points]),

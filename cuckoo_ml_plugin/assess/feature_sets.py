@@ -13,6 +13,7 @@ from cuckoo_ml_plugin.behaviour.kinds import KINDS
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.fit_model import left_out_tokens
 from cuckoo_ml_plugin.fit.groups.alike import AspectTokens
+from cuckoo_ml_plugin.plumbing.sources import Voices
 from cuckoo_ml_plugin.settings import Settings
 
 FEATURE_SETS = ("behaviour", "simple", "nominal", "numerical", "all")
@@ -26,32 +27,35 @@ Vectors = NDArray[np.float32]
 class Points:
     """N analyses at n distinct points: vectors (n, d) of unit length or zero, and the point (N,) of each analysis.
 
-    ``tokens`` are those of the points where their likeness counts, as in a refit.
+    ``voices`` are those of the analyses; ``tokens`` are those of the points where their likeness counts, as in a refit.
     """
 
     vectors: Vectors
     point_of: NDArray[np.int64]
+    voices: Voices
     tokens: AspectTokens | None = None
 
     @property
-    def multiplicities(self) -> NDArray[np.int64]:
-        """(n,) how many analyses lie at each point."""
-        return np.bincount(self.point_of, minlength=len(self.vectors)).astype(np.int64)
+    def weights(self) -> NDArray[np.int64]:
+        """(n,) how many voices lie at each point, as in a refit."""
+        return self.voices.count_by(self.point_of, len(self.vectors))
 
 
 def feature_points(corpus: Corpus, name: str, settings: Settings) -> Points | None:
     """The analyses in a feature set; None if the corpus has none of its features. Raises SettingsError."""
     if name == "behaviour":
         tokens = AspectTokens.of(corpus, left_out_tokens(corpus.kinds, settings.features.leave_out))
-        return Points(corpus_vectors(corpus, settings), corpus.point_of, tokens)
+        return Points(corpus_vectors(corpus, settings), corpus.point_of, corpus.voices, tokens)
     if name == "numerical":
-        return _distinct(count_vectors(corpus.counts))
+        return _distinct(count_vectors(corpus.counts), corpus.voices)
     signatures = corpus.kinds == KINDS.index("signature")
     left_out = {"simple": ~signatures, "nominal": signatures, "all": np.zeros_like(signatures)}[name]
     if left_out.all():
         return None
     vectors = corpus_vectors(corpus, settings, left_out)[corpus.point_of]
-    return _distinct(np.concatenate([vectors, count_vectors(corpus.counts)], axis=1) if name == "all" else vectors)
+    if name == "all":
+        vectors = np.concatenate([vectors, count_vectors(corpus.counts)], axis=1)
+    return _distinct(vectors, corpus.voices)
 
 
 def count_vectors(counts: NDArray[np.float64]) -> Vectors:
@@ -65,9 +69,9 @@ def count_vectors(counts: NDArray[np.float64]) -> Vectors:
     return _unit(scaled)
 
 
-def _distinct(vectors: NDArray[np.floating[Any]]) -> Points:
+def _distinct(vectors: NDArray[np.floating[Any]], voices: Voices) -> Points:
     distinct, point_of = np.unique(_unit(vectors).round(6), axis=0, return_inverse=True)
-    return Points(_unit(distinct), point_of.ravel().astype(np.int64))
+    return Points(_unit(distinct), point_of.ravel().astype(np.int64), voices)
 
 
 def _unit(vectors: NDArray[np.floating[Any]]) -> Vectors:

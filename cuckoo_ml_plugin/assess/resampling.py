@@ -61,7 +61,7 @@ def corpus_vectors(
     if left_out is None:
         left_out = left_out_tokens(corpus.kinds, settings.features.leave_out)
     fitted = fit_embedding(
-        corpus.tokens, corpus.hashes, corpus.kinds, corpus.multiplicities, FOR_CLUSTERS, settings.vectors, left_out,
+        corpus.tokens, corpus.hashes, corpus.kinds, corpus.weights, FOR_CLUSTERS, settings.vectors, left_out,
         corpus.background,
     )  # fmt: skip
     return embed_all(*fitted, np.diff(corpus.tokens.indptr))[0]
@@ -71,7 +71,7 @@ def clusters_of(corpus: Corpus, settings: Settings) -> Labels:
     """The cluster (N,) that a refit would give each analysis. Raises SettingsError."""
     tokens = AspectTokens.of(corpus, left_out_tokens(corpus.kinds, settings.features.leave_out))
     vectors = corpus_vectors(corpus, settings)
-    fitted = fit_clustering(vectors, corpus.multiplicities, settings.clustering, tokens=tokens)
+    fitted = fit_clustering(vectors, corpus.weights, settings.clustering, tokens=tokens)
     return fitted.labels[corpus.point_of]
 
 

@@ -202,7 +202,7 @@ def _clusters(points: Points, clustering: ClusteringSettings) -> Labels:
 
 
 def _fit(points: Points, clustering: ClusteringSettings) -> Clustering:
-    return fit_clustering(points.vectors, points.multiplicities, clustering, tokens=points.tokens)
+    return fit_clustering(points.vectors, points.weights, clustering, tokens=points.tokens)
 
 
 def _measures_with_labels(labels: list[str | None], clusters: Labels) -> dict[str, float | None]:

@@ -34,7 +34,7 @@ def cluster_feature_set(
     points = feature_points(corpus, features, settings)
     if points is None:
         raise NotEnoughError(f"No stored analysis has features of the set {features!r}; choose another set.")
-    fitted = fit_clustering(points.vectors, points.multiplicities, clustering, tokens=points.tokens)
+    fitted = fit_clustering(points.vectors, points.weights, clustering, tokens=points.tokens)
     columns = {"label": fitted.labels, "probability": fitted.probabilities, "outlier_score": fitted.outlier_scores}
     index = pd.Index(corpus.analyses, name="analysis")
     return pd.DataFrame({name: column[points.point_of] for name, column in columns.items()}, index=index)

@@ -108,7 +108,7 @@ def test_a_corpus_without_clusters_is_assessed_and_exported(tmp_path: Path, algo
 def test_the_error_without_a_model_names_the_command(unfitted_home: Path) -> None:
     done = cuckoo_ml(unfitted_home, "assess")
     assert done.code == 1
-    assert f"--home {unfitted_home} refit" in done.err
+    assert f"{unfitted_home}: there is no model yet; 1 analysis" in done.err
 
 
 def test_cuckoomls_published_measures_follow_from_its_published_table(shared_data: Path) -> None:
@@ -276,7 +276,7 @@ def test_each_feature_set_has_its_own_features(demo: DemoHome) -> None:
     for name in FEATURE_SETS:
         points = feature_points(corpus, name, Settings())
         assert points is not None
-        assert points.multiplicities.sum() == len(corpus.analyses)
+        assert points.weights.sum() == len(corpus.analyses)
         lengths = np.linalg.norm(points.vectors, axis=1)
         assert np.all(np.isclose(lengths, 1, atol=1e-5) | (lengths == 0))
     tokens = corpus.kinds != KINDS.index("signature")

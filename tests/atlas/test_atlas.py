@@ -523,7 +523,7 @@ def test_the_same_model_gives_the_same_page(demo: DemoHome, page: Path, tmp_path
 def test_without_a_model_it_says_what_to_do(unfitted_home: Path, tmp_path: Path) -> None:
     result = cuckoo_ml(unfitted_home, "atlas", tmp_path / "atlas.html")
     assert result.code == 1
-    assert f"--home {unfitted_home} refit" in result.err
+    assert f"{unfitted_home}: there is no model yet; 1 analysis" in result.err
     assert not (tmp_path / "atlas.html").exists()
 
 

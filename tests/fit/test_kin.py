@@ -52,8 +52,8 @@ def test_kin_are_fewer_than_clusters_hold_more_analyses_and_are_of_one_family(de
     assert 3 <= len(kin) < len(clusters)
     assert sum(group["size"] for group in kin) >= sum(cluster["size"] for cluster in clusters)
     assert [group["size"] for group in kin] == sorted((group["size"] for group in kin), reverse=True)
-    assert {group["id"]: group["clusters"] for group in kin} == {
-        group["id"]: [cluster["id"] for cluster in clusters if cluster["kin"] == group["id"]] for group in kin
+    assert {group["id"]: set(group["clusters"]) for group in kin} == {
+        group["id"]: {cluster["id"] for cluster in clusters if cluster["kin"] == group["id"]} for group in kin
     }
     analyses = Desk(demo.home).analyses()["kin"].dropna()
     families = {sample.name: sample.family for sample in demo.corpus.fitted}

@@ -351,7 +351,9 @@ def with_web(cape: Path) -> Path:
     """With as much of a web interface as an installation looks at."""
     texts = {
         "web/web/local_settings.py": "LOCAL_SETTINGS = True\nfrom .settings import *\n",
-        "web/templates/base.html": "{% block content %}{% endblock %}",
+        "web/templates/base.html": "{% block header %}{% endblock %}{% block content %}{% endblock %}",
+        "web/templates/header.html": '<nav><ul class="navbar-nav"></ul></nav>',
+        "web/templates/analysis/overview/_info.html": "<!-- Analysis Details Card -->",
         "web/templates/analysis/report.html": '{% block content %}<ul id="reportTabs"></ul><div class="tab-content">'
         '<div id="overview"></div></div>{% endblock %}',
     }

@@ -50,7 +50,7 @@ def hostile_section() -> dict[str, Any]:
         },
         "similar": [
             {"analysis": text, "sha256": text, "similarity": 0.5, "cluster": text, "label": text}
-            | {"date": text, "name": text, "runs": 10**30, "cluster_name": text}
+            | {"date": text, "name": text, "runs": 10**12, "cluster_name": text}
             for text in texts
         ],
         "evidence": [{"kind": text, "value": text, "in_cluster": 2.0, "in_corpus": -1.0} for text in texts],

@@ -10,6 +10,7 @@ from support.demo_home import DemoHome
 from web.test_web import ADDRESSES, harmless
 
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.plumbing.text import samples_and_runs
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
 from cuckoo_ml_plugin.store.packed_behaviour import pack
@@ -39,7 +40,8 @@ def rows_of(html: str) -> list[list[str]]:
 
 
 def outside_of(text: str) -> list[str]:
-    [numbers] = re.findall(r"([\d,]+) analyses belong to (?:no cluster|no kin|none)(?:[.;] ([\d,]+) more have)?", text)
+    pattern = r"[Ii]n (?:no cluster|no kin|none): (.*?)[.;] ([\d,]+) more analyses have nothing to compare"
+    [numbers] = re.findall(pattern, text)
     return list(numbers)
 
 
@@ -55,7 +57,8 @@ def test_the_list_of_groups_counts_as_the_command_does(mixed: DemoHome, look: Lo
     for row in rows:
         group = groups[row[0].split()[-1]]
         assert row[0] == f"{group['name']} {group['id']}"
-        assert row[1] == f"{group['stored']:,}"
+        runs = f" {group['stored']:,} runs" if group["stored"] != group["stored_samples"] else ""
+        assert row[1] == f"{group['stored_samples']:,}{runs}"
         if command == "clusters":
             assert row[2] == (f"+{group['new']:,}" if group["new"] else "–")
             assert row[3] == (group["kin"] or "none")
@@ -75,13 +78,15 @@ def test_the_page_of_a_group_counts_as_the_command_does(mixed: DemoHome, look: L
     group = cuckoo_ml(mixed.home, command, path.split("/")[1], "--json").json
     html = Site(Home(mixed.home), look, ADDRESSES).page(path, {}).html
     text = harmless(html).text
-    assert re.search(rf" {group['stored']:,} analyses .* fitted on {group['size']:,} of them", text)
+    runs = f" \\({group['stored']:,} runs\\)" if group["stored"] != group["stored_samples"] else ""
+    fitted = samples_and_runs(group["samples"], group["size"])
+    assert re.search(rf" {group['stored_samples']:,} samples{runs} .* fitted on {fitted} of them", text)
     for label in group["labels"]:
         assert f"{label['label']} {label['count']:,} " in text
     members = rows_of(html)
     assert [row[0] for row in members] == [member["analysis"] for member in group["members"]]
     for row, member in zip(members, group["members"], strict=True):
-        assert row[1:3] == [member["target"], member["label"] or "no label"]
+        assert row[1:4] == [member["target"], f"{member['runs']:,}", member["label"] or "no label"]
         assert row[-2] == f"{member['probability']:.0%}".replace("%", " %")
         assert float(row[-1].split()[0]) == pytest.approx(member["anomaly_score"] * 100, abs=0.1)
     if command == "clusters":
@@ -97,7 +102,8 @@ def test_anomalies_are_as_many_and_in_the_same_order(mixed: DemoHome, look: Look
     listed = cuckoo_ml(mixed.home, "anomalies", "--json", "--limit", 1000).json
     html = site.page("anomalies", {"days": "all", "order": "score"}).html
     text = harmless(html).text
-    assert f" {len(listed):,} analyses in this period." in text
+    runs = sum(anomaly["runs"] for anomaly in listed)
+    assert f" {samples_and_runs(len(listed), runs)} in this period." in text
     assert [row[0].split()[0] for row in rows_of(html)] == [anomaly["analysis"] for anomaly in listed][:20]
     construction = "up to 5 % of the analyses of a fit count as unusual"
     assert construction in text
