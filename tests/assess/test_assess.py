@@ -276,7 +276,7 @@ def test_each_feature_set_has_its_own_features(demo: DemoHome) -> None:
     for name in FEATURE_SETS:
         points = feature_points(corpus, name, Settings())
         assert points is not None
-        assert points.weights.sum() == len(corpus.analyses)
+        assert len(points.point_of) == len(corpus.analyses)
         lengths = np.linalg.norm(points.vectors, axis=1)
         assert np.all(np.isclose(lengths, 1, atol=1e-5) | (lengths == 0))
     tokens = corpus.kinds != KINDS.index("signature")
