@@ -186,7 +186,7 @@ def _tree(model: Model) -> Tree:
     sizes = np.zeros(len(parents), np.int64)
     own = np.asarray(fitted.parents)
     in_tree = (own >= 0) & (own < len(parents))
-    np.add.at(sizes, own[in_tree], np.asarray(fitted.multiplicities)[in_tree])
+    np.add.at(sizes, own[in_tree], np.diff(np.asarray(model.members.starts))[in_tree])  # analyses, not voices
     leaving = np.minimum(np.nan_to_num(np.asarray(fitted.lambdas, np.float64), posinf=0.0), 1 / fitted.same)
     np.maximum.at(deaths, own[in_tree], leaving[in_tree])
     for node in range(len(parents) - 1, 0, -1):  # children come after their parents
