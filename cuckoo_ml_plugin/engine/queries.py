@@ -20,7 +20,7 @@ from cuckoo_ml_plugin.engine.visibility import VisibleCorpus
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.finding.comparison import compared
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
-from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
+from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis, sample_key
 from cuckoo_ml_plugin.store.behashes import Showing
 from cuckoo_ml_plugin.store.finding_record import ListedAnalysis
 from cuckoo_ml_plugin.store.overview import NONE, Activity, Counts
@@ -270,7 +270,8 @@ def seen(
 ) -> dict[str, Any]:
     """A page of the analyses that :func:`analyses_showing` found, of those that a reader may see. Raises StoreError.
 
-    ``samples`` counts distinct files, and each analysis without one; ``is_complete``: whether all were looked at.
+    ``samples`` counts distinct files and URLs, and each analysis without either. ``is_complete``: whether all were
+    looked at.
     """
     names = [name for name in showing.analyses if corpus is None or corpus.get(name) is not None]
     known = engine.store.get_many(names)
@@ -281,7 +282,7 @@ def seen(
         "kind": kind_of(token),
         "value": value_of(token),
         "count": len(names),
-        "samples": len({known[name].sha256 or name for name in names}),
+        "samples": len({sample_key(name, known[name].sha256, known[name].sample) for name in names}),
         "is_complete": showing.is_complete,
         "analyses": [
             {

@@ -135,7 +135,7 @@ def left_out_unusualness(
         others[rows], far[rows] = nearest_elsewhere(
             placed[rows], placed, sources, lone.sources[start : start + _ROWS], points[rows], others.shape[1]
         )
-        counts[rows] = np.where(others[rows] >= 0, multiplicities[np.maximum(others[rows], 0)], 0)
+        counts[rows] = counts_without_own(others[rows], points[rows], multiplicities)
         likeness[rows] = weighted.likeness_to(weighted.tokens[rows], others[rows])
     return unusualness(far, counts, likeness.max(axis=1, initial=0.0))
 

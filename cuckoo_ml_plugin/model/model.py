@@ -445,16 +445,15 @@ class Model:
         made its own behaviour known.
         """
         fitted = self._fitted(near.points[near.distances <= SAME_PLACE], embedded.explained, analysis)
-        if not self.detector.uses_likeness:
+        source = -1
+        if self.detector.uses_likeness:
+            first = near.take(slice(None, NOVELTY_NEIGHBOURS))
+            source = self.detector.source_of_most_alike(first.points, first.likenesses)
+            counting = first if source < 0 else self._beyond(source, near, embedded, likeness_to)
+            novelty = self.detector.score(counting.distances, counting.points, counting.likenesses, seen, tokens)
+        else:
             vectors = self.novelty_vectors[near.points]
             novelty = self.detector.older_score(embedded.vector, embedded.explained, near.points, vectors, seen, tokens)
-            if novelty is not None and fitted is not None:
-                novelty = replace(novelty, score=float(self.fitted_scores[fitted]))
-            return novelty, []
-        first = near.take(slice(None, NOVELTY_NEIGHBOURS))
-        source = self.detector.source_of_most_alike(first.points, first.likenesses)
-        counting = first if source < 0 else self._beyond(source, near, embedded, likeness_to)
-        novelty = self.detector.score(counting.distances, counting.points, counting.likenesses, seen, tokens)
         if novelty is not None and fitted is not None:
             novelty = replace(novelty, score=float(self.fitted_scores[fitted]))
         if novelty is None or source < 0 or novelty.score < threshold:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from support.browser import Reader
+from support.browser import LISTS, Reader
 from support.cape_analysis import MODULES, analyse, cape_sample
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
@@ -195,18 +195,8 @@ def test_a_piece_of_evidence_leads_to_the_analyses_that_show_it(web: Web, reader
 @pytest.mark.parametrize("width", [1280, 420])
 def test_pages_fit_into_the_window(web: Web, browser: Any, width: int) -> None:
     reader = Reader(browser, width=width)
-    for name, path in {
-        "panel": f"/analysis/{SCORED}/",
-        "compare": "/cuckooml/compare/?id=1005",
-        "births": "/cuckooml/births/",
-        "kin": "/cuckooml/kin/",
-        "one-kin": "/cuckooml/kin/k0/",
-        "clusters": "/cuckooml/",
-    }.items():
-        assert reader.open(web.address + path) == 200
-        assert not reader.overflowing(".cml, .cml-box"), path
-        assert not reader.broken_words(".cml-similar td, .cml-kind, .cml-tag, .cml th, .cml-fact dt"), path
-        reader.keep(f"cape-{name}-{width}")
+    pages = {"panel": f"/analysis/{SCORED}/", **LISTS}
+    reader.keep_fitting_pages(web.address, pages, f"cape-{{}}-{width}")
     reader.close()
 
 

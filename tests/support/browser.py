@@ -32,6 +32,16 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+LISTS = {
+    "compare": "/cuckooml/compare/?id=1005",
+    "births": "/cuckooml/births/",
+    "kin": "/cuckooml/kin/",
+    "one-kin": "/cuckooml/kin/k0/",
+    "clusters": "/cuckooml/",
+}
+"""Paths of our pages over the demo's home, by what their screenshots are called."""
+
+
 class Reader:
     """Reads pages as a person does, and notes what a page must not do."""
 
@@ -111,6 +121,14 @@ class Reader:
                    })""",
             )
         )
+
+    def keep_fitting_pages(self, address: str, pages: dict[str, str], kept_as: str) -> None:
+        """Open pages by their paths: each must fit into the window, with whole words. ``kept_as``: with ``{}``."""
+        for name, path in pages.items():
+            assert self.open(address + path) == 200
+            assert not self.overflowing(".cml, .cml-box"), path
+            assert not self.broken_words(".cml-similar td, .cml-kind, .cml-tag, .cml th, .cml-fact dt"), path
+            self.keep(kept_as.format(name))
 
     def keep(self, name: str, *, whole: bool = False) -> None:
         """Keep a screenshot with CI's output."""
