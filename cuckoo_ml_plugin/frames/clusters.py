@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from cuckoo_ml_plugin.engine.engine import Engine
-from cuckoo_ml_plugin.engine.queries import cluster_brief, kin_brief
+from cuckoo_ml_plugin.engine.queries import all_clusters, all_kin
 from cuckoo_ml_plugin.export.clustering_results import ClusteringResults
 from cuckoo_ml_plugin.export.seed_files import label_distribution
 from cuckoo_ml_plugin.frames.pandas_import import pd
-from cuckoo_ml_plugin.store.overview import NONE
 
 _BRIEF = ("id", "name", "samples", "size", "stored_samples", "stored", "labels", "first_seen", "last_seen")
 
 
 def cluster_frame(engine: Engine) -> pd.DataFrame:
     """A row for each cluster: name, sizes, first and last day, kin, commonest label. Raises ModelError, StoreError."""
-    model, counts = engine.require_model(), engine.store.cluster_counts()
-    rows = [cluster_brief(facts, counts.get(facts.id, NONE)) for facts in model.clusters]
+    rows = all_clusters(engine, engine.require_model()).rows
     return _with_commonest_label(pd.DataFrame(rows, columns=[*_BRIEF, "kin"]))
 
 
@@ -24,8 +22,7 @@ def kin_frame(engine: Engine) -> pd.DataFrame:
 
     Raises ModelError, StoreError.
     """
-    model, counts = engine.require_model(), engine.store.kin_counts()
-    rows = [kin_brief(model, facts, counts.get(facts.id, NONE)) for facts in model.kins]
+    rows = all_kin(engine, engine.require_model()).rows
     return _with_commonest_label(pd.DataFrame(rows, columns=[*_BRIEF, "clusters"]))
 
 

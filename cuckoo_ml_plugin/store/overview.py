@@ -183,21 +183,13 @@ class ActivityStore:
         counted = self._db.read(lambda connection: connection.execute(query).all())
         return {row[0]: Activity(row[1], int(row[2]), int(row[3]), row[4], row[5]) for row in counted}
 
-    def cluster_counts(self) -> dict[str | None, Counts]:
-        """How large each cluster is, the largest first; None: the analyses in none. Raises StoreError."""
-        return self._counts(finding.c.cluster)
-
-    def kin_counts(self) -> dict[str | None, Counts]:
-        """How large each kin is, as :meth:`cluster_counts`. Raises StoreError."""
-        return self._counts(finding.c.kin)
-
     def cluster_count(self, cluster: str) -> Counts:
         """How large one cluster is. Raises StoreError."""
-        return self._counts(finding.c.cluster, finding.c.cluster == cluster).get(cluster, NONE)
+        return self._count(finding.c.cluster, cluster)
 
     def kin_count(self, kin: str) -> Counts:
         """How large one kin is. Raises StoreError."""
-        return self._counts(finding.c.kin, finding.c.kin == kin).get(kin, NONE)
+        return self._count(finding.c.kin, kin)
 
     def anomaly_count(self, since: datetime | None = None) -> Counts:
         """How many anomalies there are, of all or of those analysed after a moment. Raises StoreError."""
@@ -212,11 +204,11 @@ class ActivityStore:
         samples, runs = self._db.read(lambda connection: connection.execute(query.select_from(rows)).one())
         return Counts(samples, int(runs))
 
-    def _counts(self, group: Column[str], *where: ColumnElement[bool]) -> dict[str | None, Counts]:
-        rows = self._by_sample(group, where=where)
-        query: Any = select(rows.c.part, func.count(), func.sum(rows.c.runs)).group_by(rows.c.part)
-        counted = self._db.read(lambda connection: connection.execute(query).all())
-        return {row[0]: Counts(row[1], int(row[2])) for row in sorted(counted, key=lambda row: (-row[2], row[0] or ""))}
+    def _count(self, group: Column[str], value: str) -> Counts:
+        rows = self._by_sample(group, where=[group == value])
+        query: Any = select(func.count(), func.coalesce(func.sum(rows.c.runs), 0)).select_from(rows)
+        samples, runs = self._db.read(lambda connection: connection.execute(query).one())
+        return Counts(samples, int(runs))
 
     def _by_sample(
         self, group: Column[str], *values: ColumnElement[Any], where: Sequence[ColumnElement[bool]] = ()

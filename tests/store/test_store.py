@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import sqlite3
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from cuckoo_ml_plugin.report.threat_scores import ThreatScore
 from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
+from cuckoo_ml_plugin.store.overview import Activity
 from cuckoo_ml_plugin.store.packed_behaviour import pack, unpack
 from cuckoo_ml_plugin.store.store import Store
 
@@ -37,6 +39,14 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def record(name: str, tokens: tuple[str, ...] = TOKENS, path: str = "", **fields: object) -> AnalysisRecord:
     source = Source(path, 1, 1) if path else None
     return AnalysisRecord(name, pack(tokens, COUNTS), True, source=source, **fields)  # type: ignore[arg-type]
+
+
+LONG_AGO = datetime(2000, 1, 1)
+
+
+def sizes(activity: Mapping[str | None, Activity]) -> dict[str | None, tuple[int, int]]:
+    """The samples and the runs of each group."""
+    return {group: (counted.samples, counted.runs) for group, counted in activity.items()}
 
 
 def test_a_user_who_may_only_read_the_store_can_query_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +166,7 @@ def test_findings_are_kept_listed_and_counted(location: str) -> None:
         for n in (0, 1, 4):
             findings[n].kin, findings[n].kin_probability = "k0", n / 10
         assert store.save_findings(findings) == 6
-        assert store.kin_counts() == {"k0": (3, 3), None: (3, 3)}
+        assert sizes(store.kin_activity(LONG_AGO)) == {"k0": (3, 3), None: (3, 3)}
         assert store.kin_count("k0") == (3, 3)
         assert [listed.finding.analysis for listed in store.kin_members("k0")] == ["4", "1", "0"]
         assert [listed.finding.analysis for listed in store.kin_members("k0", limit=1, offset=1)] == ["1"]
@@ -168,7 +178,9 @@ def test_findings_are_kept_listed_and_counted(location: str) -> None:
         silent = AnalysisRecord("6", pack((), {}), False)
         store.put([silent])
         store.save_findings([FindingRecord("6", "m1", None, None, None, None, False)])
-        assert store.cluster_counts() == {"c1": (4, 4), None: (2, 2)}, "without the one that shows no behaviour"
+        assert sizes(store.cluster_activity(LONG_AGO)) == {"c1": (4, 4), None: (2, 2)}, (
+            "without the one that shows no behaviour"
+        )
         assert [listed.finding.analysis for listed in store.cluster_members("c1", limit=2)] == ["3", "2"]
         assert [listed.finding.analysis for listed in store.cluster_members("c1", limit=2, offset=2)] == ["1", "0"]
         assert [listed.finding.analysis for listed in store.anomalies()] == ["5", "4"]
@@ -186,7 +198,7 @@ def test_samples_are_counted_and_listed_once_with_their_runs(location: str) -> N
         runs = {str(n): record(str(n), sha256="ab" * 32, analysed_at=f"2020-01-0{n + 1}T10:00:00") for n in range(3)}
         store.put([*runs.values(), record("3"), record("4")])
         store.save_findings([FindingRecord(str(n), "m", "c1", n / 9, 0.1, n / 9, anomalous=True) for n in range(5)])
-        assert store.cluster_counts() == {"c1": (3, 5)}
+        assert sizes(store.cluster_activity(LONG_AGO)) == {"c1": (3, 5)}
         assert (store.cluster_count("c1"), store.cluster_count("c2")) == ((3, 5), (0, 0))
         assert [(m.finding.analysis, m.runs) for m in store.cluster_members("c1", once=True)] == [
             ("4", 1), ("3", 1), ("2", 3),
@@ -347,7 +359,7 @@ def test_a_store_of_version_6_gets_room_for_kin_and_keeps_its_findings(location:
         assert (finding.cluster, finding.section, finding.kin, finding.kin_probability) == ("c1", "{}", None, None)
         assert tables_of(store) == new
         store.save_findings([FindingRecord("1", "m2", "c1", 0.9, 0.1, 0.2, False, kin="k7", kin_probability=0.5)])
-        assert store.kin_counts() == {"k7": (1, 1)}
+        assert sizes(store.kin_activity(LONG_AGO)) == {"k7": (1, 1)}
 
 
 def tables_of(store: Store) -> list[str]:
