@@ -482,9 +482,7 @@ def test_the_page_shows_the_similar_analyses_of_the_findings(demo: DemoHome) -> 
     for analysis, point in point_of.items():
         stored = engine.store.get(analysis)
         assert stored is not None
-        finding = engine.score_without_store(
-            engine.behaviour_of(stored), analysis, stored.label
-        )  # as the atlas sees it
+        finding = model.score(engine.behaviour_of(stored), analysis=analysis, each_run=True)  # as the atlas sees it
         similar = {point_of[neighbour["analysis"]]: neighbour["similarity"] for neighbour in finding.similar}
         similar.pop(point, None)
         drawn = dict(zip(behaviours[point].tolist(), similarities[point].round(4).tolist(), strict=True))

@@ -187,7 +187,7 @@ def test_drift_makes_a_refit_due(own_demo: DemoHome) -> None:
         strange = [FindingRecord(analysis.name, "m", None, None, None, 0.99, True) for analysis in own_demo.corpus.new]
         store.save_findings(strange)
     done = cuckoo_ml(own_demo.home, "refit", "--if-needed")
-    assert "Refit. Drift: 6 of the 6 new analyses that were scored are anomalous" in done.err
+    assert "Refit. Drift: 6 of the 6 new samples that were scored are anomalous" in done.err
 
 
 def test_too_few_analyses_are_not_fitted(demo: DemoHome, tmp_path: Path) -> None:
