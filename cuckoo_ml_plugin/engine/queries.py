@@ -86,7 +86,6 @@ def _groups(
 ) -> Groups:  # fmt: skip
     none = Activity(0, 0, 0, "", "")
     rows = [brief | with_activity(activity.get(group, none)) for group, brief in briefs]
-    rows.sort(key=lambda row: -row["size"])  # the model numbers them by independent sources
     without = engine.store.count() - engine.store.count(with_behaviour=True)
     outside = activity.get(None, none)
     return Groups(rows, Counts(outside.samples, outside.runs), without)

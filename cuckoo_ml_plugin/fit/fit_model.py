@@ -93,7 +93,12 @@ def fit_model(
     old = _old_clusters(before)
     tokens = AspectTokens.of(corpus, left_out)
     clustering, neighbours = clustering_and_neighbours(
-        vectors, multiplicities, settings.clustering, tokens=tokens, before=_before(corpus, old)
+        vectors,
+        multiplicities,
+        settings.clustering,
+        tokens=tokens,
+        before=_before(corpus, old),
+        analyses=corpus.multiplicities,
     )
     labels = clustering.labels[corpus.point_of]
     clustered_share = float((labels >= 0).mean())
@@ -101,7 +106,14 @@ def fit_model(
     old_kin = _old_kin(before)
     old_level = float(before.kin.level.sum()) if before is not None else 0.0
     kin = fit_kin(
-        vectors, tokens, neighbours, clustering, settings.clustering.kin_level, _before(corpus, old_kin), old_level
+        vectors,
+        tokens,
+        neighbours,
+        clustering,
+        settings.clustering.kin_level,
+        _before(corpus, old_kin),
+        old_level,
+        corpus.multiplicities,
     )
     kin_labels, kin_count = kin.labels[corpus.point_of], int(kin.labels.max(initial=NO_KIN)) + 1
     kin_share = float((kin_labels != NO_KIN).mean())

@@ -49,7 +49,7 @@ class Desk:
     >>> desk.cluster_memberships().loc[["1005", "1006"], "label"].tolist()
     [2, 8]
     >>> desk.score("cuckoo-ml-demo/demo/new/new-01.json").cluster.name
-    'glacierlock-4'
+    'glacierlock-3'
     >>> desk.score("no-such-analysis")
     Traceback (most recent call last):
     cuckoo_ml_plugin.errors.CuckooMLError: no-such-analysis: ...

@@ -97,6 +97,7 @@ def clustering_and_neighbours(
     same: float = SAME,
     tokens: AspectTokens | None = None,
     before: Before | None = None,
+    analyses: NDArray[np.int64] | None = None,
 ) -> tuple[Clustering, Neighbours]:
     """Cluster n distinct behaviours; also return the neighbours by which they were clustered.
 
@@ -108,6 +109,7 @@ def clustering_and_neighbours(
         same: distance below which behaviours count as identical; 0 to compare with hdbscan.
         tokens: of the behaviours; without them, only the vectors count.
         before: where the points were in the model before.
+        analyses: (n,) by how many of these the clusters are numbered, largest first; by default, by multiplicities.
 
     Raises:
         CuckooMLError: the installed hdbscan or fast-hdbscan is not as tested.
@@ -158,7 +160,7 @@ def clustering_and_neighbours(
         certainty=settings.certainty,
         same=same,
     )
-    return _without_dissolved(_with_certainties(fitted, vectors, near, before)), near
+    return _without_dissolved(_with_certainties(fitted, vectors, near, before), analyses), near
 
 
 def _with_certainties(
@@ -194,9 +196,9 @@ def _margins(before: Before) -> NDArray[np.float64]:
     return np.where(before.groups != NOISE, HYSTERESIS, np.where(before.known, -HYSTERESIS, 0.0))
 
 
-def _without_dissolved(fitted: Clustering) -> Clustering:
-    """Dissolve each cluster that the certainty threshold left with fewer than two analyses; renumber the others."""
-    labels = by_size(fitted.labels, fitted.multiplicities, fitted.clusters, least=2)
+def _without_dissolved(fitted: Clustering, analyses: NDArray[np.int64] | None) -> Clustering:
+    """Dissolve each cluster that the certainty threshold left with fewer than two voices; renumber the others."""
+    labels = by_size(fitted.labels, fitted.multiplicities, fitted.clusters, least=2, analyses=analyses)
     renamed = np.full(fitted.clusters + 1, NOISE)
     renamed[fitted.labels] = labels
     kept = np.flatnonzero(renamed[:-1] != NOISE)
@@ -407,14 +409,23 @@ def _spread_neighbours(near: Neighbours, placed: NDArray[np.int64], points: int)
 
 
 def by_size(
-    labels: NDArray[np.int64], multiplicities: NDArray[np.int64], count: int | None = None, least: int = 1
+    labels: NDArray[np.int64],
+    multiplicities: NDArray[np.int64],
+    count: int | None = None,
+    least: int = 1,
+    analyses: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """Labels with groups renumbered: largest first, ties by first member; those below ``least`` become noise."""
+    """Labels with groups renumbered: largest first, ties by first member; those below ``least`` become noise.
+
+    ``analyses``: (n,) by how many of these groups are ordered; by default, by the multiplicities.
+    """
     count = int(labels.max(initial=NOISE)) + 1 if count is None else count
-    sizes = np.bincount(labels[labels >= 0], multiplicities[labels >= 0], minlength=count)
+    members = labels >= 0
+    sizes = np.bincount(labels[members], multiplicities[members], minlength=count)
+    shown = sizes if analyses is None else np.bincount(labels[members], analyses[members], minlength=count)
     firsts = np.full(count, len(labels))
-    np.minimum.at(firsts, labels[labels >= 0], np.flatnonzero(labels >= 0))
-    order = np.lexsort((firsts, -sizes))
+    np.minimum.at(firsts, labels[members], np.flatnonzero(members))
+    order = np.lexsort((firsts, -shown))
     order = order[sizes[order] >= least]
     renamed = np.full(count + 1, NOISE)
     renamed[order] = np.arange(len(order))

@@ -48,6 +48,7 @@ def fit_kin(
     level: float,
     before: Before | None = None,
     old_level: float = 0.0,
+    analyses: Integers | None = None,
 ) -> Kin:
     """Group n distinct behaviours to kin.
 
@@ -58,6 +59,7 @@ def fit_kin(
         level: the least mean likeness of groups that are joined, in (0, 1]; 0 to have it chosen.
         before: where the behaviours were in the kin of the model before.
         old_level: the level of the model before, which is kept while no other is better by ``BETTER``.
+        analyses: (n,) by how many of these the kin are numbered, largest first; by default, by multiplicities.
     """
     placed = np.flatnonzero(vectors.any(axis=1))
     if not len(placed):
@@ -81,7 +83,7 @@ def fit_kin(
     if before is not None:
         chosen[linked] = _continued(merges, linked, units, sizes, counts, before, level)
     chosen = _joined_by_others(chosen, linked, units, medoids, neighbours, tokens, level)
-    labels = by_size(np.where(units >= 0, chosen[units], NO_KIN), counts, least=_LEAST)
+    labels = by_size(np.where(units >= 0, chosen[units], NO_KIN), counts, least=_LEAST, analyses=analyses)
     kin_sizes = sizes_of(labels, counts, int(labels.max(initial=NO_KIN)) + 1)
     near = neighbours.numbers
     _, certainties = assign(labels, labels[near], neighbours.distances, counts[near], kin_sizes, counts - 1)
