@@ -25,12 +25,12 @@ from cuckoo_ml_plugin.finding.reasons import SINGLE_SOURCE
 from cuckoo_ml_plugin.finding.verdict import verdict_of
 from cuckoo_ml_samples.malware.families import CINDERWIPE, GLACIERLOCK
 
-COUNT = 12  # of 240 analyses
+COUNT = 12  # of 160 analyses
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return prepare(tmp_path_factory.mktemp("poisoning"), analyses=240)
+    return prepare(tmp_path_factory.mktemp("poisoning"), analyses=160)
 
 
 @pytest.fixture
