@@ -133,7 +133,8 @@ def incomplete_reasons(
     else:
         said = [f"{count:,} of {analyses:,} {deed}" for deed, count in deeds[:_DEEDS_NAMED]]
         done = f" ({', '.join(said)}; this run did not)" if said else ""
-        whole = f"Did not do {_percent(lacking)} of what nearly all analyses of {group} do{done}."
+        missed = "Did none" if lacking >= 1 else f"Did not do {_percent(lacking)}"
+        whole = f"{missed} of what nearly all analyses of {group} do{done}."
     text = f"{whole} The run may be cut off or the sample may have waited: run it longer, or on another machine."
     return [Reason(kind=INCOMPLETE_RUN, text=text, value=score)]
 
