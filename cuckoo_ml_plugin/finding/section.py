@@ -6,7 +6,8 @@ docs/section.md explains each field. After a change of a field, write the publis
 
 The schema is stricter than :func:`read_section`. The plugin writes every field, within the ranges that the schema
 names. A report may come from an older or a newer version, so reading fills in a field that is missing, ignores one that
-it does not know, and checks types but not ranges.
+it does not know, checks types, and brings shares into their range, so that no page or sentence shows a probability of
+1e308.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -308,9 +310,32 @@ def read_section(raw: object) -> Finding:
             section = {
                 key: value[:_MAX_ITEMS_READ] if isinstance(value, list) else value for key, value in section.items()
             }
-        return msgspec.convert(section, Finding)
+        finding = msgspec.convert(section, Finding)
+        _bring_into_range(finding)
+        return finding
     except (msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
         raise ReportError(f"The section cuckooml of this report cannot be read ({str(error)[:200]}).") from error
+
+
+def _bring_into_range(part: Struct) -> None:
+    """Bring the shares of a part, and of the parts in it, into [0, 1]."""
+    for name, is_share in _fields_read(type(part)):
+        value = getattr(part, name)
+        if is_share:
+            if value is not None:
+                setattr(part, name, share(value))
+        elif isinstance(value, Struct):
+            _bring_into_range(value)
+        elif isinstance(value, list):
+            for entry in value:
+                if isinstance(entry, Struct):
+                    _bring_into_range(entry)
+
+
+@cache
+def _fields_read(part: type[Struct]) -> list[tuple[str, bool]]:
+    """The fields of a part, and whether each is a share."""
+    return [(field.name, field.type in (_Share, _Share | None)) for field in msgspec.structs.fields(part)]
 
 
 def json_schema() -> dict[str, Any]:

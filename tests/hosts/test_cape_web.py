@@ -212,6 +212,8 @@ def test_the_tab_of_similar_analyses_is_back(web: Web, reader: Reader) -> None:
     reader.page.click("#similar-tab")
     reader.page.wait_for_selector("#similar .cml", state="visible")
     assert all(similar["sha256"] in reader.text("#similar") for similar in web.section["similar"])
+    reader.page.wait_for_selector("#similar.show", state="visible")
+    reader.page.wait_for_timeout(500)  # CAPE's tab fades in
     reader.keep("cape-similar")
 
 

@@ -327,6 +327,8 @@ def test_a_hostile_section_is_shown_as_text_and_cut_with_a_note(site: Site) -> N
     assert f"({len(LONG):,} characters)" in page.text
     assert "\ufffd" in page.text
     assert "{{ 7*7 }}" in page.text
+    assert "membership probability 1.00" in page.text  # 1e308 in the section
+    assert "0" * 30 not in page.text
     assert len(html) < 200_000
     harmless(static_panel(hostile_section()))
 
