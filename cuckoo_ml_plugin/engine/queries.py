@@ -6,7 +6,7 @@ Commands, web pages and Desk share them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import Any, Final, Literal, NamedTuple
@@ -213,7 +213,9 @@ def anomalies(
 
     Raises StoreError, ModelError.
     """
-    for anomaly in engine.store.anomalies(order=order, since=since, limit=limit, offset=offset, once=True):
+    page = engine.store.anomalies(order=order, since=since, limit=limit, offset=offset, once=True)
+    reasons = _reasons(engine, page)
+    for anomaly in page:
         yield {
             "analysis": anomaly.finding.analysis,
             "sha256": anomaly.sha256,
@@ -223,23 +225,30 @@ def anomalies(
             "stored_at": anomaly.stored_at,
             "cluster": anomaly.finding.cluster,
             "score": anomaly.finding.anomaly_score,
-            "reasons": _reasons(engine, anomaly),
+            "reasons": reasons.get(anomaly.finding.analysis, []),
             "runs": anomaly.runs,
         }
 
 
-def _reasons(engine: Engine, anomaly: ListedAnalysis) -> list[dict[str, Any]]:
-    """The reasons in the stored section; a finding that a refit stored has no section and is scored again."""
-    reasons: list[dict[str, Any]]
-    try:
-        section = json.loads(anomaly.finding.section) if anomaly.finding.section else None
-        if section is not None:
-            reasons = section["anomaly"]["reasons"] or []
-            return reasons
-    except (ValueError, KeyError, TypeError):
-        pass
-    finding = engine.score_stored(anomaly.finding.analysis)
-    reasons = msgspec.to_builtins(finding.anomaly.reasons) if finding and finding.anomaly else []
+def _reasons(engine: Engine, page: Sequence[ListedAnalysis]) -> dict[str, list[dict[str, Any]]]:
+    """The reasons of each anomaly, by analysis: those in its stored section, or those of the model.
+
+    A finding that a refit stored has no section. Of these only the model's reasons are made, all with one look into the
+    store: whole findings of a page of 50 would ask it a thousand times.
+    """
+    reasons = {}
+    for anomaly in page:
+        try:
+            if anomaly.finding.section:
+                reasons[anomaly.finding.analysis] = json.loads(anomaly.finding.section)["anomaly"]["reasons"] or []
+        except (ValueError, KeyError, TypeError):
+            pass
+    others = [anomaly.finding.analysis for anomaly in page if anomaly.finding.analysis not in reasons]
+    stored = list(engine.store.get_many(others, behaviours=True).values())
+    for analysis, behaviour in zip(stored, engine.behaviours_of(stored), strict=True):
+        finding = engine.score_without_store(behaviour, analysis.analysis, analysis.label)
+        found = finding.anomaly.reasons if finding.anomaly else []
+        reasons[analysis.analysis] = msgspec.to_builtins(found)
     return reasons
 
 
