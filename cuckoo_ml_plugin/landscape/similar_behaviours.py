@@ -81,14 +81,15 @@ def _with_newer(
     point_of: dict[str, int],
     k: int,
 ) -> list[Similar]:
-    stored = engine.store.get(names[point])
+    stored = engine.store.get(names[point]) if point in names else None
     if stored is None:  # it was forgotten
         return of_model
     try:
         behaviour = Behaviour(*stored.unpack())
     except StoreError:  # its behaviour is damaged
         return of_model
-    listed = [SimilarAnalysis(analysis=names[one.point], similarity=one.similarity) for one in of_model]
+    known = [one for one in of_model if one.point in names]  # the others have no analysis left
+    listed = [SimilarAnalysis(analysis=names[one.point], similarity=one.similarity) for one in known]
     repeats = int(np.count_nonzero(scene.point_of == point))
     found = engine.with_stored(listed, behaviour, stored.analysis, 2 * k + repeats)
     similar: dict[int | str, Similar] = {}

@@ -54,6 +54,17 @@ def refreshed(own_demo: DemoHome) -> DemoHome:
     return own_demo
 
 
+def test_the_atlas_is_drawn_when_a_behaviour_has_no_analysis_left(own_demo: DemoHome, tmp_path: Path) -> None:
+    home = own_demo.home
+    members = list(Engine(Home(home)).require_model().members.all())
+    points = [point for point, _ in members]
+    [lone, *_] = [member.analysis for point, member in members if points.count(point) == 1]
+    assert cuckoo_ml(home, "forget", lone).code == 0
+    assert cuckoo_ml(home, "import", own_demo.corpus.new[0].path).code == 0  # newer than the model, so the store is asked
+    done = cuckoo_ml(home, "atlas", tmp_path / "atlas.html")
+    assert done.code == 0, done.err
+
+
 def test_a_forgotten_analysis_is_named_nowhere_and_the_model_scores_as_before(refreshed: DemoHome) -> None:
     home, new = refreshed.home, [sample.path for sample in refreshed.corpus.new]
     name, sha256 = most_mentioned(home)

@@ -1,0 +1,87 @@
+"""How long a fault is tried, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Until ``count`` tries or ``seconds`` are over, whichever comes first."""
+
+    count: int
+    seconds: float
+
+    def begun(self) -> Clock:
+        """The budget from this moment on."""
+        return Clock(self.count, time.monotonic() + self.seconds)
+
+
+@dataclass(slots=True)
+class Clock:
+    """What is left of a budget."""
+
+    left: int
+    ends: float
+
+    def take(self, most: int) -> int:
+        """How many of the next ``most`` tries may be made; 0 when the budget is used up."""
+        if time.monotonic() >= self.ends:
+            return 0
+        taken = min(most, self.left)
+        self.left -= taken
+        return taken
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of a fault, or of a part of its tries.
+
+    Attributes:
+        tried: how often the fault was made.
+        lost: analyses that were reported as stored and are gone, or were accepted and never stored.
+        wrong: answers that are no answer: crashes, unexpected exceptions, sections that break their contract.
+        late: answers after the limit.
+        longest: seconds of the slowest answer.
+        growth: megabytes by which the process that grew most grew, from the first tenth of its tries to the end.
+        notes: what the numbers do not say, each once.
+    """
+
+    tried: int = 0
+    lost: int = 0
+    wrong: int = 0
+    late: int = 0
+    longest: float = 0.0
+    growth: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Add the tries of another part."""
+        self.tried += other.tried
+        self.lost += other.lost
+        self.wrong += other.wrong
+        self.late += other.late
+        self.longest = max(self.longest, other.longest)
+        self.growth = max(self.growth, other.growth)
+        self.notes += [note for note in other.notes if note not in self.notes][: max(0, 5 - len(self.notes))]
+
+    def answered(self, seconds: float, limit: float) -> None:
+        """Note how long an answer took."""
+        self.longest = max(self.longest, seconds)
+        self.late += seconds > limit
+
+    def fail(self, note: str) -> None:
+        """Note an answer that is none; of the notes the first five are kept."""
+        self.wrong += 1
+        if note not in self.notes and len(self.notes) < 5:
+            self.notes.append(note[:300])
+
+
+def resident(pid: int | str = "self") -> float:
+    """The resident memory of a process in megabytes."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
