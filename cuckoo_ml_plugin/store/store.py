@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, or_, select, update
 
@@ -39,6 +39,8 @@ from cuckoo_ml_plugin.store.overview import SAMPLE, ActivityStore, OverviewStore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
 from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records
+
+T = TypeVar("T")
 
 _TABLE = schema.analysis
 _MOST_REPEATS = 1_000  # of a behaviour, among which samples are told apart
@@ -84,6 +86,7 @@ class Store(
         """``patience``: seconds to wait for other writers. Raises StoreError when the store cannot be used."""
         self._db = Database(parse_url(location), patience)
         schema.prepare(self._db)
+        self._db.prepare = schema.prepare
 
     @classmethod
     def open(cls, location: str | os.PathLike[str]) -> Store:
@@ -107,6 +110,17 @@ class Store(
     def close(self) -> None:
         """Close the connections to the database."""
         self._db.close()
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do all that the work writes and reads in one transaction, or nothing; the work may be repeated.
+
+        While it lasts nobody else writes, so it should do nothing else that takes time. Raises StoreError.
+        """
+        return self._db.together(work)
+
+    def cut(self) -> None:
+        """End what other threads wait for in this store, which cannot be used any more: they get StoreError."""
+        self._db.cut()
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
