@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
-from cuckoo_ml_plugin.report.files.decode import MAX_UNPACKED, decode_sections
-from cuckoo_ml_plugin.report.values import mapping, mappings
+from cuckoo_ml_plugin.report.files.decode import MAX_UNPACKED
+from cuckoo_ml_plugin.report.files.request import results_of_request
+from cuckoo_ml_plugin.report.values import mapping
 from cuckoo_ml_plugin.version import __version__
 
 if TYPE_CHECKING:
@@ -63,13 +64,13 @@ def _ping(_resources: Resources, _header: Header, _body: bytes) -> dict[str, Any
 
 
 def _counts(resources: Resources, _header: Header, body: bytes) -> dict[str, Any]:
-    return resources.enricher.counts(_results({}, body))
+    return resources.enricher.counts(results_of_request({}, body))
 
 
 def _enrich(resources: Resources, header: Header, body: bytes) -> dict[str, Any]:
     report_path = header.get("report_path")
     section = resources.enricher.enrich(
-        _results(header, body),
+        results_of_request(header, body),
         str(header.get("analysis", "")),
         report_path if isinstance(report_path, str) and report_path else None,
     )
@@ -159,30 +160,6 @@ def _header(line: bytes) -> Header:
     except (ValueError, RecursionError):
         return {"bytes": -1}
     return header if isinstance(header, dict) else {"bytes": -1}
-
-
-def _results(header: Header, body: bytes) -> dict[str, Any]:
-    """The sections as they would be read from the report's file, with the calls of the header in the processes.
-
-    The first calls of a Linux program stand in the body, with their arguments.
-    """
-    results = dict(decode_sections(body, Path("the request")))
-    logs = header.get("calls")
-    behavior = mapping(results.get("behavior"))
-    processes = behavior.get("processes")
-    if isinstance(logs, list) and isinstance(processes, list):
-        for process, log in zip(processes, logs, strict=False):
-            if isinstance(process, dict):
-                traced = mappings(process.get("calls"))
-                process["calls"] = [*traced, *_calls(log)[len(traced) :]]
-    return results
-
-
-def _calls(log: Any) -> list[dict[str, str]]:
-    """The calls as a report has them; all calls of one function share a dictionary."""
-    names, codes = log
-    calls = [{"api": name} for name in names]
-    return [calls[code] for code in codes]
 
 
 def _end_with(parent: int) -> None:

@@ -4,10 +4,11 @@ Both SQLite and PostgreSQL admit one writer at a time (``BEGIN IMMEDIATE``, an a
 write therefore stays true until it commits. Writers wait for each other, up to a limit: the patience of the database,
 and the time that the work of the thread has left (``plumbing/time_limit.py``).
 
-A process keeps its connections. SQLite's are closed before a fork, because a child must not inherit them, and are opened
-anew where the file at the path is another one. With WAL and ``synchronous=NORMAL`` a commit waits for no disk: a process
-that is killed loses nothing, and a machine that loses its power may lose the last analyses, never the consistency of the
-store. Their reports, which the host wrote without waiting for the disk either, bring them back by an import.
+A process keeps its connections. SQLite's are closed before a fork, because a child must not inherit them, and are
+opened anew where the file at the path is another one. With WAL and ``synchronous=NORMAL`` a commit waits for no disk: a
+process that is killed loses nothing, and a machine that loses its power may lose the last analyses, never the
+consistency of the store. Their reports, which the host wrote without waiting for the disk either, bring them back by an
+import.
 """
 
 from __future__ import annotations
@@ -46,9 +47,14 @@ _WRITES = "cuckooml_writes"
 _MODE = 0o640  # of a new SQLite file: it holds what customers sent
 _RETRIED_STATES = {"40001", "40P01", "55P03"}  # PostgreSQL: serialization failure, deadlock, lock not available
 _LOCK_WAIT: Final = 30.0  # seconds of one wait for a lock, after which the patience is looked at
+_SHARE: Final = 0.8  # of the time that the thread's work has left, so that there is time to say what was waited for
 _KEPT: Final = 2  # connections that a process keeps; more are opened where more threads work, and closed again
 _LIBPQ: Final = {"psycopg", "psycopg2"}  # drivers that take the parameters of PostgreSQL's own library
 _IN_LIMIT = 500  # values in one IN (...): SQLite allows 999 variables in old builds
+
+
+class StoreGoneError(StoreError):
+    """The file of the store was deleted or moved away while it was in use."""
 
 
 def parse_url(location: str | os.PathLike[str]) -> URL:
@@ -266,7 +272,7 @@ class Database:
             return
         self.engine.dispose()
         if now is None:
-            raise StoreError(
+            raise StoreGoneError(
                 f"The store {self.name} was deleted or moved away while it was in use: put it back or restore a backup;"
                 " what is analysed later begins a new store."
             )
@@ -280,8 +286,8 @@ class Database:
                 if isfinite(left := time_left()):
                     raw = connection.connection.dbapi_connection
                     assert raw is not None
-                    wait = min(left, self.patience, _LOCK_WAIT)
-                    raw.execute(f"PRAGMA busy_timeout={int(wait * 1000)}")  # type: ignore[attr-defined]
+                    wait = min(_SHARE * left, self.patience, _LOCK_WAIT)
+                    raw.execute(f"PRAGMA busy_timeout={int(wait * 1000)}")
                 with connection.begin():
                     return work(connection)
             if not writes:
@@ -300,14 +306,14 @@ class Database:
             return result
 
     def _begin_of_write(self) -> str:
-        wait = min(self.patience, _LOCK_WAIT, time_left())
+        wait = min(self.patience, _LOCK_WAIT, _SHARE * time_left())
         limits = f"SET LOCAL lock_timeout = {max(int(wait * 1000), 1)};"
         if isfinite(left := time_left()):
             limits += f" SET LOCAL statement_timeout = {max(int(left * 1000), 1)};"
         return f"BEGIN; {limits} SELECT pg_advisory_xact_lock({_LOCK_KEY})"
 
     def _retried(self, work: Callable[[], T]) -> T:
-        deadline = time.monotonic() + min(self.patience, time_left())
+        deadline = time.monotonic() + min(self.patience, _SHARE * time_left())
         lost = 0  # connections that turned out to be dead
         for attempt in count():
             try:

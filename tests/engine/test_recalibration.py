@@ -145,8 +145,9 @@ def test_without_a_drift_scores_stay_as_they_are(own_demo: DemoHome, monkeypatch
     for stored in list(engine.store.analyses_in_order(with_behaviour_only=True)):
         finding, behaviour = engine.score_stored(stored.analysis), engine.behaviour_of(stored)
         assert finding is not None
-        note = engine.recalibration(model).note
-        note(engine.store, "2026-01-01", finding, behaviour, stored.analysis, stored.sample)
+        noted = engine.recalibration(model).noted(finding, behaviour, stored.analysis, stored.sample)
+        assert noted is not None
+        engine.store.note_recent(str(model.facts["fitted_at"]), "2026-01-01", noted)
     noted_before = engine.store.recent_before(str(model.facts["fitted_at"]), "2026-01-02", 1_000)
     assert len(noted_before) > 100
     assert Recalibration(model).of_day(engine.store, "2026-01-02") is model

@@ -76,7 +76,7 @@ def test_calls_on_linux_reach_the_worker_with_their_arguments(monkeypatch: pytes
     monkeypatch.setattr(module, "MAX_TRACED", most)
     monkeypatch.setattr(module, "json", JsonOfPython2)
     header, body = module._request("enrich", results, calls=True)
-    sent = extract(report_from_results(worker._results(header, body.encode())))
+    sent = extract(report_from_results(results_of_request(header, body.encode())))
     of_file = extract(read_report(CASES / "cuckoo2_linux.json"))
     if most > 12:
         assert sent == of_file
