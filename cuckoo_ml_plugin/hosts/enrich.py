@@ -356,7 +356,8 @@ class Enricher:
         return within(max(self._left(), _END_SHARE / 2 * self._limit), work)
 
     def _give_up(self, engine: Engine) -> None:
-        self._engine = engine.without_store()
+        engine.cut()
+        self._engine = engine.again()  # a thread that was left behind may still use the other one
 
     def _late(self) -> CuckooMLError:
         return CuckooMLError(f"it did not end within the time limit of {self._limit:g} seconds ([host] time_limit).")

@@ -32,6 +32,11 @@ def time_left() -> float:
     return max(_until.get() - time.monotonic(), 0.0)
 
 
+def ends_at() -> float:
+    """When the time of this thread's work is over, of ``time.monotonic()``; infinity outside of :func:`within`."""
+    return _until.get()
+
+
 def within(seconds: float, work: Callable[[], T], give_up: Callable[[], None] | None = None) -> T:
     """The result of the work, or the error that it raised; within other such work, in the time that this has left.
 

@@ -37,7 +37,7 @@ from sqlalchemy.pool import QueuePool
 from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.plumbing.commands import shell_command
 from cuckoo_ml_plugin.plumbing.extras import missing_package
-from cuckoo_ml_plugin.plumbing.time_limit import time_left
+from cuckoo_ml_plugin.plumbing.time_limit import ends_at, time_left
 
 T = TypeVar("T")
 
@@ -111,8 +111,7 @@ class Database:
         self.name = str(url.database) if self.is_sqlite else url.render_as_string(hide_password=True)
         self.prepare: Callable[[Database], None] | None = None
         self._file: tuple[int, int] | None = None  # device and inode of the SQLite file in use
-        self._in_use: list[Any] = []  # the driver's connections, for cut()
-        self._is_cut = False
+        self._in_use: list[tuple[Any, float]] = []  # the driver's connections, and when the time of each is over
         self._joined = threading.local()
         if self.is_sqlite:
             self._make_folder()
@@ -237,9 +236,9 @@ class Database:
         return self.write(joined) if getattr(self._joined, "connection", None) is None else work()
 
     def cut(self) -> None:
-        """End what other threads wait for in this database, and let them do nothing more: they get StoreError."""
-        self._is_cut = True
-        for raw in list(self._in_use):
+        """End what threads wait for here whose time is over: they get StoreError."""
+        now = time.monotonic()
+        for raw in [raw for raw, until in list(self._in_use) if until <= now]:
             with suppress(Exception):
                 if self.is_sqlite:
                     raw.interrupt()
@@ -249,21 +248,25 @@ class Database:
 
     @contextmanager
     def _connection(self, *, writes: bool = False) -> Iterator[Connection]:
-        if self._is_cut:
-            raise StoreError(f"The store {self.name} did not answer in time.")
+        self._raise_if_late()
         if self.is_sqlite:
             self._notice_other_file()
         with self.engine.connect().execution_options(**{_WRITES: writes}) as connection:
             raw = connection.connection.dbapi_connection
             if self.is_sqlite and self._file is None:
                 self._file = connection.info["file"]
-            self._in_use.append(raw)
+            use = (raw, ends_at())
+            self._in_use.append(use)
             try:
                 yield connection
             finally:
-                self._in_use.remove(raw)
-                if self._is_cut or connection.info.get("fleeting"):
+                self._in_use.remove(use)
+                if not time_left() or connection.info.get("fleeting"):
                     connection.invalidate()
+
+    def _raise_if_late(self) -> None:
+        if not time_left():
+            raise StoreError(f"The store {self.name} did not answer in time.")
 
     def _notice_other_file(self) -> None:
         """Raises StoreError where the file in use is gone; where another one has its place, that is used."""
@@ -319,8 +322,7 @@ class Database:
             try:
                 return work()
             except DBAPIError as error:
-                if self._is_cut:
-                    raise StoreError(f"The store {self.name} did not answer in time.") from error
+                self._raise_if_late()
                 lost += error.connection_invalidated
                 is_worth_it = _is_transient(error) or (error.connection_invalidated and lost <= 1)
                 if not is_worth_it or time.monotonic() > deadline:
@@ -372,7 +374,7 @@ class Database:
 
     def after_fork_in_child(self) -> None:
         """The connections belong to the parent; those of SQLite that were in use are never closed here."""
-        _of_parents.extend(self._in_use)
+        _of_parents.extend(raw for raw, _ in self._in_use)
         self._in_use = []
         self.engine.dispose(close=False)
 

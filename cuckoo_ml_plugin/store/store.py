@@ -119,7 +119,7 @@ class Store(
         return self._db.together(work)
 
     def cut(self) -> None:
-        """End what other threads wait for in this store, which cannot be used any more: they get StoreError."""
+        """End what threads wait for in this store whose time is over: they get StoreError."""
         self._db.cut()
 
     # -- writing ------------------------------------------------------------------------------------------------------

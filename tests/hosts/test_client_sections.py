@@ -11,7 +11,7 @@ from support.cuckoo2_client import client
 from support.reports import CASES, case
 
 from cuckoo_ml_plugin.behaviour.extract import extract
-from cuckoo_ml_plugin.hosts import worker
+from cuckoo_ml_plugin.report.files.request import results_of_request
 from cuckoo_ml_plugin.report.files.schema import ReportSections
 from cuckoo_ml_plugin.report.report import read_report, report_from_results
 
