@@ -72,6 +72,15 @@ class Spool:
         """The files that nobody could read."""
         return sorted(path for path in self._files() if path.suffix == f".{UNREADABLE}")
 
+    def take_over(self, other: Spool) -> None:
+        """Let what waits in another spool wait here; it stays there, and storing it twice changes nothing.
+
+        Raises OSError.
+        """
+        for file in other.waiting():
+            self._make()
+            replace_file(self.folder / file.name, file.read_bytes(), owner_of_folder=True, mode=0o600)
+
     def set_aside(self, file: Path) -> None:
         """Keep a file that cannot be read from being read again."""
         with suppress(OSError):
