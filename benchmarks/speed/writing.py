@@ -1,10 +1,11 @@
 """The time that an analysis takes while many write and refits run, and what it asks of the disk.
 
-    python -m benchmarks.speed.writing [--against CHECKOUT] [--writers 16] [--analyses 40]
+    python -m benchmarks.speed.writing [--against CHECKOUT] [--writers 16] [--analyses 40] [--pace 2]
         [--databases sqlite postgresql]
 
-Processes of a host store and score analyses as fast as they can, beside a command that refits again and again, in one
-home with the demo's corpus. Each process keeps its enricher, as a host's does. The code of --against, a checkout of
+Processes of a host store and score analyses beside a command that refits again and again, in one home with the demo's
+corpus. Each begins an analysis every --pace seconds, or as soon as the one before has ended; with 0, without a pause.
+The time to write is all that an analysis spends in transactions that write: opening, waiting for others, and the disk. Each process keeps its enricher, as a host's does. The code of --against, a checkout of
 this repository as it was, is measured in the same way in the same run, in turns: the speed of a machine varies.
 PostgreSQL is a server of the benchmark's own, from the distribution's packages.
 
@@ -26,6 +27,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -33,10 +35,9 @@ from rich.table import Table
 
 from benchmarks.support.paths import REPOSITORY
 
-ROUNDS = 2
+ROUNDS = 3
 WARM_UP = 10
 CALLS = ("fsync", "fdatasync", "openat", "unlink")
-PERCENTILES = (50, 99)
 
 sys.path.append(str(REPOSITORY / "tests"))  # for the tests' server
 
@@ -45,21 +46,37 @@ WRITER = """
 import json, logging, sys, time
 from pathlib import Path
 from cuckoo_ml_plugin.hosts.enrich import Enricher
-home, reports, writer, count, warm_up = Path(sys.argv[1]), json.load(open(sys.argv[2])), *map(int, sys.argv[3:])
+from cuckoo_ml_plugin.store.database import Database
+home, reports, pace = Path(sys.argv[1]), json.load(open(sys.argv[2])), float(sys.argv[6])
+writer, count, warm_up = map(int, sys.argv[3:6])
 logging.disable()
-enricher, times, problems = Enricher(home), [], 0
+spent, depth, write = [0.0], [0], Database.write
+def timed(database, work):
+    start = time.perf_counter()
+    depth[0] += 1
+    try:
+        return write(database, work)
+    finally:
+        depth[0] -= 1
+        spent[0] += 0 if depth[0] else time.perf_counter() - start
+Database.write = timed
+enricher, times, writes, problems = Enricher(home), [], [], 0
+begin = time.monotonic() + pace * writer / 16
 for number in range(warm_up + count):
     results, task = reports[(writer + number) % len(reports)], str(100000 * (writer + 1) + number)
     started = f"2026-0{number % 9 + 1}-01 0{writer % 10}:00:{number % 60:02d}"
     info = {**results["info"], "id": int(task), "started": started}
     if number == warm_up:
         open(f"{home}/begins-{writer}", "w").close()
-    start = time.perf_counter()
+    time.sleep(max(begin - time.monotonic(), 0))
+    begin = max(begin + pace, time.monotonic())
+    start, spent[0] = time.perf_counter(), 0.0
     section = enricher.enrich({**results, "info": info}, task, f"/nowhere/{task}/reports/report.json")
     if number >= warm_up:
         times.append(time.perf_counter() - start)
+        writes.append(spent[0])
         problems += "not stored" in section["message"] or "not saved" in section["message"]
-print(json.dumps({"times": times, "problems": problems}))
+print(json.dumps({"times": times, "writes": writes, "problems": problems}))
 """
 REFITS = """
 import subprocess, sys, time
@@ -128,21 +145,33 @@ def new_database(url: str, name: str) -> str:
     return url.format(database=name)
 
 
-def written(code: Path, home: Path, reports: Path, writers: int, analyses: int) -> tuple[list[float], int, int]:
-    """The seconds of each analysis, how many were not stored or not saved, and how many refits ended meanwhile."""
+@dataclass
+class Written:
+    """The seconds that each analysis took, and those that it took to write.
+
+    ``problems``: analyses that were not stored, or without their finding. ``refits``: those that ended meanwhile.
+    """
+
+    times: list[float] = field(default_factory=list)
+    writes: list[float] = field(default_factory=list)
+    problems: int = 0
+    refits: int = 0
+
+
+def write(code: Path, home: Path, reports: Path, writers: int, analyses: int, pace: float, total: Written) -> None:
+    """Let the writers work, and add what came of it to ``total``."""
     refits = start(code, REFITS, home)
-    processes = [start(code, WRITER, home, reports, writer, analyses, WARM_UP) for writer in range(writers)]
-    times: list[float] = []
-    problems = 0
+    processes = [start(code, WRITER, home, reports, writer, analyses, WARM_UP, pace) for writer in range(writers)]
     for process in processes:
         out, _ = process.communicate()
         answer = json.loads(out)
-        times += answer["times"]
-        problems += answer["problems"]
+        total.times += answer["times"]
+        total.writes += answer["writes"]
+        total.problems += answer["problems"]
     os.killpg(refits.pid, signal.SIGKILL)
     refits.wait()
     done = home / "refits"
-    return times, problems, len(done.read_text(encoding="utf-8")) if done.exists() else 0
+    total.refits += len(done.read_text(encoding="utf-8")) if done.exists() else 0
 
 
 def system_calls(code: Path, home: Path, reports: Path, analyses: int) -> Counter[str]:
@@ -150,7 +179,7 @@ def system_calls(code: Path, home: Path, reports: Path, analyses: int) -> Counte
     trace = home.parent / "trace"
     subprocess.run(
         ["strace", "-f", "-qq", "-e", f"trace={','.join(CALLS)}", "-o", str(trace), sys.executable, "-c", WRITER,
-         str(home), str(reports), "0", str(analyses), str(WARM_UP)],
+         str(home), str(reports), "0", str(analyses), str(WARM_UP), "0"],
         cwd=code, env=environment(code), check=True, capture_output=True,
     )  # fmt: skip
     _, _, rest = trace.read_text(encoding="utf-8", errors="replace").partition("begins-0")
@@ -173,11 +202,14 @@ def main() -> None:
     parser.add_argument("--against", type=Path)
     parser.add_argument("--writers", type=int, default=16)
     parser.add_argument("--analyses", type=int, default=40, help="of each writer in each round")
+    parser.add_argument("--pace", type=float, default=2.0, help="seconds from one analysis of a writer to the next")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--databases", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite", "postgresql"])
     arguments = parser.parse_args()
     codes = {"before": arguments.against.resolve()} if arguments.against else {}
     codes["now"] = REPOSITORY
-    table = Table("database", "code", "analyses", "median ms", "p99 ms", "longest ms", "a second", "problems", "refits")
+    columns = [f"{what}, {value} ms" for what in ("write", "all") for value in ("median", "p99", "longest")]
+    table = Table("database", "code", "analyses", *columns, "problems", "refits")
     calls = Table("code", *CALLS, title="System calls for an analysis, SQLite, one process")
     with tempfile.TemporaryDirectory(prefix="writing-") as name:
         folder = Path(name)
@@ -193,32 +225,31 @@ def main() -> None:
         reports.write_text(json.dumps([json.loads(new.path.read_text("utf-8")) for new in corpus.new]), "utf-8")
         with databases(arguments.databases, folder) as urls:
             for database, server in urls.items():
-                times: dict[str, list[float]] = {code: [] for code in codes}
-                problems, refits = Counter[str](), Counter[str]()
-                for turn in range(ROUNDS):
+                totals = {code: Written() for code in codes}
+                for turn in range(arguments.rounds):
                     for code, checkout in codes.items():
                         place = folder / f"{database}-{code}-{turn}"
                         place.mkdir()
                         home = make_home(checkout, place, samples, new_database(server, f"{code}{turn}"))
-                        done = written(checkout, home, reports, arguments.writers, arguments.analyses)
-                        times[code] += done[0]
-                        problems[code] += done[1]
-                        refits[code] += done[2]
+                        work = (arguments.writers, arguments.analyses, arguments.pace)
+                        write(checkout, home, reports, *work, totals[code])
                         shutil.rmtree(place)
-                for code in codes:
-                    own = times[code]
+                for code, total in totals.items():
+                    cells = [
+                        f"{value:,.0f}"
+                        for times in (total.writes, total.times)
+                        for value in (percentile(times, 50), percentile(times, 99), 1e3 * max(times))
+                    ]
                     table.add_row(
-                        database, code, f"{len(own):,}", *(f"{percentile(own, share):,.0f}" for share in PERCENTILES),
-                        f"{1e3 * max(own):,.0f}", f"{arguments.writers * len(own) / sum(own):,.0f}",
-                        str(problems[code]), str(refits[code]),
-                    )  # fmt: skip
+                        database, code, f"{len(total.times):,}", *cells, str(total.problems), str(total.refits)
+                    )
         if shutil.which("strace"):
             for code, checkout in codes.items():
                 place = folder / f"calls-{code}"
                 place.mkdir()
                 made = system_calls(checkout, make_home(checkout, place, samples, ""), reports, arguments.analyses)
                 calls.add_row(code, *(f"{made[name] / arguments.analyses:.2f}" for name in CALLS))
-    console = Console()
+    console = Console(width=160)
     console.print(table)
     if calls.rows:
         console.print(calls)

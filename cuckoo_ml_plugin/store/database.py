@@ -255,13 +255,13 @@ class Database:
             raw = connection.connection.dbapi_connection
             if self.is_sqlite and self._file is None:
                 self._file = connection.info["file"]
-            use = (raw, ends_at())
+            use, is_fleeting = (raw, ends_at()), connection.info.get("fleeting", False)
             self._in_use.append(use)
             try:
                 yield connection
             finally:
                 self._in_use.remove(use)
-                if not time_left() or connection.info.get("fleeting"):
+                if (not time_left() or is_fleeting) and not connection.invalidated:
                     connection.invalidate()
 
     def _raise_if_late(self) -> None:
@@ -303,9 +303,7 @@ class Database:
                     with suppress(SQLAlchemyError):
                         connection.exec_driver_sql("ROLLBACK")
                 raise
-            connection.info["commits"] = True
-            connection.exec_driver_sql("COMMIT")
-            connection.info["commits"] = False
+            connection.exec_driver_sql("COMMIT")  # if the server is lost here, the work is done again: it replaces rows
             return result
 
     def _begin_of_write(self) -> str:
