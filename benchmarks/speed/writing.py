@@ -5,9 +5,10 @@
 
 Processes of a host store and score analyses beside a command that refits again and again, in one home with the demo's
 corpus. Each begins an analysis every --pace seconds, or as soon as the one before has ended; with 0, without a pause.
-The time to write is all that an analysis spends in transactions that write: opening, waiting for others, and the disk. Each process keeps its enricher, as a host's does. The code of --against, a checkout of
-this repository as it was, is measured in the same way in the same run, in turns: the speed of a machine varies.
-PostgreSQL is a server of the benchmark's own, from the distribution's packages.
+The time to write is all that an analysis spends in transactions that write: opening, waiting for others, and the disk.
+Each process keeps its enricher, as a host's does. The code of --against, a checkout of this repository as it was, is
+measured in the same way in the same run, in turns: the speed of a machine varies. PostgreSQL is a server of the
+benchmark's own, from the distribution's packages.
 
 A second table counts system calls for an analysis of a single process with SQLite, by strace, where that is installed.
 Those of the first ten analyses, which open everything, are not counted.

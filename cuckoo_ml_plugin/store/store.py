@@ -147,14 +147,15 @@ class Store(
         for batch in chunks(claims_of_batch.without_file):
             nothing = dict.fromkeys(("source_key", "source_size", "source_mtime_ns"))  # source_path says where it was
             connection.execute(update(_TABLE).where(_TABLE.c.analysis.in_(batch)).values(nothing))
-        _forget_outdated_findings(connection, latest)
+        replaced = [name for name, (claim, _) in written.items() if not claim.is_new]  # nothing is known of the others
+        _forget_outdated_findings(connection, {name: latest[name] for name in replaced})
         if written:
             before = digests_of(connection, [claim.analysis for claim, _ in written.values() if not claim.is_new])
             rows = [_row(claim, record, moment) for claim, record in written.values()]
             connection.execute(self._db.upsert(_TABLE, ["analysis"]), rows)
             self._add_behashes(connection, latest.values(), moment)
             drop_unshown(connection, before - {record.packed.digest for record in latest.values()})
-        for batch in chunks(list(latest)):
+        for batch in chunks(replaced):
             connection.execute(
                 delete(schema.label).where(schema.label.c.analysis.in_(batch), schema.label.c.source != ANALYST)
             )
@@ -165,7 +166,8 @@ class Store(
         ]
         if labels:
             connection.execute(self._db.upsert(schema.label, ["analysis", "source"]), labels)
-        replace_scores(connection, {name: record.scores for name, record in latest.items()})
+        old = set(replaced)
+        replace_scores(connection, {name: r.scores for name, r in latest.items() if r.scores or name in old})
         self._note_files(connection, claims, records)
         return claims
 

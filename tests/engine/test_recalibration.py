@@ -12,10 +12,10 @@ from support.new_family import report_of
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 
 from cuckoo_ml_plugin.engine import engine as engine_module
+from cuckoo_ml_plugin.engine.arrivals import keep as keep_module
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.recalibration import Recalibration, reference_by
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.hosts import enrich as enrich_module
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 from cuckoo_ml_plugin.model.drift import has_drifted, typical_unusualness, unusualness_at
 from cuckoo_ml_plugin.model.model import Model
@@ -121,7 +121,7 @@ def test_in_a_drift_a_host_scores_by_the_recent_analyses(
         engine.store.note_recent(fit, DAYS[number // 12 % 2], noted(number, 0.3, strange))
     sections = {}
     for day in ("2026-11-20", "2026-11-21"):
-        for module in (engine_module, enrich_module):
+        for module in (engine_module, keep_module):
             monkeypatch.setattr(module, "today", lambda day=day: day)
         path = tmp_path / day / "report.json"
         sections[day] = Enricher(own_demo.home).enrich(report_of(901), "901", path)["anomaly"]

@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -278,7 +279,7 @@ def test_pages_end_by_the_limit_with_a_message(
     assert site.page("", {}).status == 200
     with locked_table(postgresql_url):
         for path in ("anomalies", "births"):
-            page = within(HANG, lambda path=path: site.page(path, {}))
+            page = within(HANG, partial(site.page, path, {}))
             assert page.status == 503
             assert "PostgreSQL" in page.html or "seconds" in page.html or "busy" in page.html
         panel = within(HANG, lambda: site.panel(section))
