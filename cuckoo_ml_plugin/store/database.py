@@ -5,10 +5,10 @@ write therefore stays true until it commits. Writers wait for each other, up to 
 and the time that the work of the thread has left (``plumbing/time_limit.py``).
 
 A process keeps its connections. SQLite's are closed before a fork, because a child must not inherit them, and are
-opened anew where the file at the path is another one. With WAL and ``synchronous=NORMAL`` a commit waits for no disk: a
-process that is killed loses nothing, and a machine that loses its power may lose the last analyses, never the
-consistency of the store. Their reports, which the host wrote without waiting for the disk either, bring them back by an
-import.
+opened anew where the file at the path is another one. With WAL and ``synchronous=NORMAL``, in PostgreSQL with a host's
+``synchronous_commit=off``, a commit waits for no disk: a process that is killed loses nothing, and a machine that loses
+its power may lose the last analyses, never the consistency of the store. Their reports, which the host wrote without
+waiting for the disk either, bring them back by an import.
 """
 
 from __future__ import annotations
@@ -182,10 +182,13 @@ class Database:
         record.info["fleeting"] = _may_only_be_read(file)  # it may be one that sees no later change
 
     def _limit_statements(self, connection: Any, _record: object) -> None:
-        """Let the server itself end what a host's process no longer waits for."""
+        """Let the server itself end what a host's process no longer waits for, and no analysis wait for its disk.
+
+        A server that dies may lose the analyses of its last half second, as with SQLite; see above.
+        """
         limit = int(self.patience * 1000)
         cursor = connection.cursor()
-        cursor.execute(f"SET statement_timeout = {limit}; SET lock_timeout = {limit}")
+        cursor.execute(f"SET statement_timeout = {limit}; SET lock_timeout = {limit}; SET synchronous_commit = off")
         cursor.close()
 
     def use_wal(self) -> None:
