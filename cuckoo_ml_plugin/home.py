@@ -40,6 +40,11 @@ class Home:
         return self.path / "models"
 
     @property
+    def spool(self) -> Path:
+        """Where analyses wait that could not be stored."""
+        return self.path / "spool"
+
+    @property
     def id_file(self) -> Path:
         """What tells this home from another at the same place."""
         return self.path / "home.id"
@@ -117,16 +122,16 @@ class Home:
         return beside if beside.is_dir() else None
 
     def private_paths(self) -> list[Path]:
-        """What only the owner and the group may read: the folder, the settings, the store and the models."""
+        """What only the owner and the group may read: the folder, the settings, the store, the models and the spool."""
         stores = [self.store_file.with_name(f"{self.store_file.name}{end}") for end in ("", "-wal", "-shm")]
-        return [path for path in (self.path, self.settings_file, *stores, self.models) if path.exists()]
+        return [path for path in (self.path, self.settings_file, *stores, self.models, self.spool) if path.exists()]
 
     def foreign_files(self) -> list[Path]:
         """What of the home belongs to another user than the home, such as files that root left; at most a hundred."""
         try:
             owner = self.path.stat().st_uid
             inside = [self.settings_file, self.id_file, *self.path.glob("store.db*"), *self.path.glob("*.log")]
-            paths = [*inside, self.models, *self.models.rglob("*")]
+            paths = [*inside, self.models, *self.models.rglob("*"), self.spool, *self.spool.glob("*")]
             return [path for path in paths if os.path.lexists(path) and path.lstat().st_uid != owner][:100]
         except OSError:
             return []

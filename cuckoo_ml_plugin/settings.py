@@ -27,6 +27,7 @@ class StoreSettings:
 class HostSettings:
     node: str = ""
     signature: Literal["no", "yes"] = "no"
+    time_limit: Annotated[float, msgspec.Meta(ge=1, le=3_600)] = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,7 @@ def test_a_model_records_settings_as_it_always_did() -> None:
     """Other JSON would look like changed settings to ``refit --if-needed``."""
     assert json.loads(json.dumps(asdict(Settings()))) == {
         "store": {"url": ""},
-        "host": {"node": "", "signature": "no"},
+        "host": {"node": "", "signature": "no", "time_limit": 10},
         "features": {"leave_out": []},
         "vectors": {"dimensions": 48, "min_document_frequency": 3},
         "clustering": {

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -32,6 +32,15 @@ _LOOKED_THROUGH: Final = 25  # analyses of the model, among which newcomers are 
 _MAX_SAMPLE: Final = 4096  # characters
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an analysis is by its finding: a newcomer, or None where it belongs to something known."""
+
+    newcomer: Newcomer | None
+    level: float
+    first_number: int  # that no cluster of the model has had
+
+
 def notice_birth(engine: Engine, finding: Finding, behaviour: Behaviour, analysis: str, sample: str) -> None:
     """Note whether a stored and scored analysis is a newcomer, and give its finding the reason of its group.
 
@@ -42,17 +51,29 @@ def notice_birth(engine: Engine, finding: Finding, behaviour: Behaviour, analysi
     Raises:
         ModelError, StoreError: the finding is as it was.
     """
+    judged = newcomer_by(engine, finding, behaviour, analysis, sample)
+    if judged is not None:
+        note_newcomer(engine, finding, analysis, judged)
+
+
+def newcomer_by(
+    engine: Engine, finding: Finding, behaviour: Behaviour, analysis: str, sample: str
+) -> Judged | None:  # fmt: skip
+    """Whether a stored and scored analysis is a newcomer, None where nothing can be said; nothing is written.
+
+    The arguments are those of :func:`notice_birth`. Raises ModelError, StoreError.
+    """
     model = engine.model()
     level = None if model is None else birth_level(model)
     if model is None or level is None or finding.status != "scored" or finding.anomaly is None:
-        return
+        return None
     known = None
     if finding.cluster is None and behaviour.behash is not None:
         known = _likeness_to_known(engine, model, behaviour, analysis)
     is_novel = finding.anomaly.score >= engine.settings.anomaly.threshold  # also a repeat, which is not anomalous
+    first_number = int(model.facts["next_cluster"])
     if known is None or not (is_novel or known < level):
-        engine.store.drop_newcomer(analysis)
-        return
+        return Judged(None, level, first_number)
     newcomer = Newcomer(
         analysis=analysis,
         digest=behaviour.digest,
@@ -61,7 +82,16 @@ def notice_birth(engine: Engine, finding: Finding, behaviour: Behaviour, analysi
         sample=storable(sample or f"analysis:{analysis}", _MAX_SAMPLE),
         known=known,
     )
-    if engine.store.add_newcomer(newcomer, level, int(model.facts["next_cluster"])) is not None:
+    return Judged(newcomer, level, first_number)
+
+
+def note_newcomer(engine: Engine, finding: Finding, analysis: str, judged: Judged) -> None:
+    """Write down what an analysis is, and give its finding the reason of its group. Raises StoreError."""
+    if judged.newcomer is None:
+        engine.store.drop_newcomer(analysis)
+        return
+    group = engine.store.add_newcomer(judged.newcomer, judged.level, judged.first_number)
+    if group is not None and finding.anomaly is not None:
         finding.anomaly.reasons = engine.with_birth_reason(finding.anomaly.reasons, analysis)
 
 

@@ -58,6 +58,19 @@ class Engine:
             self._store = Store(self.home.store_url(self.settings), patience=self._patience)
         return self._store
 
+    def cut(self) -> None:
+        """End what threads wait for in the store whose time is over: they get StoreError."""
+        store = self._store
+        if store is not None:
+            store.cut()
+
+    def again(self) -> Engine:
+        """Another engine with the same settings and model, which opens the store anew."""
+        engine = Engine.__new__(Engine)
+        engine.home, engine.settings, engine._patience = self.home, self.settings, self._patience
+        engine._store, engine._model, engine._recalibration = None, self._model, self._recalibration
+        return engine
+
     @property
     def node(self) -> str:
         """The name of this node among those that share the store: from the settings, else the machine's host name."""

@@ -63,19 +63,21 @@ class Recalibration:
             self._day = day if is_kept else ""
         return self.latest
 
-    def note(self, store: Store, day: str, finding: Finding, behaviour: Behaviour, analysis: str, sample: str) -> None:
-        """Note how unusual an analysis is that was stored and scored on a day. Raises ModelError, StoreError."""
+    def noted(self, finding: Finding, behaviour: Behaviour, analysis: str, sample: str) -> RecentAnalysis | None:
+        """How unusual a scored analysis is, to be noted in the store; None where there is nothing to note.
+
+        Raises ModelError.
+        """
         if finding.status != "scored" or finding.anomaly is None or not len(self.model.detector.reference):
-            return
+            return None
         score = finding.anomaly.score
         if self.latest is not self.model:
             plain = self.model.score(behaviour, analysis=analysis, scoring=_SCORE_ALONE)
             if plain.anomaly is None:
-                return
+                return None
             score = plain.anomaly.score
         cluster = finding.cluster.id if finding.cluster else None
-        noted = noted_of(self.model, self._typical_of_clusters(), analysis, sample, score, cluster)
-        store.note_recent(str(self.model.facts["fitted_at"]), day, noted)
+        return noted_of(self.model, self._typical_of_clusters(), analysis, sample, score, cluster)
 
     def _typical_of_clusters(self) -> dict[str, float]:
         if self._typical is None:

@@ -15,13 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.enrich import Enricher
-from cuckoo_ml_plugin.report.files.decode import MAX_UNPACKED, decode_sections
-from cuckoo_ml_plugin.report.values import mapping, mappings
+from cuckoo_ml_plugin.report.files.decode import MAX_UNPACKED
+from cuckoo_ml_plugin.report.files.request import results_of_request
+from cuckoo_ml_plugin.report.values import mapping
 from cuckoo_ml_plugin.version import __version__
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 MAX_HEADER: Final = 256 * 2**20  # bytes of the line; five million calls take 20 MB
 _WATCH_SECONDS: Final = 1.0
+_ANSWER_SHARE: Final = 0.9  # of the time that the host waits
+_IDLE: Final = 2.0  # seconds without a request, after which the worker stores what waits in the spool
+_LONGEST_PAUSE: Final = 60.0  # seconds until the store is tried again that took nothing
 
 Header = Mapping[str, Any]
 
@@ -38,6 +43,7 @@ class Resources:
 
     def __init__(self, home: Path) -> None:
         self.enricher = Enricher(home)
+        self.idle_since = time.monotonic()  # infinity while a request is answered
         self._home = Home(home)
         self._sites: dict[tuple[str, ...], Site] = {}
 
@@ -63,21 +69,28 @@ def _ping(_resources: Resources, _header: Header, _body: bytes) -> dict[str, Any
 
 
 def _counts(resources: Resources, _header: Header, body: bytes) -> dict[str, Any]:
-    return resources.enricher.counts(_results({}, body))
+    return resources.enricher.counts(results_of_request({}, body))
 
 
 def _enrich(resources: Resources, header: Header, body: bytes) -> dict[str, Any]:
     report_path = header.get("report_path")
     section = resources.enricher.enrich(
-        _results(header, body),
+        results_of_request(header, body),
         str(header.get("analysis", "")),
         report_path if isinstance(report_path, str) and report_path else None,
+        seconds=_seconds(header),
     )
     return {
         "section": section,
         "seed": resources.enricher.seed(section),
         "signature": resources.enricher.signature(section, cape=False),
     }
+
+
+def _seconds(header: Header) -> float:
+    """In how many seconds an answer must be on its way, so that the host does not end the worker."""
+    seconds = header.get("seconds")
+    return _ANSWER_SHARE * seconds if isinstance(seconds, int | float) and seconds > 0 else inf
 
 
 def _html_report(_resources: Resources, header: Header, body: bytes) -> bool:
@@ -87,12 +100,12 @@ def _html_report(_resources: Resources, header: Header, body: bytes) -> bool:
 
 
 def _panel(resources: Resources, header: Header, body: bytes) -> str:
-    return resources.site(header).panel(body)
+    return resources.site(header).panel(body, seconds=_seconds(header))
 
 
 def _page(resources: Resources, header: Header, _body: bytes) -> dict[str, Any]:
     query = {str(key): str(value) for key, value in mapping(header.get("query")).items()}
-    return asdict(resources.site(header).page(str(header.get("path", "")), query))
+    return asdict(resources.site(header).page(str(header.get("path", "")), query, seconds=_seconds(header)))
 
 
 def _style(_resources: Resources, _header: Header, _body: bytes) -> str:
@@ -112,9 +125,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
 }
 
 
-def serve(home: Path, requests: BinaryIO, answers: BinaryIO, operations: Mapping[str, Operation] = OPERATIONS) -> None:
+def serve(
+    resources: Resources, requests: BinaryIO, answers: BinaryIO, operations: Mapping[str, Operation] = OPERATIONS
+) -> None:
     """Answer until the requests end, or until a line shows that their boundaries are lost."""
-    resources = Resources(home)
     while line := requests.readline(MAX_HEADER):
         header = _header(line)
         size = header.get("bytes", 0)
@@ -124,9 +138,11 @@ def serve(home: Path, requests: BinaryIO, answers: BinaryIO, operations: Mapping
         body = requests.read(size)
         if len(body) < size:
             return
+        resources.idle_since = inf
         answer = {"id": header.get("id"), **_answer(resources, header, body, operations)}
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
+        resources.idle_since = time.monotonic()
 
 
 def run(home: Path, parent: int | None) -> None:
@@ -136,8 +152,10 @@ def run(home: Path, parent: int | None) -> None:
     os.dup2(2, 1)  # what a library prints must not mix with the answers
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    resources = Resources(home)
+    threading.Thread(target=_use_idle_time, args=(home, resources), daemon=True).start()
     try:
-        serve(home, sys.stdin.buffer, answers)
+        serve(resources, sys.stdin.buffer, answers)
     except BrokenPipeError:  # the host has ended
         os._exit(0)
 
@@ -161,28 +179,15 @@ def _header(line: bytes) -> Header:
     return header if isinstance(header, dict) else {"bytes": -1}
 
 
-def _results(header: Header, body: bytes) -> dict[str, Any]:
-    """The sections as they would be read from the report's file, with the calls of the header in the processes.
-
-    The first calls of a Linux program stand in the body, with their arguments.
-    """
-    results = dict(decode_sections(body, Path("the request")))
-    logs = header.get("calls")
-    behavior = mapping(results.get("behavior"))
-    processes = behavior.get("processes")
-    if isinstance(logs, list) and isinstance(processes, list):
-        for process, log in zip(processes, logs, strict=False):
-            if isinstance(process, dict):
-                traced = mappings(process.get("calls"))
-                process["calls"] = [*traced, *_calls(log)[len(traced) :]]
-    return results
-
-
-def _calls(log: Any) -> list[dict[str, str]]:
-    """The calls as a report has them; all calls of one function share a dictionary."""
-    names, codes = log
-    calls = [{"api": name} for name in names]
-    return [calls[code] for code in codes]
+def _use_idle_time(home: Path, resources: Resources) -> None:
+    """Store what waits in the spool while there are no requests, with an engine of its own."""
+    enricher, pause = Enricher(home), _IDLE
+    while True:
+        time.sleep(pause)
+        pause = _IDLE
+        while time.monotonic() - resources.idle_since >= _IDLE and enricher.waits and pause == _IDLE:
+            if not enricher.store_waiting():
+                pause = _LONGEST_PAUSE
 
 
 def _end_with(parent: int) -> None:

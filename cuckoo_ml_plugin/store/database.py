@@ -1,30 +1,43 @@
 """The database behind the store: how to connect, how to write beside other writers, and the errors that users see.
 
 Both SQLite and PostgreSQL admit one writer at a time (``BEGIN IMMEDIATE``, an advisory lock). What is checked inside a
-write therefore stays true until it commits. Writers wait for each other, up to a limit.
+write therefore stays true until it commits. Writers wait for each other, up to a limit: the patience of the database,
+and the time that the work of the thread has left (``plumbing/time_limit.py``).
+
+A process keeps its connections. SQLite's are closed before a fork, because a child must not inherit them, and are
+opened anew where the file at the path is another one. With WAL and ``synchronous=NORMAL``, in PostgreSQL with a host's
+``synchronous_commit=off``, a commit waits for no disk: a process that is killed loses nothing, and a machine that loses
+its power may lose the last analyses, never the consistency of the store. Their reports, which the host wrote without
+waiting for the disk either, bring them back by an import.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import random
+import socket
 import sqlite3
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count, islice
+from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import QueuePool
 
 from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.plumbing.commands import shell_command
 from cuckoo_ml_plugin.plumbing.extras import missing_package
+from cuckoo_ml_plugin.plumbing.time_limit import ends_at, time_left
 
 T = TypeVar("T")
 
@@ -33,7 +46,15 @@ _LOCK_KEY = 0x0CC00C0031  # names our advisory lock among those of other program
 _WRITES = "cuckooml_writes"
 _MODE = 0o640  # of a new SQLite file: it holds what customers sent
 _RETRIED_STATES = {"40001", "40P01", "55P03"}  # PostgreSQL: serialization failure, deadlock, lock not available
+_LOCK_WAIT: Final = 30.0  # seconds of one wait for a lock, after which the patience is looked at
+_SHARE: Final = 0.8  # of the time that the thread's work has left, so that there is time to say what was waited for
+_KEPT: Final = 2  # connections that a process keeps; more are opened where more threads work, and closed again
+_LIBPQ: Final = {"psycopg", "psycopg2"}  # drivers that take the parameters of PostgreSQL's own library
 _IN_LIMIT = 500  # values in one IN (...): SQLite allows 999 variables in old builds
+
+
+class StoreGoneError(StoreError):
+    """The file of the store was deleted or moved away while it was in use."""
 
 
 def parse_url(location: str | os.PathLike[str]) -> URL:
@@ -77,24 +98,34 @@ def chunks(values: Sequence[T], size: int = _IN_LIMIT) -> Iterator[list[T]]:
 
 
 class Database:
-    """Transactions on one database. It pickles as its URL and may be used on both sides of a fork."""
+    """Transactions on one database. It pickles as its URL and may be used on both sides of a fork.
+
+    Attributes:
+        prepare: called, where the SQLite file was replaced by another, before that is used.
+    """
 
     def __init__(self, url: URL, patience: float = PATIENCE) -> None:
         self.url = url
         self.patience = patience
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.name = str(url.database) if self.is_sqlite else url.render_as_string(hide_password=True)
-        self._pid = os.getpid()
+        self.prepare: Callable[[Database], None] | None = None
+        self._file: tuple[int, int] | None = None  # device and inode of the SQLite file in use
+        self._in_use: list[tuple[Any, float]] = []  # the driver's connections, and when the time of each is over
+        self._joined = threading.local()
         if self.is_sqlite:
             self._make_folder()
         try:
             self.engine = create_engine(url, **self._engine_options())
         except ImportError as error:
             raise StoreError(str(missing_package("psycopg", "Stores in PostgreSQL", error))) from error
-        logging.getLogger(f"{NullPool.__module__}.{type(self.engine.pool).__name__}").addFilter(_is_no_interrupt)
+        logging.getLogger(f"{QueuePool.__module__}.{type(self.engine.pool).__name__}").addFilter(_is_no_interrupt)
         if self.is_sqlite:
             event.listen(self.engine, "connect", self._prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        elif patience < PATIENCE:
+            event.listen(self.engine, "connect", self._limit_statements)
+        _databases.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Database, (self.url, self.patience)
@@ -109,22 +140,55 @@ class Database:
             ) from error
 
     def _engine_options(self) -> dict[str, Any]:
-        if self.is_sqlite:  # a file is opened quickly, and a pool would have to mind forks and threads
-            return {"poolclass": NullPool, "creator": self._open_sqlite}
-        return {"pool_pre_ping": True, "pool_size": 2, "connect_args": {"connect_timeout": 10}}
+        pool = {"poolclass": QueuePool, "pool_size": _KEPT, "max_overflow": -1}
+        if self.is_sqlite:
+            return {**pool, "creator": self._open_sqlite}
+        # The driver commits each statement, and a write sends BEGIN itself, together with all that comes before its
+        # first statement. A read of several statements sees in each what is committed by then, as it would in
+        # PostgreSQL's own transactions.
+        return {**pool, "isolation_level": "AUTOCOMMIT", "connect_args": self._connect_arguments()}
+
+    def _connect_arguments(self) -> dict[str, object]:
+        """What ends the wait for a server that does not answer; what the URL says of it counts instead."""
+        arguments: dict[str, object] = {"connect_timeout": max(2, min(10, int(self.patience)))}
+        if self.url.get_driver_name() in _LIBPQ:
+            silent = int(min(self.patience, _LOCK_WAIT) * 1000)
+            arguments |= {
+                "keepalives": 1,
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": silent,
+            }
+        return {name: value for name, value in arguments.items() if name not in self.url.query}
 
     def _open_sqlite(self) -> sqlite3.Connection:
         file = Path(self.name).resolve()  # SQLite puts its other files beside the real file, not beside a link
         if not file.exists() and file.parent.is_dir():
             _make_file(file)
-        timeout = min(self.patience, 30.0)
-        return _reader(file, timeout) if _may_only_be_read(file) else sqlite3.connect(file, timeout=timeout)
+        timeout = min(self.patience, _LOCK_WAIT)
+        if _may_only_be_read(file):
+            return _reader(file, timeout)
+        return sqlite3.connect(file, timeout=timeout, check_same_thread=False)
 
-    def _prepare_sqlite(self, connection: Any, _record: object) -> None:
+    def _prepare_sqlite(self, connection: Any, record: Any) -> None:
         connection.isolation_level = None  # as SQLAlchemy recommends: this class sends BEGIN, not the driver
         cursor = connection.cursor()
-        cursor.execute("PRAGMA synchronous=NORMAL")  # with WAL, a process that is killed loses nothing committed
+        cursor.execute("PRAGMA synchronous=NORMAL")  # see above
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+        file = Path(self.name).resolve()
+        record.info["file"] = _file_key(file)
+        record.info["fleeting"] = _may_only_be_read(file)  # it may be one that sees no later change
+
+    def _limit_statements(self, connection: Any, _record: object) -> None:
+        """Let the server itself end what a host's process no longer waits for, and no analysis wait for its disk.
+
+        A server that dies may lose the analyses of its last half second, as with SQLite; see above.
+        """
+        limit = int(self.patience * 1000)
+        cursor = connection.cursor()
+        cursor.execute(f"SET statement_timeout = {limit}; SET lock_timeout = {limit}; SET synchronous_commit = off")
         cursor.close()
 
     def use_wal(self) -> None:
@@ -133,42 +197,139 @@ class Database:
             self._retried(self._switch_to_wal)
 
     def _switch_to_wal(self) -> None:
-        with self.engine.connect() as connection:
-            raw = connection.connection.dbapi_connection
-            assert raw is not None
+        with self.raw_connection() as raw:
             mode = raw.execute("PRAGMA journal_mode").fetchone()
             if mode[0] != "wal":
                 raw.execute("PRAGMA journal_mode=WAL")
+
+    @contextmanager
+    def raw_connection(self) -> Iterator[Any]:
+        """The driver's own connection, outside of a transaction."""
+        with self._connection() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            yield raw
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Do the work in one transaction while nobody else writes; repeat it while the database is locked.
 
         Raises StoreError when the database refuses.
         """
-        return self._retried(lambda: self._transaction(work, writes=True))
+        joined: Connection | None = getattr(self._joined, "connection", None)
+        return work(joined) if joined is not None else self._retried(lambda: self._transaction(work, writes=True))
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Do the work on one consistent view of the database. Raises StoreError when the database refuses."""
-        return self._retried(lambda: self._transaction(work, writes=False))
+        joined: Connection | None = getattr(self._joined, "connection", None)
+        return work(joined) if joined is not None else self._retried(lambda: self._transaction(work, writes=False))
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do all that the work writes and reads in one transaction; it may be repeated, as in :meth:`write`.
+
+        Raises StoreError; nothing is then written.
+        """
+
+        def joined(connection: Connection) -> T:
+            self._joined.connection = connection
+            try:
+                return work()
+            finally:
+                self._joined.connection = None
+
+        return self.write(joined) if getattr(self._joined, "connection", None) is None else work()
+
+    def cut(self) -> None:
+        """End what threads wait for here whose time is over: they get StoreError."""
+        now = time.monotonic()
+        for raw in [raw for raw, until in list(self._in_use) if until <= now]:
+            with suppress(Exception):
+                if self.is_sqlite:
+                    raw.interrupt()
+                else:  # closing it would not wake who waits for it
+                    with socket.socket(fileno=os.dup(raw.fileno())) as shared:
+                        shared.shutdown(socket.SHUT_RDWR)
+
+    @contextmanager
+    def _connection(self, *, writes: bool = False) -> Iterator[Connection]:
+        self._raise_if_late()
+        if self.is_sqlite:
+            self._notice_other_file()
+        with self.engine.connect().execution_options(**{_WRITES: writes}) as connection:
+            raw = connection.connection.dbapi_connection
+            if self.is_sqlite and self._file is None:
+                self._file = connection.info["file"]
+            use, is_fleeting = (raw, ends_at()), connection.info.get("fleeting", False)
+            self._in_use.append(use)
+            try:
+                yield connection
+            finally:
+                self._in_use.remove(use)
+                if (not time_left() or is_fleeting) and not connection.invalidated:
+                    connection.invalidate()
+
+    def _raise_if_late(self) -> None:
+        if not time_left():
+            raise StoreError(f"The store {self.name} did not answer in time.")
+
+    def _notice_other_file(self) -> None:
+        """Raises StoreError where the file in use is gone; where another one has its place, that is used."""
+        now = _file_key(Path(self.name))
+        if self._file is None or now == self._file:
+            return
+        self.engine.dispose()
+        if now is None:
+            raise StoreGoneError(
+                f"The store {self.name} was deleted or moved away while it was in use: put it back or restore a backup;"
+                " what is analysed later begins a new store."
+            )
+        self._file = now
+        if self.prepare is not None:
+            self.prepare(self)
 
     def _transaction(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        if self._pid != os.getpid():  # after a fork, the connections belong to the parent
-            self.engine.dispose(close=False)
-            self._pid = os.getpid()
-        with self.engine.connect().execution_options(**{_WRITES: writes}) as connection, connection.begin():
-            if writes and not self.is_sqlite:
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(min(self.patience, 30.0) * 1000)}")
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})")
-            return work(connection)
+        with self._connection(writes=writes) as connection:
+            if self.is_sqlite:
+                if isfinite(left := time_left()):
+                    raw = connection.connection.dbapi_connection
+                    assert raw is not None
+                    wait = min(_SHARE * left, self.patience, _LOCK_WAIT)
+                    raw.execute(f"PRAGMA busy_timeout={int(wait * 1000)}")
+                with connection.begin():
+                    return work(connection)
+            if not writes:
+                return work(connection)
+            connection.exec_driver_sql(self._begin_of_write())
+            try:
+                result = work(connection)
+            except BaseException:
+                if not connection.invalidated:
+                    with suppress(SQLAlchemyError):
+                        connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")  # if the server is lost here, the work is done again: it replaces rows
+            return result
+
+    def _begin_of_write(self) -> str:
+        wait = min(self.patience, _LOCK_WAIT, _SHARE * time_left())
+        limits = f"SET LOCAL lock_timeout = {max(int(wait * 1000), 1)};"
+        if isfinite(left := time_left()):
+            limits += f" SET LOCAL statement_timeout = {max(int(left * 1000), 1)};"
+        return f"BEGIN; {limits} SELECT pg_advisory_xact_lock({_LOCK_KEY})"
 
     def _retried(self, work: Callable[[], T]) -> T:
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + min(self.patience, _SHARE * time_left())
+        lost = 0  # connections that turned out to be dead
         for attempt in count():
             try:
                 return work()
             except DBAPIError as error:
-                if not _is_transient(error) or time.monotonic() > deadline:
+                self._raise_if_late()
+                lost += error.connection_invalidated
+                is_worth_it = _is_transient(error) or (error.connection_invalidated and lost <= 1)
+                if not is_worth_it or time.monotonic() > deadline:
                     raise StoreError(self._sentence(error)) from error
+                if error.connection_invalidated:  # the server was restarted, and a new connection is at hand
+                    continue
             except SQLAlchemyError as error:
                 raise StoreError(f"The store {self.name} failed: {_first_line(error)}.") from error
             except Exception as error:
@@ -206,6 +367,34 @@ class Database:
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
         self.engine.dispose()
+
+    def before_fork(self) -> None:
+        """A child must neither use nor close SQLite's connections of its parent."""
+        if self.is_sqlite:
+            self.engine.dispose()
+
+    def after_fork_in_child(self) -> None:
+        """The connections belong to the parent; those of SQLite that were in use are never closed here."""
+        _of_parents.extend(raw for raw, _ in self._in_use)
+        self._in_use = []
+        self.engine.dispose(close=False)
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_of_parents: list[Any] = []
+
+
+def _for_each(method: Callable[[Database], None]) -> None:
+    for database in list(_databases):
+        with suppress(Exception):
+            method(database)
+
+
+os.register_at_fork(
+    before=lambda: _for_each(Database.before_fork),
+    after_in_child=lambda: _for_each(Database.after_fork_in_child),
+)
+atexit.register(_for_each, Database.close)  # SQLite then leaves one file, without its log beside it
 
 
 _SENTENCES = {
@@ -252,7 +441,16 @@ def _reader(file: Path, timeout: float) -> sqlite3.Connection:
     """
     log = file.with_name(f"{file.name}-wal")
     immutable = "" if log.exists() and log.stat().st_size else "&immutable=1"
-    return sqlite3.connect(f"{file.as_uri()}?mode=ro{immutable}", timeout=timeout, uri=True)
+    return sqlite3.connect(f"{file.as_uri()}?mode=ro{immutable}", timeout=timeout, uri=True, check_same_thread=False)
+
+
+def _file_key(file: Path) -> tuple[int, int] | None:
+    """What tells a file from another at the same path; None where there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _is_no_interrupt(record: logging.LogRecord) -> bool:

@@ -52,7 +52,7 @@ def inspect_store(location: str, model: str | None) -> StoreState:
         engine = Database(url).engine
         try:
             with engine.connect() as connection:
-                connection.execute(text("SET TRANSACTION READ ONLY"))
+                connection.execute(text("SET default_transaction_read_only = on"))
                 tables = inspect(connection).has_table(analysis.name)
                 may = text("SELECT has_table_privilege(:name, 'INSERT')")
                 writable = not tables or bool(connection.execute(may, {"name": analysis.name}).scalar())

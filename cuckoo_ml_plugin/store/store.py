@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, or_, select, update
 
@@ -39,6 +39,8 @@ from cuckoo_ml_plugin.store.overview import SAMPLE, ActivityStore, OverviewStore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
 from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records
+
+T = TypeVar("T")
 
 _TABLE = schema.analysis
 _MOST_REPEATS = 1_000  # of a behaviour, among which samples are told apart
@@ -84,6 +86,7 @@ class Store(
         """``patience``: seconds to wait for other writers. Raises StoreError when the store cannot be used."""
         self._db = Database(parse_url(location), patience)
         schema.prepare(self._db)
+        self._db.prepare = schema.prepare
 
     @classmethod
     def open(cls, location: str | os.PathLike[str]) -> Store:
@@ -107,6 +110,17 @@ class Store(
     def close(self) -> None:
         """Close the connections to the database."""
         self._db.close()
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do all that the work writes and reads in one transaction, or nothing; the work may be repeated.
+
+        While it lasts nobody else writes, so it should do nothing else that takes time. Raises StoreError.
+        """
+        return self._db.together(work)
+
+    def cut(self) -> None:
+        """End what threads wait for in this store whose time is over: they get StoreError."""
+        self._db.cut()
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -133,14 +147,15 @@ class Store(
         for batch in chunks(claims_of_batch.without_file):
             nothing = dict.fromkeys(("source_key", "source_size", "source_mtime_ns"))  # source_path says where it was
             connection.execute(update(_TABLE).where(_TABLE.c.analysis.in_(batch)).values(nothing))
-        _forget_outdated_findings(connection, latest)
+        replaced = [name for name, (claim, _) in written.items() if not claim.is_new]  # nothing is known of the others
+        _forget_outdated_findings(connection, {name: latest[name] for name in replaced})
         if written:
             before = digests_of(connection, [claim.analysis for claim, _ in written.values() if not claim.is_new])
             rows = [_row(claim, record, moment) for claim, record in written.values()]
             connection.execute(self._db.upsert(_TABLE, ["analysis"]), rows)
             self._add_behashes(connection, latest.values(), moment)
             drop_unshown(connection, before - {record.packed.digest for record in latest.values()})
-        for batch in chunks(list(latest)):
+        for batch in chunks(replaced):
             connection.execute(
                 delete(schema.label).where(schema.label.c.analysis.in_(batch), schema.label.c.source != ANALYST)
             )
@@ -151,7 +166,8 @@ class Store(
         ]
         if labels:
             connection.execute(self._db.upsert(schema.label, ["analysis", "source"]), labels)
-        replace_scores(connection, {name: record.scores for name, record in latest.items()})
+        old = set(replaced)
+        replace_scores(connection, {name: r.scores for name, r in latest.items() if r.scores or name in old})
         self._note_files(connection, claims, records)
         return claims
 

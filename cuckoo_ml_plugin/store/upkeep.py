@@ -118,15 +118,13 @@ class ErasureStore:
 
     def _overwrite(self, connection: Connection) -> None:
         if self._db.is_sqlite:
-            connection.exec_driver_sql("PRAGMA secure_delete=ON")
+            connection.exec_driver_sql("PRAGMA secure_delete=ON")  # from here on for all that this process removes
 
     def _truncate_log(self) -> None:
         """Bring SQLite's log into the file and empty it: it holds pages as they were. A reader may delay that."""
         if not self._db.is_sqlite:
             return
-        with self._db.engine.connect() as connection:
-            raw = connection.connection.dbapi_connection
-            assert raw is not None
+        with self._db.raw_connection() as raw:
             try:
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             except sqlite3.Error:
@@ -217,9 +215,7 @@ class SnapshotStore:
         Raises StoreError when the store cannot be read, is damaged, or its copy cannot be written.
         """
         try:
-            with self._db.engine.connect() as connection, closing(sqlite3.connect(target)) as copy:
-                source = connection.connection.dbapi_connection
-                assert source is not None
+            with self._db.raw_connection() as source, closing(sqlite3.connect(target)) as copy:
                 source.backup(copy)
                 copy.execute("PRAGMA journal_mode=DELETE")  # one file, without the log that WAL keeps beside it
         except sqlite3.Error as error:

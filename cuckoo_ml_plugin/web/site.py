@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import visible_section
 from cuckoo_ml_plugin.errors import CuckooMLError, NoModelError
+from cuckoo_ml_plugin.finding.section import failed_section
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.plumbing.time_limit import OverdueError, within
+from cuckoo_ml_plugin.settings import HostSettings
 from cuckoo_ml_plugin.web import pages
 from cuckoo_ml_plugin.web.links import Links
 from cuckoo_ml_plugin.web.panel import PanelView
@@ -40,28 +44,46 @@ class Site:
         self._addresses = addresses
         self._storage = storage.resolve() if storage else None
         self._engine: Engine | None = None
+        self._limit = HostSettings().time_limit
         self._memory = Memory()
 
-    def panel(self, section: object, analysis: str = "", reader: Reader | None = None) -> str:
+    def panel(
+        self, section: object, analysis: str = "", reader: Reader | None = None, *, seconds: float = inf
+    ) -> str:  # fmt: skip
         """The panel of a section; a section that cannot be read gives a line that says so. Never raises.
 
-        ``reader``: whose view it is, None for one who may see everything; then ``analysis`` is the id of the section's.
+        Args:
+            analysis: the id of the section's analysis.
+            reader: whose view it is, None for one who may see everything; then ``analysis`` is not needed.
+            seconds: how long the host waits, where that is less than the limit in the settings.
         """
-        return self._drawn(section, "panel.html", analysis, reader)
+        return self._drawn(section, "panel.html", analysis, reader, seconds)
 
     def similar(self, section: object, analysis: str = "", reader: Reader | None = None) -> str:
         """The table of similar analyses alone, as :meth:`panel`. Never raises."""
-        return self._drawn(section, "similar.html", analysis, reader)
+        return self._drawn(section, "similar.html", analysis, reader, inf)
 
-    def page(self, path: str, query: Mapping[str, str], reader: Reader | None = None) -> PageResponse:
+    def page(
+        self, path: str, query: Mapping[str, str], reader: Reader | None = None, *, seconds: float = inf
+    ) -> PageResponse:
         """One of our pages; ``path`` is relative to the base, without slashes at its ends. Never raises.
 
-        ``reader``: whose view it is; None for one who may see everything.
+        Args:
+            reader: whose view it is; None for one who may see everything.
+            seconds: how long the host waits, where that is less than the limit in the settings.
         """
         links = self._links(reader)
-        try:
+
+        def draw() -> PageResponse:
             request = Request(self._opened(), links, self._look, dict(query), self._memory, reader)
             return pages.find_page(path)(request)
+
+        limit = min(self._limit, seconds)
+        try:
+            return within(limit, draw, self._cut)
+        except OverdueError:
+            message = f"This page was not ready within {limit:.2g} seconds: store or file system do not answer in time."
+            return self._problem(503, message, links)
         except ForbiddenError as error:
             return self._problem(403, str(error), links)
         except NotFoundError as error:
@@ -75,12 +97,23 @@ class Site:
             _LOG.exception("Page %r could not be drawn", path[:100])
             return self._problem(500, "This page could not be drawn; see the log of the web interface.", links)
 
-    def _drawn(self, section: object, template: str, analysis: str, reader: Reader | None) -> str:
-        try:
-            engine = self._opened()
+    def _drawn(self, section: object, template: str, analysis: str, reader: Reader | None, seconds: float) -> str:
+        def draw() -> str:
+            engine, shown = self._opened(), section
             if reader is not None:
-                section = visible_section(engine, section, analysis, reader.visible)
-            return PanelView.of(section, self._links(reader), engine).html(self._look, template)
+                shown = visible_section(engine, section, analysis, reader.visible)
+            return PanelView.of(shown, self._links(reader), engine).html(self._look, template)
+
+        limit = min(self._limit, seconds)
+        try:
+            return within(limit, draw, self._cut)
+        except OverdueError:
+            _LOG.error("The panel was not ready within %.2g seconds", limit)
+            late = failed_section(
+                f"The panel was not ready within {limit:.2g} seconds: store or file system do not answer in time."
+                " The finding is in the report."
+            )
+            return PanelView.of(late, None, None).html(self._look, template)
         except Exception:
             _LOG.exception("The panel could not be drawn")
             return ""
@@ -91,7 +124,12 @@ class Site:
     def _opened(self) -> Engine:
         if self._engine is None:
             self._engine = Engine(self._home, patience=_PATIENCE)
+            self._limit = self._engine.settings.host.time_limit
         return self._engine
+
+    def _cut(self) -> None:
+        if self._engine is not None:
+            self._engine.cut()
 
     def _problem(
         self, status: int, message: str, links: Links, meant: Sequence[str] = (), title: str = ""

@@ -12,10 +12,10 @@ from support.new_family import report_of
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 
 from cuckoo_ml_plugin.engine import engine as engine_module
+from cuckoo_ml_plugin.engine.arrivals import keep as keep_module
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.recalibration import Recalibration, reference_by
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.hosts import enrich as enrich_module
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 from cuckoo_ml_plugin.model.drift import has_drifted, typical_unusualness, unusualness_at
 from cuckoo_ml_plugin.model.model import Model
@@ -121,7 +121,7 @@ def test_in_a_drift_a_host_scores_by_the_recent_analyses(
         engine.store.note_recent(fit, DAYS[number // 12 % 2], noted(number, 0.3, strange))
     sections = {}
     for day in ("2026-11-20", "2026-11-21"):
-        for module in (engine_module, enrich_module):
+        for module in (engine_module, keep_module):
             monkeypatch.setattr(module, "today", lambda day=day: day)
         path = tmp_path / day / "report.json"
         sections[day] = Enricher(own_demo.home).enrich(report_of(901), "901", path)["anomaly"]
@@ -145,8 +145,9 @@ def test_without_a_drift_scores_stay_as_they_are(own_demo: DemoHome, monkeypatch
     for stored in list(engine.store.analyses_in_order(with_behaviour_only=True)):
         finding, behaviour = engine.score_stored(stored.analysis), engine.behaviour_of(stored)
         assert finding is not None
-        note = engine.recalibration(model).note
-        note(engine.store, "2026-01-01", finding, behaviour, stored.analysis, stored.sample)
+        noted = engine.recalibration(model).noted(finding, behaviour, stored.analysis, stored.sample)
+        assert noted is not None
+        engine.store.note_recent(str(model.facts["fitted_at"]), "2026-01-01", noted)
     noted_before = engine.store.recent_before(str(model.facts["fitted_at"]), "2026-01-02", 1_000)
     assert len(noted_before) > 100
     assert Recalibration(model).of_day(engine.store, "2026-01-02") is model

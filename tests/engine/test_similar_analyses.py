@@ -110,6 +110,7 @@ def test_forgotten_analyses_are_never_named_even_if_they_were_the_nearest(engine
 
 def test_a_store_that_is_replaced_is_read_anew(engine: Engine, tmp_path: Path) -> None:
     put(engine, {"1": behaviour("api:a"), "2": behaviour("api:b")})
+    engine.store.close()
     shutil.copy(engine.home.store_file, tmp_path / "older.db")
     put(engine, {"3": behaviour("api:c")})
     assert names(engine.score(behaviour("api:c", "api:d"), "", None)) == ["3"]

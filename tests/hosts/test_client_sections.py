@@ -11,7 +11,7 @@ from support.cuckoo2_client import client
 from support.reports import CASES, case
 
 from cuckoo_ml_plugin.behaviour.extract import extract
-from cuckoo_ml_plugin.hosts import worker
+from cuckoo_ml_plugin.report.files.request import results_of_request
 from cuckoo_ml_plugin.report.files.schema import ReportSections
 from cuckoo_ml_plugin.report.report import read_report, report_from_results
 
@@ -76,7 +76,7 @@ def test_calls_on_linux_reach_the_worker_with_their_arguments(monkeypatch: pytes
     monkeypatch.setattr(module, "MAX_TRACED", most)
     monkeypatch.setattr(module, "json", JsonOfPython2)
     header, body = module._request("enrich", results, calls=True)
-    sent = extract(report_from_results(worker._results(header, body.encode())))
+    sent = extract(report_from_results(results_of_request(header, body.encode())))
     of_file = extract(read_report(CASES / "cuckoo2_linux.json"))
     if most > 12:
         assert sent == of_file

@@ -15,7 +15,7 @@ from support.demo_home import DemoHome
 from support.paths import REPOSITORY
 from support.time_limits import HANG
 
-from cuckoo_ml_plugin.hosts.worker import OPERATIONS, serve
+from cuckoo_ml_plugin.hosts.worker import OPERATIONS, Resources, serve
 
 PROGRAM = "import sys; sys.argv[0] = 'cuckoo-ml'; from cuckoo_ml_plugin.cli import main; main()"
 
@@ -26,7 +26,7 @@ def request(number: int, op: str, body: bytes = b"{}", **more: Any) -> bytes:
 
 def answers(home: Path, *requests: bytes, operations: Any = OPERATIONS) -> list[dict[str, Any]]:
     out = io.BytesIO()
-    serve(home, io.BytesIO(b"".join(requests)), out, operations)
+    serve(Resources(home), io.BytesIO(b"".join(requests)), out, operations)
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 

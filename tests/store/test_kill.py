@@ -176,7 +176,7 @@ def test_ctrl_c_while_a_connection_is_closed_is_raised_and_logs_no_traceback(
     assert store.count() == 0
     monkeypatch.setattr(SQLiteDialect_pysqlite, "do_close", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        store.count()
+        store.close()
     assert not caplog.records
 
 

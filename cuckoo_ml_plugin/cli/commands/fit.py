@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, stderr, stdout, table
+from cuckoo_ml_plugin.cli.late import store_late_analyses
 from cuckoo_ml_plugin.cli.options import pass_existing_home
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import BusyError, CuckooMLError
@@ -29,6 +30,7 @@ def refit(home: Home, if_needed: bool, as_json: bool) -> None:
     if if_needed and loss is not None:
         raise CuckooMLError(loss)
     engine = Engine(home)
+    store_late_analyses(engine)
     forgotten = _apply_retention(engine)
     if if_needed:
         decision = refit_decision(home, engine.store, engine.settings)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, stdout, table
+from cuckoo_ml_plugin.cli.late import store_late_analyses
 from cuckoo_ml_plugin.engine.births import notice_births_among_imported
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.queries import did_you_mean
@@ -63,6 +64,7 @@ def import_(
     engine = Engine(home if paths else home.require())
     began = datetime.now(timezone.utc)
     if home.exists or any(path.exists() for path in paths):
+        store_late_analyses(engine)
         with progress_bar("Importing") as update_bar:
             result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=update_bar)
     else:  # every path is mistyped, so no home is made

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, short_hash, stderr, stdout, table
+from cuckoo_ml_plugin.cli.late import store_late_analyses
 from cuckoo_ml_plugin.cli.options import pass_existing_home
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
@@ -104,6 +105,7 @@ def forget(
     if host_root is not None and not deleted_in_host:
         raise click.UsageError("--host-root goes with --deleted-in-host.")
     engine = Engine(home)
+    store_late_analyses(engine)  # what waits is forgotten like what is stored
     if sha256 is not None:
         if not _SHA256.fullmatch(sha256):
             raise click.UsageError("--sha256 takes the 64 hexadecimal digits of a file's SHA-256.")

@@ -6,11 +6,14 @@ next to nothing are taken there. In the reporting stage the logs are plain lists
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cuckoo_ml_plugin.plumbing.time_limit import OverdueError, within
+
 if TYPE_CHECKING:
+    from cuckoo_ml_plugin.engine.visibility import HostAnalysis, Visible
     from cuckoo_ml_plugin.hosts.enrich import Enricher
 
 HOME: Final = Path("custom") / "cuckooml"
@@ -19,12 +22,20 @@ OLD_HOME: Final = Path("storage") / "cuckooml"
 """Where earlier versions had the home; ``cleaners.py --clean`` deletes it."""
 _HTML_REPORTS: Final = ("report.html", "summary-report.html")
 
+_NO_HOME: Final = "The home of cuckoo-ml could not be looked up in time: its file system does not answer."
+
 _enrichers: dict[Path, Enricher] = {}
 
 
 def counts(results: Any, root: str, home: str | None) -> dict[str, Any]:
-    """The section as the processing module returns it: the counts, not scored yet."""
-    return _enricher(root, home).counts(results)
+    """The section as the processing module returns it: the counts, not scored yet. Never raises."""
+    from cuckoo_ml_plugin.hosts.enrich import failed_section
+
+    try:
+        enricher = _enricher(root, home)
+    except OverdueError:
+        return failed_section(_NO_HOME)
+    return enricher.counts(results)
 
 
 def enrich(results: Any, task: Any, root: str, home: str | None, report_path: str | None = None) -> None:
@@ -34,14 +45,30 @@ def enrich(results: Any, task: Any, root: str, home: str | None, report_path: st
     """
     from cuckoo_ml_plugin.hosts.cape.access import has_tenants, visible_to_readers_of
     from cuckoo_ml_plugin.hosts.cape.central import files_under_central_ids
-    from cuckoo_ml_plugin.hosts.enrich import put_section, put_signature
+    from cuckoo_ml_plugin.hosts.enrich import failed_section, put_section, put_signature
 
-    enricher = _enricher(root, home)
+    try:
+        enricher = _enricher(root, home)
+    except OverdueError:
+        put_section(results, failed_section(_NO_HOME))
+        return
     facts = task if isinstance(task, Mapping) else {"id": task}
-    readers = visible_to_readers_of(facts) if has_tenants() else None
+    readers = _when_asked(lambda: visible_to_readers_of(facts)) if has_tenants() else None
     section = enricher.enrich(results, str(facts["id"]), report_path, readers, central=files_under_central_ids())
     put_section(results, section, enricher.seed(section))
     put_signature(results, enricher.signature(section, cape=True))
+
+
+def _when_asked(find_out: Callable[[], Visible]) -> Visible:
+    """What readers may see, found out in CAPE's database when it is first asked: in the time that an analysis has."""
+    known: list[Visible] = []
+
+    def visible(analyses: Iterable[HostAnalysis]) -> Collection[str]:
+        if not known:
+            known.append(find_out())
+        return known[0](analyses)
+
+    return visible
 
 
 def complete_html(results: Any, reports: str) -> None:
@@ -65,10 +92,13 @@ def home_of(root: Path, named: str | None = None) -> Path:
 
 
 def _enricher(root: str, home: str | None) -> Enricher:
-    """The enricher of a home; each process keeps it, with its open store and model, for the next analysis."""
-    from cuckoo_ml_plugin.hosts.enrich import Enricher
+    """The enricher of a home; each process keeps it, with its open store and model, for the next analysis.
 
-    folder = home_of(Path(root), home)
+    Raises OverdueError where the file system of the home does not answer.
+    """
+    from cuckoo_ml_plugin.hosts.enrich import TIME_LIMIT, Enricher
+
+    folder = within(TIME_LIMIT / 2, lambda: home_of(Path(root), home))
     if folder not in _enrichers:
         _enrichers[folder] = Enricher(folder)
     return _enrichers[folder]

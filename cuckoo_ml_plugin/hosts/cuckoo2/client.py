@@ -1,10 +1,12 @@
 # Part of cuckoo-ml-plugin, installed as cuckoo/common/cuckooml.py into Cuckoo 2.0.7. Python 2.7, standard library only.
 """The client of cuckoo-ml: starts one long-lived `cuckoo-ml worker` (Python 3) in each of Cuckoo's processes.
 
-Nothing here costs Cuckoo an analysis: an error becomes a section with status "failed" and a line in Cuckoo's log.
+Nothing here costs Cuckoo an analysis: an error becomes a section with status "failed" and a line in Cuckoo's log. Where
+the worker gives no answer in time, the request waits in the folder spool of the home, and the next worker stores it.
 """
 
 import atexit
+import binascii
 import calendar
 import datetime
 import errno
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 10  # seconds for both stages of one analysis together
 COUNTS_SHARE = 0.5  # the share of TIMEOUT that the processing stage may take
+MOMENT = 0.2  # the share of the time in which a new worker must answer, where the one before it did not in time
 MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
 MAX_TRACED = 100000  # of one analysis on Linux, the calls that are sent with their arguments
 START = 60  # seconds that a worker may take to start, in the web interface, where nobody's analysis waits for it
@@ -29,6 +32,10 @@ MAX_ANSWER = 64 * 1024 * 1024  # bytes
 _UNICODE = type(b"".decode("ascii"))
 HOME = os.path.join("storage", "cuckooml")  # the home, unless the option names another
 HOME_FILES = ("cuckooml.conf", "store.db", "models")  # as Home.exists has them
+SPOOL = "spool"  # in the home: what waits to be stored, as engine/arrivals/spool.py has it
+MOST_WAITING = 10000  # files in the spool
+MOST_WAITING_BYTES = 512 * 1024 * 1024
+KEEPING = 2  # seconds that it may take to write such a file
 SIGNATURE = "behaves_like"  # the name of the signature that [host] signature of cuckooml.conf adds
 
 DUMPED = (  # of a part of memory
@@ -95,6 +102,14 @@ class WorkerDied(WorkerError):
     """The worker ended before it answered; another one may succeed."""
 
 
+class WorkerLate(WorkerError):
+    """The worker did not answer in time."""
+
+
+class WorkerRefused(WorkerError):
+    """The worker answered that the request cannot be done."""
+
+
 def register():
     """Add the sections [cuckooml] to Cuckoo's configuration schema. The modules call this when they are imported.
 
@@ -122,14 +137,17 @@ def count(results, task_id):
 
 def enrich(results, task_id, report_path):
     """Put the section into the results, in the reporting stage."""
-    seed, signature = None, None
+    seed, signature, request = None, None, None
     try:
-        header, body = _request("enrich", results, calls=True)
+        header, body = request = _request("enrich", results, calls=True)
         header.update(analysis="%s" % task_id, report_path=os.path.realpath(report_path))
         answer = _ask(header, body, task_id, 1.0)
         section, seed, signature = answer["section"], answer["seed"], answer.get("signature")
     except Exception as error:
-        section = _failed("The analysis could not be scored", error, task_id)
+        kept = ""
+        if isinstance(error, WorkerError) and not isinstance(error, WorkerRefused):
+            kept = _keep(*request)
+        section = _failed("The analysis could not be scored", error, task_id, kept)
         before = results.get("cuckooml")
         if isinstance(before, dict) and isinstance(before.get("counts"), dict):
             section["counts"] = before["counts"]
@@ -182,9 +200,10 @@ def warm_up():
     thread.start()
 
 
-def _failed(what, error, task_id):
+def _failed(what, error, task_id, remark=""):
     """The section of an analysis that got no finding; the error is logged."""
-    message = "%s: %s" % (what, error.args[0] if isinstance(error, WorkerError) else "unexpected %r" % error)
+    cause = error.args[0] if isinstance(error, WorkerError) else "unexpected %r" % error
+    message = "%s: %s%s" % (what, cause, remark)
     log.error("Task #%s: cuckoo-ml: %s", task_id, message)
     message = message[:1000].decode("utf-8", "replace") if isinstance(message, bytes) else message[:1000]
     return {
@@ -192,6 +211,65 @@ def _failed(what, error, task_id):
         "model": None, "cluster": None, "kin": None, "anomaly": None, "similar": [], "evidence": [],
         "behash": None, "threat_scores": None, "counts": {},
     }
+
+
+# -- what waits --------------------------------------------------------------------------------------------------------
+
+
+def _keep(header, body):
+    """Let a request wait in the spool; returns what the section says of it. Never raises, and creates no home."""
+    outcome = []
+
+    def write():
+        try:
+            _write_waiting(_settings()[1], json.dumps(header, encoding="latin-1") + "\n" + body)
+            outcome.append("; the analysis waits in the home, and the next worker stores it")
+        except Exception as error:
+            outcome.append("; it could not be kept for later either (%s): import its report" % error)
+
+    thread = threading.Thread(target=write)  # the file system may hang
+    thread.daemon = True
+    thread.start()
+    thread.join(KEEPING)
+    return outcome[0] if outcome else "; it could not be kept for later in time: import its report"
+
+
+def _write_waiting(home, content):
+    """Write a file into the spool, whole and only for its owner. Raises EnvironmentError."""
+    owner = os.stat(home)
+    folder = os.path.join(home, SPOOL)
+    if not os.path.isdir(folder):
+        os.mkdir(folder, 0o700)
+        _give(folder, owner)
+    sizes = [_size(os.path.join(folder, name)) for name in os.listdir(folder)]
+    if len(sizes) >= MOST_WAITING or sum(sizes) + len(content) > MOST_WAITING_BYTES:
+        raise EnvironmentError("%s is full" % folder)
+    token = binascii.hexlify(os.urandom(8)).decode("ascii")
+    path = os.path.join(folder, ".unfinished-%s" % token)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file_:
+            file_.write(content)
+            file_.flush()
+            os.fsync(file_.fileno())
+        _give(path, owner)
+        os.rename(path, os.path.join(folder, "%020d-%s.request" % (time.time() * 1000000000, token)))
+    except Exception:
+        os.unlink(path)
+        raise
+
+
+def _size(path):
+    try:
+        return os.path.getsize(path)
+    except OSError:  # somebody has stored it
+        return 0
+
+
+def _give(path, owner):
+    """Give a path to the owner of the home, if this process is root's."""
+    if os.geteuid() == 0:
+        os.lchown(path, owner.st_uid, owner.st_gid)
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
@@ -272,6 +350,7 @@ _budgets = {}  # task id -> seconds left for its requests
 _current = None  # the worker of this process
 _owner = None  # the pid that _current and _lock belong to
 _lock = threading.Lock()
+_was_late = False  # whether the last worker did not answer in time
 
 
 def _now():
@@ -325,11 +404,23 @@ def _ask_within(header, body, seconds, start, starting=0):
 
 def _ask_twice(header, body, deadline, start, starting):
     """``starting``: how many seconds longer the first answer of a worker may take: it has to load its modules."""
-    global _current
+    global _current, _was_late
     for last in (False, True):
+        if _current is not None and not _current.answered and _now() - _current.began > START:
+            _current.kill()
+            _current = None
         if _current is None:
             _current = Worker(*start)
         worker = _current
+        if _was_late and not starting:
+            try:
+                has_started = worker.has_started(_now() + MOMENT * (deadline - _now()))
+            except WorkerDied:
+                worker.kill()
+                _current = None
+                raise
+            if not has_started:  # it goes on starting, for the next analysis
+                raise WorkerLate("%s was not waited for: the one before it did not answer in time" % worker.name)
         if starting and not worker.answered:
             began = _now()
             try:
@@ -342,8 +433,11 @@ def _ask_twice(header, body, deadline, start, starting):
         answered = False
         try:
             answer = worker.ask(header, body, deadline)
-            answered = True
+            answered, _was_late = True, False
             return answer
+        except WorkerLate:
+            _was_late = True
+            raise
         except WorkerDied as error:
             if last or _now() >= deadline:
                 raise
@@ -362,7 +456,9 @@ class Worker(object):
         env = dict((key, value) for key, value in os.environ.items() if not key.startswith("PYTHON"))
         env.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
         self.requests = 0
+        self.began = _now()
         self.answered = False  # whether it has ever answered, and so has started
+        self.asked_to_start = False
         self.rest = b""
         try:
             with open(log_path, "ab") as log_file:
@@ -381,10 +477,24 @@ class Worker(object):
             fcntl.fcntl(pipe, fcntl.F_SETFL, flags | os.O_NONBLOCK)
             fcntl.fcntl(pipe, fcntl.F_SETFD, fcntl.fcntl(pipe, fcntl.F_GETFD) | fcntl.FD_CLOEXEC)
 
+    def has_started(self, deadline):
+        """Whether the worker has answered by then; if not, it may still do so later. Raises WorkerDied."""
+        if self.answered:
+            return True
+        try:
+            if not self.asked_to_start:
+                self._send(json.dumps({"op": "ping", "id": 0, "bytes": 0}) + "\n", deadline)
+                self.asked_to_start = True
+            self._line(deadline)
+            self.answered = True
+        except WorkerLate:
+            pass
+        return self.answered
+
     def ask(self, header, body, deadline):
         """Send a request and wait for its answer. Raises WorkerError; the worker cannot be used after that."""
         self.requests += 1
-        header = dict(header, id=self.requests, bytes=len(body))
+        header = dict(header, id=self.requests, bytes=len(body), seconds=max(deadline - _now(), 0))
         self._send(json.dumps(header, encoding="latin-1") + "\n" + body, deadline)
         try:
             answer = json.loads(self._line(deadline))
@@ -394,7 +504,7 @@ class Worker(object):
             raise WorkerError("%s answered another request" % self.name)
         self.answered = True
         if "error" in answer:
-            raise WorkerError("%s reports an error: %s" % (self.name, answer["error"]))
+            raise WorkerRefused("%s reports an error: %s" % (self.name, answer["error"]))
         return answer.get("result")
 
     def _send(self, data, deadline):
@@ -410,7 +520,11 @@ class Worker(object):
     def _line(self, deadline):
         parts, size = [self.rest], len(self.rest)
         while True:
-            self._wait(self.process.stdout, select.POLLIN, deadline)
+            try:
+                self._wait(self.process.stdout, select.POLLIN, deadline)
+            except WorkerLate:
+                self.rest = b"".join(parts)
+                raise
             try:
                 chunk = os.read(self.process.stdout.fileno(), 65536)
             except OSError as error:
@@ -433,7 +547,7 @@ class Worker(object):
         while True:
             seconds = deadline - _now()
             if seconds <= 0:
-                raise WorkerError("%s did not answer in time and was stopped" % self.name)
+                raise WorkerLate("%s did not answer in time and was stopped" % self.name)
             try:
                 if poll.poll(seconds * 1000):
                     return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from cuckoo_ml_plugin.engine.arrivals.spool import Spool
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home, home_in_use
 from cuckoo_ml_plugin.hosts import error_log
@@ -24,6 +25,8 @@ from cuckoo_ml_plugin.model.folder import CURRENT, current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.commands import shell_command
 from cuckoo_ml_plugin.plumbing.ownership import user_name
+from cuckoo_ml_plugin.plumbing.text import counted
+from cuckoo_ml_plugin.plumbing.time_limit import OverdueError, within
 from cuckoo_ml_plugin.settings import former_defaults
 from cuckoo_ml_plugin.store.inspection import StoreState, inspect_store
 
@@ -108,6 +111,7 @@ def examine(site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check
     yield _checked("modules", loader)
     yield _checked("configuration", lambda: _configuration(host_state, home))
     yield _checked("settings", lambda: _settings(home))
+    yield _checked("spool", lambda: _spool(home))
     yield _checked("home", lambda: _home(home, site))
     yield _checked("store", lambda: _store(home))
     yield _checked("place of the store", lambda: place_of_store(home, home.settings()))
@@ -121,7 +125,11 @@ def examine(site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check
 
 def _checked(name: str, check: Callable[[], str]) -> Check:
     try:
-        return Check(name, True, check())
+        return Check(name, True, within(2 * _PATIENCE, check))
+    except OverdueError:
+        return Check(
+            name, False, f"did not end within {2 * _PATIENCE:g} seconds: a server or a file system does not answer"
+        )
     except CuckooMLError as error:
         return Check(name, False, str(error))
     except Exception as error:
@@ -202,6 +210,24 @@ def _settings(home: Home) -> str:
     if not former:
         return "none is a former default"
     return f"former defaults, to be replaced in {home.settings_file} unless they were chosen: {', '.join(former)}"
+
+
+def _spool(home: Home) -> str:
+    """How many analyses wait to be stored, which they do no longer than the store does not answer."""
+    spool = Spool(home)
+    unreadable = spool.unreadable()
+    if unreadable:
+        raise CuckooMLError(
+            f"{counted(len(unreadable), 'file')} in {spool.folder} cannot be read, such as {unreadable[0].name}: import"
+            " the reports of that time, then remove them"
+        )
+    waiting = spool.count()
+    if waiting:
+        raise CuckooMLError(
+            f"{counted(waiting, 'analysis', 'analyses')} in {spool.folder} wait to be stored: see that the store"
+            f" answers; the next analysis stores some, and this one stores all: {home.command('refit', '--if-needed')}"
+        )
+    return "nothing waits to be stored"
 
 
 def _state(home: Home) -> StoreState:

@@ -21,6 +21,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from cuckoo_ml_plugin.engine.arrivals.spool import Spool
 from cuckoo_ml_plugin.engine.model_lock import alone
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import error_log
@@ -114,6 +115,8 @@ def _remove_unfinished(path: Path) -> None:
     if leftover.is_symlink():
         leftover.unlink()
     elif leftover.is_dir():
+        if path.is_dir():
+            Spool(Home(path)).take_over(Spool(Home(leftover)))  # what was refused while the home was copied
         shutil.rmtree(leftover)
 
 

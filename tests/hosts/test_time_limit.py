@@ -1,0 +1,412 @@
+"""No analysis and no page waits longer than the limit, whatever hangs, and what was not stored in time is stored later.
+
+What hangs here hangs for good. Each story would never end without the limit, and asserts that it ended by it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import cuckoo_ml
+from support.cuckoo2 import python2
+from support.demo_home import DemoHome
+from support.paths import REPOSITORY
+from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
+from support.time_limits import HANG, wait_until
+
+import cuckoo_ml_plugin.hosts.cuckoo2
+from cuckoo_ml_plugin.engine.arrivals import spool as spool_module
+from cuckoo_ml_plugin.engine.arrivals.spool import Spool
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.hosts.cape import analysis as cape
+from cuckoo_ml_plugin.hosts.enrich import Enricher
+from cuckoo_ml_plugin.hosts.worker import OPERATIONS, Resources
+from cuckoo_ml_plugin.plumbing.time_limit import MOST_LEFT_BEHIND, OverdueError, within
+from cuckoo_ml_plugin.store.store import Store
+from cuckoo_ml_plugin.web.render import LOOKS
+from cuckoo_ml_plugin.web.site import Addresses, Site
+
+CLIENT = Path(cuckoo_ml_plugin.hosts.cuckoo2.__file__).with_name("client.py")
+LIMIT = 2
+
+
+def with_settings(home: Path, store: str = "", limit: float = LIMIT) -> Path:
+    text = f"[store]\nurl = {store}\n[host]\nnode = here\ntime_limit = {limit}\n"
+    (home / "cuckooml.conf").write_text(text, encoding="utf-8")
+    return home
+
+
+def results_of(demo: DemoHome, number: int) -> dict[str, Any]:
+    results = json.loads(demo.corpus.new[number].path.read_text(encoding="utf-8"))
+    assert isinstance(results, dict)
+    return results
+
+
+def enriched(enricher: Enricher, results: dict[str, Any], task: str) -> dict[str, Any]:
+    """The section; the analysis fails the test, instead of hanging it, where the limit is not kept."""
+    return within(HANG, lambda: enricher.enrich(results, task, f"/nowhere/{task}/reports/report.json"))
+
+
+def waiting_in(home: Path) -> list[Path]:
+    return Spool(Home(home)).waiting()
+
+
+def stored(store: str | Path, task: str) -> str:
+    """The section that the store has of a task, "" where it has none."""
+    found = Store.open(store)
+    [analysis] = found.of_tasks([task])
+    record = found.findings_of([analysis.analysis]).get(analysis.analysis)
+    return record.section if record else ""
+
+
+@contextlib.contextmanager
+def locked_sqlite(home: Path) -> Iterator[str]:
+    """Another process writes, and does not end."""
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        " c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(home / "store.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        yield ""
+        process.kill()
+
+
+@contextlib.contextmanager
+def locked_table(url: str) -> Iterator[str]:
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        connection.execute("LOCK TABLE cuckooml_analysis IN ACCESS EXCLUSIVE MODE")
+        yield url
+        connection.rollback()
+
+
+@contextlib.contextmanager
+def frozen_server(url: str) -> Iterator[str]:
+    """The server and all its processes are stopped; the kernel goes on taking what is sent to them."""
+    folder = Path(url.partition("?host=")[2])
+    server = int((folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+    children = subprocess.run(["pgrep", "-P", str(server)], capture_output=True, text=True, check=True).stdout
+    processes = [server, *map(int, children.split())]
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield url
+    finally:
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+
+
+def hangs(kind: str, home: Path, request: pytest.FixtureRequest) -> tuple[str, Callable[[], Any]]:
+    """The URL of a store, and what makes it hang."""
+    if kind == "locked SQLite":
+        return f"sqlite:///{home / 'store.db'}", lambda: locked_sqlite(home)
+    url = request.getfixturevalue("postgresql_url")
+    return url, lambda: (locked_table if kind == "locked table" else frozen_server)(url)
+
+
+@pytest.mark.parametrize("kind", ["locked SQLite", "locked table", "frozen PostgreSQL"])
+def test_what_the_store_does_not_take_in_time_is_scored_and_stored_by_the_next_analysis(
+    own_demo: DemoHome, kind: str, request: pytest.FixtureRequest
+) -> None:
+    store, hang = hangs(kind, own_demo.home, request)
+    home = with_settings(own_demo.home, store)
+    enricher = Enricher(home)
+    assert "not stored" not in enriched(enricher, results_of(own_demo, 0), "801")["message"]
+    with hang():
+        for task in ("802", "803"):
+            section = enriched(enricher, results_of(own_demo, 1), task)
+            assert section["status"] == "scored", section["message"]
+            assert "The analysis was not stored" in section["message"]
+            assert "It waits in the home" in section["message"]
+            assert section["counts"]
+        assert len(waiting_in(home)) == 2
+        assert Spool(Home(home)).store_hangs, "the next process need not find out again"
+        late = enriched(Enricher(home), results_of(own_demo, 1), "804")
+        assert "not stored" in late["message"]
+    assert wait_until(lambda: "not stored" not in enriched(enricher, results_of(own_demo, 2), "805")["message"])
+    assert wait_until(lambda: not waiting_in(home) or not enricher.store_waiting())
+    assert waiting_in(home) == []
+    assert not Spool(Home(home)).store_hangs
+    for task in ("802", "803", "804", "805"):
+        assert json.loads(stored(store, task))["status"] == "scored"
+    assert Store.open(store).of_tasks(["802"])[0].node == "here"
+
+
+def test_a_port_that_never_answers_ends_by_the_limit_too(own_demo: DemoHome) -> None:
+    pytest.importorskip("psycopg")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(16)
+        home = with_settings(own_demo.home, f"postgresql+psycopg://u:p@127.0.0.1:{silent.getsockname()[1]}/db")
+        section = enriched(Enricher(home), results_of(own_demo, 0), "801")
+        assert section["status"] == "scored"
+        assert "that did not end within" in section["message"]
+        assert "p@" not in section["message"]
+    with_settings(home)
+    told = cuckoo_ml(home, "import", own_demo.corpus.new[1].path)
+    assert "1 analysis of the host that had waited for the store: stored." in told.err
+    assert json.loads(stored(home / "store.db", "801"))["status"] == "scored"
+
+
+def test_a_file_system_that_does_not_answer_ends_by_the_limit(own_demo: DemoHome) -> None:
+    home = with_settings(own_demo.home)
+    facts = (home / "models" / "current").resolve() / "model.json"
+    facts.rename(facts.with_suffix(".kept"))
+    os.mkfifo(facts)  # nobody ever writes into it
+    section = enriched(Enricher(home), results_of(own_demo, 0), "801")
+    assert section["status"] == "failed"
+    assert f"time limit of {LIMIT} seconds" in section["message"]
+    assert section["counts"], "the counts need no home"
+    facts.with_suffix(".kept").replace(facts)
+    assert Enricher(home).store_waiting() == 1
+    assert json.loads(stored(home / "store.db", "801"))["status"] == "scored"
+
+
+def test_the_counts_end_by_the_limit(own_demo: DemoHome) -> None:
+    class Endless(dict[str, Any]):
+        def get(self, *_: object) -> Any:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(["sleep", str(HANG)], check=False, timeout=20)
+
+    enricher = Enricher(with_settings(own_demo.home))
+    enriched(enricher, results_of(own_demo, 0), "801")  # has read the limit
+    section = within(HANG, lambda: enricher.counts(Endless(info={})))
+    assert "time limit" in section["message"]
+
+
+def test_analyses_that_wait_are_stored_by_a_refit_and_named_before(own_demo: DemoHome) -> None:
+    home = with_settings(own_demo.home)
+    with locked_sqlite(home):
+        enriched(Enricher(home), results_of(own_demo, 0), "801")
+    [file] = waiting_in(home)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert "1 analysis" in cuckoo_ml(home, "refit", "--if-needed").err
+    assert waiting_in(home) == []
+    assert json.loads(stored(home / "store.db", "801"))["status"] == "scored"
+
+
+def test_storing_what_waits_again_changes_nothing_and_what_nobody_can_read_is_set_aside(own_demo: DemoHome) -> None:
+    home, store = with_settings(own_demo.home), own_demo.home / "store.db"
+    enricher = Enricher(home)
+    with locked_sqlite(home):
+        enriched(enricher, results_of(own_demo, 0), "801")
+    [file] = waiting_in(home)
+    content = file.read_bytes()
+    damaged = file.with_name(f"{'0' * 20}-{'0' * 16}.analysis")
+    damaged.write_bytes(content[: len(content) // 2])
+    assert enricher.store_waiting() == 1
+    before = Store.open(store).count()
+    file.write_bytes(content)  # as after a kill between storing and removing
+    assert enricher.store_waiting() == 1
+    assert Store.open(store).count() == before
+    assert waiting_in(home) == []
+    assert [path.name for path in Spool(Home(home)).unreadable()] == [damaged.with_suffix(".unreadable").name]
+
+
+def test_a_full_spool_is_said(own_demo: DemoHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, enricher = with_settings(own_demo.home), Enricher(own_demo.home)
+    monkeypatch.setattr(spool_module, "MOST_FILES", 1)
+    with locked_sqlite(home):
+        assert "It waits in the home" in enriched(enricher, results_of(own_demo, 0), "801")["message"]
+        message = enriched(enricher, results_of(own_demo, 1), "802")["message"]
+    assert "spool is full (1 files)" in message
+    assert "import its report" in message
+    assert len(waiting_in(home)) == 1
+
+
+def test_without_a_model_the_analysis_waits_as_well(demo: DemoHome, tmp_path: Path) -> None:
+    home = with_settings(tmp_path)
+    enriched(Enricher(home), results_of(demo, 0), "800")
+    with locked_sqlite(home):
+        section = enriched(Enricher(home), results_of(demo, 1), "801")
+    assert "not stored" in section["message"]
+    assert Enricher(home).store_waiting() == 1
+    assert Store.open(home / "store.db").of_tasks(["801"])
+
+
+def test_a_store_that_was_deleted_under_a_worker_is_noticed_and_said(own_demo: DemoHome) -> None:
+    home = with_settings(own_demo.home)
+    enricher = Enricher(home)
+    enriched(enricher, results_of(own_demo, 0), "801")
+    for file in home.glob("store.db*"):
+        file.unlink()
+    message = enriched(enricher, results_of(own_demo, 1), "802")["message"]
+    assert "was deleted or moved away while it was in use" in message
+    assert "It waits in the home" in message
+    assert "not stored" not in enriched(enricher, results_of(own_demo, 2), "803")["message"]
+    assert waiting_in(home) == []
+    assert {row.task for row in Store.open(home / "store.db").of_tasks(["802", "803"])} == {"802", "803"}
+
+
+def test_a_store_in_whose_place_another_was_put_is_used_at_once(own_demo: DemoHome, tmp_path: Path) -> None:
+    home = with_settings(own_demo.home)
+    shutil.copy(home / "store.db", tmp_path / "copy.db")
+    enricher = Enricher(home)
+    enriched(enricher, results_of(own_demo, 0), "801")
+    for name in ("store.db-wal", "store.db-shm"):
+        (home / name).unlink(missing_ok=True)
+    (tmp_path / "copy.db").replace(home / "store.db")
+    assert "not stored" not in enriched(enricher, results_of(own_demo, 1), "802")["message"]
+    tasks = {row.task for row in Store.open(home / "store.db").of_tasks(["801", "802"])}
+    assert tasks == {"802"}, "the analysis of the store that is gone went with it"
+
+
+def test_pages_end_by_the_limit_with_a_message(
+    own_demo: DemoHome,
+    postgresql_url: str,  # noqa: F811
+) -> None:
+    home = with_settings(own_demo.home, postgresql_url)
+    section = enriched(Enricher(home), results_of(own_demo, 0), "801")
+    site = Site(Home(home), LOOKS["cuckoo2"], Addresses("/cuckooml/", "/analysis/{}/"))
+    assert site.page("", {}).status == 200
+    with locked_table(postgresql_url):
+        for path in ("anomalies", "births"):
+            page = within(HANG, partial(site.page, path, {}))
+            assert page.status == 503
+            assert "PostgreSQL" in page.html or "seconds" in page.html or "busy" in page.html
+        panel = within(HANG, lambda: site.panel(section))
+        assert panel
+    assert site.page("", {}).status == 200
+
+
+def test_pages_of_a_frozen_server_end_by_the_limit(
+    own_demo: DemoHome,
+    postgresql_url: str,  # noqa: F811
+) -> None:
+    home = with_settings(own_demo.home, postgresql_url)
+    section = enriched(Enricher(home), results_of(own_demo, 0), "801")
+    site = Site(Home(home), LOOKS["cuckoo2"], Addresses("/cuckooml/", "/analysis/{}/"))
+    assert site.page("anomalies", {}).status == 200
+    with frozen_server(postgresql_url):
+        page = within(HANG, lambda: site.page("anomalies", {}))
+        assert (page.status, "was not ready within 2 seconds" in page.html) == (503, True)
+        assert "was not ready within" in within(HANG, lambda: site.panel(section))
+        header = {"look": "cuckoo2", "path": "anomalies", "seconds": 1.0}
+        answer = within(HANG, lambda: OPERATIONS["page"](Resources(home), header, b""))
+        assert answer["status"] == 503
+    assert wait_until(lambda: site.page("anomalies", {}).status == 200)
+
+
+def test_threads_that_hang_do_not_add_up() -> None:
+    silent, other = socket.socketpair()
+    with silent, other:
+        for _ in range(MOST_LEFT_BEHIND):
+            with pytest.raises(OverdueError):
+                within(0.01, lambda: silent.recv(1))
+        with pytest.raises(OverdueError):
+            within(HANG, lambda: silent.recv(1))
+        silent.shutdown(socket.SHUT_RDWR)
+    assert wait_until(_works)
+
+
+def _works() -> bool:
+    try:
+        return within(HANG, lambda: True)
+    except OverdueError:
+        return False
+
+
+FROZEN = """#!/bin/sh
+echo >> "$2/started"
+kill -STOP $$
+"""
+CUCKOO = """
+import imp, json, sys
+sys.dont_write_bytecode = True
+client = imp.load_source("client", sys.argv[1])
+home, worker, timeout = sys.argv[2], sys.argv[3], int(sys.argv[4])
+client._settings = lambda: (worker, home, timeout, home + "/log")
+for task in sys.argv[5:]:
+    results = json.load(open(home + "/results.json"))
+    client.enrich(results, task, "/nowhere/%s/reports/report.json" % task)
+    print(json.dumps(results["cuckooml"]))
+"""
+
+
+def test_a_request_of_cuckoo_waits_where_the_worker_is_frozen(own_demo: DemoHome, tmp_path: Path) -> None:
+    home = with_settings(own_demo.home, limit=HANG)
+    shutil.copy(own_demo.corpus.new[0].path, home / "results.json")
+    frozen = tmp_path / "frozen"
+    frozen.write_text(FROZEN, encoding="utf-8")
+    frozen.chmod(0o755)
+
+    def process(worker: Path, timeout: int, *tasks: str) -> list[dict[str, Any]]:
+        command = [python2(), "-c", CUCKOO, str(CLIENT), str(home), str(worker), str(timeout), *tasks]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    first, second, third = process(frozen, LIMIT, "801", "802", "803")
+    for section in (first, second, third):
+        assert section["status"] == "failed"
+        assert "the analysis waits in the home" in section["message"]
+    assert "did not answer in time" in first["message"]
+    assert "was not waited for" in second["message"]
+    assert "was not waited for" in third["message"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in waiting_in(home)] == [0o600] * 3
+
+    worker = tmp_path / "worker"
+    worker.write_text(
+        f'#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -m cuckoo_ml_plugin "$@"\n', encoding="utf-8"
+    )
+    worker.chmod(0o755)
+    [section] = process(worker, HANG, "804")
+    assert section["status"] == "scored", section["message"]
+    assert wait_until(lambda: not waiting_in(home) or not Enricher(home).store_waiting())
+    assert {row.task for row in Store.open(home / "store.db").of_tasks(["801", "802", "803", "804"])} == {
+        "801", "802", "803", "804"
+    }  # fmt: skip
+    assert json.loads(stored(home / "store.db", "801"))["status"] == "scored"
+
+
+def test_the_worker_stores_in_its_idle_time(own_demo: DemoHome) -> None:
+    home = with_settings(own_demo.home)
+    with locked_sqlite(home):
+        enriched(Enricher(home), results_of(own_demo, 0), "801")
+    command = [sys.executable, "-m", "cuckoo_ml_plugin", "--home", str(home), "worker"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert wait_until(lambda: not waiting_in(home))
+        worker.communicate()
+    assert json.loads(stored(home / "store.db", "801"))["status"] == "scored"
+
+
+def test_client_and_home_agree_on_the_spool() -> None:
+    from support.cuckoo2_client import client
+
+    module = client()
+    assert Home(Path("/home")).spool.name == module.SPOOL
+    assert (module.MOST_WAITING, module.MOST_WAITING_BYTES) == (spool_module.MOST_FILES, spool_module.MOST_BYTES)
+
+
+def test_a_home_of_cape_on_a_file_system_that_does_not_answer_costs_no_analysis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(*_: object) -> Path:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(["sleep", str(HANG)], check=False, timeout=20)
+        return tmp_path
+
+    monkeypatch.setattr(cape, "home_of", hangs)
+    monkeypatch.setattr("cuckoo_ml_plugin.hosts.enrich.TIME_LIMIT", 0.4)
+    results: dict[str, Any] = {"info": {"id": 1}}
+    assert "does not answer" in cape.counts(results, str(tmp_path), None)["message"]
+    cape.enrich(results, {"id": 1}, str(tmp_path), None)
+    assert results["cuckooml"]["status"] == "failed"
