@@ -139,7 +139,7 @@ class _Near(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A fitted model; every array may be memory-mapped.
+    """A fitted model; processes share its arrays, which are never changed.
 
     Attributes:
         facts: what model.json holds beside the clusters: id, time and size of the fit, settings, lineage.
