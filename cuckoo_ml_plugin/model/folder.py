@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,13 +28,14 @@ from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.errors import ModelError
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.plumbing.files import UNFINISHED, replace_link, sync_folder
+from cuckoo_ml_plugin.plumbing.files import UNFINISHED, exchange, replace_link, sync_folder
 from cuckoo_ml_plugin.plumbing.sealed_memory import Memory, MemoryWriter, find
 
 FORMAT = 1
 CURRENT = "current"
 _JSON = "model.json"
 _MAX_JSON = 256 * 2**20
+_MOST_NUMBER: Final = 2**53  # of a running number that is believed
 _CHUNK: Final = 2**20  # bytes that are read, checked and put into memory at once
 _ALIGNMENT: Final = 64  # bytes: where an array may begin
 _PATIENCE: Final = 5.0  # seconds that a process waits for others which load the same model
@@ -47,7 +49,8 @@ def write_model(models: Path, model_id: str, facts: Mapping[str, Any], arrays: M
     """
     with _whole_folder(models, model_id) as folder:
         listing = {name: _write_array(folder / f"{name}.npy", array) for name, array in arrays.items()}
-        _write_facts(folder, {"format": FORMAT, "id": model_id, **facts, "arrays": listing})
+        number = 1 + max(map(_number, list_models(models)), default=0)
+        _write_facts(folder, {"format": FORMAT, "id": model_id, **facts, "number": number, "arrays": listing})
     return models / model_id
 
 
@@ -136,15 +139,19 @@ def remedy(folder: Path) -> str:
     return f"run {home.command('refit')}, or {home.command('models', 'rollback')}"
 
 
-def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def read_model(folder: Path, *, from_before: bool = False) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The facts and the arrays of a model, in memory that no change of its files reaches.
 
     The processes of a user share this memory. A file is read once: what is checked is what is used.
 
+    Args:
+        from_before: whether a ``model.json`` without a checksum will do, as models from before 0.3.0 have it: a refit
+            takes ids and names from it.
+
     Raises:
         ModelError: there is no model, or a file of it is missing, changed or not a model's.
     """
-    facts = _read_facts(folder)
+    facts = _read_facts(folder, from_before=from_before)
     places, size = _places(folder, facts["arrays"])
     name = f"cuckoo-ml-model-{_checksum_of(facts['arrays'])}"
     with _loading_alone(folder):
@@ -172,7 +179,6 @@ class _Place:
     def array_in(self, memory: Memory) -> NDArray[Any]:
         count = math.prod(self.shape)
         array: NDArray[Any] = np.frombuffer(memory, self.dtype, count, self.start) if count else np.zeros(0, self.dtype)
-        array.flags.writeable = False
         return array.reshape(self.shape)
 
 
@@ -276,7 +282,7 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def _read_facts(folder: Path) -> dict[str, Any]:
+def _read_facts(folder: Path, *, from_before: bool = False) -> dict[str, Any]:
     path = folder / _JSON
     try:
         if path.stat().st_size > _MAX_JSON:
@@ -287,7 +293,9 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         if not all(isinstance(listed, dict) for listed in facts["arrays"].values()):
             raise ValueError("its list of arrays is malformed")
         checksum = facts.pop("checksum", None)
-        if checksum is not None and checksum != _checksum_of(facts):  # models from before 0.3.0 have none
+        if checksum is None and not from_before:
+            raise ValueError("it has no checksum, as models from before 0.3.0; a refit keeps ids and names")
+        if checksum is not None and checksum != _checksum_of(facts):
             raise ValueError("it has changed since the model was fitted")
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); {remedy(folder)}") from error
@@ -305,18 +313,69 @@ def publish(models: Path, model_id: str) -> None:
 
 
 def current_id(models: Path) -> str | None:
-    """The id of the model in force, None without one."""
+    """The id of the model in force, None without one.
+
+    The link counts by its name alone, wherever it leads: a copy of a home uses its own model. Where copying has made a
+    folder of the link, the folder says which model it is.
+    """
+    link = models / CURRENT
     try:
-        return os.readlink(models / CURRENT)
+        return Path(os.readlink(link)).name or None
     except OSError:
-        return None
+        pass
+    try:
+        return _id_of_copy(link, (link / _JSON).stat().st_mtime_ns) if link.is_dir() else None
+    except OSError:
+        return CURRENT
+
+
+def folder_in_force(models: Path, model_id: str) -> Path:
+    """The folder of the model in force: where the link was made a folder by copying, that may be the only one."""
+    folder, copy = models / model_id, models / CURRENT
+    return copy if not folder.is_dir() and copy.is_dir() and not copy.is_symlink() else folder
+
+
+@lru_cache(maxsize=16)
+def _id_of_copy(copy: Path, _time: int) -> str:
+    try:
+        name = str(_read_facts(copy, from_before=True).get("id"))
+    except ModelError:
+        return CURRENT
+    return name if Path(name).name == name else CURRENT
+
+
+def mend_current(models: Path) -> None:
+    """Make ``current`` the plain link that it is, where copying made it a folder or a link with a path. Raises OSError.
+
+    Only who holds the lock of the models may do that.
+    """
+    link, name = models / CURRENT, current_id(models)
+    if link.is_symlink():
+        if name is not None and os.readlink(link) != name and (models / name).is_dir():
+            replace_link(link, name)
+    elif link.is_dir():
+        leftover = models / f"{UNFINISHED}{CURRENT}"
+        shutil.rmtree(leftover, ignore_errors=True)
+        leftover.unlink(missing_ok=True)
+        if name is None or name == CURRENT:  # nobody can read it
+            link.rename(leftover)
+            return
+        place = leftover if (models / name).exists() else models / name
+        place.symlink_to(name)
+        if not exchange(place, link):
+            place.unlink()
+            link.rename(place)
+            link.symlink_to(name)
+        if place == leftover:
+            shutil.rmtree(leftover, ignore_errors=True)
+        sync_folder(models)
 
 
 def list_models(models: Path) -> list[dict[str, Any]]:
-    """The facts of every model that can be read, oldest first."""
+    """The facts of every model that can be read, in the order of their making: clocks may jump."""
     models_facts = []
     for folder in sorted(models.glob("*")) if models.is_dir() else []:
-        if folder.is_symlink() or not folder.is_dir() or folder.name.startswith("."):
+        if folder.is_symlink() or not folder.is_dir() or folder.name.startswith(".") or folder.name == CURRENT:
             continue
         try:
             facts = _read_facts(folder)
@@ -324,7 +383,13 @@ def list_models(models: Path) -> list[dict[str, Any]]:
             continue
         facts["folder"] = folder.name
         models_facts.append(facts)
-    return sorted(models_facts, key=lambda facts: (str(facts.get("fitted_at")), facts["folder"]))
+    return sorted(models_facts, key=lambda facts: (_number(facts), str(facts.get("fitted_at")), facts["folder"]))
+
+
+def _number(facts: Mapping[str, Any]) -> int:
+    """The running number of a model among those of its home; 0 for one from before 0.3.0."""
+    number = facts.get("number")
+    return number if isinstance(number, int) and 0 < number < _MOST_NUMBER else 0
 
 
 def prune(models: Path, keep: int) -> list[str]:

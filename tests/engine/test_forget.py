@@ -231,7 +231,7 @@ def test_a_running_refit_is_waited_for(own_demo: DemoHome) -> None:
     with alone(Home(own_demo.home)):
         done = cuckoo_ml(own_demo.home, "forget", name)
     assert done.code == 1
-    assert "another refit is running" in done.err
+    assert "another command is at work on its models" in done.err
     with Store.open(own_demo.home / "store.db") as store:
         assert store.get(name) is not None
 

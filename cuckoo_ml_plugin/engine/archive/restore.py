@@ -99,6 +99,9 @@ def restore(home: Home, file: Path, *, force: bool = False, progress: Progress |
     beside = next(path for path in target.parents if path.exists()).stat()
     owner = target.stat() if target.exists() and target.stat().st_uid != 0 else beside
     try:
+        if Home(target).exists:
+            with acting_as(owner.st_uid, owner.st_gid), alone(home):
+                pass  # nobody is at work on the models: asked before a large file is unpacked, and again at the end
         with packed, acting_as(beside.st_uid, beside.st_gid):
             target.parent.mkdir(parents=True, exist_ok=True)
             with staging_folder(target.parent, "restore-") as staging:

@@ -20,7 +20,7 @@ from cuckoo_ml_plugin.hosts.installation import cuckoo2
 from cuckoo_ml_plugin.hosts.installation.file_systems import place_of_store
 from cuckoo_ml_plugin.hosts.installation.installer import Site, changed_pieces
 from cuckoo_ml_plugin.hosts.installation.pieces import Piece
-from cuckoo_ml_plugin.model.folder import CURRENT, current_id
+from cuckoo_ml_plugin.model.folder import current_id, folder_in_force
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.commands import shell_command
 from cuckoo_ml_plugin.plumbing.ownership import user_name
@@ -224,10 +224,11 @@ def _model(home: Home) -> str:
         if stored >= needed:
             raise CuckooMLError(f"there is none, and {stored:,} analyses are stored; run {home.command('refit')}")
         return f"waiting for {needed:,} analyses: {stored:,} are stored; past reports can be imported"
-    model = Model.load(home.models / CURRENT)
+    model = Model.load(folder_in_force(home.models, current))
+    model.require_members()
     brief = model.brief()
     fitted = datetime.fromisoformat(brief["fitted_at"].replace("Z", "+00:00"))
-    days = (datetime.now(timezone.utc) - fitted).days
+    days = max((datetime.now(timezone.utc) - fitted).days, 0)  # a clock may have jumped back
     summary = f"{brief['id']}, {days} days old, {brief['clusters']:,} clusters of {brief['analyses']:,} analyses"
     if days > OLD_DAYS:
         raise CuckooMLError(f"{summary}; check that a timer runs {home.command('refit', '--if-needed')}")
