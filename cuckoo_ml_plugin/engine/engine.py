@@ -51,14 +51,30 @@ class Engine:
         self._model: Model | None = None
         self._recalibration: Recalibration | None = None
         self._mark: tuple[Model, Mark | None] | None = None
+        self.loss_of_store = ""  # a sentence, once a new store was begun in place of one that was lost
 
     @property
     def store(self) -> Store:
-        """The store. Raises StoreError."""
+        """The store; opened again where its file was deleted or replaced. Raises StoreError."""
+        if self._store is not None and not self._store.is_in_place():
+            self._store.close()
+            self._store = self._mark = None
         if self._store is None:
             self.home.create()
+            is_lost = self.store_is_lost()
             self._store = Store(self.home.store_url(self.settings), patience=self._patience)
+            if is_lost:
+                self.loss_of_store = (
+                    f"{self.home.store_file}: the store is gone, with all that was stored, and a new one was begun;"
+                    f" restore a backup ({self.home.command('restore', 'FILE', '--force')}), or import the reports"
+                    " again."
+                )
         return self._store
+
+    def store_is_lost(self) -> bool:
+        """Whether there is no store though one was: a model was fitted on it."""
+        in_home = not self.settings.store.url
+        return in_home and not self.home.store_file.exists() and current_id(self.home.models) is not None
 
     @property
     def node(self) -> str:

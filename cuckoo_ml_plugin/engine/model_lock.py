@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 
 from cuckoo_ml_plugin.errors import BusyError, CuckooMLError
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.model.folder import mend_current
+from cuckoo_ml_plugin.model.folder import mend_current, remove_leftovers
 from cuckoo_ml_plugin.plumbing.text import display_text
 
 _FILE: Final = ".refit.lock"
@@ -42,6 +42,7 @@ def alone(home: Home) -> Iterator[None]:
             lock.write(json.dumps(_holder()).encode())
             lock.flush()
             mend_current(home.models)
+            remove_leftovers(home.models)
         except OSError as error:
             raise CuckooMLError(
                 f"{home.models / _FILE}: the models cannot be locked ({error.strerror or error}); check who owns the"

@@ -118,6 +118,9 @@ class Enricher:
             self._note_tenants(engine, readers is not None)
             if readers is not None:
                 section = _for_readers(engine, finding, extracted, readers)
+            if engine.loss_of_store:
+                extracted.problem = f"{extracted.problem} {engine.loss_of_store}".strip()
+                engine.loss_of_store = ""
             loss = self._home.loss()
             if loss is not None:
                 extracted.problem = f"{extracted.problem} {loss}".strip()

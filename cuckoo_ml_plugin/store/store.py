@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, or_, select, update
@@ -39,7 +40,7 @@ from cuckoo_ml_plugin.store.labels import LabelStore, labels_by_analysis
 from cuckoo_ml_plugin.store.overview import SAMPLE, ActivityStore, OverviewStore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
 from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
-from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records
+from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records, file_identity
 
 _TABLE = schema.analysis
 _MOST_REPEATS = 1_000  # of a behaviour, among which samples are told apart
@@ -86,6 +87,7 @@ class Store(
         """``patience``: seconds to wait for other writers. Raises StoreError when the store cannot be used."""
         self._db = Database(parse_url(location), patience)
         schema.prepare(self._db)
+        self._file = file_identity(Path(self._db.name)) if self._db.is_sqlite else None
 
     @classmethod
     def open(cls, location: str | os.PathLike[str]) -> Store:

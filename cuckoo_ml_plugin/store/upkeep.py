@@ -204,15 +204,29 @@ def _cites(text: str, names: Collection[str]) -> bool:
     return False
 
 
+def file_identity(file: Path) -> tuple[int, int] | None:
+    """What tells a file from another of the same name; None where there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 class SnapshotStore:
-    """The part of the store that copies itself."""
+    """The part of the store that copies itself, and knows its file."""
 
     _db: Database
+    _file: tuple[int, int] | None
 
     @property
     def is_in_home(self) -> bool:
         """Whether the store is an SQLite file; otherwise its rows are in PostgreSQL."""
         return self._db.is_sqlite
+
+    def is_in_place(self) -> bool:
+        """Whether the SQLite file is still the one that was opened: somebody may have deleted or replaced it."""
+        return not self._db.is_sqlite or self._file == file_identity(Path(self._db.name))
 
     def snapshot(self, target: Path) -> None:
         """Copy an SQLite store into a new file, by SQLite's backup API in one step, so that writers never restart it.

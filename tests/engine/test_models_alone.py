@@ -92,8 +92,8 @@ def test_a_killed_refit_goes_on_with_its_findings_where_it_was(own_demo: DemoHom
 def test_a_clock_that_jumps_back_stops_nothing(own_demo: DemoHome) -> None:
     home = own_demo.home
     with (
-        mock.patch("cuckoo_ml_plugin.store.store.now_text", lambda: "2020-01-01T00:00:00.000000Z"),
-        mock.patch.object(refits, "datetime", mock.Mock(now=lambda _: refits.timezone and _long_ago())),
+        mock.patch("cuckoo_ml_plugin.store.store.now_text", return_value="2020-01-01T00:00:00.000000Z"),
+        mock.patch.object(refits, "datetime", mock.Mock(now=lambda _: _long_ago())),
     ):
         new = [analysis.path for analysis in own_demo.corpus.new]
         assert cuckoo_ml(home, "import", *new, *new).code == 0

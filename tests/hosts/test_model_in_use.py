@@ -17,6 +17,8 @@ from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 from support.paths import REPOSITORY
 
+from cuckoo_ml_plugin.store.store import Store
+
 PROGRAM = "import sys; sys.argv[0] = 'cuckoo-ml'; from cuckoo_ml_plugin.cli import main; main()"
 
 
@@ -142,3 +144,28 @@ def test_a_refit_mends_a_model_under_workers_that_still_have_it(own_demo: DemoHo
         after = worker.section(report)
         assert after["status"] == "scored"
         assert after["model"]["id"] == done.json["model"]["id"] != before["model"]["id"]
+
+
+@pytest.mark.parametrize("deletes_all", [True, False])
+def test_a_store_that_is_deleted_under_a_worker_is_said_and_the_next_analysis_is_stored(
+    own_demo: DemoHome, deletes_all: bool
+) -> None:
+    home, report = own_demo.home, own_demo.corpus.new[0].path.read_bytes()
+    with working(home) as worker:
+        assert "store" not in worker.section(report)["message"]
+        for path in home.glob("store.db*") if deletes_all else [home / "store.db"]:
+            path.unlink()
+        section = worker.section(report)
+        assert section["status"] == "scored"
+        assert "the store is gone, with all that was stored, and a new one was begun" in section["message"]
+        assert "gone" not in worker.section(report)["message"]
+    assert "the store is gone" in (home / "trouble.log").read_text(encoding="utf-8")
+    with Store.open(home / "store.db") as store:
+        assert store.count() == 1
+
+
+def test_a_store_that_is_gone_at_the_start_is_said_too(own_demo: DemoHome) -> None:
+    (own_demo.home / "store.db").unlink()
+    with working(own_demo.home) as worker:
+        message = worker.section(own_demo.corpus.new[0].path.read_bytes())["message"]
+        assert "the store is gone" in message

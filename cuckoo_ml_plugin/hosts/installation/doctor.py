@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home, home_in_use
 from cuckoo_ml_plugin.hosts import error_log
@@ -212,6 +213,11 @@ def _store(home: Home) -> str:
     state = _state(home)
     if not state.writable:
         raise CuckooMLError(f"{home.store_file}: cannot be written by this user; check who owns it and its folder.")
+    if Engine(home).store_is_lost():
+        raise CuckooMLError(
+            f"{home.store_file}: the store is gone, with all that was stored; restore a backup, or import the reports"
+            " again. The next analysis begins a new one."
+        )
     if not state.exists:
         return "not begun; the first analysis makes it"
     return f"writable; {state.analyses:,} analyses, {state.with_behaviour:,} with behaviour"
