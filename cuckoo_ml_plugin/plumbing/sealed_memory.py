@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_SEALS: Final = sum(  # of Linux
+    getattr(fcntl, f"F_SEAL_{name}", 0) for name in ("WRITE", "SHRINK", "GROW", "SEAL")
+)
 _NOEXEC_SEAL: Final = 8  # of Linux 6.3, which may insist on it
 
 Memory = mmap.mmap | bytearray
