@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -52,18 +52,28 @@ def alone(home: Home) -> Iterator[None]:
         yield
 
 
+def refuse_if_busy(home: Home) -> None:
+    """Raises BusyError, as :func:`alone` does, while another process holds the lock; changes nothing."""
+    with suppress(OSError), (home.models / _FILE).open("rb") as lock:
+        _lock(home, lock)
+
+
+def _lock(home: Home, lock: BinaryIO) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BusyError(
+            f"{home.path}: another command is at work on its models{_told(lock)}; wait for it to end."
+        ) from error
+
+
 def _locked(home: Home, stack: ExitStack) -> BinaryIO:
     """The lock's file, locked, and still the one of this home: a restore may have exchanged the home meanwhile."""
     path = home.models / _FILE
     while True:
         lock = path.open("a+b")
         stack.callback(lock.close)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError(
-                f"{home.path}: another command is at work on its models{_told(lock)}; wait for it to end."
-            ) from error
+        _lock(home, lock)
         if _is_same(path, lock):
             return lock
 
