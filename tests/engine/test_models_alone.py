@@ -43,8 +43,6 @@ def test_who_is_refused_hears_who_is_at_work_and_a_refits_folder_stays(own_demo:
     assert cuckoo_ml(home, "refit").code == 0
     assert cuckoo_ml(home, "backup", tmp_path / "home.tar.gz").code == 0
     unfinished = home / "models" / ".unfinished-20300101-000000-000-00000000"
-    unfinished.mkdir()
-    (unfinished / "rows.columns.npy").write_bytes(b"half a model")
     analysis = own_demo.corpus.fitted[0].name
     refused: list[tuple[object, ...]] = [
         ("refit",), ("models", "prune"), ("models", "rollback"), ("forget", analysis),
@@ -55,6 +53,8 @@ def test_who_is_refused_hears_who_is_at_work_and_a_refits_folder_stays(own_demo:
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
+        unfinished.mkdir()
+        (unfinished / "rows.columns.npy").write_bytes(b"half a model")
         for command in refused:
             done = cuckoo_ml(home, *command)
             message = " ".join(done.err.split())
