@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.plumbing.commands import program, shell_command
-from cuckoo_ml_plugin.plumbing.files import replace_file, replacing
+from cuckoo_ml_plugin.plumbing.files import remove_dead_files, replace_file, replacing
 from cuckoo_ml_plugin.plumbing.ownership import acting_as, owner_on_the_way
 from cuckoo_ml_plugin.settings import Settings, documented_settings, load_settings
 
@@ -160,6 +160,7 @@ class Home:
                     if not folder.is_dir():
                         folder.mkdir(parents=True)
                         folder.chmod(_FOLDER_MODE)
+                remove_dead_files(self.path)
                 if not self.settings_file.exists():
                     with replacing(self.settings_file) as file:
                         os.fchmod(file.fileno(), FILE_MODE)

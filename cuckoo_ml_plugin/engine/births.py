@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Final
 
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
@@ -24,6 +23,7 @@ from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.between_refits.births import BirthGroup, Newcomer, newest_first
+from cuckoo_ml_plugin.store.between_refits.marks import Mark
 
 Progress = Callable[[int, int], None]
 MOST_IMPORTED: Final = 2_000
@@ -115,8 +115,8 @@ def _likeness_to_known(engine: Engine, model: Model, behaviour: Behaviour, analy
     return similar[-1].similarity  # whatever follows is at most as alike
 
 
-def notice_births_among_imported(engine: Engine, since: datetime, progress: Progress | None = None) -> bool:
-    """Look for births among the analyses that an import has stored after a moment, in the order of storing.
+def notice_births_among_imported(engine: Engine, since: Mark, progress: Progress | None = None) -> bool:
+    """Look for births among the analyses that an import has stored after a mark, in the order of storing.
 
     Returns False, having looked at none, where there are more than ``MOST_IMPORTED``. Raises ModelError, StoreError.
     """

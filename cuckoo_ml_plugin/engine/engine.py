@@ -22,7 +22,7 @@ from cuckoo_ml_plugin.finding.reasons import BIRTH, birth_reasons
 from cuckoo_ml_plugin.finding.section import Finding, Reason, SimilarAnalysis
 from cuckoo_ml_plugin.finding.seed import seed_section
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.model.folder import CURRENT, current_id
+from cuckoo_ml_plugin.model.folder import current_id, folder_in_force
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.model.providers import threat_finding
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, source_key
@@ -31,6 +31,7 @@ from cuckoo_ml_plugin.plumbing.times import day_of, today
 from cuckoo_ml_plugin.report.labels import ANALYST, Label, best_label, labels_of
 from cuckoo_ml_plugin.report.report import Report, read_report
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
+from cuckoo_ml_plugin.store.between_refits.marks import Mark
 from cuckoo_ml_plugin.store.database import PATIENCE
 from cuckoo_ml_plugin.store.store import Store
 
@@ -49,13 +50,22 @@ class Engine:
         self._store: Store | None = None
         self._model: Model | None = None
         self._recalibration: Recalibration | None = None
+        self._mark: tuple[Model, Mark | None] | None = None
+        self.loss_of_store = ""  # a sentence, once a new store was begun in place of one that was lost
 
     @property
     def store(self) -> Store:
         """The store. Raises StoreError."""
         if self._store is None:
             self.home.create()
+            is_lost = self.store_is_lost()
             self._store = Store(self.home.store_url(self.settings), patience=self._patience)
+            if is_lost:
+                self.loss_of_store = (
+                    f"{self.home.store_file}: the store is gone, with all that was stored, and a new one was begun;"
+                    f" restore a backup ({self.home.command('restore', 'FILE', '--force')}), or import the reports"
+                    " again."
+                )
         return self._store
 
     def cut(self) -> None:
@@ -69,7 +79,13 @@ class Engine:
         engine = Engine.__new__(Engine)
         engine.home, engine.settings, engine._patience = self.home, self.settings, self._patience
         engine._store, engine._model, engine._recalibration = None, self._model, self._recalibration
+        engine._mark, engine.loss_of_store = self._mark, self.loss_of_store
         return engine
+
+    def store_is_lost(self) -> bool:
+        """Whether there is no store though one was: a model was fitted on it."""
+        in_home = not self.settings.store.url
+        return in_home and not self.home.store_file.exists() and current_id(self.home.models) is not None
 
     @property
     def node(self) -> str:
@@ -205,13 +221,18 @@ class Engine:
         if not self._has_store:
             return similar[:limit]
         model = self.model()
-        since = None
-        if model is not None:
-            since = datetime.fromisoformat(model.facts["read_at"].replace("Z", "+00:00")) - _CLOCKS
+        since = self._fitted_until(model) if model is not None else None
         listed = {neighbour.analysis for neighbour in similar}
         stored = similar_analyses(self.store, behaviour, analysis, limit, since, each_run=each_run)
         unlisted = [neighbour for neighbour in stored if neighbour.analysis not in listed]
         return sorted([*similar, *unlisted], key=lambda neighbour: -neighbour.similarity)[:limit]
+
+    def _fitted_until(self, model: Model) -> Mark | datetime:
+        """Up to where the store was read for a fit; the time where the store does not know it. Raises StoreError."""
+        if self._mark is None or self._mark[0] is not model:
+            self._mark = model, self.store.mark_of(model.id)
+        read_at = datetime.fromisoformat(model.facts["read_at"].replace("Z", "+00:00"))
+        return self._mark[1] or read_at - _CLOCKS
 
     def score_without_store(self, behaviour: Behaviour, analysis: str, label: str | None) -> Finding:
         """The finding from the model alone, without analyses that are too new for it, as last recalibrated.
@@ -307,7 +328,7 @@ def _load(home: Home, current: str) -> Model:
     """The model in force; when another is published while this one is read, that one. Raises ModelError."""
     while True:
         try:
-            return Model.load(home.models / current)
+            return Model.load(folder_in_force(home.models, current))
         except ModelError:
             published = current_id(home.models)
             if published is None or published == current:
@@ -333,7 +354,12 @@ def _is_unchanged(path: Path, source: Source) -> bool:
 
 def readable_model(home: Home) -> Model | None:
     """The model in force, None when there is none or it cannot be read: a damaged model must not stop a refit."""
+    current = current_id(home.models)
+    if current is None:
+        return None
     try:
-        return Model.load(home.models / CURRENT) if current_id(home.models) else None
+        model = Model.load(folder_in_force(home.models, current))
+        model.require_members()
     except ModelError:
         return None
+    return model

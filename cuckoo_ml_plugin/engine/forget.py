@@ -21,7 +21,14 @@ from cuckoo_ml_plugin.engine.host_tasks import deleted_tasks
 from cuckoo_ml_plugin.engine.model_lock import alone
 from cuckoo_ml_plugin.engine.queries import did_you_mean
 from cuckoo_ml_plugin.errors import CuckooMLError, ModelError
-from cuckoo_ml_plugin.model.folder import current_id, publish, remove_leftovers, remove_model, write_edited_copy
+from cuckoo_ml_plugin.model.folder import (
+    CURRENT,
+    current_id,
+    publish,
+    remove_leftovers,
+    remove_model,
+    write_edited_copy,
+)
 from cuckoo_ml_plugin.model.members import Member, Members
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.plumbing.hashes import text_digest, token_hash
@@ -122,11 +129,13 @@ def _models(engine: Engine) -> tuple[list[Model], list[str]]:
     """All models that can be read, the one in force first, and the names of the others."""
     current = current_id(engine.home.models)
     folders = engine.home.models.glob("[!.]*") if engine.home.models.is_dir() else []
-    names = [path.name for path in folders if path.is_dir() and not path.is_symlink()]
+    names = [path.name for path in folders if path.is_dir() and not path.is_symlink() and path.name != CURRENT]
     readable, unreadable = [], []
     for name in sorted(names, key=lambda name: (name != current, name)):
         try:
-            readable.append(Model.load(engine.home.models / name))
+            model = Model.load(engine.home.models / name)
+            model.require_members()
+            readable.append(model)
         except ModelError:
             unreadable.append(name)
     return readable, unreadable

@@ -47,7 +47,8 @@ def refit_decision(home: Home, store: Store, settings: Settings) -> RefitDecisio
 
 def _new_or_drifted(model: Model, store: Store, settings: Settings) -> RefitDecision:
     fitted = int(model.facts["analyses"])
-    since = datetime.fromisoformat(model.facts["read_at"])
+    # By the store's own order, as clocks may jump. A store that does not know the fit has the time alone.
+    since = store.mark_of(model.id) or datetime.fromisoformat(model.facts["read_at"].replace("Z", "+00:00"))
     new = store.count(since=since, with_behaviour=True)
     enough = max(settings.refit.new_analyses, math.ceil(settings.refit.new_share * fitted))
     growth = f"{new:,} new analyses since the last fit on {fitted:,}"

@@ -18,6 +18,7 @@ import msgspec
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import section_for_report
 from cuckoo_ml_plugin.errors import ReportError, StoreError
+from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
 from cuckoo_ml_plugin.report.files.decode import MAX_UNPACKED
 from cuckoo_ml_plugin.report.files.writeback import write_section
@@ -100,7 +101,7 @@ def refresh(
         result.findings += engine.store.save_findings(records)
         if progress is not None:
             progress(result.looked_at, total)
-    if not result.failed:
+    if not result.failed and current_id(engine.home.models) == model:  # a refit may have published another
         engine.store.note_model_of_findings(model)
     return result
 

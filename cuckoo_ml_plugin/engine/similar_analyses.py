@@ -21,6 +21,7 @@ from cuckoo_ml_plugin.behaviour.likeness import likeness, token_sets
 from cuckoo_ml_plugin.finding.section import SimilarAnalysis
 from cuckoo_ml_plugin.plumbing.times import day_of
 from cuckoo_ml_plugin.store.behashes import StoredBehash
+from cuckoo_ml_plugin.store.between_refits.marks import Mark
 from cuckoo_ml_plugin.store.store import Store
 
 CANDIDATES: Final = 24
@@ -54,8 +55,8 @@ class _Shelf:
         self._digests = bytearray()
         self._since: dict[datetime, int] = {}
 
-    def nearest(self, store: Store, one: bytes, count: int, since: datetime | None) -> list[_Candidate]:
-        """The behaviours nearest to a behash, of all or of those that were first stored after a moment.
+    def nearest(self, store: Store, one: bytes, count: int, since: datetime | Mark | None) -> list[_Candidate]:
+        """The behaviours nearest to a behash, of all or of those that were first stored after a moment or mark.
 
         Raises StoreError.
         """
@@ -74,15 +75,17 @@ class _Shelf:
     def _digest(self, row: int) -> str:
         return self._digests[16 * row : 16 * row + 16].hex()
 
-    def _first_since(self, store: Store, since: datetime | None) -> int:
+    def _first_since(self, store: Store, since: datetime | Mark | None) -> int:
         """The number from which on behashes are searched."""
         if since is None:
             return 0
+        if isinstance(since, Mark):
+            return since.behash + 1
         if since not in self._since:
             self._since[since] = store.first_behash_since(since)
         return self._since[since]
 
-    def _read(self, store: Store, since: datetime | None) -> None:
+    def _read(self, store: Store, since: datetime | Mark | None) -> None:
         """Read what the store has and the shelf has not."""
         first = self._first_since(store, since)
         if self._first is None or first < self._first or len(self._numbers) > MAX_BEHASHES * 5 // 4:
@@ -163,7 +166,7 @@ def similar_analyses(
     behaviour: Behaviour,
     analysis: str,
     limit: int,
-    since: datetime | None = None,
+    since: datetime | Mark | None = None,
     *,
     each_run: bool = False,
 ) -> list[SimilarAnalysis]:
@@ -171,7 +174,7 @@ def similar_analyses(
 
     Args:
         analysis: its own id, which is not listed.
-        since: leave out behaviours that were first stored before this moment, other than the same.
+        since: leave out behaviours that were first stored before this moment or mark, other than the same.
         each_run: whether to list every analysis that shows a behaviour; else of each sample the first of them.
 
     Raises:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from cuckoo_ml_plugin.engine.engine import Engine, readable_model
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.model_lock import alone
 from cuckoo_ml_plugin.errors import ModelError, StoreError
 from cuckoo_ml_plugin.fit.corpus import Progress, read_corpus
@@ -22,7 +23,7 @@ from cuckoo_ml_plugin.fit.fit_model import (
 )
 from cuckoo_ml_plugin.fit.lineage import Lineage
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.model.folder import CURRENT, current_id, list_models, prune, publish, write_model
+from cuckoo_ml_plugin.model.folder import current_id, folder_in_force, list_models, prune, publish, write_model
 from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.model.groups.kin import NO_KIN
 from cuckoo_ml_plugin.model.model import Model
@@ -30,6 +31,8 @@ from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.settings import Settings
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
 from cuckoo_ml_plugin.store.store import Store
+
+_BATCH: Final = 200  # findings of analyses outside the fit, each of which takes milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def refit(home: Home, store: Store, settings: Settings, progress: StageProgress 
     """Fit a model on all stored analyses, publish it, and bring the findings in the store up to date.
 
     Raises:
-        BusyError: another refit is running.
+        BusyError: another command changes the models.
         NotEnoughError: too few analyses are stored.
         StoreError, ModelError, CuckooMLError: see :func:`~cuckoo_ml_plugin.fit.fit_model.fit_model`. The model before
             stays in force.
@@ -53,17 +56,34 @@ def refit(home: Home, store: Store, settings: Settings, progress: StageProgress 
     tell_stage = progress or _ignore_stage
     with alone(home):
         store.fill_behashes()  # of a store that an earlier version wrote
-        read_at = datetime.now(timezone.utc)
+        read_at, mark = datetime.now(timezone.utc), store.mark()
         corpus = read_corpus(store)
         read = counted(len(corpus.analyses), "analysis", "analyses")
         tell_stage("read", f"{read}, {counted(corpus.tokens.shape[0], 'distinct behaviour')}")
         require_enough(len(corpus.analyses), settings)
-        model, lineage = fit_model(corpus, store, settings, readable_model(home), tell_stage)
+        before = _model_before(home)
+        if before is None and current_id(home.models) is not None:
+            tell_stage("lineage", "no model before can be read, so that clusters and kin get new ids and names")
+        model, lineage = fit_model(corpus, store, settings, before, tell_stage)
         model = model.with_facts(read_at=read_at.isoformat())
         write_model(home.models, model.id, _facts_on_disk(model), model.arrays())
+        store.keep_mark(model.id, mark, [facts["folder"] for facts in list_models(home.models)])
         _put_in_force(home, store, model, settings, tell_stage)
         prune(home.models, settings.refit.keep_models)
         return RefitResult(model, lineage, corpus.damaged)
+
+
+def _model_before(home: Home) -> Model | None:
+    """The model in force, from which clusters have their ids; where it is damaged, the newest that is not."""
+    names = [str(facts["folder"]) for facts in reversed(list_models(home.models))]
+    current = current_id(home.models)
+    folders = [folder_in_force(home.models, current)] if current is not None else []
+    for folder in (*folders, *(home.models / name for name in names if name != current)):
+        with suppress(ModelError):
+            model = Model.load(folder, from_before=True)
+            model.require_members()
+            return model
+    return None
 
 
 def _put_in_force(
@@ -85,7 +105,9 @@ def _update_findings(
     home: Home, store: Store, model: Model, settings: Settings, progress: Progress | None = None
 ) -> int:
     saved = save_findings(store, model, settings)
-    saved += store.save_findings(_scored_again(home, store, model, progress))
+    scored = _scored_again(home, store, model, progress)
+    while batch := list(islice(scored, _BATCH)):  # what a kill leaves undone is little
+        saved += store.save_findings(batch)
     store.drop_settled_newcomers()
     store.drop_recent(str(model.facts["fitted_at"]))
     store.note_model_of_findings(model.id)
@@ -115,7 +137,10 @@ def finish_findings(home: Home, store: Store, settings: Settings) -> int:
     if current is None or store.findings_are_of(current):
         return 0
     with alone(home):
-        return _update_findings(home, store, Model.load(home.models / CURRENT), settings)
+        current = current_id(home.models)
+        if current is None or store.findings_are_of(current):  # another has done it meanwhile
+            return 0
+        return _update_findings(home, store, Model.load(home.models / current), settings)
 
 
 def _ignore_stage(stage: str, outcome: str) -> None:
@@ -128,15 +153,21 @@ def _facts_on_disk(model: Model) -> dict[str, Any]:
 
 
 def save_findings(store: Store, model: Model, settings: Settings) -> int:
-    """Save the findings of all analyses that a model was fitted on. A repeat of a behaviour is never anomalous."""
+    """Save the findings of all analyses that a model was fitted on. A repeat of a behaviour is never anomalous.
+
+    Those that have one of this model already, from before a kill or from a host, keep it.
+    """
     scores = model.fitted_scores
     threshold = settings.anomaly.threshold
     calibrated = model.detector.is_calibrated
     clustering = model.clustering
     repeats = np.diff(model.members.starts) > 1
+    done = store.scored_by(model.id)
 
     def records() -> Iterator[FindingRecord]:
         for point, member in model.members.all():
+            if member.analysis in done:
+                continue
             cluster = int(clustering.labels[point])
             kin, kin_probability = model.kin.of_point(point)
             yield FindingRecord(
@@ -159,12 +190,12 @@ def rollback(home: Home, store: Store, settings: Settings, model_id: str, progre
 
     Raises:
         ModelError: there is no such model, or it cannot be read.
-        BusyError: a refit is running.
+        BusyError: another command changes the models.
     """
-    if model_id not in {facts["folder"] for facts in list_models(home.models)}:
-        listing = home.command("models", "list")
-        raise ModelError(f"{home.models}: there is no model {model_id}; all are listed by {listing}")
     with alone(home):
+        if model_id not in {facts["folder"] for facts in list_models(home.models)}:
+            listing = home.command("models", "list")
+            raise ModelError(f"{home.models}: there is no model {model_id}; all are listed by {listing}")
         model = Model.load(home.models / model_id)
         _put_in_force(home, store, model, settings, _ignore_stage, progress)
     return model

@@ -330,9 +330,9 @@ class Enricher:
                 within(self._left(), store_others, lambda: self._give_up(engine))
             else:
                 outcome.problem += self._bounded(keep)
-            loss = self._bounded(self._home.loss)
-            if loss is not None:
-                outcome.problem = f"{outcome.problem} {loss}".strip()
+            losses = [engine.loss_of_store, self._bounded(self._home.loss)]
+            engine.loss_of_store = ""
+            outcome.problem = " ".join(filter(None, [outcome.problem, *losses]))
         except OverdueError:
             if not outcome.complete:
                 outcome.problem += " It could not be kept for later in time; import its report."

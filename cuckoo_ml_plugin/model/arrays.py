@@ -101,10 +101,15 @@ def _read(part: type[ModelPart], arrays: Mapping[str, NDArray[Any]], lengths: di
             raise ValueError(f"the arrays of {part.__name__} do not belong together: {name} {detail}")
         values[name] = array
     for name, _, mark in _marked_fields(part):
-        if isinstance(mark, Shape) and mark.delimits and values[name][-1:].tolist() != [lengths[mark.delimits]]:
+        if not isinstance(mark, Shape) or not mark.delimits:
+            continue
+        places = values[name]
+        if places[-1:].tolist() != [lengths[mark.delimits]]:
             raise ValueError(
                 f"the arrays of {part.__name__} do not belong together: {name} does not end at {lengths[mark.delimits]}"
             )
+        if places[0] < 0 or np.any(places[1:] < places[:-1]):
+            raise ValueError(f"the arrays of {part.__name__} do not belong together: {name} does not ascend")
     return values
 
 

@@ -67,6 +67,7 @@ DEFAULTS = Settings()
 _SAME_EXPLAINED = 1e-5
 _WITH_WEIGHT = 2**32  # a mark of this size and a mark of 1 are summed at once
 _DEEPER = 16  # times as many neighbours are looked at where all are from one source
+_MOST = 2**53  # of a count in model.json
 _COUNT_REASONS = 6  # the counts furthest outside the fences; more would drown the other reasons
 _PARTS = (
     "embedding", "clustering", "kin", "novelty", "novelty_index", "detector", "rows", "frequencies", "habits",
@@ -139,7 +140,7 @@ class _Near(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A fitted model; every array may be memory-mapped.
+    """A fitted model; processes share its arrays, which are never changed.
 
     Attributes:
         facts: what model.json holds beside the clusters: id, time and size of the fit, settings, lineage.
@@ -176,12 +177,17 @@ class Model:
     habits: Habits = field(default_factory=Habits.none)
 
     @classmethod
-    def load(cls, folder: Path) -> Model:
-        """Open a model's folder. Raises ModelError when it is incomplete, damaged or not a model."""
-        facts, arrays = read_model(folder)
+    def load(cls, folder: Path, *, from_before: bool = False) -> Model:
+        """Open a model's folder. Raises ModelError when it is incomplete, damaged or not a model.
+
+        ``from_before``: as :func:`~cuckoo_ml_plugin.model.folder.read_model` takes it.
+        """
+        facts, arrays = read_model(folder, from_before=from_before)
         try:
-            return cls._from(facts, arrays)
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+            model = cls._from(facts, arrays)
+            model._check()
+            return model
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
             raise ModelError(f"{folder}: its parts do not belong together ({error}); {remedy(folder)}") from error
 
     @classmethod
@@ -216,6 +222,35 @@ class Model:
             providers=ProviderModels.from_model(parts.get("providers", {}), facts.get("providers")),
             habits=Habits.from_arrays(parts["habits"]) if "habits" in parts else Habits.none(),
         )
+
+    def require_members(self) -> None:
+        """Raises ModelError unless each fitted analysis can be read; loading a model does not read them."""
+        try:
+            if any(not isinstance(member.analysis, str) for _, member in self.members.all()):
+                raise ValueError("a name is no text")
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self._contradiction(error) from error
+
+    def _check(self) -> None:
+        """Raises ValueError where arrays hold what no fit writes: someone may have written checksums, too."""
+        for array in (self.kin.level, self.fitted_scores):
+            if not np.isfinite(array).all():
+                raise ValueError("an array holds a value that is not a number")
+        groups = {"cluster": (self.clustering.labels, self.clusters), "kin": (self.kin.labels, self.kins)}
+        for kind, (labels, facts) in groups.items():
+            if len(labels) and not -1 <= labels.min() <= labels.max() < len(facts):
+                raise ValueError(f"a behaviour is in a {kind} that there is not")
+            if len({group.id for group in facts}) < len(facts):
+                raise ValueError(f"an id of a {kind} is there twice")
+        columns, points = self.rows.columns, len(self.fitted_scores)
+        if len(columns) and not 0 <= columns.min() <= columns.max() < self.columns:
+            raise ValueError("a behaviour has a token that there is not")
+        lengths = {len(labels) for labels, _ in groups.values()} | {len(self.members.starts) - 1}
+        if lengths != {points}:
+            raise ValueError("its parts are of different sizes")
+        numbers = [self.facts[name] for name in ("analyses", "next_cluster")] + [self.facts.get("next_kin", 0)]
+        if not all(0 <= number < _MOST for number in numbers):
+            raise ValueError("model.json holds a count that cannot be")
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by part and name, as :func:`~cuckoo_ml_plugin.model.folder.write_model` takes them."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import secrets
 import stat
@@ -23,6 +24,7 @@ from cuckoo_ml_plugin.plumbing.ownership import acting_as_root
 _AT_FDCWD: Final = -100  # of Linux
 _RENAME_EXCHANGE: Final = 2
 UNFINISHED: Final = ".unfinished-"  # how the names of temporary files begin
+_TOKEN: Final = 8  # random bytes in the name of a temporary file
 
 
 @contextmanager
@@ -44,11 +46,10 @@ def replacing(path: Path, *, owner_of_folder: bool = False, mode: int | None = N
     if replaced is not None and not stat.S_ISREG(replaced.st_mode):
         code = errno.EISDIR if stat.S_ISDIR(replaced.st_mode) else errno.EINVAL
         raise OSError(code, os.strerror(code), str(path))  # a device such as /dev/null must not become a file
-    unfinished = _unfinished(target.parent)
-    first_mode = 0o666 if replaced is None and mode is None else 0o600
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    remove_dead_files(target.parent)
+    unfinished, descriptor = _create(target.parent, 0o666 if replaced is None and mode is None else 0o600)
     try:
-        with os.fdopen(os.open(unfinished, flags, first_mode), "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             if replaced is not None:
@@ -59,12 +60,51 @@ def replacing(path: Path, *, owner_of_folder: bool = False, mode: int | None = N
             if replaced is None and mode is not None:
                 os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        os.replace(unfinished, target)
+            os.replace(unfinished, target)  # before its lock ends
     except BaseException:
         with suppress(OSError):
             unfinished.unlink()
         raise
     sync_folder(target.parent)
+
+
+def _create(folder: Path, mode: int) -> tuple[Path, int]:
+    """A new file of a temporary name, locked for as long as it is open: so nobody takes it for a leftover."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    while True:
+        path = _unfinished(folder)
+        descriptor = os.open(path, flags, mode)
+        with suppress(OSError):  # a file system that cannot lock; nobody removes leftovers there
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.lexists(path):  # else another process came between
+            return path, descriptor
+        os.close(descriptor)
+
+
+def remove_dead_files(folder: Path) -> None:
+    """Remove the temporary files that killed processes of this user left in a folder; never raises.
+
+    Whoever writes one holds its lock, which ends with the process. Files that are not ours have other names.
+    """
+    try:
+        names = [name for name in os.listdir(folder) if name.startswith(UNFINISHED) and _is_token(name)]
+    except OSError:
+        return
+    for name in names:
+        with suppress(OSError):
+            descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                status = os.fstat(descriptor)
+                if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(folder / name)
+            finally:
+                os.close(descriptor)
+
+
+def _is_token(name: str) -> bool:
+    token = name.removeprefix(UNFINISHED)
+    return len(token) == 2 * _TOKEN and all(letter in "0123456789abcdef" for letter in token)
 
 
 def replace_file(path: Path, content: bytes, *, owner_of_folder: bool = False, mode: int | None = None) -> None:
@@ -140,7 +180,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _unfinished(folder: Path) -> Path:
-    return folder / f"{UNFINISHED}{secrets.token_hex(8)}"
+    return folder / f"{UNFINISHED}{secrets.token_hex(_TOKEN)}"
 
 
 def _set_owner(descriptor: int, like: os.stat_result) -> None:

@@ -7,11 +7,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, select
 
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
 from cuckoo_ml_plugin.report.labels import first_by_source
+from cuckoo_ml_plugin.store.between_refits.marks import Mark, is_newer
 from cuckoo_ml_plugin.store.database import Database, chunks
 from cuckoo_ml_plugin.store.finding_record import MAX_SECTION, FindingRecord, ListedAnalysis, finite
 from cuckoo_ml_plugin.store.labels import labels_by_analysis
@@ -58,6 +59,11 @@ class FindingStore:
         """Record the model for :meth:`findings_are_of`: "" before the findings change. Raises StoreError."""
         statement = self._db.upsert(meta, ["key"])
         self._db.write(lambda connection: connection.execute(statement, {"key": _MODEL, "value": storable(model, 100)}))
+
+    def scored_by(self, model: str) -> set[str]:
+        """The analyses whose finding comes from this model. Raises StoreError."""
+        query = select(finding.c.analysis).where(finding.c.model == model)
+        return self._db.read(lambda connection: set(connection.execute(query).scalars()))
 
     def scored_by_other_models(self, model: str) -> list[str]:
         """The analyses with behaviour whose finding comes from another model."""
@@ -145,8 +151,8 @@ class FindingStore:
 
         return self._db.read(work)
 
-    def anomalous_by_source(self, moment: datetime) -> list[tuple[str, str, int, int]]:
-        """Of the scored samples that were stored after a moment, by submitter and day: anomalous ones, and all.
+    def anomalous_by_source(self, since: datetime | Mark) -> list[tuple[str, str, int, int]]:
+        """Of the scored samples that were stored after a moment or mark, by submitter and day: anomalous ones, and all.
 
         Submitter or day are "" where they are not known. Raises StoreError.
         """
@@ -155,7 +161,8 @@ class FindingStore:
         columns = (analysis.c.submitter, day, func.count(anomalous.distinct()), func.count(SAMPLE.distinct()))
         query = (
             select(*columns)
-            .where(and_(_STORED, analysis.c.has_behaviour, analysis.c.stored_at > utc_text(moment)))
+            .where(_STORED, analysis.c.has_behaviour)
+            .where(is_newer(since) if isinstance(since, Mark) else analysis.c.stored_at > utc_text(since))
             .group_by(analysis.c.submitter, day)
             .order_by(analysis.c.submitter, day)
         )

@@ -30,6 +30,7 @@ from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord, StoredAnalysis, sample_key
 from cuckoo_ml_plugin.store.behashes import BehashStore, digests_of, drop_unshown
 from cuckoo_ml_plugin.store.between_refits.births import BirthStore, drop_births
+from cuckoo_ml_plugin.store.between_refits.marks import Mark, MarkStore, is_newer, lower_marks
 from cuckoo_ml_plugin.store.between_refits.recent import RecentStore
 from cuckoo_ml_plugin.store.claims import Claim, Claims
 from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_url
@@ -74,6 +75,7 @@ class Store(
     BehashStore,
     BirthStore,
     ErasureStore,
+    MarkStore,
     RecentStore,
     SnapshotStore,
 ):
@@ -154,7 +156,10 @@ class Store(
             rows = [_row(claim, record, moment) for claim, record in written.values()]
             connection.execute(self._db.upsert(_TABLE, ["analysis"]), rows)
             self._add_behashes(connection, latest.values(), moment)
-            drop_unshown(connection, before - {record.packed.digest for record in latest.values()})
+            unshown = before - {record.packed.digest for record in latest.values()}
+            if unshown:
+                drop_unshown(connection, unshown)
+                lower_marks(connection)
         for batch in chunks(replaced):
             connection.execute(
                 delete(schema.label).where(schema.label.c.analysis.in_(batch), schema.label.c.source != ANALYST)
@@ -205,11 +210,14 @@ class Store(
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def count(self, *, since: datetime | None = None, with_behaviour: bool = False) -> int:
-        """How many analyses are stored, or have been stored or replaced after ``since``."""
+    def count(self, *, since: datetime | Mark | None = None, with_behaviour: bool = False) -> int:
+        """How many analyses are stored, or have been stored or replaced after ``since``.
+
+        After a mark, those that were replaced count if their behaviour was new.
+        """
         query = select(func.count()).select_from(_TABLE)
         if since is not None:
-            query = query.where(_TABLE.c.stored_at > utc_text(since))
+            query = query.where(is_newer(since) if isinstance(since, Mark) else _TABLE.c.stored_at > utc_text(since))
         if with_behaviour:
             query = query.where(_TABLE.c.has_behaviour)
         return self._db.read(lambda connection: connection.execute(query).scalar_one())
@@ -233,9 +241,9 @@ class Store(
 
         return self._db.read(work)
 
-    def unscored_since(self, moment: datetime, limit: int) -> list[str]:
-        """The first few analyses with behaviour that were stored after a moment and have no finding, in that order."""
-        where = (_TABLE.c.has_behaviour, _TABLE.c.stored_at > utc_text(moment), schema.finding.c.analysis.is_(None))
+    def unscored_since(self, mark: Mark, limit: int) -> list[str]:
+        """The first few analyses with behaviour that were stored after a mark and have no finding, in that order."""
+        where = (_TABLE.c.has_behaviour, is_newer(mark), schema.finding.c.analysis.is_(None))
         joined = _TABLE.outerjoin(schema.finding, schema.finding.c.analysis == _TABLE.c.analysis)
         query = select(_TABLE.c.analysis).select_from(joined).where(*where).order_by(_TABLE.c.number).limit(limit)
         return self._db.read(lambda connection: list(connection.execute(query).scalars()))

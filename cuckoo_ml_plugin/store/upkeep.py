@@ -22,6 +22,7 @@ from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.store import tables as schema
 from cuckoo_ml_plugin.store.behashes import digests_of, drop_unshown
 from cuckoo_ml_plugin.store.between_refits.births import drop_births
+from cuckoo_ml_plugin.store.between_refits.marks import lower_marks, rename_mark
 from cuckoo_ml_plugin.store.database import Database, chunks
 from cuckoo_ml_plugin.store.tables import analysis, current_version, finding, meta
 
@@ -110,6 +111,7 @@ class ErasureStore:
                     connection.execute(update(finding).where(*where).values(model=renamed))
 
             self._db.write(work)
+        self._db.write(lambda connection: rename_mark(connection, model, renamed))
 
     def ids_of_file(self, sha256: str) -> list[str]:
         """The analyses of one file, in order."""
@@ -146,6 +148,7 @@ def erase_records(connection: Connection, names: Collection[str]) -> int:
         shown = digests_of(connection, batch)
         removed += connection.execute(delete(analysis).where(analysis.c.analysis.in_(batch))).rowcount
         drop_unshown(connection, shown)
+    lower_marks(connection)
     return removed
 
 

@@ -60,7 +60,9 @@ def test_the_atlas_is_drawn_when_a_behaviour_has_no_analysis_left(own_demo: Demo
     points = [point for point, _ in members]
     [lone, *_] = [member.analysis for point, member in members if points.count(point) == 1]
     assert cuckoo_ml(home, "forget", lone).code == 0
-    assert cuckoo_ml(home, "import", own_demo.corpus.new[0].path).code == 0  # newer than the model, so the store is asked
+    assert (
+        cuckoo_ml(home, "import", own_demo.corpus.new[0].path).code == 0
+    )  # newer than the model, so the store is asked
     done = cuckoo_ml(home, "atlas", tmp_path / "atlas.html")
     assert done.code == 0, done.err
 
@@ -242,7 +244,7 @@ def test_a_running_refit_is_waited_for(own_demo: DemoHome) -> None:
     with alone(Home(own_demo.home)):
         done = cuckoo_ml(own_demo.home, "forget", name)
     assert done.code == 1
-    assert "another refit is running" in done.err
+    assert "another command is at work on its models" in done.err
     with Store.open(own_demo.home / "store.db") as store:
         assert store.get(name) is not None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,34 @@ def test_a_link_is_switched_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [current]
     with pytest.raises(OSError, match="No such file"):
         replace_link(tmp_path / "missing" / "current", "one")
+
+
+def test_what_a_killed_process_left_is_cleared_and_what_another_writes_stays(tmp_path: Path) -> None:
+    writes = (
+        "import pathlib, sys\n"
+        "from cuckoo_ml_plugin.plumbing.files import replacing\n"
+        "with replacing(pathlib.Path(sys.argv[1])) as file:\n"
+        "    print('writing', flush=True)\n"
+        "    sys.stdin.read()\n"
+        "    file.write(b'whole')\n"
+    )
+    foreign = tmp_path / ".unfinished-business"
+    foreign.write_text("of somebody else")
+
+    def writer(name: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", writes, str(tmp_path / name)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        return process
+
+    killed, living = writer("killed"), writer("living")
+    killed.kill()
+    killed.communicate()
+    assert len(list(tmp_path.glob(".unfinished-*"))) == 3
+    replace_file(tmp_path / "next", b"content")
+    assert len(list(tmp_path.glob(".unfinished-*"))) == 2
+    living.communicate()
+    assert (tmp_path / "living").read_bytes() == b"whole"
+    assert list(tmp_path.glob(".unfinished-*")) == [foreign]

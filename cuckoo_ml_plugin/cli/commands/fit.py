@@ -10,6 +10,7 @@ from cuckoo_ml_plugin.cli.console import print_json, progress_bar, safe_text, st
 from cuckoo_ml_plugin.cli.late import store_late_analyses
 from cuckoo_ml_plugin.cli.options import pass_existing_home
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.model_lock import alone
 from cuckoo_ml_plugin.errors import BusyError, CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id, list_models
@@ -195,7 +196,8 @@ def rollback(home: Home, model: str | None) -> None:
 @pass_existing_home
 def prune(home: Home, keep: int | None) -> None:
     """Remove all models but the one in force and the newest of the others."""
-    removed = prune_models(home.models, keep or home.settings().refit.keep_models)
+    with alone(home):
+        removed = prune_models(home.models, keep or home.settings().refit.keep_models)
     stdout.print(
         safe_text(f"Removed {len(removed)}: {', '.join(removed)}" if removed else "Nothing to remove.", 2000),
         soft_wrap=True,

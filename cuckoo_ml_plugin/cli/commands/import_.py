@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +17,7 @@ from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.plumbing.text import display_text
+from cuckoo_ml_plugin.store.between_refits.marks import Mark
 
 if TYPE_CHECKING:
     from cuckoo_ml_plugin.intake.import_reports import ImportResult
@@ -56,14 +56,14 @@ def import_(
     if mongodb is not None and (paths or labels):
         raise click.UsageError("Give --mongodb alone, and files and labels in an import of their own.")
     if mongodb is not None:
-        began = datetime.now(timezone.utc)
-        result = _import_mongodb(home, mongodb)
         engine = Engine(home)
+        result, began = _import_mongodb(engine, mongodb)
         _report_result(engine, result, None, as_json, _births_since(engine, began) if result.stored else "")
         return
     engine = Engine(home if paths else home.require())
-    began = datetime.now(timezone.utc)
+    began = Mark(0, 0)
     if home.exists or any(path.exists() for path in paths):
+        began = engine.store.mark()
         store_late_analyses(engine)
         with progress_bar("Importing") as update_bar:
             result = import_reports(engine.store, paths, labels=labels, jobs=jobs, progress=update_bar)
@@ -72,7 +72,7 @@ def import_(
     _report_result(engine, result, labels, as_json, _births_since(engine, began) if result.stored else "")
 
 
-def _births_since(engine: Engine, began: datetime) -> str:
+def _births_since(engine: Engine, began: Mark) -> str:
     """Look for births among what was imported; the answer says why nobody could, if so."""
     try:
         with progress_bar("Looking for new groups") as update_bar:
@@ -83,12 +83,14 @@ def _births_since(engine: Engine, began: datetime) -> str:
     return f"New groups were not looked for among so many analyses; a refit finds them: {engine.home.command('refit')}"
 
 
-def _import_mongodb(home: Home, url: str) -> ImportResult:
+def _import_mongodb(engine: Engine, url: str) -> tuple[ImportResult, Mark]:
+    """Import; returns also where the store was before."""
     from cuckoo_ml_plugin.intake.import_mongodb import MongoAnalyses, import_mongodb
 
     analyses = MongoAnalyses(url)  # before the store, so that a mistyped URL makes no home
+    began = engine.store.mark()
     with progress_bar("Importing") as update_bar:
-        return import_mongodb(Engine(home).store, analyses, progress=update_bar)
+        return import_mongodb(engine.store, analyses, progress=update_bar), began
 
 
 def _report_result(

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Final
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
-from cuckoo_ml_plugin.model.folder import current_id
+from cuckoo_ml_plugin.model.folder import CURRENT, current_id, folder_in_force
 from cuckoo_ml_plugin.plumbing.files import UNFINISHED, replacing
 from cuckoo_ml_plugin.version import __version__
 
@@ -171,7 +171,8 @@ def _add_models(home: Home, writer: _Writer) -> None:
     """All models that are there, and the one in force, also when it was published only while this runs."""
     written: set[str] = set()
     current = current_id(home.models)
-    names = sorted(path.name for path in home.models.glob("[!.]*") if path.is_dir() and not path.is_symlink())
+    folders = [path for path in home.models.glob("[!.]*") if path.is_dir() and not path.is_symlink()]
+    names = sorted(path.name for path in folders if path.name != CURRENT)
     for name in sorted(names, key=lambda name: name != current):
         if _add_model(home, name, writer):
             written.add(name)
@@ -190,7 +191,7 @@ def _add_model(home: Home, name: str, writer: _Writer) -> bool:
     with ExitStack() as stack:
         try:
             models = _opened_folder(home.models, stack, follow=os.geteuid() != 0)
-            folder = _opened_folder(name, stack, parent=models)
+            folder = _opened_folder(folder_in_force(home.models, name).name, stack, parent=models)
             names = sorted(filter(is_file_name, os.listdir(folder)))
             contents = [(member, _opened_file(member, folder)) for member in names]
         except OSError:

@@ -31,7 +31,7 @@ from cuckoo_ml_plugin.engine.archive.backup import (
     is_file_name,
     staging_folder,
 )
-from cuckoo_ml_plugin.engine.model_lock import alone
+from cuckoo_ml_plugin.engine.model_lock import alone, refuse_if_busy
 from cuckoo_ml_plugin.errors import CuckooMLError, ModelError, SettingsError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import CURRENT, publish
@@ -99,6 +99,7 @@ def restore(home: Home, file: Path, *, force: bool = False, progress: Progress |
     beside = next(path for path in target.parents if path.exists()).stat()
     owner = target.stat() if target.exists() and target.stat().st_uid != 0 else beside
     try:
+        refuse_if_busy(home)  # before a large file is unpacked, and again at the end
         with packed, acting_as(beside.st_uid, beside.st_gid):
             target.parent.mkdir(parents=True, exist_ok=True)
             with staging_folder(target.parent, "restore-") as staging:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from cuckoo_ml_plugin.engine.arrivals.spool import Spool
+from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home, home_in_use
 from cuckoo_ml_plugin.hosts import error_log
@@ -21,7 +22,7 @@ from cuckoo_ml_plugin.hosts.installation import cuckoo2
 from cuckoo_ml_plugin.hosts.installation.file_systems import place_of_store
 from cuckoo_ml_plugin.hosts.installation.installer import Site, changed_pieces
 from cuckoo_ml_plugin.hosts.installation.pieces import Piece
-from cuckoo_ml_plugin.model.folder import CURRENT, current_id
+from cuckoo_ml_plugin.model.folder import current_id, folder_in_force
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.commands import shell_command
 from cuckoo_ml_plugin.plumbing.ownership import user_name
@@ -238,6 +239,11 @@ def _store(home: Home) -> str:
     state = _state(home)
     if not state.writable:
         raise CuckooMLError(f"{home.store_file}: cannot be written by this user; check who owns it and its folder.")
+    if Engine(home).store_is_lost():
+        raise CuckooMLError(
+            f"{home.store_file}: the store is gone, with all that was stored; restore a backup, or import the reports"
+            " again. The next analysis begins a new one."
+        )
     if not state.exists:
         return "not begun; the first analysis makes it"
     return f"writable; {state.analyses:,} analyses, {state.with_behaviour:,} with behaviour"
@@ -250,10 +256,11 @@ def _model(home: Home) -> str:
         if stored >= needed:
             raise CuckooMLError(f"there is none, and {stored:,} analyses are stored; run {home.command('refit')}")
         return f"waiting for {needed:,} analyses: {stored:,} are stored; past reports can be imported"
-    model = Model.load(home.models / CURRENT)
+    model = Model.load(folder_in_force(home.models, current))
+    model.require_members()
     brief = model.brief()
     fitted = datetime.fromisoformat(brief["fitted_at"].replace("Z", "+00:00"))
-    days = (datetime.now(timezone.utc) - fitted).days
+    days = max((datetime.now(timezone.utc) - fitted).days, 0)  # a clock may have jumped back
     summary = f"{brief['id']}, {days} days old, {brief['clusters']:,} clusters of {brief['analyses']:,} analyses"
     if days > OLD_DAYS:
         raise CuckooMLError(f"{summary}; check that a timer runs {home.command('refit', '--if-needed')}")

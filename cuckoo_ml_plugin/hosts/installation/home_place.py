@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from cuckoo_ml_plugin.engine.model_lock import refuse_if_busy
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts import error_log
 from cuckoo_ml_plugin.hosts.installation.installer import InstallError, Site, Step
@@ -69,6 +70,7 @@ def purge(site: Site) -> None:
     with site.files.acting(site.usual):
         try:
             folder = site.home.resolve()
+            refuse_if_busy(Home(folder))  # a refit would leave the home in parts
             for name in _FILES:
                 (folder / name).unlink(missing_ok=True)
             for path in folder.glob(f"{UNFINISHED}*") if folder.is_dir() else ():
