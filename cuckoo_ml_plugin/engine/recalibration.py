@@ -7,7 +7,7 @@ in groups is news, and no sign that the known has changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -56,7 +56,7 @@ class Recalibration:
             is_kept = keep or reference is not None
             if reference is None:
                 recent = list(each_sample_once(store.recent_before(fit, day, _MOST_READ)))
-                reference = reference_by(self.model, recent, store.sent_by_submitter())
+                reference = reference_by(self.model, recent, store.sent_by_submitter)
                 if keep:
                     reference = store.keep_reference(fit, day, reference)
             self.latest = with_reference(self.model, reference) if len(reference) else self.model
@@ -117,22 +117,26 @@ def each_sample_once(recent: Iterable[RecentAnalysis]) -> Iterator[RecentAnalysi
 
 
 def reference_by(
-    model: Model, recent: list[RecentAnalysis], sent: Mapping[str, int] | None = None
+    model: Model, recent: list[RecentAnalysis], sent: Callable[[], Mapping[str, int]] = dict
 ) -> NDArray[np.float64]:
     """The reference (r,) that recent analyses give, the newest first; empty where the fit's own holds.
 
     A drift must also show without the source that sent most of what is more unusual than before.
 
     Args:
-        sent: how many of all stored analyses each submitter sent.
+        sent: says how many of all stored analyses each submitter sent; asked only where there is a drift, as it counts
+            the whole store.
     """
     placed = [r for r in recent if r.cluster is not None and r.excess is not None][:PLACED]
-    sources = [source_of(r.submitter, r.day, sent or {}) for r in placed]
+    if not has_drifted(_excesses(placed)):
+        return np.zeros(0)
+    sent_by = sent()
+    sources = [source_of(r.submitter, r.day, sent_by) for r in placed]
     stranger = Counter(source for r, source in zip(placed, sources, strict=True) if r.excess and r.excess > 0)
     del stranger["", ""]  # of what has neither submitter nor day, each file stands for itself
     strongest = max(stranger, key=lambda source: (stranger[source], source), default=None)
     elsewhere = [r for r, source in zip(placed, sources, strict=True) if source != strongest]
-    if not (has_drifted(_excesses(placed)) and has_drifted(_excesses(elsewhere))):
+    if not has_drifted(_excesses(elsewhere)):
         return np.zeros(0)
     return recent_reference(model, [r.unusualness for r in recent[:RECENT]])
 

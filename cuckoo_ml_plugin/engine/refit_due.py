@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -54,12 +54,12 @@ def _new_or_drifted(model: Model, store: Store, settings: Settings) -> RefitDeci
     growth = f"{new:,} new analyses since the last fit on {fitted:,}"
     if new >= enough:
         return RefitDecision(True, f"{growth}; {enough:,} are enough.")
-    return _drift(store.anomalous_by_source(since), store.sent_by_submitter(), growth, enough, settings)
+    return _drift(store.anomalous_by_source(since), store.sent_by_submitter, growth, enough, settings)
 
 
 def _drift(
     by_source: Sequence[tuple[str, str, int, int]],
-    sent: Mapping[str, int],
+    sent: Callable[[], Mapping[str, int]],
     growth: str,
     enough: int,
     settings: Settings,
@@ -68,7 +68,8 @@ def _drift(
 
     Args:
         by_source: submitter, day, anomalous samples and all samples.
-        sent: how many of all stored analyses each submitter sent.
+        sent: says how many of all stored analyses each submitter sent; asked only where there is a drift, as it counts
+            the whole store.
     """
     anomalous = sum(count for _, _, count, _ in by_source)
     scored = sum(count for _, _, _, count in by_source)
@@ -80,7 +81,7 @@ def _drift(
     whole = chance(anomalous, scored)
     if whole >= settings.refit.drift_significance:
         return RefitDecision(False, f"{growth}; {enough:,} are needed. No drift: {share}.")
-    strongest, size = max(_sources(by_source, sent), default=(0, 0))
+    strongest, size = max(_sources(by_source, sent()), default=(0, 0))
     if chance(anomalous - strongest, scored - size) >= settings.refit.drift_significance:
         return RefitDecision(
             False, f"{growth}; {enough:,} are needed. {share.capitalize()}, but {strongest:,} are from one source."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -12,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import msgspec
 import numpy as np
 import pytest
 import xxhash
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
+from support.model_facts import facts_of, write_facts
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.model_lock import alone
@@ -129,12 +128,9 @@ def test_wrong_values_under_right_checksums_never_stop_the_refit_that_mends_them
     array = np.load(folder / f"{name}.npy")
     array[: max(len(array) - 1, 1)] = value
     np.save(folder / f"{name}.npy", array)
-    path = folder / "model.json"
-    facts = json.loads(path.read_text())
-    del facts["checksum"]
+    facts = facts_of(folder)
     facts["arrays"][name]["checksum"] = xxhash.xxh3_128_hexdigest(array.reshape(-1).view(np.uint8).data)
-    facts["checksum"] = xxhash.xxh3_128_hexdigest(msgspec.json.encode(facts, order="sorted"))
-    path.write_text(json.dumps(facts))
+    write_facts(folder, facts)
     done = cuckoo_ml(own_demo.home, "refit", "--if-needed")
     assert done.code == 0, done.err
     assert "no readable model" in done.err

@@ -75,8 +75,8 @@ def test_one_source_alone_is_no_drift(model: Model) -> None:
     drifted = [noted(n, 0.3) for n in range(120)]
     assert not len(reference_by(model, [replace(r, day="2026-11-20") for r in drifted]))
     by_mallory = [replace(r, submitter="mallory", day=DAYS[n // 12 % 2]) for n, r in enumerate(drifted)]
-    assert not len(reference_by(model, by_mallory, {"mallory": 120, "others": 1000}))
-    assert len(reference_by(model, by_mallory, {"mallory": 1000, "others": 120})), "the installation's own feed"
+    assert not len(reference_by(model, by_mallory, lambda: {"mallory": 120, "others": 1000}))
+    assert len(reference_by(model, by_mallory, lambda: {"mallory": 1000, "others": 120})), "the installation's own feed"
 
 
 def test_every_process_has_the_same_reference_of_a_day(location: str, model: Model) -> None:

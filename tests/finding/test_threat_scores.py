@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
+from support.model_facts import facts_of, write_facts
 
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import extract
@@ -585,10 +586,10 @@ def test_scores_are_told_without_a_model_and_without_behaviour(demo: DemoHome, t
 
 def test_a_model_from_before_threat_scores_predicts_none(own_demo: DemoHome) -> None:
     folder = (own_demo.home / "models" / "current").resolve()
-    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    facts = facts_of(folder)
     facts["arrays"] = {name: listed for name, listed in facts["arrays"].items() if not name.startswith("providers.")}
-    del facts["providers"], facts["checksum"]  # as those models are
-    (folder / "model.json").write_text(json.dumps(facts), encoding="utf-8")
+    del facts["providers"]  # as those models are
+    write_facts(folder, facts)
     [answer] = cuckoo_ml(own_demo.home, "score", overlooked(own_demo.corpus).path, "--json").json
     assert answer["threat_scores"]["disagreements"] == []
     assert {provider["prediction"] for provider in answer["threat_scores"]["providers"]} == {None}
@@ -597,10 +598,9 @@ def test_a_model_from_before_threat_scores_predicts_none(own_demo: DemoHome) -> 
 @pytest.mark.parametrize("damage", [{"depth": 10**9}, {"depth": 0}, {"providers": ["a"]}, {"providers": 7}])
 def test_a_model_whose_providers_are_damaged_is_named(own_demo: DemoHome, damage: dict[str, Any]) -> None:
     folder = (own_demo.home / "models" / "current").resolve()
-    facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    facts = facts_of(folder)
     facts["providers"] |= damage
-    del facts["checksum"]
-    (folder / "model.json").write_text(json.dumps(facts), encoding="utf-8")
+    write_facts(folder, facts)
     with pytest.raises(ModelError, match="do not belong together"):
         Model.load(folder)
 

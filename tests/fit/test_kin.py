@@ -14,6 +14,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import adjusted_rand_score, homogeneity_score
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
+from support.model_facts import facts_of, write_facts
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.fit.groups import kin as kin_module
@@ -33,16 +34,16 @@ def current(home: Path) -> Path:
 
 def as_of_version_0_2(folder: Path) -> None:
     """A model as versions without kin wrote it."""
-    facts = json.loads((folder / "model.json").read_text())
+    facts = facts_of(folder)
     for name in [name for name in facts["arrays"] if name.startswith("kin.")]:
         del facts["arrays"][name]
         (folder / f"{name}.npy").unlink()
     for cluster in facts["clusters"]:
         del cluster["kin"]
-    for name in ("kins", "next_kin", "checksum"):
+    for name in ("kins", "next_kin"):
         del facts[name]
     del facts["settings"]["clustering"]["kin_level"]
-    (folder / "model.json").write_text(json.dumps(facts))
+    write_facts(folder, facts)
 
 
 # -- what a kin is -----------------------------------------------------------------------------------------------------
@@ -178,12 +179,10 @@ def test_the_setting_decides_how_broad_kin_are(own_demo: DemoHome, level: str, f
 
 
 def test_a_damaged_model_whose_cluster_names_no_kin_of_it_is_one_sentence(own_demo: DemoHome) -> None:
-    path = current(own_demo.home) / "model.json"
-    facts = json.loads(path.read_text())
-    del facts["checksum"]
+    facts = facts_of(current(own_demo.home))
     for cluster in facts["clusters"]:
         cluster["kin"] = "k12345"
-    path.write_text(json.dumps(facts))
+    write_facts(current(own_demo.home), facts)
     done = cuckoo_ml(own_demo.home, "score", *[sample.path for sample in own_demo.corpus.new])
     assert done.code == 1
     assert "the model's parts contradict each other" in done.err

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import xxhash
@@ -17,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
+from support.model_facts import facts_of, write_facts
 
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.errors import ModelError
@@ -87,16 +87,9 @@ def nest(folder: Path) -> None:
 
 def _edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change what model.json says, by someone who can write checksums."""
-    path = folder / "model.json"
-    facts = json.loads(path.read_text())
+    facts = facts_of(folder)
     change(facts)
-    write_with_checksum(path, facts)
-
-
-def write_with_checksum(path: Path, facts: dict[str, Any]) -> None:
-    facts.pop("checksum", None)
-    facts["checksum"] = xxhash.xxh3_128_hexdigest(msgspec.json.encode(facts, order="sorted"))
-    path.write_text(json.dumps(facts))
+    write_facts(folder, facts)
 
 
 def forget_the_checksum(folder: Path) -> None:
@@ -200,11 +193,10 @@ def test_any_fact_may_be_anything(demo: DemoHome, value: object, data: st.DataOb
         for path in source.iterdir():
             (copy / path.name).symlink_to(path.resolve())
         (copy / "model.json").unlink()
-    facts = json.loads((source / "model.json").read_text())
-    del facts["checksum"]
+    facts = facts_of(source)
     facts[data.draw(st.sampled_from(sorted(facts)))] = value
     try:
-        write_with_checksum(copy / "model.json", json.loads(json.dumps(facts, allow_nan=False)))
+        write_facts(copy, json.loads(json.dumps(facts, allow_nan=False)))
     except ValueError:  # no JSON has that
         return
     with contextlib.suppress(ModelError):
