@@ -400,6 +400,7 @@ atexit.register(_for_each, Database.close)  # SQLite then leaves one file, witho
 _SENTENCES = {
     "locked": "is busy: another process kept it locked; try again when it is done",
     "lock timeout": "is busy: another process kept it locked; try again when it is done",
+    "statement timeout": "did not answer in time: it is busy, or another program keeps its tables locked",
     "disk is full": "has no room left on its disk: free some space and run again; what was stored is safe",
     "no space left": "has no room left on its disk: free some space and run again; what was stored is safe",
     "readonly": "cannot be written: make the file and its folder writable for this user",

@@ -40,7 +40,7 @@ from cuckoo_ml_plugin.web.render import LOOKS
 from cuckoo_ml_plugin.web.site import Addresses, Site
 
 CLIENT = Path(cuckoo_ml_plugin.hosts.cuckoo2.__file__).with_name("client.py")
-LIMIT = 2
+LIMIT = 5  # seconds; a busy machine scores in a small part of it
 
 
 def with_settings(home: Path, store: str = "", limit: float = LIMIT) -> Path:
@@ -128,7 +128,8 @@ def test_what_the_store_does_not_take_in_time_is_scored_and_stored_by_the_next_a
     store, hang = hangs(kind, own_demo.home, request)
     home = with_settings(own_demo.home, store)
     enricher = Enricher(home)
-    assert "not stored" not in enriched(enricher, results_of(own_demo, 0), "801")["message"]
+    assert wait_until(lambda: "not stored" not in enriched(enricher, results_of(own_demo, 0), "801")["message"])
+    assert wait_until(lambda: not waiting_in(home) or not enricher.store_waiting())
     with hang():
         for task in ("802", "803"):
             section = enriched(enricher, results_of(own_demo, 1), task)
@@ -281,7 +282,7 @@ def test_pages_end_by_the_limit_with_a_message(
         for path in ("anomalies", "births"):
             page = within(HANG, partial(site.page, path, {}))
             assert page.status == 503
-            assert "PostgreSQL" in page.html or "seconds" in page.html or "busy" in page.html
+            assert "seconds" in page.html or "busy" in page.html
         panel = within(HANG, lambda: site.panel(section))
         assert panel
     assert site.page("", {}).status == 200
@@ -297,7 +298,7 @@ def test_pages_of_a_frozen_server_end_by_the_limit(
     assert site.page("anomalies", {}).status == 200
     with frozen_server(postgresql_url):
         page = within(HANG, lambda: site.page("anomalies", {}))
-        assert (page.status, "was not ready within 2 seconds" in page.html) == (503, True)
+        assert (page.status, f"was not ready within {LIMIT} seconds" in page.html) == (503, True)
         assert "was not ready within" in within(HANG, lambda: site.panel(section))
         header = {"look": "cuckoo2", "path": "anomalies", "seconds": 1.0}
         answer = within(HANG, lambda: OPERATIONS["page"](Resources(home), header, b""))
