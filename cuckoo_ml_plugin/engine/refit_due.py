@@ -29,9 +29,12 @@ class RefitDecision:
     reason: str
 
 
-def refit_decision(home: Home, store: Store, settings: Settings) -> RefitDecision:
-    """Compare what is stored with what the model in force was fitted on. Raises StoreError."""
-    model = readable_model(home)
+def refit_decision(home: Home, store: Store, settings: Settings, model: Model | None = None) -> RefitDecision:
+    """Compare what is stored with what the model in force was fitted on. Raises StoreError.
+
+    ``model``: the model in force, where it is loaded already; otherwise it is read, each of its members as well.
+    """
+    model = model or readable_model(home)
     if model is None:
         stored, least = store.count(with_behaviour=True), settings.refit.min_analyses
         if stored >= least:

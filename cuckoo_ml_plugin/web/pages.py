@@ -371,7 +371,7 @@ def model_page(request: Request) -> PageResponse:
     engine = request.engine
     current = engine.require_model()
     try:
-        decision = refit_decision(engine.home, engine.store, engine.settings)
+        decision = refit_decision(engine.home, engine.store, engine.settings, engine.model())
     except CuckooMLError as error:
         refit_reason, refit_due = str(error), True
     else:
