@@ -211,7 +211,7 @@ def test_damage_inside_a_gzip_stream_is_named(tmp_path: Path) -> None:
 def test_invalid_json_too_large_to_repair_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "MAX_TOLERANT", 1000)
     path = tmp_path / "report.json"
-    path.write_bytes(BASE % (b'"malscore": NaN, "x": "' + b"y" * 2000 + b'"'))
+    path.write_bytes(BASE % (b'"malscore": NaN, "x": "' + b"y" * 2_000_000 + b'"'))
     with pytest.raises(ReportError, match="too large to be repaired"):
         read_report(path)
 
