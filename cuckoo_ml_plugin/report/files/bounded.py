@@ -52,7 +52,8 @@ _NUMBER: Final = 32
 _BLOCK: Final = 2**18
 _TINY: Final = 2**12  # bytes of a value whose size is added up
 _DEEPEST: Final = 12  # levels that are decoded one by one; the schema has fewer
-_WINDOWS: Final = 48
+_PARTS: Final = 48
+_NAMES_MATTER: Final = 64 * 2**20  # bytes of a report of which a single text may take four times as much
 _MAX_DIGITS: Final = 300  # of an integer; no sandbox writes longer ones
 _TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
 _BETWEEN: Final = frozenset(b" \t\r\n,:")
@@ -68,7 +69,7 @@ class Sections(dict[str, Any]):
     """The sections of a report. ``unread``: those of which something is left out, because it takes too much memory."""
 
     unread: tuple[str, ...] = ()
-    left: int = 0  # bytes of the budget
+    budget: int = 0  # bytes
 
 
 def budget_of(size: int) -> int:
@@ -84,9 +85,10 @@ def is_small(size: int) -> bool:
 # -- counting ----------------------------------------------------------------------------------------------------------
 
 
-def most(raw: Json) -> int:
+def most(raw: Json, enough: int = 0) -> int:
     """At most how many bytes of memory a JSON value takes when all of it is decoded.
 
+    ``enough``: bytes below which the figure need not be exact.
     Characters that stand within texts are counted as if they had a meaning, which only makes it more.
     """
     values = np.frombuffer(raw, dtype=np.uint8)
@@ -101,34 +103,41 @@ def most(raw: Json) -> int:
         total += np.count_nonzero(block == 0x7B) * _OBJECT + int(keys) * (_ENTRY + _NUMBER)
         total += lists * (_LIST + _NUMBER) + commas * (_SLOT + _NUMBER) + np.count_nonzero(is_quote) * (_TEXT // 2)
         before = int(block[-1])
-    return int(total) + len(values) * width(raw) + _TEXT
+    bound = int(total) + _TEXT + 4 * len(values)
+    return bound if bound <= enough else bound - (4 - width(raw)) * len(values)
 
 
 def width(raw: Json) -> int:
     """At most how many bytes a character takes in the texts of a value: one wide character widens all of its text."""
     widest = 1
-    for start in range(0, len(raw), _BLOCK):
-        block = bytes(raw[start : start + _BLOCK + 5])
-        if b"\\ud" in block or b"\\uD" in block:
-            return 4
-        if not block.isascii() or (widest == 1 and b"\\u" in block):
+    values = np.frombuffer(raw, dtype=np.uint8)
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK + 2]
+        if ((block[:-1] == 0x5C) & (block[1:] == 0x75)).any():
             widest = 2
-            if int(np.frombuffer(block, np.uint8).max()) >= 0xF0:
+            escapes = block.tobytes()
+            if b"\\ud" in escapes or b"\\uD" in escapes:
                 return 4
+        largest = int(block.max())
+        if largest >= 0xF0:
+            return 4
+        if largest >= 0x80:
+            widest = 2
     return widest
 
 
 def _calls_fit(data: Json, budget: int) -> bool:
     """Whether all that may be calls takes at most the calls' share of the budget."""
-    size = _CALL
-    if not (isinstance(data, (bytes, bytearray)) and data.isascii()):
-        size += LONGEST_API * (3 if _largest(data) >= 0xF0 else 1)  # for names that a character makes wide
     limit = int(_SHARE_OF_CALLS * budget)
-    if _count(data, b"{") * size > limit:
+    calls = _count(data, b"{")
+    size = _CALL + 3 * LONGEST_API  # of which the last is for a wide character in each name
+    if calls * size > limit:
+        size = _CALL + LONGEST_API * (_width_of_bytes(data) - 1)
+    if calls * size > limit:
         keys = (b'"api"', b"\\u006", b"\\u0070")  # the last two: an escaped letter of it
         if sum(_count(data, key) for key in keys) * size > limit:
             return False
-    return not _has_long_text(memoryview(data)) or width(data) == 1
+    return len(data) < _NAMES_MATTER or not _has_long_name(data)
 
 
 def _count(data: Json, text: bytes) -> int:
@@ -146,21 +155,63 @@ def _count(data: Json, text: bytes) -> int:
     return data.count(text)
 
 
-def _largest(data: Json) -> int:
+def _width_of_bytes(data: Json) -> int:
+    """The same as :func:`width`, of the characters that are not escaped."""
+    if not isinstance(data, memoryview) and data.isascii():
+        return 1
     values = np.frombuffer(data, dtype=np.uint8)
-    return max(int(values[start : start + _BLOCK].max()) for start in range(0, len(values), _BLOCK))
+    largest = max(int(values[start : start + _BLOCK].max()) for start in range(0, len(values), _BLOCK))
+    return 1 if largest < 0x80 else 2 if largest < 0xF0 else 4
 
 
-def _has_long_text(view: memoryview) -> bool:
-    """Whether there may be a text of a twelfth of the data, such as a call's name: it has windows within, in a row."""
-    part = len(view) // _WINDOWS
-    in_text = 0
-    for start in range(1, len(view) - _TINY, part):
-        window = bytes(view[start - 1 : start + _TINY]).removeprefix(b'"').replace(b'\\"', b"")  # without escaped ones
-        in_text = 0 if b'"' in window else in_text + 1
-        if in_text == _WINDOWS // 12 - 1:
-            return True
+def _has_long_name(data: Json) -> bool:
+    """Whether a text of a 24th of the data or more may be a call's name.
+
+    Such a text covers at least one of 48 equal parts as a whole, and begins in the part before the first of these.
+    """
+    text = data if isinstance(data, (bytes, bytearray)) else bytes(data)
+    part = len(text) // _PARTS
+    was_within = False
+    for start in range(part, len(text) - part, part):
+        is_within = not _has_quote(text, start, start + part)
+        if is_within and not was_within:
+            begin = _quote_before(text, start - part, start)
+            if begin is not None and _may_be_name(text[start - part : begin]):
+                return True
+        was_within = is_within
     return False
+
+
+def _has_quote(text: bytes | bytearray, start: int, end: int) -> bool:
+    """Whether a text begins or ends in a part of the data. It is looked at in pieces: most texts are short."""
+    size = _TINY
+    while start < end:
+        piece = text[start - 1 : min(start + size, end)].removeprefix(b'"')
+        if b'"' in piece.replace(b'\\"', b""):
+            return True
+        start += size
+        size *= 2
+    return False
+
+
+def _quote_before(text: bytes | bytearray, first: int, end: int) -> int | None:
+    """Where the last quote stands that begins or ends a text."""
+    while (end := text.rfind(b'"', first, end)) >= 0:
+        escape = end
+        while escape > 0 and text[escape - 1] == 0x5C:
+            escape -= 1
+        if (end - escape) % 2 == 0:
+            return end
+    return None
+
+
+def _may_be_name(before: bytes | bytearray) -> bool:
+    """Whether the text that follows may be the value of ``api``."""
+    before = before.rstrip(b" \t\r\n")
+    if before and not before.endswith(b":"):
+        return False
+    key = before[:-1].rstrip(b" \t\r\n")[:-1].rpartition(b'"')
+    return not key[1] or key[2] == b"api" or b"\\" in key[2]
 
 
 def size_of(value: Any) -> int:
@@ -209,16 +260,16 @@ def decode_bounded(data: Json, budget: int) -> Sections | None:
         sections[name] = decoder.section(name, parts[name], _SECTIONS[name])
     if outline is not None:
         sections["behavior"] = decoder.behavior(outline)
-    sections.unread, sections.left = tuple(decoder.unread), decoder.left
+    sections.unread, sections.budget = tuple(decoder.unread), budget
     return sections
 
 
 def decode_again(data: Json, sections: Sections, name: str, hint: Any) -> Sections:
     """The sections with one of them decoded again by another type, within what is left of the budget."""
     raw = raw_fields((name,)).decode(data)[name]
-    decoder = _BoundedDecoder(max(sections.left, 0))
+    decoder = _BoundedDecoder(max(sections.budget - size_of(dict(sections)), 0))
     again = Sections({**sections, name: decoder.section(name, raw, hint)})
-    again.unread, again.left = tuple(dict.fromkeys((*sections.unread, *decoder.unread))), decoder.left
+    again.unread, again.budget = tuple(dict.fromkeys((*sections.unread, *decoder.unread))), sections.budget
     return again
 
 
@@ -231,6 +282,7 @@ class _BoundedDecoder:
     def __init__(self, budget: int) -> None:
         self.left = budget
         self.unread: list[str] = []
+        self._charged: list[tuple[Any, int]] = []  # values for which a bound was charged, which spares the adding up
 
     def section(self, name: str, raw: Json | msgspec.Raw, hint: Any) -> Any:
         """A section by its type, else as any JSON, else None, as if it were missing."""
@@ -260,12 +312,14 @@ class _BoundedDecoder:
     def _value(self, raw: memoryview, hint: Any, level: int) -> tuple[Any, bool]:
         """The value, and whether nothing was left out of it."""
         bound = len(raw) * WORST
+        if bound > (self.left if level else self.left // 8):
+            bound = min(bound, most(raw, self.left))
         if bound > self.left:
-            bound = min(bound, most(raw))
+            self._settle()
         if bound <= self.left:
             value, is_read = self._whole(raw, hint, bound)
             if is_read:
-                self._charge(raw, value, bound, level)
+                self._charge(value, bound, level)
                 return value, True
         start = bytes(raw[:1])
         try:
@@ -278,15 +332,19 @@ class _BoundedDecoder:
             return None, True
         return None, False
 
-    def _charge(self, raw: memoryview, value: Any, bound: int, level: int) -> None:
-        """Take from the budget what a value takes: a bound where that is little, which spares the adding up."""
-        if level == 0 and len(raw) > _TINY:
-            if bound > self.left // 8:
-                bound = min(bound, most(raw))
-            if bound <= self.left // 4:
-                self.left -= bound
-                return
-        self.left -= size_of(value)
+    def _charge(self, value: Any, bound: int, level: int) -> None:
+        """Take from the budget what a value takes: of an entry its size, of a section a bound for now."""
+        if level == 0:
+            self._charged.append((value, bound))
+            self.left -= bound
+        else:
+            self.left -= size_of(value)
+
+    def _settle(self) -> None:
+        """Give back what the bounds that were charged exceed the sizes of the values by."""
+        for value, bound in self._charged:
+            self.left += bound - size_of(value)
+        self._charged = []
 
     def _whole(self, raw: memoryview, hint: Any, bound: int) -> tuple[Any, bool]:
         """The value, and whether it is read: what only the standard library decodes needs room for copies."""

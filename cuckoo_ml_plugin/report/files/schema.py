@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, TypedDict
 
 import msgspec
 
-LONGEST_API: Final = 64  # characters of a call's name in a usual report; one with longer names is read call by call
+LONGEST_API: Final = 48  # characters of a call's name in a usual report; one with longer names is read call by call
 
 
 class Info(TypedDict, total=False):
