@@ -1,11 +1,11 @@
 """Decoding within a budget: what a report takes in memory is known before it is decoded, not after.
 
 An element of two or three bytes, such as ``{}``, takes up to fifty times its size once it is decoded. So a report above
-a size is decoded in parts. The lists of calls, which are most of it, are bounded by the number of its braces, or of its
-names of calls. Any other part is decoded at once if its size times :data:`WORST` fits into what is left of the budget,
-or if :func:`most` that it can take does; else field by field and entry by entry, until the budget is spent. Everything
-is counted, nothing is sampled: the same report is always read in the same way. Real reports stay far below the budget,
-because they are long by what the schema skips.
+a size is decoded in parts. The lists of calls, which are most of it, are counted while they are decoded. Any other part
+is decoded at once if its size times :data:`WORST` fits into what is left of the budget, or if :func:`most` that it can
+take does; else field by field and entry by entry, until the budget is spent. Everything is counted, nothing is sampled:
+the same report is always read in the same way. Real reports stay far below the budget, because they are long by what
+the schema skips.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import UnionType
@@ -22,6 +23,7 @@ import msgspec
 import numpy as np
 
 from cuckoo_ml_plugin.report.files.schema import (
+    CALLS_LEFT,
     LONGEST_API,
     METER,
     BehaviorOutline,
@@ -51,9 +53,8 @@ _TEXT: Final = 64  # without its characters
 _NUMBER: Final = 32
 _BLOCK: Final = 2**18
 _TINY: Final = 2**12  # bytes of a value whose size is added up
+_LARGE: Final = 2**14  # bytes of a section for which counting is better than the worst case
 _DEEPEST: Final = 12  # levels that are decoded one by one; the schema has fewer
-_PARTS: Final = 48
-_NAMES_MATTER: Final = 64 * 2**20  # bytes of a report of which a single text may take four times as much
 _MAX_DIGITS: Final = 300  # of an integer; no sandbox writes longer ones
 _TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
 _BETWEEN: Final = frozenset(b" \t\r\n,:")
@@ -126,94 +127,6 @@ def width(raw: Json) -> int:
     return widest
 
 
-def _calls_fit(data: Json, budget: int) -> bool:
-    """Whether all that may be calls takes at most the calls' share of the budget."""
-    limit = int(_SHARE_OF_CALLS * budget)
-    calls = _count(data, b"{")
-    size = _CALL + 3 * LONGEST_API  # of which the last is for a wide character in each name
-    if calls * size > limit:
-        size = _CALL + LONGEST_API * (_width_of_bytes(data) - 1)
-    if calls * size > limit:
-        keys = (b'"api"', b"\\u006", b"\\u0070")  # the last two: an escaped letter of it
-        if sum(_count(data, key) for key in keys) * size > limit:
-            return False
-    return len(data) < _NAMES_MATTER or not _has_long_name(data)
-
-
-def _count(data: Json, text: bytes) -> int:
-    """How often a text occurs."""
-    count = 0
-    if len(text) == 1:
-        values = np.frombuffer(data, dtype=np.uint8)
-        for start in range(0, len(values), _BLOCK):
-            count += int(np.count_nonzero(values[start : start + _BLOCK] == text[0]))
-        return count
-    if isinstance(data, memoryview):
-        for start in range(0, len(data), _BLOCK):
-            count += bytes(data[start : start + _BLOCK + len(text) - 1]).count(text)
-        return count
-    return data.count(text)
-
-
-def _width_of_bytes(data: Json) -> int:
-    """The same as :func:`width`, of the characters that are not escaped."""
-    if not isinstance(data, memoryview) and data.isascii():
-        return 1
-    values = np.frombuffer(data, dtype=np.uint8)
-    largest = max(int(values[start : start + _BLOCK].max()) for start in range(0, len(values), _BLOCK))
-    return 1 if largest < 0x80 else 2 if largest < 0xF0 else 4
-
-
-def _has_long_name(data: Json) -> bool:
-    """Whether a text of a 24th of the data or more may be a call's name.
-
-    Such a text covers at least one of 48 equal parts as a whole, and begins in the part before the first of these.
-    """
-    text = data if isinstance(data, (bytes, bytearray)) else bytes(data)
-    part = len(text) // _PARTS
-    was_within = False
-    for start in range(part, len(text) - part, part):
-        is_within = not _has_quote(text, start, start + part)
-        if is_within and not was_within:
-            begin = _quote_before(text, start - part, start)
-            if begin is not None and _may_be_name(text[start - part : begin]):
-                return True
-        was_within = is_within
-    return False
-
-
-def _has_quote(text: bytes | bytearray, start: int, end: int) -> bool:
-    """Whether a text begins or ends in a part of the data. It is looked at in pieces: most texts are short."""
-    size = _TINY
-    while start < end:
-        piece = text[start - 1 : min(start + size, end)].removeprefix(b'"')
-        if b'"' in piece.replace(b'\\"', b""):
-            return True
-        start += size
-        size *= 2
-    return False
-
-
-def _quote_before(text: bytes | bytearray, first: int, end: int) -> int | None:
-    """Where the last quote stands that begins or ends a text."""
-    while (end := text.rfind(b'"', first, end)) >= 0:
-        escape = end
-        while escape > 0 and text[escape - 1] == 0x5C:
-            escape -= 1
-        if (end - escape) % 2 == 0:
-            return end
-    return None
-
-
-def _may_be_name(before: bytes | bytearray) -> bool:
-    """Whether the text that follows may be the value of ``api``."""
-    before = before.rstrip(b" \t\r\n")
-    if before and not before.endswith(b":"):
-        return False
-    key = before[:-1].rstrip(b" \t\r\n")[:-1].rpartition(b'"')
-    return not key[1] or key[2] == b"api" or b"\\" in key[2]
-
-
 def size_of(value: Any) -> int:
     """The bytes that a decoded value takes."""
     total, waiting = 0, [value]
@@ -238,19 +151,14 @@ def size_of(value: Any) -> int:
 def decode_bounded(data: Json, budget: int) -> Sections | None:
     """The sections of a report that is not small; None for what is no JSON object that msgspec decodes."""
     decoder = _BoundedDecoder(budget)
+    parts = _outline(data, budget, _CALL + 3 * LONGEST_API)  # with room for a wide character in each name
+    if parts is None and not isinstance(data, memoryview) and width(data) == 1:
+        parts = _outline(data, budget, _CALL)
     outline: BehaviorOutline | None = None
-    parts: dict[str, Any] | None = None
-    if _calls_fit(data, budget):
-        METER.left = budget
-        try:
-            parts = _outline_decoder().decode(data)
-            outline = parts.pop("behavior", None)
-            decoder.left = METER.left
-        except (OverBudgetError, *DAMAGES):
-            parts = None
-        finally:
-            METER.left = METER.UNBOUNDED
-    if parts is None:
+    if parts is not None:
+        outline = parts.pop("behavior", None)
+        decoder.left = parts.pop("left")
+    else:
         try:
             parts = raw_fields(tuple(_SECTIONS)).decode(data)
         except DAMAGES:
@@ -262,6 +170,24 @@ def decode_bounded(data: Json, budget: int) -> Sections | None:
         sections["behavior"] = decoder.behavior(outline)
     sections.unread, sections.budget = tuple(decoder.unread), budget
     return sections
+
+
+def _outline(data: Json, budget: int, call: int) -> dict[str, Any] | None:
+    """The sections as they stand in the JSON, but the calls decoded; None if these do not fit or are no calls.
+
+    ``call``: at most how many bytes a call takes.
+    """
+    with _LOCK:
+        METER.left = budget
+        CALLS_LEFT[:] = [None] * int(_SHARE_OF_CALLS * budget / call)
+        try:
+            parts: dict[str, Any] = _outline_decoder().decode(data)
+        except (OverBudgetError, IndexError, *DAMAGES):
+            return None
+        finally:
+            CALLS_LEFT.clear()
+        parts["left"] = METER.left
+        return parts
 
 
 def decode_again(data: Json, sections: Sections, name: str, hint: Any) -> Sections:
@@ -312,7 +238,7 @@ class _BoundedDecoder:
     def _value(self, raw: memoryview, hint: Any, level: int) -> tuple[Any, bool]:
         """The value, and whether nothing was left out of it."""
         bound = len(raw) * WORST
-        if bound > (self.left if level else self.left // 8):
+        if bound > self.left or (level == 0 and len(raw) > _LARGE):
             bound = min(bound, most(raw, self.left))
         if bound > self.left:
             self._settle()
@@ -519,6 +445,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
+_LOCK: Final = threading.Lock()
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _SECTIONS: Final[Mapping[str, Any]] = get_type_hints(ReportSections)
 _PROCESS: Final = get_type_hints(Process)

@@ -10,7 +10,6 @@ The keys are those of Cuckoo 2.0.7 and CAPE 2.2 to 2.5.
 
 from __future__ import annotations
 
-import threading
 from typing import Annotated, Any, Final, TypedDict
 
 import msgspec
@@ -154,14 +153,15 @@ class OverBudgetError(Exception):
     """The processes of a report take more memory than the report may."""
 
 
-class Meter(threading.local):
-    """What is left of the budget of the report that a thread decodes."""
+class Meter:
+    """What is left of the budget of the report that is decoded: one at a time, by a lock."""
 
-    UNBOUNDED: Final = 2**62
-    left = UNBOUNDED
+    left = 0
 
 
 METER: Final = Meter()
+CALLS_LEFT: Final[list[None]] = []  # an entry for each call that the report which is decoded may have
+_take_call: Final = CALLS_LEFT.pop
 
 
 class Environment(TypedDict, total=False):
@@ -185,9 +185,15 @@ class Process(TypedDict, total=False):
 
 
 class NamedCall(Call, gc=False):
-    """A call whose name is not long, so that the number of calls says how much memory they take."""
+    """A call whose name is not long, so that the number of calls says how much memory they take.
+
+    Each takes one away from those that a report may have, by the cheapest step that there is.
+    """
 
     api: Annotated[str, msgspec.Meta(max_length=LONGEST_API)]
+
+    def __post_init__(self) -> None:
+        _take_call()  # raises IndexError after the last
 
 
 class ProcessOutline(msgspec.Struct, gc=False):
