@@ -26,6 +26,8 @@ ELEMENTS: Final = {
     "[[]]": b"[[]]",
     "a call": b'{"api":"ab"}',
     "a name": b'{"name":"ab"}',
+    "400 deep": b"[" * 400 + b"]" * 400,
+    "4,000 keys": b"{" + b",".join(b'"%x":0' % number for number in range(4000)) + b"}",
     "wide text": '"ab\N{GRINNING FACE}"'.encode(),
 }
 SECTIONS: Final = {

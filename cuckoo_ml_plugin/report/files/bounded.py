@@ -51,7 +51,7 @@ _LIST: Final = 88
 _SLOT: Final = 9  # of a list
 _TEXT: Final = 64  # without its characters
 _NUMBER: Final = 32
-_BLOCK: Final = 2**18
+_BLOCK: Final = 2**16
 _TINY: Final = 2**12  # bytes of a value whose size is added up
 _LARGE: Final = 2**14  # bytes of a section for which counting is better than the worst case
 _DEEPEST: Final = 12  # levels that are decoded one by one; the schema has fewer
@@ -101,11 +101,24 @@ def most(raw: Json, enough: int = 0) -> int:
         keys = np.count_nonzero((block[1:] == 0x3A) & may_end_key[:-1]) + (block[0] == 0x3A and before <= 0x22)
         lists = np.count_nonzero(block == 0x5B)
         commas = np.count_nonzero(block == 0x2C)
-        total += np.count_nonzero(block == 0x7B) * _OBJECT + int(keys) * (_ENTRY + _NUMBER)
-        total += lists * (_LIST + _NUMBER) + commas * (_SLOT + _NUMBER) + np.count_nonzero(is_quote) * (_TEXT // 2)
+        total += int(np.count_nonzero(block == 0x7B)) * _OBJECT + int(keys) * (_ENTRY + _NUMBER)
+        total += int(lists) * (_LIST + _NUMBER) + int(commas) * (_SLOT + _NUMBER)
+        total += int(np.count_nonzero(is_quote)) * (_TEXT // 2)
         before = int(block[-1])
-    bound = int(total) + _TEXT + 4 * len(values)
+    bound = total + _TEXT + 4 * len(values)
     return bound if bound <= enough else bound - (4 - width(raw)) * len(values)
+
+
+def roughly(raw: Json) -> int:
+    """The same as :func:`most`, higher and in a third of the time: as if all were entries of objects."""
+    values = np.frombuffer(raw, dtype=np.uint8)
+    opened = commas = 0
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK]
+        commas += int(np.count_nonzero(block == 0x2C))
+        opened += int(np.count_nonzero((block | 0x20) == 0x7B))
+    entry = _ENTRY + 2 * _TEXT
+    return commas * entry + opened * (_OBJECT + entry) + 4 * len(values) + _TEXT
 
 
 def width(raw: Json) -> int:
@@ -238,7 +251,9 @@ class _BoundedDecoder:
     def _value(self, raw: memoryview, hint: Any, level: int) -> tuple[Any, bool]:
         """The value, and whether nothing was left out of it."""
         bound = len(raw) * WORST
-        if bound > self.left or (level == 0 and len(raw) > _LARGE):
+        if level == 0 and len(raw) > _LARGE:
+            bound = min(bound, roughly(raw))
+        if bound > (self.left if level else self.left // 3):
             bound = min(bound, most(raw, self.left))
         if bound > self.left:
             self._settle()
@@ -409,7 +424,7 @@ def _decoder(hint: Any) -> Any:
 @cache
 def raw_fields(names: tuple[str, ...]) -> Any:
     """A decoder for the fields of an object, each as it stands in the JSON, without any other key."""
-    return msgspec.json.Decoder(TypedDict("Fields", dict.fromkeys(names, msgspec.Raw), total=False))  # type: ignore[operator, misc]
+    return msgspec.json.Decoder(TypedDict("Fields", dict.fromkeys(names, msgspec.Raw), total=False))  # type: ignore[operator]
 
 
 @cache
@@ -417,7 +432,7 @@ def _outline_decoder() -> Any:
     """A decoder for a report of which only the calls are decoded, and the rest is kept as it stands."""
     fields: dict[str, Any] = dict.fromkeys(_SECTIONS, msgspec.Raw)
     fields["behavior"] = BehaviorOutline | None
-    return msgspec.json.Decoder(TypedDict("Outline", fields, total=False))  # type: ignore[operator, misc]
+    return msgspec.json.Decoder(TypedDict("Outline", fields, total=False))  # type: ignore[operator]
 
 
 @cache

@@ -220,7 +220,7 @@ def _objects(view: memoryview, start: int) -> Iterator[memoryview]:
 
 def _end_of_object(view: memoryview, start: int) -> int | None:
     """Where the object that begins at ``start`` ends; None if that is not to be found out."""
-    if view[start : start + 1] != b"{":
+    if bytes(view[start : start + 1]) != b"{":
         return None
     end = end_of_value(view[start:])
     return None if end is None else start + end
