@@ -6,7 +6,7 @@ readable, and nothing in a report can make reading it fail.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -118,14 +118,16 @@ class ReportInFile:
         return f"report {self.place} in it: {self.error}"
 
 
-def read_reports(path: Path) -> Iterator[ReportInFile]:
+def read_reports(path: Path, on_large: Callable[[], None] | None = None) -> Iterator[ReportInFile]:
     """Each report in a file: JSON, packed or not, of one report or of several.
+
+    ``on_large`` is called before much memory is taken, so that processes can take turns.
 
     Raises:
         ReportError: the file cannot be read or holds no report. One sentence that names it and says what to do.
     """
     path = Path(path)
-    for place, (name, sections) in enumerate(load_reports(path), 1):
+    for place, (name, sections) in enumerate(load_reports(path, on_large), 1):
         if isinstance(sections, ReportError):
             yield ReportInFile(place, name, None, sections)
         else:

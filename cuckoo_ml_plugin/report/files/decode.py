@@ -11,7 +11,7 @@ reports are decoded within a budget of memory (:mod:`cuckoo_ml_plugin.report.fil
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, get_type_hints
@@ -52,15 +52,18 @@ _HTML: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body|script|meta|titl
 _SECTION_DECODERS: Final = {name: msgspec.json.Decoder(hint) for name, hint in get_type_hints(ReportSections).items()}
 
 
-def load_reports(path: Path) -> Iterator[tuple[str, Mapping[str, Any] | ReportError]]:
+def load_reports(
+    path: Path, on_large: Callable[[], None] | None = None
+) -> Iterator[tuple[str, Mapping[str, Any] | ReportError]]:
     """Each report of the file at ``path``: the sections that the schema knows, or why this one cannot be read.
 
-    With each comes its name in the file: that of a zip file's member, else an empty text.
+    With each comes its name in the file: that of a zip file's member, else an empty text. ``on_large`` is called before
+    much memory is taken (:func:`cuckoo_ml_plugin.report.files.packing.contents`).
 
     Raises:
         ReportError: the file cannot be read or unpacked, is empty, is too large, or holds no report.
     """
-    for name, data in contents(path, MAX_UNPACKED):
+    for name, data in contents(path, MAX_UNPACKED, on_large):
         documents = _documents(data, path, in_lines=_JSON_LINES.search(name or path.name) is not None)
         del data  # so that it takes no memory any more when its last report is used
         for document in documents:
