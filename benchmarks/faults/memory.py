@@ -12,7 +12,6 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +48,7 @@ SECTIONS: Final = {
     "target": b'{"target":{"file":{"strings":[%s]}}}',
 }
 _PROGRAM: Final = """
-import sys
+import sys, time
 from pathlib import Path
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.errors import ReportError
@@ -58,12 +57,12 @@ def peak():
     status = Path("/proc/self/status").read_text()  # ru_maxrss would begin with the parent's
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 extract(read_report(Path(sys.argv[1])))
-before = peak()
+before, begin = peak(), time.process_time()
 try:
     extract(read_report(Path(sys.argv[2])))
 except ReportError:
     pass
-print(peak() - before)
+print(peak() - before, time.process_time() - begin)
 """
 
 
@@ -74,14 +73,14 @@ def hostile_report(section: str, element: str, size: int) -> bytes:
 
 
 def growth(report: bytes) -> tuple[int, float]:
-    """The bytes that reading a report adds to the peak memory of a process, and the seconds of the process."""
+    """The bytes that reading a report adds to the peak memory of a process, and the seconds of processor time."""
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder, "small.json"), Path(folder, "large.json")
         small.write_bytes(b'{"info":{"version":"2.4-CAPE"},"behavior":{"processes":[]}}')
         large.write_bytes(report)
-        begin = time.perf_counter()
         run = subprocess.run([sys.executable, "-c", _PROGRAM, small, large], capture_output=True, check=True, text=True)
-        return int(run.stdout), time.perf_counter() - begin
+        grown, seconds = run.stdout.split()
+        return int(grown), float(seconds)
 
 
 def main() -> None:
@@ -89,12 +88,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=24)
     parser.add_argument("--sections", nargs="*", default=list(SECTIONS))
+    parser.add_argument("--elements", nargs="*", default=list(ELEMENTS))
     arguments = parser.parse_args()
     size = arguments.megabytes * 10**6
-    print("| section | " + " | ".join(ELEMENTS) + " |\n|---|" + "---|" * len(ELEMENTS))
+    print("| section | " + " | ".join(arguments.elements) + " |\n|---|" + "---|" * len(arguments.elements))
     for section in arguments.sections:
         row = []
-        for element in ELEMENTS:
+        for element in arguments.elements:
             grown, seconds = growth(hostile_report(section, element, size))
             row.append(f"{grown / size:.1f} ({seconds:.0f} s)")
         print(f"| {section} | " + " | ".join(row) + " |", flush=True)
