@@ -6,7 +6,9 @@ full disk), what was written stays, and the next import skips it. To resume an i
 
 from __future__ import annotations
 
+import fcntl
 import os
+import tempfile
 import time
 import warnings
 from collections import deque
@@ -14,6 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -303,8 +306,9 @@ def _in_workers(
         while waiting:
             number, chunk = waiting.popleft()
             handed_out[number] = chunk
-            yield joblib.delayed(_read_chunk)(number, chunk)
+            yield joblib.delayed(_read_chunk)(number, chunk, turns.name)
 
+    turns = tempfile.NamedTemporaryFile(prefix="cuckoo-ml-import-")  # noqa: SIM115  # it is locked by its name
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
     with workers_ignore_interrupts():
         ready = parallel(tasks())
@@ -316,6 +320,30 @@ def _in_workers(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # says that results were not used: the next import reads these
             ready.close()
+        turns.close()
+
+
+class _Turn:
+    """The right to read what is large after unpacking, which one of the workers has at a time.
+
+    So the memory of all of them is bounded, whatever their files unpack to.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.file: IO[bytes] | None = None
+
+    def take(self) -> None:
+        """Wait for it. Any further call changes nothing."""
+        if self.file is None:
+            self.file = open(self.path, "rb")  # noqa: SIM115  # closing it gives the turn back
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def give_back(self) -> None:
+        """Let another worker go on."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
 
 
 def _chunks(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
@@ -331,8 +359,8 @@ def _chunks(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
         yield chunk
 
 
-def _read_chunk(number: int, tasks: list[_Task]) -> tuple[int, list[_Outcome]]:
-    return number, [_read(task) for task in tasks]
+def _read_chunk(number: int, tasks: list[_Task], turns: str = "") -> tuple[int, list[_Outcome]]:
+    return number, [_read(task, _Turn(turns) if turns else None) for task in tasks]
 
 
 def _read_alone(task: _Task) -> _Outcome:
@@ -345,19 +373,22 @@ def _read_alone(task: _Task) -> _Outcome:
     return outcome  # type: ignore[no-any-return]
 
 
-def _read(task: _Task) -> _Outcome:
+def _read(task: _Task, turn: _Turn | None = None) -> _Outcome:
     """Read, extract and pack the reports of one file. Any error becomes a reason in the outcome."""
     try:
-        return _read_file(task)
+        return _read_file(task, turn.take if turn else None)
     except CuckooMLError as error:
         return _Outcome.failed(task, str(error))
     except MemoryError:
         return _Outcome.failed(task, "reading it takes more memory than there is")
     except Exception as error:  # a report is hostile input: a bug that it triggers must not stop the import
         return _Outcome.failed(task, f"unexpected {type(error).__name__}: {str(error)[:200]}")
+    finally:
+        if turn is not None:
+            turn.give_back()
 
 
-def _read_file(task: _Task) -> _Outcome:
+def _read_file(task: _Task, on_large: Callable[[], None] | None = None) -> _Outcome:
     """The reports of one file. Raises CuckooMLError for a file that cannot be read.
 
     Of several, each has the id that its host gave it, else one from the file's name and its place in the file.
@@ -365,7 +396,7 @@ def _read_file(task: _Task) -> _Outcome:
     outcome = _Outcome(task, [], [], [])
     names: list[str] = []  # that the reports have as parts of a file of several
     count = 0
-    for in_file in read_reports(Path(task.file.path)):
+    for in_file in read_reports(Path(task.file.path), on_large):
         count += 1
         if in_file.report is None:
             outcome.reasons.append(in_file.reason)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cuckoo_ml_plugin.report.files.schema import Call
+from cuckoo_ml_plugin.report.files.schema import Call, NamedCall
 
 MAX_CALLS: Final = 5_000_000  # that are used of one process; the hosts' own limits are far below
 _BYTES: Final = 4  # of a number
@@ -26,6 +26,7 @@ _LONGEST_NAMES: Final = 2**20  # characters, of all names that are kept
 _CHUNK: Final = 2048
 _FEW_NAMES: Final = 1000  # below this, an array of all their pairs is small
 _API: Final = itemgetter("api")
+_CALLS: Final = (Call, NamedCall)
 
 
 class _Numbering:
@@ -123,7 +124,7 @@ def _encode(calls: Any, numbering: _Numbering) -> bytes:
     """
     if type(calls) is list and len(calls) <= MAX_CALLS:  # the usual case, and the most expensive one
         try:
-            if calls and type(calls[0]) is Call:
+            if calls and type(calls[0]) in _CALLS:
                 return _encode_names([call.api for call in calls], numbering)
             chunks = (calls[start : start + _CHUNK] for start in range(0, len(calls), _CHUNK))
             return b"".join([_encode_known(chunk, numbering.codes) for chunk in chunks])

@@ -6,7 +6,7 @@ readable, and nothing in a report can make reading it fail.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -17,6 +17,7 @@ from cuckoo_ml_plugin.plumbing.analysis_ids import Identity
 from cuckoo_ml_plugin.report.android import droidmon_calls, droidmon_operations, droidmon_requests
 from cuckoo_ml_plugin.report.call_log import CallLog, call_log
 from cuckoo_ml_plugin.report.dumps import Dump, dumps_of
+from cuckoo_ml_plugin.report.files.bounded import Sections
 from cuckoo_ml_plugin.report.files.decode import load_reports
 from cuckoo_ml_plugin.report.files.schema import EnhancedEvent
 from cuckoo_ml_plugin.report.host_signatures import host_signatures, severities_of, techniques_of
@@ -38,6 +39,7 @@ from cuckoo_ml_plugin.report.values import (
 
 CUCKOO2: Final = "cuckoo2"
 CAPE: Final = "cape"
+MAX_PROCESSES: Final = 20_000  # that are read; no sandbox watches so many
 _POSIX: Final = frozenset(("linux", "android", "darwin", "macos"))
 
 
@@ -116,14 +118,16 @@ class ReportInFile:
         return f"report {self.place} in it: {self.error}"
 
 
-def read_reports(path: Path) -> Iterator[ReportInFile]:
+def read_reports(path: Path, on_large: Callable[[], None] | None = None) -> Iterator[ReportInFile]:
     """Each report in a file: JSON, packed or not, of one report or of several.
+
+    ``on_large`` is called before much memory is taken, so that processes can take turns.
 
     Raises:
         ReportError: the file cannot be read or holds no report. One sentence that names it and says what to do.
     """
     path = Path(path)
-    for place, (name, sections) in enumerate(load_reports(path), 1):
+    for place, (name, sections) in enumerate(load_reports(path, on_large), 1):
         if isinstance(sections, ReportError):
             yield ReportInFile(place, name, None, sections)
         else:
@@ -194,7 +198,7 @@ def report_from_results(results: Mapping[str, Any]) -> Report:
     _add_droidmon(report, mapping(results.get("droidmon")))
     if results.get("tracee"):
         _add_trace(report, tracee_facts(results.get("tracee")))
-    report.missing = _missing(report, behavior)
+    report.missing = _missing(report, behavior) + _unread(results)
     return report
 
 
@@ -269,7 +273,7 @@ def _scans(value: Any) -> dict[str, str]:
 def _read_behavior(report: Report, behavior: Mapping[str, Any]) -> None:
     call_lists = []
     processes = []
-    for process in mappings(behavior.get("processes")):
+    for process in mappings(items(behavior.get("processes"))[:MAX_PROCESSES]):
         if process.get("track") is False:  # such as lsass.exe, which Cuckoo watches only for keys
             continue
         environment = mapping(process.get("environ"))
@@ -354,6 +358,15 @@ def _missing(report: Report, behavior: Mapping[str, Any]) -> list[str]:
     if report.host == CAPE and mapping(behavior.get("summary")) and "processes" not in behavior:
         sentences.append("This is CAPE's short report (lite.json), which has no processes and no API calls.")
     return sentences
+
+
+def _unread(results: Mapping[str, Any]) -> list[str]:
+    """What a file has and what was left out, because it would have taken too much memory."""
+    unread = results.unread if isinstance(results, Sections) else ()
+    if not unread:
+        return []
+    are = "is" if len(unread) == 1 else "are"
+    return [f"Not all of {', '.join(unread)} {are} read: it would take more memory than a report may."]
 
 
 def _are_elsewhere(calls: Any) -> bool:

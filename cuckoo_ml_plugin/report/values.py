@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+MAX_ENTRIES: Final = 200_000  # of a list in a report; a host's list of many more is made to take memory and time
 _NOTHING: Final[Mapping[str, Any]] = {}
 _EXTENDED_NUMBERS: Final = ("$numberInt", "$numberLong", "$numberDouble", "$numberDecimal")
 
@@ -21,8 +22,8 @@ def items(value: Any) -> Sequence[Any]:
 
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:
-    """The mappings in a list, in order."""
-    return [entry for entry in items(value) if type(entry) is dict or isinstance(entry, Mapping)]
+    """The mappings in a list, in order, among its first ``MAX_ENTRIES``."""
+    return [entry for entry in items(value)[:MAX_ENTRIES] if type(entry) is dict or isinstance(entry, Mapping)]
 
 
 def text(value: Any) -> str:
@@ -31,10 +32,10 @@ def text(value: Any) -> str:
 
 
 def texts(value: Any) -> list[str]:
-    """The texts in a list, without empty ones. A single text counts as a list of one."""
+    """The texts among a list's first ``MAX_ENTRIES``, without empty ones. A single text counts as a list of one."""
     if isinstance(value, str):
         return [value] if value else []
-    return [entry for entry in items(value) if isinstance(entry, str) and entry]
+    return [entry for entry in items(value)[:MAX_ENTRIES] if isinstance(entry, str) and entry]
 
 
 def plain_number(value: Any) -> Any:

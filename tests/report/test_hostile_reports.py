@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.reports import CAPE_REPORT, CUCKOO_REPORT, written
 
+from benchmarks.faults.memory import growth, hostile_report
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.behaviour.extract import MAX_TOKENS, extract
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.plumbing.text import MAX_VALUE
-from cuckoo_ml_plugin.report.files import decode
+from cuckoo_ml_plugin.report.files import decode, packing
 from cuckoo_ml_plugin.report.labels import labels_of
-from cuckoo_ml_plugin.report.report import Report, read_report, report_from_results
+from cuckoo_ml_plugin.report.report import Report, read_report, read_reports, report_from_results
 
 HOSTILE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 texts = st.text(st.characters(codec=None), max_size=20) | st.sampled_from(
@@ -179,6 +180,54 @@ def test_ten_thousand_levels_of_nesting_do_not_crash(place: bytes, tmp_path: Pat
     )
 
 
+@pytest.mark.parametrize(
+    ("section", "element"),
+    [
+        ("behavior.processes", "{}"),
+        ("environ", "[]"),
+        ("calls", "a call"),
+        ("network.tcp", "{}"),
+        ("strings", "short texts"),
+        ("virustotal", "[[]]"),
+        ("signatures", "4,000 keys"),
+    ],
+)
+def test_tiny_elements_take_at_most_three_times_the_file_or_64_mb(section: str, element: str) -> None:
+    size = 6_000_000
+    grown, _ = growth(hostile_report(section, element, size))
+    assert grown <= max(3 * size, 64 * 2**20)
+
+
+def test_a_section_too_large_leaves_the_others_and_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_bytes(BASE % (b'"behavior": {"processes": [' + b"{}," * 1_000_000 + b"{}]}"))
+    behaviour = extract(read_report(path))
+    assert "signature:kept" in behaviour.tokens
+    assert "Not all of behavior is read" in behaviour.remark
+    assert extract(read_report(path)) == behaviour
+
+
+def test_a_large_report_with_nan_and_a_lone_surrogate_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_bytes(BASE % (b'"malscore": NaN, "virustotal": {"x": "NaN, \\ud800"}, "y": "' + b"y" * 2_000_000 + b'"'))
+    assert "signature:kept" in extract(read_report(path)).tokens
+
+
+def test_who_reads_hears_of_a_large_report_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "LARGE", 2**21)
+    packed, plain, small = tmp_path / "packed.json.gz", tmp_path / "plain.json", tmp_path / "small.json"
+    report = BASE % (b'"y": "' + b"y" * 3_000_000 + b'"')
+    packed.write_bytes(gzip.compress(report))
+    plain.write_bytes(report)
+    small.write_bytes(BASE % b'"y": 1')
+    told: list[str] = []
+    for path in (packed, plain, small):
+        assert [in_file.error for in_file in read_reports(path, lambda: told.append(path.name))] == [None]  # noqa: B023
+    assert set(told) == {"packed.json.gz", "plain.json"}
+
+
 def test_a_gzip_bomb_stops_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "MAX_UNPACKED", 2**22)
     path = tmp_path / "bomb.json.gz"
@@ -211,7 +260,7 @@ def test_damage_inside_a_gzip_stream_is_named(tmp_path: Path) -> None:
 def test_invalid_json_too_large_to_repair_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "MAX_TOLERANT", 1000)
     path = tmp_path / "report.json"
-    path.write_bytes(BASE % (b'"malscore": NaN, "x": "' + b"y" * 2000 + b'"'))
+    path.write_bytes(BASE % (b'"malscore": NaN, "x": "' + b"y" * 2_000_000 + b'"'))
     with pytest.raises(ReportError, match="too large to be repaired"):
         read_report(path)
 

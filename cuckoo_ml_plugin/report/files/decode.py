@@ -4,15 +4,14 @@ A file holds one report or several: an array, JSON lines, or objects one after t
 them. A report may stand in the envelope of a host's API.
 
 msgspec decodes the whole file in one pass. If that fails, each section is decoded by itself: by its type in the schema,
-else as any JSON. The standard library decodes JSON that msgspec refuses (NaN, lone surrogates, broken UTF-8), provided
-that it is small enough.
+else as any JSON. The standard library decodes JSON that msgspec refuses (NaN, lone surrogates, broken UTF-8). Larger
+reports are decoded within a budget of memory (:mod:`cuckoo_ml_plugin.report.files.bounded`), after a repair if needed.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, get_type_hints
@@ -20,40 +19,54 @@ from typing import Any, Final, get_type_hints
 import msgspec
 
 from cuckoo_ml_plugin.errors import ReportError
+from cuckoo_ml_plugin.report.files.bounded import (
+    DAMAGES,
+    Sections,
+    budget_of,
+    decode_again,
+    decode_bounded,
+    end_of_value,
+    is_small,
+    load_tolerantly,
+    raw_fields,
+    repaired,
+)
 from cuckoo_ml_plugin.report.files.packing import Content, contents
-from cuckoo_ml_plugin.report.files.schema import ReportSections, TracedSections
+from cuckoo_ml_plugin.report.files.schema import ReportSections, TracedBehavior, TracedSections
 from cuckoo_ml_plugin.report.trace import is_trace
 
 MAX_UNPACKED: Final = 2 * 2**30  # bytes of a report, after unpacking
-MAX_TOLERANT: Final = 256 * 2**20  # bytes that the standard library may decode; it takes ten times the memory
+MAX_TOLERANT: Final = 256 * 2**20  # bytes of JSON that may be repaired
 MAX_REPORTS: Final = 1_000_000  # in one file
 _ENVELOPES: Final = ("data", "report", "result", "results", "reports")  # keys under which an API hands out a report
 _START: Final = 1024  # bytes of a file that tell what it is
 _MOST_BAD: Final = 100  # parts of a file that are no reports before the first that is
 _CHUNK: Final = 2**20
 _BETWEEN: Final = frozenset(b" \t\r\n,]")  # what may stand after an object
-_MAX_DIGITS: Final = 300  # of an integer; no sandbox writes longer ones
 
 _DECODER: Final = msgspec.json.Decoder(ReportSections)
-_RAW_DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TRACE_DECODER: Final = msgspec.json.Decoder(TracedSections)
-_TRAILING: Final = re.compile(r"trailing characters \(byte (\d+)\)")
 _ARRAY: Final = re.compile(rb"\[\s*\{")  # an array of anything else is no report
 _JSON_LINES: Final = re.compile(r"\.(?:jsonl|ndjson)(?:\.\w+)?$", re.IGNORECASE)
 _HTML: Final = re.compile(rb"<(?:!doctype\s+html|html|head|body|script|meta|title)\b", re.IGNORECASE)
 _SECTION_DECODERS: Final = {name: msgspec.json.Decoder(hint) for name, hint in get_type_hints(ReportSections).items()}
 
 
-def load_reports(path: Path) -> Iterator[tuple[str, Mapping[str, Any] | ReportError]]:
+def load_reports(
+    path: Path, on_large: Callable[[], None] | None = None
+) -> Iterator[tuple[str, Mapping[str, Any] | ReportError]]:
     """Each report of the file at ``path``: the sections that the schema knows, or why this one cannot be read.
 
-    With each comes its name in the file: that of a zip file's member, else an empty text.
+    With each comes its name in the file: that of a zip file's member, else an empty text. ``on_large`` is called before
+    much memory is taken (:func:`cuckoo_ml_plugin.report.files.packing.contents`).
 
     Raises:
         ReportError: the file cannot be read or unpacked, is empty, is too large, or holds no report.
     """
-    for name, data in contents(path, MAX_UNPACKED):
-        for document in _documents(data, path, in_lines=_JSON_LINES.search(name or path.name) is not None):
+    for name, data in contents(path, MAX_UNPACKED, on_large):
+        documents = _documents(data, path, in_lines=_JSON_LINES.search(name or path.name) is not None)
+        del data  # so that it takes no memory any more when its last report is used
+        for document in documents:
             yield name, document
 
 
@@ -68,30 +81,37 @@ def decode_sections(data: Content | memoryview, path: Path) -> Mapping[str, Any]
 
 
 def _decode_whole(data: Content | memoryview) -> Mapping[str, Any] | None:
-    """The sections of an undamaged report, in one pass; None for anything else."""
+    """The sections of an undamaged report, in one pass where it is small; None for anything else."""
+    if not is_small(len(data)):
+        return decode_bounded(data, budget_of(len(data)))
     try:
         return _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+    except DAMAGES:
         return None
 
 
 def _with_trace(sections: Mapping[str, Any], data: Content | memoryview) -> Mapping[str, Any]:
     """The sections; those of a Linux analysis with the arguments of its calls."""
     behavior = sections.get("behavior")
-    return {**sections, "behavior": _traced(data, behavior)} if is_trace(behavior) else sections
+    if not is_trace(behavior):
+        return sections
+    if isinstance(sections, Sections):
+        try:
+            return decode_again(data, sections, "behavior", TracedBehavior)
+        except DAMAGES:
+            return sections
+    return {**sections, "behavior": _traced(data, behavior)}
 
 
 def _traced(data: Content | memoryview, behavior: Any) -> Any:
     """The behaviour of a Linux analysis with the arguments of its calls, which are skipped in every other report."""
     try:
         return _TRACE_DECODER.decode(data)["behavior"]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+    except DAMAGES:
         pass
-    if len(data) > MAX_TOLERANT:
-        return behavior
     try:
-        return msgspec.json.decode(_RAW_DECODER.decode(data)["behavior"])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        return msgspec.json.decode(raw_fields(("behavior",)).decode(data)["behavior"])
+    except DAMAGES:
         return behavior
 
 
@@ -119,7 +139,9 @@ def _documents(
             return
     if whole is not None:
         check_is_report(whole, path)
-        yield _with_trace(whole, data)
+        whole = _with_trace(whole, data)
+        del data
+        yield whole
         return
     view = memoryview(data)
     begin = head.find(b"{")
@@ -177,8 +199,8 @@ def _report_in(data: Content | memoryview, path: Path) -> Mapping[str, Any]:
 def _enveloped(data: Content | memoryview) -> memoryview | None:
     """The report or reports in the envelope that a host's API puts around them; None without any."""
     try:
-        values = _RAW_DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        values = raw_fields(_ENVELOPES).decode(data)
+    except DAMAGES:
         return None
     for key in _ENVELOPES:
         value = memoryview(values.get(key, b""))
@@ -201,16 +223,10 @@ def _objects(view: memoryview, start: int) -> Iterator[memoryview]:
 
 def _end_of_object(view: memoryview, start: int) -> int | None:
     """Where the object that begins at ``start`` ends; None if that is not to be found out."""
-    try:
-        _RAW_DECODER.decode(view[start:])
-    except msgspec.ValidationError:
+    if bytes(view[start : start + 1]) != b"{":
         return None
-    except msgspec.DecodeError as error:
-        trailing = _TRAILING.search(str(error))
-        return start + int(trailing[1]) - 1 if trailing and int(trailing[1]) > 1 else None
-    except (UnicodeDecodeError, RecursionError, ValueError):
-        return None
-    return len(view)
+    end = end_of_value(view[start:])
+    return None if end is None else start + end
 
 
 def _end_of_line(view: memoryview, start: int) -> int:
@@ -231,51 +247,70 @@ def _find(view: memoryview, text: bytes, start: int) -> int | None:
 
 
 def _decode_by_section(data: Content | memoryview, path: Path) -> Mapping[str, Any]:
-    """Decode the sections one by one, each as far as possible."""
+    """The sections of a damaged report, each as far as possible."""
+    if not is_small(len(data)):
+        return _decode_repaired(data, path)
     try:
-        raw_sections = _RAW_DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        raw_sections = raw_fields(tuple(_SECTION_DECODERS)).decode(data)
+    except DAMAGES:
         whole = _decode_tolerantly(data, path)
         if not isinstance(whole, dict):
             raise ReportError(_not_a_report(path)) from None
         return whole
-    return {name: _decode_section(name, raw_sections[name], path) for name in _SECTION_DECODERS if name in raw_sections}
+    return {name: _decode_section(name, raw) for name, raw in raw_sections.items()}
 
 
-def _decode_section(name: str, raw: msgspec.Raw, path: Path) -> Any:
+def _decode_section(name: str, raw: msgspec.Raw) -> Any:
     """One section: by its type, else as any JSON, else None, as if it were missing."""
+    for decoder in (_SECTION_DECODERS[name].decode, msgspec.json.decode):
+        try:
+            return decoder(raw)
+        except DAMAGES:
+            continue
     try:
-        return _SECTION_DECODERS[name].decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        pass
-    if len(memoryview(raw)) > MAX_TOLERANT:
-        return None
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
-        pass
-    try:
-        return _decode_tolerantly(bytes(raw), path)
-    except ReportError:
+        return load_tolerantly(bytes(raw))
+    except (ValueError, RecursionError):
         return None
 
 
 def _decode_tolerantly(data: Content | memoryview, path: Path) -> Any:
     """JSON with NaN, lone surrogates or broken UTF-8, decoded by the standard library."""
-    if len(data) > MAX_TOLERANT:
-        raise ReportError(
-            f"{path} is not valid JSON and, with {len(data) // 2**20:,} MB, too large to be repaired: create it again."
-        )
     try:
-        return json.loads(bytes(data).decode("utf-8-sig", "replace"), parse_constant=lambda _: None, parse_int=_integer)
+        return load_tolerantly(bytes(data))
     except RecursionError as error:
-        raise ReportError(f"{path} is nested too deeply to be a report: leave it out.") from error
+        raise _too_deep(path) from error
     except ValueError as error:
-        raise ReportError(f"{path} is not valid JSON ({error}): copy the file again, it may be cut short.") from error
+        raise _invalid(path, error) from error
 
 
-def _integer(digits: str) -> int | None:
-    return int(digits) if len(digits) <= _MAX_DIGITS else None
+def _decode_repaired(data: Content | memoryview, path: Path) -> Mapping[str, Any]:
+    """A large report that msgspec refuses, within the budget that a repaired copy of it leaves."""
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except RecursionError as error:
+        raise _too_deep(path) from error
+    except DAMAGES as error:
+        if len(data) > MAX_TOLERANT:
+            raise ReportError(
+                f"{path} is not valid JSON and, with {len(data) // 2**20:,} MB, too large to be repaired: "
+                "create it again."
+            ) from error
+        copy = repaired(data) if bytes(data[:_START]).lstrip().startswith(b"{") else None
+        if copy is None:
+            raise _invalid(path, error) from error
+        sections = decode_bounded(copy, max(budget_of(len(data)) - len(copy), len(copy) // 2))
+        if sections is not None:
+            return sections
+        raise _invalid(path, error) from error
+    raise ReportError(_not_a_report(path))
+
+
+def _too_deep(path: Path) -> ReportError:
+    return ReportError(f"{path} is nested too deeply to be a report: leave it out.")
+
+
+def _invalid(path: Path, error: Exception) -> ReportError:
+    return ReportError(f"{path} is not valid JSON ({error}): copy the file again, it may be cut short.")
 
 
 def _not_a_report(path: Path) -> str:

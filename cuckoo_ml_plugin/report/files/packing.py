@@ -14,7 +14,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -23,6 +23,7 @@ from cuckoo_ml_plugin.plumbing.extras import missing_package
 
 Content = bytes | bytearray
 
+LARGE: Final = 64 * 2**20  # bytes of a content of which an import reads one at a time
 _CHUNK: Final = 2**20
 _ZSTD_CHUNK: Final = 2**10  # its output has no limit of its own: from four bytes come up to 128 KB
 _MAX_STREAMS: Final = 100  # in one packed file; more of them only waste time
@@ -54,11 +55,26 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-def contents(path: Path, limit: int) -> Iterator[tuple[str, Content]]:
+class _Limit:
+    """The bytes that a file may unpack to; ``on_large`` is called when it is known to exceed :data:`LARGE`."""
+
+    def __init__(self, path: Path, most: int, on_large: Callable[[], None] | None) -> None:
+        self.path, self.most, self.on_large = path, most, on_large
+
+    def check(self, size: int) -> None:
+        """Raise ReportError if a content is, or has grown, too large."""
+        if size > self.most:
+            raise _too_large(self.path, size, self.most)
+        if size > LARGE and self.on_large is not None:
+            self.on_large()
+
+
+def contents(path: Path, limit: int, on_large: Callable[[], None] | None = None) -> Iterator[tuple[str, Content]]:
     """The content of the file at ``path``; of a zip file, each report in it with its name. Names are else empty.
 
     Args:
         limit: bytes that all of it may have after unpacking.
+        on_large: is called, once or several times, before a content takes more than :data:`LARGE` bytes of memory.
 
     Raises:
         ReportError: the file cannot be read or unpacked, is empty, or is too large.
@@ -68,14 +84,14 @@ def contents(path: Path, limit: int) -> Iterator[tuple[str, Content]]:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ReportError(f"{path} is not a regular file: give the path of a report file.")
-            if status.st_size > limit:
-                raise _too_large(path, status.st_size, limit)
+            bound = _Limit(path, limit, on_large)
+            bound.check(status.st_size)
             start = file.read(8)
             file.seek(0)
             if start.startswith(_ZIP):
-                yield from _zip_members(file, path, limit)
+                yield from _zip_members(file, path, bound)
             else:
-                yield "", _checked(_unpacked(file, start, path, limit), path, limit)
+                yield "", _checked(_unpacked(file, start, path, bound), path, limit)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ReportError(f"{path} cannot be read ({reason}): check the path and its permissions.") from error
@@ -86,7 +102,7 @@ def is_packed(start: bytes) -> bool:
     return start.startswith((_GZIP, _ZIP, _ZSTD, _XZ, _BZIP2))
 
 
-def _unpacked(file: io.FileIO, start: bytes, path: Path, limit: int) -> Content:
+def _unpacked(file: io.FileIO, start: bytes, path: Path, limit: _Limit) -> Content:
     if start.startswith(_GZIP):
         return _gunzip(file, path, limit)
     if start.startswith(_ZSTD):
@@ -111,7 +127,7 @@ def _checked(data: Content, path: Path, limit: int) -> Content:
     return data
 
 
-def _gunzip(file: io.FileIO, path: Path, limit: int) -> bytearray:
+def _gunzip(file: io.FileIO, path: Path, limit: _Limit) -> bytearray:
     data = bytearray()
     at_end, streams = False, 0
     stream = zlib.decompressobj(wbits=31)
@@ -119,8 +135,7 @@ def _gunzip(file: io.FileIO, path: Path, limit: int) -> bytearray:
         while chunk := file.read(_CHUNK):
             while chunk:
                 data += stream.decompress(chunk, _CHUNK)
-                if len(data) > limit:
-                    raise _too_large(path, len(data), limit)
+                limit.check(len(data))
                 chunk = stream.unconsumed_tail
                 if stream.eof:
                     streams += 1
@@ -137,7 +152,7 @@ def _gunzip(file: io.FileIO, path: Path, limit: int) -> bytearray:
     return data
 
 
-def _decompress(file: io.FileIO, path: Path, limit: int, kind: str, new: Any) -> bytearray:
+def _decompress(file: io.FileIO, path: Path, limit: _Limit, kind: str, new: Any) -> bytearray:
     """Unpack the streams of bzip2 or xz; ``new`` makes a decompressor for one stream."""
     data = bytearray()
     stream: _Decompressor = new()
@@ -147,8 +162,7 @@ def _decompress(file: io.FileIO, path: Path, limit: int, kind: str, new: Any) ->
             at_end = False
             while chunk or not stream.needs_input:
                 data += stream.decompress(chunk, _CHUNK)
-                if len(data) > limit:
-                    raise _too_large(path, len(data), limit)
+                limit.check(len(data))
                 chunk = b""
                 if stream.eof:
                     streams += 1
@@ -169,7 +183,7 @@ def _decompress(file: io.FileIO, path: Path, limit: int, kind: str, new: Any) ->
     return data
 
 
-def _unzstd(file: io.FileIO, path: Path, limit: int) -> bytearray:
+def _unzstd(file: io.FileIO, path: Path, limit: _Limit) -> bytearray:
     try:
         import zstandard
     except ImportError as error:
@@ -182,8 +196,7 @@ def _unzstd(file: io.FileIO, path: Path, limit: int) -> bytearray:
         while chunk := file.read(_ZSTD_CHUNK):
             while chunk:
                 data += stream.decompress(chunk)
-                if len(data) > limit:
-                    raise _too_large(path, len(data), limit)
+                limit.check(len(data))
                 whole, chunk = bool(stream.eof), b""
                 if whole:
                     streams += 1
@@ -197,7 +210,7 @@ def _unzstd(file: io.FileIO, path: Path, limit: int) -> bytearray:
     return data
 
 
-def _zip_members(file: io.FileIO, path: Path, limit: int) -> Iterator[tuple[str, Content]]:
+def _zip_members(file: io.FileIO, path: Path, limit: _Limit) -> Iterator[tuple[str, Content]]:
     """The JSON files of a zip file, each with its name in it; without a name if it is the only one."""
     try:
         with zipfile.ZipFile(file) as archive:
@@ -211,14 +224,14 @@ def _zip_members(file: io.FileIO, path: Path, limit: int) -> Iterator[tuple[str,
                 raise ReportError(f"{path} is a zip file without a .json file: give one with a report in it.")
             for member in reports:
                 data = _zip_member(archive, member, path, limit)
-                limit -= len(data)
+                limit.most -= len(data)
                 name = member.filename if len(reports) > 1 else ""
-                yield name, _checked(data, Path(f"{path}/{member.filename}"), max(limit, len(data)))
+                yield name, _checked(data, Path(f"{path}/{member.filename}"), max(limit.most, len(data)))
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise _damaged(path, error) from error
 
 
-def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, limit: int) -> bytearray:
+def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, limit: _Limit) -> bytearray:
     if member.flag_bits & 1:
         raise ReportError(f"{path} is protected by a password: unpack it and give the report.")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others have no bounded reading
@@ -227,8 +240,7 @@ def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, l
     with archive.open(member) as packed:
         while chunk := packed.read(_CHUNK):
             data += chunk
-            if len(data) > limit:
-                raise _too_large(path, len(data), limit)
+            limit.check(len(data))
     return data
 
 

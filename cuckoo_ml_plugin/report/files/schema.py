@@ -10,9 +10,11 @@ The keys are those of Cuckoo 2.0.7 and CAPE 2.2 to 2.5.
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 
 import msgspec
+
+LONGEST_API: Final = 48  # characters of a call's name in a usual report; one with longer names is read call by call
 
 
 class Info(TypedDict, total=False):
@@ -147,6 +149,21 @@ class Call(msgspec.Struct, gc=False):
     api: str
 
 
+class OverBudgetError(Exception):
+    """The processes of a report take more memory than the report may."""
+
+
+class Meter:
+    """What is left of the budget of the report that is decoded: one at a time, by a lock."""
+
+    left = 0
+
+
+METER: Final = Meter()
+CALLS_LEFT: Final[list[None]] = []  # an entry for each call that the report which is decoded may have
+_take_call: Final = CALLS_LEFT.pop
+
+
 class Environment(TypedDict, total=False):
     UserName: str | None
     ComputerName: str | None
@@ -165,6 +182,39 @@ class Process(TypedDict, total=False):
     track: bool | None
     environ: Environment | None
     calls: list[Call] | None
+
+
+class NamedCall(Call, gc=False):
+    """A call whose name is not long, so that the number of calls says how much memory they take.
+
+    Each takes one away from those that a report may have, by the cheapest step that there is.
+    """
+
+    api: Annotated[str, msgspec.Meta(max_length=LONGEST_API)]
+
+    def __post_init__(self) -> None:
+        _take_call()  # raises IndexError after the last
+
+
+class ProcessOutline(msgspec.Struct, gc=False):
+    """A process with its calls, and the rest of it as it stands in the JSON. It is counted once it is decoded."""
+
+    process_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    parent_id: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    pid: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    ppid: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    process_name: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    process_path: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    module_path: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    command_line: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    track: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    environ: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    calls: list[NamedCall] | msgspec.UnsetType | None = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        METER.left -= 900 + 105 * (len(self.calls) if isinstance(self.calls, list) else 0)  # bytes, also of its dict
+        if METER.left < 0:
+            raise OverBudgetError
 
 
 class EventData(msgspec.Struct, gc=False):
@@ -193,6 +243,16 @@ class Behavior(TypedDict, total=False):
     generic: list[GenericProcess] | None
     apistats: dict[str, dict[str, int]] | None
     enhanced: list[EnhancedEvent] | None
+
+
+class BehaviorOutline(TypedDict, total=False):
+    """The behaviour of a large report, of which first the calls alone are decoded."""
+
+    processes: list[ProcessOutline] | None
+    summary: msgspec.Raw
+    generic: msgspec.Raw
+    apistats: msgspec.Raw
+    enhanced: msgspec.Raw
 
 
 class DnsAnswer(TypedDict, total=False):
