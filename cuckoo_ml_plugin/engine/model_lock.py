@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final
 from cuckoo_ml_plugin.errors import BusyError, CuckooMLError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import mend_current, remove_leftovers
+from cuckoo_ml_plugin.plumbing.ownership import mending
 from cuckoo_ml_plugin.plumbing.text import display_text
 
 _FILE: Final = ".refit.lock"
@@ -44,10 +45,9 @@ def alone(home: Home) -> Iterator[None]:
             mend_current(home.models)
             remove_leftovers(home.models)
         except OSError as error:
-            raise CuckooMLError(
-                f"{home.models / _FILE}: the models cannot be locked ({error.strerror or error}); check who owns the"
-                " file, and that its file system can lock files."
-            ) from error
+            file = home.models / _FILE
+            mend = mending(file) or "; check who owns the file, and that its file system can lock files"
+            raise CuckooMLError(f"{file}: the models cannot be locked ({error.strerror or error}){mend}.") from error
         stack.callback(lock.truncate, 0)
         yield
 
