@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cuckoo_ml_plugin.errors import MissingPackageError
-from cuckoo_ml_plugin.plumbing.text import display_text
+from cuckoo_ml_plugin.plumbing.text import display_text, printable_values
 
 _PIPED_WIDTH = 160  # columns where the output is not a terminal; 80 would break most lines of a table
 _ID_COLUMNS = frozenset(("analysis", "model"))  # users copy these values, so they are never broken into lines
@@ -74,7 +74,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
 
 def print_json(value: Any) -> None:
     """Print one JSON value, for programs; parts of a finding may be in it."""
-    click.echo(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=True, allow_nan=False))
+    click.echo(json.dumps(printable_values(msgspec.to_builtins(value)), indent=2, ensure_ascii=True, allow_nan=False))
 
 
 def share_text(value: float | None) -> str:

@@ -19,7 +19,7 @@ from cuckoo_ml_plugin.cli.commands.import_ import import_
 from cuckoo_ml_plugin.cli.commands.pictures import atlas, plots
 from cuckoo_ml_plugin.cli.commands.refresh import refresh
 from cuckoo_ml_plugin.cli.commands.threat import threat_scores
-from cuckoo_ml_plugin.cli.commands.upkeep import backup, forget, restore
+from cuckoo_ml_plugin.cli.commands.upkeep import backup, forget, restore, selftest
 from cuckoo_ml_plugin.cli.commands.worker import worker
 from cuckoo_ml_plugin.cli.console import safe_text, stderr
 from cuckoo_ml_plugin.errors import CuckooMLError
@@ -52,7 +52,7 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
 
 for command in (
     demo, import_, refit, score, similar, seen, compare, clusters, kin_, anomalies, births, assess, export, plots,
-    atlas, models, refresh, threat_scores, forget, backup, restore, install, uninstall, doctor, worker,
+    atlas, models, refresh, threat_scores, forget, backup, restore, install, uninstall, doctor, selftest, worker,
 ):  # fmt: skip
     cli.add_command(command)
 

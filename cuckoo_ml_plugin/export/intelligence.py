@@ -11,7 +11,8 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cuckoo_ml_plugin.engine.engine import Engine
@@ -19,6 +20,7 @@ from cuckoo_ml_plugin.engine.queries import cluster_number
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.finding.section import Evidence
 from cuckoo_ml_plugin.model.model import ClusterFacts, Model
+from cuckoo_ml_plugin.plumbing.text import printable
 
 MOST_SAMPLES = 1_000
 """Samples of a cluster that are exported, the surest members first."""
@@ -124,7 +126,7 @@ def intelligence_of(engine: Engine, cluster: str, tlp: str = "amber") -> Intelli
             f"{cluster}: there is no such cluster in model {model.id}; all are listed by"
             f" {engine.home.command('clusters')}"
         )
-    facts = model.clusters[number]
+    facts = _shown(model.clusters[number])
     files = _samples(engine, facts)
     return Intelligence(
         facts=facts,
@@ -132,7 +134,7 @@ def intelligence_of(engine: Engine, cluster: str, tlp: str = "amber") -> Intelli
         fitted_at=str(model.facts["fitted_at"]),
         samples=files[:MOST_SAMPLES],
         files=len(files),
-        traits=[_trait(piece, facts, model) for piece in facts.evidence],
+        traits=[_trait(piece, facts, model) for piece in model.clusters[number].evidence],
         tlp=tlp,
     )
 
@@ -145,11 +147,19 @@ def _samples(engine: Engine, facts: ClusterFacts) -> list[ClusterSample]:
         for member in page:
             if member.sha256:
                 finding = member.finding
-                sample = ClusterSample(
-                    finding.analysis, member.sha256, member.target, member.label, finding.probability or 0.0
-                )
+                label = printable(member.label) if member.label else None
+                name, target = printable(finding.analysis), printable(member.target)
+                sample = ClusterSample(name, member.sha256, target, label, finding.probability or 0.0)
                 samples.setdefault(member.sha256, sample)
     return list(samples.values())
+
+
+def _shown(facts: ClusterFacts) -> ClusterFacts:
+    """The facts with texts for other tools, which may show them as they are."""
+    labels = Counter[str]()
+    for label, count in facts.labels.items():
+        labels[printable(label)] += count
+    return replace(facts, name=printable(facts.name), labels=dict(labels))
 
 
 def _trait(piece: Evidence, facts: ClusterFacts, model: Model) -> Trait:
@@ -158,7 +168,7 @@ def _trait(piece: Evidence, facts: ClusterFacts, model: Model) -> Trait:
     elsewhere = max(piece.in_corpus * analyses - piece.in_cluster * facts.size, 0.0) / others
     distinctive = piece.in_cluster >= MIN_IN_CLUSTER and elsewhere <= MAX_ELSEWHERE
     indicator = indicator_value(piece.kind, piece.value) if distinctive else None
-    return Trait(piece.kind, piece.value, piece.in_cluster, elsewhere, indicator)
+    return Trait(piece.kind, printable(piece.value), piece.in_cluster, elsewhere, indicator)
 
 
 def indicator_value(kind: str, value: str) -> str | None:
@@ -174,6 +184,8 @@ def indicator_value(kind: str, value: str) -> str | None:
     elif kind == "host":
         value = _public_address(value)
     elif kind not in _UNCHANGED:
+        return None
+    if printable(value) != value:  # what occurs there cannot be shown, and what is shown does not occur
         return None
     if not value or _PLACEHOLDER.search(value) or (kind == "domain" and ("." not in value or _public_address(value))):
         return None

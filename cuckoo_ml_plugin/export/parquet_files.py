@@ -12,6 +12,7 @@ from typing import Any
 
 from cuckoo_ml_plugin.plumbing.extras import optional_package
 from cuckoo_ml_plugin.plumbing.files import replacing
+from cuckoo_ml_plugin.plumbing.text import printable_values
 from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
 from cuckoo_ml_plugin.store.store import Store
@@ -79,5 +80,5 @@ def _write(path: Path, schema: Any, rows: Iterator[dict[str, Any]]) -> Path:
     pa, parquet = optional_package("pyarrow", "Parquet files"), optional_package("pyarrow.parquet", "Parquet files")
     with replacing(path) as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         while batch := list(islice(rows, _BATCH)):
-            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
+            writer.write_batch(pa.RecordBatch.from_pylist(printable_values(batch), schema=schema))
     return path

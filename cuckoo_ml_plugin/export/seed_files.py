@@ -19,6 +19,7 @@ from cuckoo_ml_plugin.export.clustering_results import ClusteringResults
 from cuckoo_ml_plugin.finding.seed import number_of_id
 from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.plumbing.csv_file import Cell, write_csv
+from cuckoo_ml_plugin.plumbing.text import printable
 from cuckoo_ml_plugin.settings import AnomalySettings
 
 UNLABELLED = "none"
@@ -148,4 +149,4 @@ def _labels(results: ClusteringResults) -> list[str]:
 
 def _names(analyses: list[str]) -> str:
     """A JSON list. Ids that are numbers are written as numbers, as in the seed."""
-    return json.dumps([int(name) if _NUMBER.fullmatch(name) else name for name in analyses])
+    return json.dumps([int(name) if _NUMBER.fullmatch(name) else printable(name) for name in analyses])

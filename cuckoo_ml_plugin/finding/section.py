@@ -23,6 +23,7 @@ from msgspec import Meta, Struct
 
 from cuckoo_ml_plugin.errors import ReportError
 from cuckoo_ml_plugin.finding.threat_words import Told, in_own_terms, share, threat_notes
+from cuckoo_ml_plugin.plumbing.text import printable_values
 from cuckoo_ml_plugin.report.threat_scores import EXCHANGE, origin_of
 
 SCHEMA = 2
@@ -286,11 +287,11 @@ class Finding(Struct, kw_only=True):
             threat.notes = threat_notes(told, threat.joint, self.status)
 
     def section(self) -> dict[str, Any]:
-        """The report section: JSON-ready, with finite numbers and without ``.`` and ``$`` in keys."""
-        section: dict[str, Any] = msgspec.to_builtins(self)
-        section["message"] = self.message[:MAX_MESSAGE]
+        """The report section: JSON-ready, with printable texts, finite numbers and without ``.`` and ``$`` in keys."""
+        section: dict[str, Any] = printable_values(msgspec.to_builtins(self))
+        section["message"] = section["message"][:MAX_MESSAGE]
         section["counts"] = {
-            key: value for key, value in self.counts.items() if not set(".$") & set(key) and math.isfinite(value)
+            key: value for key, value in section["counts"].items() if not set(".$") & set(key) and math.isfinite(value)
         }
         return section
 

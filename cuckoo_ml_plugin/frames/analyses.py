@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.finding.section import SimilarAnalysis
-from cuckoo_ml_plugin.frames.pandas_import import pd
+from cuckoo_ml_plugin.frames.pandas_import import pd, shown
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.store.store import Store
 
@@ -27,12 +27,12 @@ def analysis_frame(store: Store) -> pd.DataFrame:
         for stored in analyses
     ]
     frame = pd.DataFrame(rows, columns=["analysis", *_STORED, *_FINDING]).set_index("analysis")
-    return frame.assign(anomalous=[anomalous is True for anomalous in frame["anomalous"]])
+    return shown(frame.assign(anomalous=[anomalous is True for anomalous in frame["anomalous"]]))
 
 
 def similar_frame(similar: Sequence[SimilarAnalysis]) -> pd.DataFrame:
     """A row for each similar analysis of a finding, in the finding's order."""
-    return pd.DataFrame(similar, columns=list(_SIMILAR)).set_index("analysis")
+    return shown(pd.DataFrame(similar, columns=list(_SIMILAR)).set_index("analysis"))
 
 
 def comparison_frame(first: Behaviour, second: Behaviour, model: Model | None) -> pd.DataFrame:
@@ -46,4 +46,4 @@ def comparison_frame(first: Behaviour, second: Behaviour, model: Model | None) -
         (*token.split(":", 1), token in first_tokens, token in second_tokens, token in background)
         for token in sorted(first_tokens | second_tokens)
     ]
-    return pd.DataFrame(rows, columns=["kind", "value", "one", "other", "background"])
+    return shown(pd.DataFrame(rows, columns=["kind", "value", "one", "other", "background"]))

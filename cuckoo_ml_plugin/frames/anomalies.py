@@ -6,7 +6,7 @@ from cuckoo_ml_plugin.engine import queries
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.export import seed_files
 from cuckoo_ml_plugin.export.clustering_results import ClusteringResults
-from cuckoo_ml_plugin.frames.pandas_import import pd
+from cuckoo_ml_plugin.frames.pandas_import import pd, shown
 from cuckoo_ml_plugin.settings import AnomalySettings
 
 _COLUMNS = ("analysis", "score", "cluster", "label", "target", "sha256", "runs", "analysed_at", "stored_at", "reasons")
@@ -21,7 +21,7 @@ def anomaly_frame(engine: Engine, limit: int) -> pd.DataFrame:
         anomaly | {"reasons": " ".join(reason["text"] for reason in anomaly["reasons"])}
         for anomaly in queries.anomalies(engine, limit)
     ]
-    return pd.DataFrame(rows, columns=list(_COLUMNS)).set_index("analysis")
+    return shown(pd.DataFrame(rows, columns=list(_COLUMNS)).set_index("analysis"))
 
 
 def suspect_frame(results: ClusteringResults, settings: AnomalySettings) -> pd.DataFrame:

@@ -6,7 +6,8 @@ from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.queries import all_clusters, all_kin
 from cuckoo_ml_plugin.export.clustering_results import ClusteringResults
 from cuckoo_ml_plugin.export.seed_files import label_distribution
-from cuckoo_ml_plugin.frames.pandas_import import pd
+from cuckoo_ml_plugin.frames.pandas_import import pd, shown
+from cuckoo_ml_plugin.plumbing.text import printable
 
 _BRIEF = ("id", "name", "samples", "size", "stored_samples", "stored", "labels", "first_seen", "last_seen")
 
@@ -28,7 +29,7 @@ def kin_frame(engine: Engine) -> pd.DataFrame:
 
 def _with_commonest_label(frame: pd.DataFrame) -> pd.DataFrame:
     frame["label"] = [labels[0]["label"] if labels else None for labels in frame.pop("labels")]
-    return frame.set_index("id")
+    return shown(frame.set_index("id"))
 
 
 def membership_frame(results: ClusteringResults) -> pd.DataFrame:
@@ -54,7 +55,7 @@ def label_frame(results: ClusteringResults) -> pd.DataFrame:
     """A row for each cluster number (-1 for noise), a column for each label: how many analyses have both."""
     columns, rows = label_distribution(results)
     index = pd.Index([row[0] for row in rows], name="cluster_id").astype(int)
-    return pd.DataFrame([row[1:] for row in rows], index=index, columns=columns[1:])
+    return pd.DataFrame([row[1:] for row in rows], index=index, columns=[printable(name) for name in columns[1:]])
 
 
 def _analyses(results: ClusteringResults) -> pd.Index[str]:

@@ -12,6 +12,7 @@ from cuckoo_ml_plugin.behaviour.behaviour import kind_of, value_of
 from cuckoo_ml_plugin.behaviour.kinds import DYNAMIC_KINDS, KINDS, NETWORK_KINDS, STATIC_KINDS
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.frames.pandas_import import pd
+from cuckoo_ml_plugin.plumbing.text import printable
 from cuckoo_ml_plugin.store.store import Store
 
 CATEGORIES = ("simple", "nominal", "numerical", "all", "static", "dynamic", "network")
@@ -91,7 +92,7 @@ def _token_frame(
             "that at least one analysis in a hundred has."
         )
     matrix = matrix[:, [column for _, column in covered]]
-    index, names = pd.Index(analyses, name="analysis"), [column_name(token) for token, _ in covered]
+    index, names = pd.Index(analyses, name="analysis"), [printable(column_name(token)) for token, _ in covered]
     from_matrix = pd.DataFrame.sparse.from_spmatrix  # type: ignore[attr-defined]  # pandas-stubs knows it of objects alone
     frame: pd.DataFrame = from_matrix(matrix, index=index, columns=names)
     return frame

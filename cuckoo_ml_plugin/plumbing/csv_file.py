@@ -9,17 +9,19 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from cuckoo_ml_plugin.plumbing.files import replacing
+from cuckoo_ml_plugin.plumbing.text import printable
 
 Cell = str | int | float | None
-# What a spreadsheet takes for the start of a formula; the full-width signs where it is set to Chinese or Japanese.
-_FORMULA = re.compile("(^|[;\t]\\s*)([=+@\t\r\uff1d\uff0b\uff0d\uff20-])")
+# What a spreadsheet takes for the start of a formula, beside tabs, which are never written; the full-width signs where
+# it is set to Chinese or Japanese.
+_FORMULA = re.compile("(^|;\\s*)([=+@\uff1d\uff0b\uff0d\uff20-])")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Path:
     """Write a table; a text that a spreadsheet would take for a formula gets an apostrophe. Raises OSError.
 
-    The part of a text that follows a semicolon or a tab is treated in the same way, because a spreadsheet may split
-    lines there. With an empty list of ``columns``, the file has no line of titles.
+    What is not printable is replaced. The part of a text that follows a semicolon is treated as a text, because a
+    spreadsheet may split lines there. With an empty list of ``columns``, the file has no line of titles.
     """
     with replacing(path) as file:
         text = TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
@@ -34,4 +36,4 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]
 def _harmless(cell: Cell) -> Cell:
     if isinstance(cell, float):
         return float(f"{cell:.10g}")
-    return _FORMULA.sub(r"\1'\2", cell) if isinstance(cell, str) else cell
+    return _FORMULA.sub(r"\1'\2", printable(cell)) if isinstance(cell, str) else cell

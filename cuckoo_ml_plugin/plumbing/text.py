@@ -1,16 +1,18 @@
 """Text from malware and file systems: what is shown of it, and what a database takes of it.
 
-One policy holds wherever a person reads such text, in a terminal, on a page, in a plot or in a message: each character
-that is not printable (:meth:`str.isprintable`) becomes U+FFFD. These are control characters, line separators, direction
-marks such as U+202E, lone surrogates, private use and every space but the plain one. A text that has a limit is then
-cut and ends with an ellipsis. What draws text may restrict it further: web pages stack no more than three accents,
-plots leave out letters that their font lacks.
+One policy holds wherever such text leaves us: in a terminal, on a page, in a plot or a message, and in report sections,
+files and JSON for other programs, which show it to somebody in the end. Each character that is not printable
+(:meth:`str.isprintable`) becomes U+FFFD. These are control characters, line separators, direction marks such as U+202E,
+lone surrogates, private use and every space but the plain one. A text that has a limit is then cut and ends with an
+ellipsis. What draws text may restrict it further: web pages stack no more than three accents, plots leave out letters
+that their font lacks.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from cuckoo_ml_plugin.plumbing.hashes import text_digest
 
@@ -26,6 +28,17 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else REPLACEMENT for character in text)
+
+
+def printable_values(value: Any) -> Any:
+    """A value of JSON in which every text, also as a key, is :func:`printable`."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return {printable_values(key): printable_values(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [printable_values(part) for part in value]
+    return value
 
 
 def display_text(value: object, limit: int) -> str:

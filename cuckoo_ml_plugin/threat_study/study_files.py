@@ -13,7 +13,7 @@ import jinja2
 from cuckoo_ml_plugin.errors import MissingPackageError
 from cuckoo_ml_plugin.plumbing.csv_file import write_csv
 from cuckoo_ml_plugin.plumbing.files import replace_file
-from cuckoo_ml_plugin.plumbing.text import display_text
+from cuckoo_ml_plugin.plumbing.text import display_text, printable_values
 from cuckoo_ml_plugin.threat_study.plots import Plot, plots_of
 from cuckoo_ml_plugin.threat_study.result_tables import ResultTable, result_tables
 from cuckoo_ml_plugin.threat_study.study import Study, study_json
@@ -45,7 +45,8 @@ def write_study(study: Study, folder: Path) -> tuple[Path, MissingPackageError |
         write_csv(folder / f"{table.name}.csv", table.columns, table.rows)
     for plot in plots:
         replace_file(folder / f"{plot.name}.png", plot.png)
-    replace_file(folder / "study.json", json.dumps(study_json(study), indent=1, allow_nan=False).encode())
+    shown = printable_values(study_json(study))
+    replace_file(folder / "study.json", json.dumps(shown, indent=1, allow_nan=False).encode())
     path = folder / PAGE
     replace_file(path, page.encode("utf-8", "replace"))
     return path, missing

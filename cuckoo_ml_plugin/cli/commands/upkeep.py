@@ -1,4 +1,4 @@
-"""Commands that keep a home and take from it: ``backup``, ``restore`` and ``forget``."""
+"""Commands that keep a home and take from it: ``backup``, ``restore``, ``forget`` and ``selftest``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cuckoo_ml_plugin.cli.options import pass_existing_home
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.plumbing.ownership import become_owner
 from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.plumbing.times import utc_text
 
@@ -69,6 +70,36 @@ def restore(home: Home, file: Path, force: bool, as_json: bool) -> None:
     stdout.print(safe_text(f"{home.path}: restored as it was at {made.made_at}.", 600), soft_wrap=True)
     if aside:
         stdout.print(safe_text(f"The home that was there is now {aside}.", 600), soft_wrap=True)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option("--home", "own_home", type=click.Path(path_type=Path), help="The home, if it is not named before.")
+@click.pass_obj
+def selftest(home: Home, own_home: Path | None, as_json: bool) -> int:
+    """Check store, model, findings, disk and rights of the home; exit code 0 (ok), 1 (warning) or 2 (failed)."""
+    from cuckoo_ml_plugin.engine.selftest import FAILED, OK, STATES, self_checks
+
+    home = Home(own_home.absolute()) if own_home else home
+    become_owner(home.path)  # SQLite makes files beside the store while it is read
+    try:
+        home.require()
+        checks = list(self_checks(home))
+    except KeyboardInterrupt:
+        stderr.print("Interrupted; nothing was changed.", style="yellow")
+        return STATES.index(FAILED)
+    except CuckooMLError as error:
+        stderr.print(safe_text(f"Error: {error}", 2000), style="red", soft_wrap=True)
+        return STATES.index(FAILED)
+    worst = max((check.state for check in checks), key=STATES.index, default=OK)
+    if as_json:
+        print_json({"home": str(home.path), "state": worst, "checks": [
+            {"name": check.name, "state": check.state, "message": check.message} for check in checks
+        ]})  # fmt: skip
+    else:
+        for check in checks:
+            stdout.print(safe_text(f"{check.state:8} {check.name}: {check.message}", 2000), soft_wrap=True)
+    return STATES.index(worst)
 
 
 @click.command()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cuckoo_ml_plugin.engine.arrivals.spool import Spool
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.selftest import FAILED, OK, OLD_DAYS, self_checks
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home, home_in_use
 from cuckoo_ml_plugin.hosts import error_log
@@ -31,7 +32,6 @@ from cuckoo_ml_plugin.plumbing.time_limit import OverdueError, within
 from cuckoo_ml_plugin.settings import former_defaults
 from cuckoo_ml_plugin.store.inspection import StoreState, inspect_store
 
-OLD_DAYS = 30
 _PATIENCE = 60  # seconds that a host may take to load its modules
 
 # Programs that run in a host's Python; each prints one line of JSON: whether the host's loader finds the modules, and
@@ -121,6 +121,7 @@ def examine(site: Site, python: Path, pieces: Sequence[Piece]) -> Iterator[Check
         yield _checked("worker", lambda: _worker(str(host_state.get("command") or "cuckoo-ml"), home))
     yield _checked("web", lambda: _web(site))
     yield _checked("findings", lambda: _findings(home))
+    yield _checked("selftest", lambda: _selftest(home))
     yield _checked("errors", lambda: _errors(home))
 
 
@@ -316,6 +317,18 @@ def _findings(home: Home) -> str:
     """How many stored findings come from the model in force."""
     counts = _state(home).clusters
     return f"{sum(counts.values()):,} from the model in force, {counts.get(None, 0):,} of them in no cluster"
+
+
+def _selftest(home: Home) -> str:
+    """What ``cuckoo-ml selftest`` finds in the home; where nothing was begun, there is nothing to test."""
+    if not home.exists:
+        return "nothing to test yet"
+    checks = list(self_checks(home))
+    failed = [f"{check.name}: {check.message}" for check in checks if check.state == FAILED]
+    if failed:
+        raise CuckooMLError("; ".join(failed))
+    warnings = [f"{check.name}: {check.message}" for check in checks if check.state != OK]
+    return f"warnings: {'; '.join(warnings)}" if warnings else "store, model, findings, disk and rights are well"
 
 
 def _errors(home: Home) -> str:
