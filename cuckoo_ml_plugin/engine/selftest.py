@@ -50,18 +50,14 @@ class SelfCheck:
     message: str
 
 
-def self_checks(home: Home) -> Iterator[SelfCheck]:
-    """Every check of a home, one after another. Never raises for what is wrong with the home."""
-    for name, check in (
-        ("store", _store),
-        ("model", _model),
-        ("findings", _findings),
-        ("disk", _disk),
-        ("permissions", _permissions),
-        ("refit", _refit),
-        ("spool", _spool),
-    ):
-        yield _checked(name, check, home)
+def self_checks(home: Home, *, untouched: bool = False) -> Iterator[SelfCheck]:
+    """Every check of a home, one after another. Never raises for what is wrong with the home.
+
+    ``untouched``: only those that open no store. SQLite tidies the log beside an SQLite file whenever it is opened.
+    """
+    for name, check in _CHECKS.items():
+        if not untouched or name not in _OPENING:
+            yield _checked(name, check, home)
 
 
 def _checked(name: str, check: Callable[[Home], tuple[str, str]], home: Home) -> SelfCheck:
@@ -268,3 +264,15 @@ def _spool(home: Home) -> tuple[str, str]:
             f" answers; the next analysis stores some, and this one stores all: {home.command('refit', '--if-needed')}"
         )
     return OK, "nothing waits to be stored"
+
+
+_CHECKS: Final = {
+    "store": _store,
+    "model": _model,
+    "findings": _findings,
+    "disk": _disk,
+    "permissions": _permissions,
+    "refit": _refit,
+    "spool": _spool,
+}
+_OPENING: Final = ("store", "findings")

@@ -320,15 +320,16 @@ def _findings(home: Home) -> str:
 
 
 def _selftest(home: Home) -> str:
-    """What ``cuckoo-ml selftest`` finds in the home; where nothing was begun, there is nothing to test."""
+    """What ``cuckoo-ml selftest`` finds in the home without opening the store, as an examination changes nothing."""
     if not home.exists:
         return "nothing to test yet"
-    checks = list(self_checks(home))
+    checks = list(self_checks(home, untouched=True))
     failed = [f"{check.name}: {check.message}" for check in checks if check.state == FAILED]
     if failed:
         raise CuckooMLError("; ".join(failed))
     warnings = [f"{check.name}: {check.message}" for check in checks if check.state != OK]
-    return f"warnings: {'; '.join(warnings)}" if warnings else "store, model, findings, disk and rights are well"
+    found = f"warnings: {'; '.join(warnings)}" if warnings else "model, disk and rights are well"
+    return f"{found}; the store and its findings are tested by {home.command('selftest')}"
 
 
 def _errors(home: Home) -> str:
