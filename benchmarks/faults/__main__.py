@@ -12,12 +12,10 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +25,7 @@ from rich.table import Table
 from benchmarks.faults.fuzz import fuzz
 from benchmarks.faults.kills import kills
 from benchmarks.faults.one_worker import one_worker
-from benchmarks.faults.restores import restores
+from benchmarks.faults.restores import restores, run
 from benchmarks.faults.tally import Budget, Tally
 from benchmarks.faults.writers import writers
 
@@ -58,11 +56,11 @@ def main() -> int:
             if not options.faults or name.split(",")[0] in options.faults:
                 start = time.monotonic()
                 try:
-                    done.append((name, time.monotonic() - start, work()))
+                    tally = work()
                 except KeyboardInterrupt:
                     print(f"\n{name}: interrupted", file=sys.stderr)
                     break
-                done[-1] = (name, time.monotonic() - start, done[-1][2])
+                done.append((name, time.monotonic() - start, tally))
     show(done)
     return int(any(tally.lost or tally.wrong or tally.late for _, _, tally in done))
 
@@ -80,7 +78,7 @@ def planned(
             settings.write_text(settings.read_text(encoding="utf-8") + f"\n[store]\nurl = {url}\n", encoding="utf-8")
             (target / "store.db").unlink()
             for command in (("import", target / "demo"), ("refit",)):
-                cuckoo_ml(target, *command)
+                run(target, *command)
         return target
 
     corpus, limit = home / "demo", options.limit
@@ -92,8 +90,8 @@ def planned(
         "restores": lambda: restores(made(folder / "restores"), copy("restored"), corpus, budgets["restores"], limit),
     }
     if options.postgresql:
-        faults["writers, PostgreSQL"] = partial(
-            lambda: writers(copy("writers-pg", options.postgresql), corpus, budgets["writers"], limit)
+        faults["writers, PostgreSQL"] = lambda: writers(
+            copy("writers-pg", options.postgresql), corpus, budgets["writers"], limit
         )
     return faults
 
@@ -106,14 +104,8 @@ def made(folder: Path) -> Path:
 
 def demo_home(path: Path) -> Path:
     """A home with the demo's corpus, reports and model."""
-    cuckoo_ml(path, "demo")
+    run(path, "demo")
     return path
-
-
-def cuckoo_ml(home: Path, *arguments: object) -> None:
-    """Run a command. Raises CalledProcessError."""
-    command = [sys.executable, "-m", "cuckoo_ml_plugin", "--home", str(home), *map(str, arguments)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def show(done: list[tuple[str, float, Tally]]) -> None:

@@ -248,8 +248,8 @@ def _refit(home: Home) -> tuple[str, str]:
     return OK, text
 
 
-def _spool(home: Home) -> tuple[str, str]:
-    """Whether analyses wait to be stored, which they do no longer than the store does not answer."""
+def spool_state(home: Home) -> tuple[str, str]:
+    """Whether analyses wait to be stored, which they do only while the store does not answer; and a sentence on it."""
     spool = Spool(home)
     unreadable = spool.unreadable()
     if unreadable:
@@ -273,6 +273,6 @@ _CHECKS: Final = {
     "disk": _disk,
     "permissions": _permissions,
     "refit": _refit,
-    "spool": _spool,
+    "spool": spool_state,
 }
 _OPENING: Final = ("store", "findings")

@@ -270,13 +270,18 @@ def test_a_store_in_whose_place_another_was_put_is_used_at_once(own_demo: DemoHo
     assert tasks == {"802"}, "the analysis of the store that is gone went with it"
 
 
+def home_and_site(demo: DemoHome, store: str) -> tuple[Path, dict[str, Any], Site]:
+    """A home with its store at a URL, the section of an analysis in it, and the pages."""
+    home = with_settings(demo.home, store)
+    section = enriched(Enricher(home), results_of(demo, 0), "801")
+    return home, section, Site(Home(home), LOOKS["cuckoo2"], Addresses("/cuckooml/", "/analysis/{}/"))
+
+
 def test_pages_end_by_the_limit_with_a_message(
     own_demo: DemoHome,
     postgresql_url: str,  # noqa: F811
 ) -> None:
-    home = with_settings(own_demo.home, postgresql_url)
-    section = enriched(Enricher(home), results_of(own_demo, 0), "801")
-    site = Site(Home(home), LOOKS["cuckoo2"], Addresses("/cuckooml/", "/analysis/{}/"))
+    _, section, site = home_and_site(own_demo, postgresql_url)
     assert site.page("", {}).status == 200
     with locked_table(postgresql_url):
         for path in ("anomalies", "births"):
@@ -292,9 +297,7 @@ def test_pages_of_a_frozen_server_end_by_the_limit(
     own_demo: DemoHome,
     postgresql_url: str,  # noqa: F811
 ) -> None:
-    home = with_settings(own_demo.home, postgresql_url)
-    section = enriched(Enricher(home), results_of(own_demo, 0), "801")
-    site = Site(Home(home), LOOKS["cuckoo2"], Addresses("/cuckooml/", "/analysis/{}/"))
+    home, section, site = home_and_site(own_demo, postgresql_url)
     assert site.page("anomalies", {}).status == 200
     with frozen_server(postgresql_url):
         page = within(HANG, lambda: site.page("anomalies", {}))

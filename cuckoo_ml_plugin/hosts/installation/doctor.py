@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from cuckoo_ml_plugin.engine.arrivals.spool import Spool
 from cuckoo_ml_plugin.engine.engine import Engine
-from cuckoo_ml_plugin.engine.selftest import FAILED, OK, OLD_DAYS, self_checks
+from cuckoo_ml_plugin.engine.selftest import FAILED, OK, OLD_DAYS, self_checks, spool_state
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home, home_in_use
 from cuckoo_ml_plugin.hosts import error_log
@@ -27,7 +26,6 @@ from cuckoo_ml_plugin.model.folder import current_id, folder_in_force
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.commands import shell_command
 from cuckoo_ml_plugin.plumbing.ownership import user_name
-from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.plumbing.time_limit import OverdueError, within
 from cuckoo_ml_plugin.settings import former_defaults
 from cuckoo_ml_plugin.store.inspection import StoreState, inspect_store
@@ -216,20 +214,10 @@ def _settings(home: Home) -> str:
 
 def _spool(home: Home) -> str:
     """How many analyses wait to be stored, which they do no longer than the store does not answer."""
-    spool = Spool(home)
-    unreadable = spool.unreadable()
-    if unreadable:
-        raise CuckooMLError(
-            f"{counted(len(unreadable), 'file')} in {spool.folder} cannot be read, such as {unreadable[0].name}: import"
-            " the reports of that time, then remove them"
-        )
-    waiting = spool.count()
-    if waiting:
-        raise CuckooMLError(
-            f"{counted(waiting, 'analysis', 'analyses')} in {spool.folder} wait to be stored: see that the store"
-            f" answers; the next analysis stores some, and this one stores all: {home.command('refit', '--if-needed')}"
-        )
-    return "nothing waits to be stored"
+    state, message = spool_state(home)
+    if state != OK:
+        raise CuckooMLError(message)
+    return message
 
 
 def _state(home: Home) -> StoreState:
