@@ -19,7 +19,7 @@ from cuckoo_ml_plugin.landscape.colours import Colours, colours_of
 from cuckoo_ml_plugin.landscape.landscape import Landscape, offsets
 from cuckoo_ml_plugin.landscape.similar_behaviours import Similar, similar_of_all
 from cuckoo_ml_plugin.model.model import ClusterFacts
-from cuckoo_ml_plugin.plumbing.text import display_text, printable_values
+from cuckoo_ml_plugin.plumbing.text import display_text
 
 SIMILAR = 5
 MOST_ANOMALIES = 200
@@ -96,7 +96,7 @@ def page_data(engine: Engine, scene: Landscape) -> dict[str, Any]:
 
 def script_json(data: dict[str, Any]) -> str:
     """JSON for a ``<script type="application/json">``: it can neither end the element nor begin a comment."""
-    text = json.dumps(printable_values(data), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
