@@ -26,6 +26,7 @@ from support.demo_home import DemoHome
 from support.node_writers import WRITERS
 from support.paths import REPOSITORY
 from support.postgresql import postgresql_server  # noqa: F401 -- a fixture
+from support.time_limits import HANG
 from support.web_server import end, free_port, wait_for_port
 
 from cuckoo_ml_plugin.engine.engine import Engine
@@ -305,7 +306,8 @@ def writers(demo: DemoHome, postgresql_server: str, tmp_path: Path) -> Iterator[
     for node in OFFSETS:
         home = tmp_path / node
         shutil.copytree(demo.home / "models", home / "models", symlinks=True)
-        (home / "cuckooml.conf").write_text(f"[store]\nurl = {url}\n[host]\nnode = {node}\n", encoding="utf-8")
+        settings = f"[store]\nurl = {url}\n[host]\nnode = {node}\ntime_limit = {HANG}\n"
+        (home / "cuckooml.conf").write_text(settings, encoding="utf-8")
         nodes[node] = subprocess.Popen(
             [sys.executable, program, home], env=environment, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
