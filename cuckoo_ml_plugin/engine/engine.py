@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cuckoo_ml_plugin.behaviour.absence import reason_for_absence
 from cuckoo_ml_plugin.behaviour.behash import as_text
@@ -34,6 +34,8 @@ from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.between_refits.marks import Mark
 from cuckoo_ml_plugin.store.database import PATIENCE
 from cuckoo_ml_plugin.store.store import Store
+
+T = TypeVar("T")
 
 _RUNS_OF_A_URL: Final = 3  # only the store knows URLs, so more analyses are looked at than are listed
 _CLOCKS: Final = timedelta(minutes=10)  # by how much the clocks of several nodes may differ
@@ -129,7 +131,7 @@ class Engine:
     def score_file(self, path: Path, analysis: str) -> Finding:
         """The finding for a report file. Raises ReportError, ModelError, StoreError."""
         report = read_report(path)
-        return self.score_report(report, analysis, path)
+        return self.reading(lambda: self.score_report(report, analysis, path))
 
     def score_report(self, report: Report, analysis: str, path: Path | None = None) -> Finding:
         """The finding for a report that has been read; ``path``: its file. Raises ModelError, StoreError.
@@ -170,6 +172,15 @@ class Engine:
 
         ``subject``: what is known of the analysis beside its behaviour; by default, what the store has.
         """
+        return self.reading(lambda: self._score(behaviour, analysis, label, subject))
+
+    def reading(self, work: Callable[[], T]) -> T:
+        """Do the work, with all that it reads of the store on one connection; it may be repeated. Raises StoreError."""
+        return self.store.reading(work) if self._has_store else work()
+
+    def _score(
+        self, behaviour: Behaviour, analysis: str, label: str | None, subject: Subject | None = None
+    ) -> Finding:  # fmt: skip
         model = self.model()
         limit = self.settings.scoring.similar
         if model is None:

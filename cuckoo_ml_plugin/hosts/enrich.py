@@ -26,6 +26,7 @@ from cuckoo_ml_plugin.engine.arrivals.keep import Arrival, keep_finding, put
 from cuckoo_ml_plugin.engine.arrivals.spool import Spool, SpoolError
 from cuckoo_ml_plugin.engine.arrivals.waiting import arrival_of, keep_waiting, store_waiting
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.past_analyses import Subject
 from cuckoo_ml_plugin.engine.visibility import Visible, nothing, visible_finding, with_more_similar
 from cuckoo_ml_plugin.errors import CuckooMLError, ModelError, StoreError
 from cuckoo_ml_plugin.finding.section import Finding, failed_section
@@ -252,17 +253,17 @@ class Enricher:
 
     def _store_and_score(self, engine: Engine, arrival: Arrival, readers: Visible | None, outcome: _Outcome) -> None:
         """Store, score and follow; what the store refuses is left out. Raises ModelError and what is unexpected."""
+        subject = None
         try:
-            outcome.analysis = put(engine, arrival)
-            outcome.stored = True
+            subject = put(engine, arrival)
+            outcome.analysis, outcome.stored = subject.analysis, True
         except StoreError as error:
             outcome.problem = f"The analysis was not stored: {error}"
             _LOG.error("%s", outcome.problem)
             if isinstance(error, StoreGoneError):
                 self._engine = None  # the next analysis begins a new store
         try:
-            label = engine.label(arrival.labels, outcome.analysis)
-            finding = engine.score(arrival.behaviour, outcome.analysis, label)
+            finding = engine.reading(lambda: _scored(engine, arrival, outcome.analysis, subject))
         except StoreError as error:
             if not outcome.problem:
                 outcome.problem = f"The store could not be read: {error}"
@@ -387,6 +388,11 @@ class Enricher:
                 self._tenants_noted = several
             except StoreError as error:
                 _LOG.error("That the host has several tenants was not noted: %s", error)
+
+
+def _scored(engine: Engine, arrival: Arrival, analysis: str, subject: Subject | None) -> Finding:
+    label = engine.label(arrival.labels, analysis)
+    return engine.score(arrival.behaviour, analysis, label, subject)
 
 
 def _for_readers(

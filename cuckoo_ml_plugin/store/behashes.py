@@ -10,20 +10,31 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, delete, exists, func, select
+from sqlalchemy import Connection, bindparam, delete, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cuckoo_ml_plugin.behaviour.behash import behash as behash_of
 from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
-from cuckoo_ml_plugin.store.database import Database, chunks
+from cuckoo_ml_plugin.store.database import Database, chunks, one_of
 from cuckoo_ml_plugin.store.packed_behaviour import DamagedBlobError, unpack_joined
 from cuckoo_ml_plugin.store.tables import BEHASHES_LACK, analysis, behash, meta
 
 _B = behash.c
 _PAGE = 500  # behaviours that are read, hashed and written at once
+_FROM: Final = (
+    select(_B.number, _B.digest, _B.behash)
+    .where(_B.number >= bindparam("first"))
+    .order_by(_B.number)
+    .limit(bindparam("most"))
+)
+_PACKED: Final = select(analysis.c.digest, analysis.c.behaviour).where(
+    analysis.c.number.in_(
+        select(func.min(analysis.c.number)).where(one_of(analysis.c.digest)).group_by(analysis.c.digest)
+    )
+)
 
 
 class StoredBehash(NamedTuple):
@@ -48,8 +59,8 @@ class BehashStore:
 
     def behashes_from(self, number: int, limit: int) -> list[StoredBehash]:
         """The first ``limit`` behashes whose number is at least ``number``, in order. Raises StoreError."""
-        query = select(_B.number, _B.digest, _B.behash).where(_B.number >= number).order_by(_B.number).limit(limit)
-        rows = self._db.read(lambda connection: connection.execute(query).all())
+        page = {"first": number, "most": limit}
+        rows = self._db.read(lambda connection: connection.execute(_FROM, page).all())
         return [StoredBehash(row.number, row.digest, bytes(row.behash)) for row in rows]
 
     def first_behash_since(self, moment: datetime) -> int:
@@ -193,6 +204,4 @@ def drop_unshown(connection: Connection, digests: Collection[str]) -> None:
 
 def packed_behaviours(connection: Connection, digests: Sequence[str]) -> dict[str, bytes]:
     """The packed behaviours with these digests, from one analysis each."""
-    first = select(func.min(analysis.c.number)).where(analysis.c.digest.in_(digests)).group_by(analysis.c.digest)
-    query = select(analysis.c.digest, analysis.c.behaviour).where(analysis.c.number.in_(first))
-    return {row.digest: bytes(row.behaviour) for row in connection.execute(query)}
+    return {row.digest: bytes(row.behaviour) for row in connection.execute(_PACKED, {"values": digests})}

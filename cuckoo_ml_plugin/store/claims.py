@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, host_ids, qualified_names
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
-from cuckoo_ml_plugin.store.database import chunks
+from cuckoo_ml_plugin.store.database import chunks, one_of
 from cuckoo_ml_plugin.store.tables import analysis
 
 _A = analysis.c
@@ -26,6 +26,9 @@ _COLUMNS = [
         "source_key", "source_path", "source_size", "source_mtime_ns",
     )
 ]  # fmt: skip
+_OF_RUNS: Final = select(*_COLUMNS).where(one_of(_A.run)).order_by(_A.number)
+_OF_FILES: Final = select(*_COLUMNS).where(one_of(_A.source_key)).order_by(_A.number)
+_NAMED: Final = select(*_COLUMNS).where(one_of(_A.analysis))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,9 @@ class Claims:
         self._asked: set[str] = set()
         runs = [record.identity.run for record in records if record.identity.run]
         keys = [record.source.key for record in records if record.source]
-        for column, values in ((_A.run, runs), (_A.source_key, keys)):
+        for query, values in ((_OF_RUNS, runs), (_OF_FILES, keys)):
             for batch in chunks(values):
-                self._read(connection.execute(select(*_COLUMNS).where(column.in_(batch)).order_by(_A.number)))
+                self._read(connection.execute(query, {"values": batch}))
         self._ask(record.analysis for record in records)
         self.without_file: list[str] = []  # analyses whose file has become another run's
 
@@ -155,7 +158,7 @@ class Claims:
         unknown = [name for name in dict.fromkeys(names) if name not in self._asked]
         self._asked.update(unknown)
         for batch in chunks(unknown):
-            self._read(self._connection.execute(select(*_COLUMNS).where(_A.analysis.in_(batch))))
+            self._read(self._connection.execute(_NAMED, {"values": batch}))
 
     def _read(self, rows: Iterable[Row[Any]]) -> None:
         for row in rows:

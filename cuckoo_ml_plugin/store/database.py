@@ -24,12 +24,13 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import count, islice
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import URL, Connection, Table, create_engine, event, make_url
+from sqlalchemy import URL, ColumnElement, Connection, Table, bindparam, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -95,6 +96,14 @@ def chunks(values: Sequence[T], size: int = _IN_LIMIT) -> Iterator[list[T]]:
     rest = iter(values)
     while chunk := list(islice(rest, size)):
         yield chunk
+
+
+def one_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """That a column has one of the values of the parameter ``values``.
+
+    It is for queries that are built once: building one takes several times as long as the database takes to answer it.
+    """
+    return column.in_(bindparam("values", expanding=True))
 
 
 class Database:
@@ -220,8 +229,24 @@ class Database:
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Do the work on one consistent view of the database. Raises StoreError when the database refuses."""
-        joined: Connection | None = getattr(self._joined, "connection", None)
+        joined: Connection | None = getattr(self._joined, "connection", None) or getattr(self._joined, "reader", None)
         return work(joined) if joined is not None else self._retried(lambda: self._transaction(work, writes=False))
+
+    def reading(self, work: Callable[[], T]) -> T:
+        """Do all that the work reads on one connection, in SQLite on one consistent view; it may be repeated.
+
+        What it writes, it writes as without this, and may not read again before its end. Raises StoreError.
+        """
+
+        def joined(connection: Connection) -> T:
+            self._joined.reader = connection
+            try:
+                return work()
+            finally:
+                self._joined.reader = None
+
+        is_joined = getattr(self._joined, "connection", None) or getattr(self._joined, "reader", None)
+        return work() if is_joined else self.read(joined)
 
     def together(self, work: Callable[[], T]) -> T:
         """Do all that the work writes and reads in one transaction; it may be repeated, as in :meth:`write`.
@@ -359,10 +384,7 @@ class Database:
 
     def upsert(self, table: Table, keys: list[str]) -> Any:
         """An INSERT that replaces the row with the same keys."""
-        insert = sqlite.insert if self.is_sqlite else postgresql.insert
-        statement = insert(table)
-        changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys and not c.identity}
-        return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+        return _upsert(self.is_sqlite, table, tuple(keys))
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
@@ -378,6 +400,14 @@ class Database:
         _of_parents.extend(raw for raw, _ in self._in_use)
         self._in_use = []
         self.engine.dispose(close=False)
+
+
+@cache
+def _upsert(is_sqlite: bool, table: Table, keys: tuple[str, ...]) -> Any:
+    insert: Any = sqlite.insert if is_sqlite else postgresql.insert
+    statement = insert(table)
+    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys and not c.identity}
+    return statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()

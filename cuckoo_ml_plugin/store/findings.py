@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, select
 
@@ -13,7 +13,7 @@ from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
 from cuckoo_ml_plugin.report.labels import first_by_source
 from cuckoo_ml_plugin.store.between_refits.marks import Mark, is_newer
-from cuckoo_ml_plugin.store.database import Database, chunks
+from cuckoo_ml_plugin.store.database import Database, chunks, one_of
 from cuckoo_ml_plugin.store.finding_record import MAX_SECTION, FindingRecord, ListedAnalysis, finite
 from cuckoo_ml_plugin.store.labels import labels_by_analysis
 from cuckoo_ml_plugin.store.overview import SAMPLE
@@ -23,6 +23,7 @@ _MODEL = "findings"  # key in the table meta
 _BATCH = 5_000  # findings in one transaction, 0.1 s, so that other writers wait briefly during a refit
 _SHOWN = (analysis.c.sha256, analysis.c.target, analysis.c.analysed_at, analysis.c.stored_at)
 _STORED = finding.c.analysis == analysis.c.analysis
+_OF_ANALYSES: Final = select(finding).where(one_of(finding.c.analysis))
 
 
 class FindingStore:
@@ -79,7 +80,7 @@ class FindingStore:
             return {
                 row.analysis: _finding(row)
                 for batch in chunks(names)
-                for row in connection.execute(select(finding).where(finding.c.analysis.in_(batch)))
+                for row in connection.execute(_OF_ANALYSES, {"values": batch})
             }
 
         return self._db.read(work)

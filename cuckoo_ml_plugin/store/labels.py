@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
 from cuckoo_ml_plugin.plumbing.analysis_ids import clean_id
 from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.report.labels import ANALYST
-from cuckoo_ml_plugin.store.database import Database, chunks
+from cuckoo_ml_plugin.store.database import Database, chunks, one_of
 from cuckoo_ml_plugin.store.tables import analysis, label
+
+_OF_ANALYSES: Final = select(label).where(one_of(label.c.analysis))
 
 
 class LabelStore:
@@ -58,7 +61,7 @@ def labels_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str
     """The labels of each analysis that has any: source -> family."""
     labels: dict[str, dict[str, str]] = {}
     for batch in chunks(names):
-        for row in connection.execute(select(label).where(label.c.analysis.in_(batch))):
+        for row in connection.execute(_OF_ANALYSES, {"values": batch}):
             labels.setdefault(row.analysis, {})[row.source] = row.family
     return labels
 

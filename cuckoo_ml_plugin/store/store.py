@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, String, bindparam, delete, func, or_, select, update
 
 from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, order_key
@@ -33,7 +34,7 @@ from cuckoo_ml_plugin.store.between_refits.births import BirthStore, drop_births
 from cuckoo_ml_plugin.store.between_refits.marks import Mark, MarkStore, is_newer, lower_marks
 from cuckoo_ml_plugin.store.between_refits.recent import RecentStore
 from cuckoo_ml_plugin.store.claims import Claim, Claims
-from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, parse_url
+from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, one_of, parse_url
 from cuckoo_ml_plugin.store.findings import FindingStore
 from cuckoo_ml_plugin.store.labels import LabelStore, labels_by_analysis
 from cuckoo_ml_plugin.store.overview import SAMPLE, ActivityStore, OverviewStore
@@ -119,6 +120,13 @@ class Store(
         While it lasts nobody else writes, so it should do nothing else that takes time. Raises StoreError.
         """
         return self._db.together(work)
+
+    def reading(self, work: Callable[[], T]) -> T:
+        """Do all that the work reads on one connection, in SQLite on one consistent view; it may be repeated.
+
+        What it writes, it writes as without this, and may not read again before its end. Raises StoreError.
+        """
+        return self._db.reading(work)
 
     def cut(self) -> None:
         """End what threads wait for in this store whose time is over: they get StoreError."""
@@ -225,7 +233,7 @@ class Store(
     def get(self, analysis: str) -> StoredAnalysis | None:
         """One analysis with its behaviour, or None."""
         name = clean_id(analysis)
-        analyses = self._db.read(lambda connection: _select(connection, _TABLE.c.analysis == name, blobs=True))
+        analyses = self._db.read(lambda connection: _select_by(connection, "analysis", [name], blobs=True))
         return analyses[0] if analyses else None
 
     def get_many(self, analyses: Iterable[str], *, behaviours: bool = False) -> dict[str, StoredAnalysis]:
@@ -236,7 +244,7 @@ class Store(
             return {
                 stored.analysis: stored
                 for batch in chunks(names)
-                for stored in _select(connection, _TABLE.c.analysis.in_(batch), blobs=behaviours)
+                for stored in _select_by(connection, "analysis", batch, blobs=behaviours)
             }
 
         return self._db.read(work)
@@ -261,24 +269,12 @@ class Store(
                 looked at.
         """
         names = list(digests)
-        shown = (_TABLE.c.has_behaviour, _TABLE.c.analysis != beside)
-        most = _MOST_REPEATS if once else limit
-        place = func.row_number().over(partition_by=_TABLE.c.digest, order_by=_TABLE.c.order_key).label("place")
+        values = {"beside": beside, "most": _MOST_REPEATS if once else limit, "limit": limit}
 
         def work(connection: Connection) -> dict[str, list[StoredAnalysis]]:
             analyses: dict[str, list[StoredAnalysis]] = {}
             for batch in chunks(names):
-                placed = select(_TABLE.c.number, place).where(_TABLE.c.digest.in_(batch), *shown).subquery()
-                first: Any = select(placed.c.number).where(placed.c.place <= most)
-                if once:
-                    key = func.min(_TABLE.c.order_key).label("key")
-                    keys = select(_TABLE.c.digest, key).where(_TABLE.c.number.in_(first))
-                    of_samples = keys.group_by(_TABLE.c.digest, SAMPLE).subquery()
-                    order = func.row_number().over(partition_by=of_samples.c.digest, order_by=of_samples.c.key)
-                    ordered = select(of_samples.c.key, order.label("place")).subquery()
-                    keys_shown = select(ordered.c.key).where(ordered.c.place <= limit)
-                    first = select(_TABLE.c.number).where(_TABLE.c.order_key.in_(keys_shown))
-                for stored in _select(connection, _TABLE.c.number.in_(first)):
+                for stored in _rows_of(connection, _showing(once), {**values, "values": batch}):
                     analyses.setdefault(stored.digest, []).append(stored)
             return analyses
 
@@ -290,18 +286,9 @@ class Store(
         Raises StoreError.
         """
         names = list({*analyses, own})
-        other = _TABLE.alias()
-        of_file = select(func.count()).select_from(other).where(other.c.sha256 == _TABLE.c.sha256).scalar_subquery()
-        columns = [_TABLE.c[name] for name in ("analysis", "sha256", "sample", "target", "analysed_at")]
 
         def work(connection: Connection) -> dict[str, SampleRuns]:
-            rows = [
-                row
-                for batch in chunks(names)
-                for row in connection.execute(
-                    select(*columns, of_file.label("runs")).where(_TABLE.c.analysis.in_(batch))
-                )
-            ]
+            rows = [row for batch in chunks(names) for row in connection.execute(_RUNS, {"values": batch})]
             urls = _runs_of_urls(connection, {row.sample for row in rows if row.sha256 is None and row.sample})
             keys = {row.analysis: sample_key(row.analysis, row.sha256, row.sample) for row in rows}
             return {
@@ -321,30 +308,22 @@ class Store(
         files = list(hashes)
         return self._db.read(
             lambda connection: [
-                stored
-                for batch in chunks(files)
-                for stored in _select(connection, _TABLE.c.sha256.in_(batch), limit=limit)
+                stored for batch in chunks(files) for stored in _select_by(connection, "sha256", batch, limit=limit)
             ]
         )
 
     def around(
         self, day: str, limit: int, *, sha256: str | None = None, digest: str | None = None, later: bool = False
     ) -> list[StoredAnalysis]:
-        """The analyses of a file or of a behaviour that are nearest to a day, without their behaviours.
+        """The analyses of a file or of a behaviour that are nearest to a day, without their behaviours and labels.
 
         They are the latest that are not later than the day, or whose day is not known; or else the earliest ``later``
         ones. With the day "" they are the latest of all. Raises StoreError.
         """
-        moment = _TABLE.c.analysed_at
-        where: list[ColumnElement[bool]] = [_TABLE.c.sha256 == sha256] if sha256 is not None else []
-        if digest is not None:
-            where.append(_TABLE.c.digest == digest)
-        if day:
-            own = func.substr(moment, 1, 10)
-            where.append(own > day if later else or_(own <= day, moment.is_(None)))
-        order = func.coalesce(moment, "")
-        query = select(_TABLE.c.number).where(*where).order_by(order if later else order.desc()).limit(limit)
-        return self._db.read(lambda connection: _select(connection, _TABLE.c.number.in_(query)))
+        same = {name: value for name, value in (("sha256", sha256), ("digest", digest)) if value is not None}
+        query = _around(tuple(same), bool(day), later)
+        values = {**same, "day": day, "limit": limit}
+        return self._db.read(lambda connection: _rows_of(connection, query, values, labels=False))
 
     def sources(self, keys: Iterable[str]) -> dict[str, list[tuple[str, Source]]]:
         """For each known source key: the analyses of this path, and the file as it was when each was read."""
@@ -390,7 +369,7 @@ class Store(
         """The analyses of a run, of every node that reported it, in order, without their behaviours."""
         if not identity.run:
             return []
-        return self._db.read(lambda connection: _select(connection, _TABLE.c.run == identity.run))
+        return self._db.read(lambda connection: _select_by(connection, "run", [identity.run]))
 
     def of_file(self, sha256: str, limit: int) -> list[StoredAnalysis]:
         """The analyses with behaviour of a file, the first few in order, with their behaviours. Raises StoreError."""
@@ -499,10 +478,72 @@ def _select(
     limit: int | None = None,
     blobs: bool = False,
 ) -> list[StoredAnalysis]:
-    columns = [*_LIGHT, _TABLE.c.behaviour] if blobs else _LIGHT
-    rows = connection.execute(select(*columns).where(*where).order_by(_TABLE.c.order_key).limit(limit)).all()
-    labels = labels_by_analysis(connection, [row.analysis for row in rows])
-    return [_stored(row, labels.get(row.analysis, {}), blobs) for row in rows]
+    return _rows_of(connection, _query(blobs).where(*where).limit(limit), {}, blobs=blobs)
+
+
+def _select_by(
+    connection: Connection, column: str, values: Sequence[str], limit: int | None = None, *, blobs: bool = False
+) -> list[StoredAnalysis]:
+    """The analyses with one of these values in a column, in order."""
+    query = _by(column, blobs, limit is not None)
+    return _rows_of(connection, query, {"values": values, "limit": limit}, blobs=blobs)
+
+
+def _rows_of(
+    connection: Connection, query: Select[Any], values: Mapping[str, Any], *, blobs: bool = False, labels: bool = True
+) -> list[StoredAnalysis]:
+    rows = connection.execute(query, values).all()
+    families = labels_by_analysis(connection, [row.analysis for row in rows]) if labels else {}
+    return [_stored(row, families.get(row.analysis, {}), blobs) for row in rows]
+
+
+@cache
+def _query(blobs: bool = False) -> Select[Any]:
+    return select(*_LIGHT, *([_TABLE.c.behaviour] if blobs else [])).order_by(_TABLE.c.order_key)
+
+
+@cache
+def _by(column: str, blobs: bool, is_limited: bool) -> Select[Any]:
+    query = _query(blobs).where(one_of(_TABLE.c[column]))
+    return query.limit(bindparam("limit")) if is_limited else query
+
+
+@cache
+def _showing(once: bool) -> Select[Any]:
+    """For :meth:`Store.showing`."""
+    place = func.row_number().over(partition_by=_TABLE.c.digest, order_by=_TABLE.c.order_key).label("place")
+    shown = (_TABLE.c.has_behaviour, _TABLE.c.analysis != bindparam("beside"))
+    placed = select(_TABLE.c.number, place).where(one_of(_TABLE.c.digest), *shown).subquery()
+    first: Any = select(placed.c.number).where(placed.c.place <= bindparam("most"))
+    if once:
+        key = func.min(_TABLE.c.order_key).label("key")
+        keys = select(_TABLE.c.digest, key).where(_TABLE.c.number.in_(first))
+        of_samples = keys.group_by(_TABLE.c.digest, SAMPLE).subquery()
+        order = func.row_number().over(partition_by=of_samples.c.digest, order_by=of_samples.c.key)
+        ordered = select(of_samples.c.key, order.label("place")).subquery()
+        keys_shown = select(ordered.c.key).where(ordered.c.place <= bindparam("limit"))
+        first = select(_TABLE.c.number).where(_TABLE.c.order_key.in_(keys_shown))
+    return _query().where(_TABLE.c.number.in_(first))
+
+
+@cache
+def _around(same: tuple[str, ...], has_day: bool, later: bool) -> Select[Any]:
+    """For :meth:`Store.around`."""
+    moment = _TABLE.c.analysed_at
+    where: list[ColumnElement[bool]] = [_TABLE.c[name] == bindparam(name) for name in same]
+    if has_day:
+        own, day = func.substr(moment, 1, 10), bindparam("day", type_=String)
+        where.append(own > day if later else or_(own <= day, moment.is_(None)))
+    order = func.coalesce(moment, "")
+    nearest = select(_TABLE.c.number).where(*where).order_by(order if later else order.desc())
+    return _query().where(_TABLE.c.number.in_(nearest.limit(bindparam("limit"))))
+
+
+_OTHER = _TABLE.alias()
+_RUNS: Final = select(
+    *(_TABLE.c[name] for name in ("analysis", "sha256", "sample", "target", "analysed_at")),
+    select(func.count()).select_from(_OTHER).where(_OTHER.c.sha256 == _TABLE.c.sha256).scalar_subquery().label("runs"),
+).where(one_of(_TABLE.c.analysis))
 
 
 def _stored(row: Row[Any], labels: dict[str, str], blobs: bool) -> StoredAnalysis:

@@ -6,16 +6,18 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, exists, insert, select
 
 from cuckoo_ml_plugin.report.threat_scores import ThreatScore
-from cuckoo_ml_plugin.store.database import Database, chunks
+from cuckoo_ml_plugin.store.database import Database, chunks, one_of
 from cuckoo_ml_plugin.store.tables import analysis, threat_score
 
 _T = threat_score.c
 _PAGE = 2_000  # analyses whose scores are read at once
+_OF_ANALYSES: Final = select(threat_score).where(one_of(_T.analysis))
+_DELETE: Final = delete(threat_score).where(one_of(_T.analysis))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def scores_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str
     """The scores of each analysis that has any, ordered by provider, kind and indicator."""
     scores: dict[str, list[ThreatScore]] = {}
     for batch in chunks(names):
-        for row in connection.execute(select(threat_score).where(_T.analysis.in_(batch))):
+        for row in connection.execute(_OF_ANALYSES, {"values": batch}):
             if math.isfinite(row.score):  # only another program can have stored other values
                 score = ThreatScore(row.provider, row.kind, row.indicator, row.score)
                 scores.setdefault(row.analysis, []).append(score)
@@ -75,7 +77,7 @@ def scores_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str
 def replace_scores(connection: Connection, latest: Mapping[str, Sequence[ThreatScore]]) -> None:
     """Store the scores of these analyses instead of older ones; of an indicator listed twice, the highest counts."""
     for batch in chunks(list(latest)):
-        connection.execute(delete(threat_score).where(_T.analysis.in_(batch)))
+        connection.execute(_DELETE, {"values": batch})
     best: dict[tuple[str, str, str, str], float] = {}
     for name, scores in latest.items():
         for provider, kind, indicator, score in scores:

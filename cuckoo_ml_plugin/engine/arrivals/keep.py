@@ -9,9 +9,10 @@ from typing import Any
 from cuckoo_ml_plugin.behaviour.behaviour import Behaviour
 from cuckoo_ml_plugin.engine.births import newcomer_by, note_newcomer
 from cuckoo_ml_plugin.engine.engine import Engine
+from cuckoo_ml_plugin.engine.past_analyses import Subject
 from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.finding.section import Finding
-from cuckoo_ml_plugin.plumbing.times import today
+from cuckoo_ml_plugin.plumbing.times import day_of, today
 from cuckoo_ml_plugin.report.labels import Label
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
@@ -29,16 +30,18 @@ class Arrival:
     labels: list[Label] = field(default_factory=list)
 
 
-def put(engine: Engine, arrival: Arrival) -> str:
-    """Store the record; returns the id under which it is stored. Raises StoreError."""
-    [analysis] = engine.store.put([arrival.record])
+def put(engine: Engine, arrival: Arrival) -> Subject:
+    """Store the record; returns what is stored of it. Raises StoreError."""
+    record = arrival.record
+    [claim] = engine.store.put_claims([record])
     try:  # the reference of the day, for all processes
         model = engine.model()
         if model is not None:
             engine.recalibration(model).of_day(engine.store, today(), keep=True)
     except Exception as error:
         _LOG.error("The anomaly scores were not recalibrated for this day: %s", error)
-    return analysis
+    day = day_of(record.analysed_at or claim.identity.started or None)
+    return Subject(claim.analysis, arrival.behaviour, record.sha256, day)
 
 
 def keep_finding(engine: Engine, arrival: Arrival, analysis: str, finding: Finding) -> dict[str, Any]:
@@ -78,9 +81,10 @@ def keep_late(engine: Engine, arrival: Arrival, section: dict[str, Any] | None) 
     Args:
         section: what it got in its time, which is kept where it cannot be scored again.
     """
-    analysis = put(engine, arrival)
+    subject = put(engine, arrival)
+    analysis = subject.analysis
     try:
-        finding = engine.score(arrival.behaviour, analysis, engine.label(arrival.labels, analysis))
+        finding = engine.score(arrival.behaviour, analysis, engine.label(arrival.labels, analysis), subject)
         keep_finding(engine, arrival, analysis, finding)
     except StoreError:
         raise
