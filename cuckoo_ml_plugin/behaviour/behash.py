@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -152,11 +153,13 @@ class BehashTable:
         for start in range(first, self._count, _BLOCK):
             end = min(start + _BLOCK, self._count)
             pairs, words = self._pairs[:, start:end], self._words[:, start:end]
-            highest = query.bounds(pairs)
-            if start == first and end - start > _FIRST:
-                best = np.argpartition(-highest, _FIRST)[:_FIRST]
-                least = _kth(query.estimates(pairs.take(best, axis=1), words.take(best, axis=1)), k)
-            promising = np.flatnonzero(highest >= least)
+            promising = np.arange(end - start)
+            if end - start > _FIRST:  # of fewer, the bounds take longer than the estimates
+                highest = query.bounds(pairs)
+                if start == first:
+                    best = np.argpartition(-highest, _FIRST)[:_FIRST]
+                    least = _kth(query.estimates(pairs.take(best, axis=1), words.take(best, axis=1)), k)
+                promising = np.flatnonzero(highest >= least)
             if len(promising) < _WORTH_TAKING * (end - start):
                 found = query.estimates(pairs.take(promising, axis=1), words.take(promising, axis=1))
             else:
@@ -184,21 +187,14 @@ class _Query:
 
     def __init__(self, one: bytes) -> None:
         self._sketch = np.frombuffer(one, np.uint64)[_STARTS[0] // 8 :]
-        self._parts: list[NDArray[np.complex64]] = []
-        bounds: list[NDArray[np.complex64]] = []
-        for code, bits in zip(one[_CODES], SKETCH_BITS, strict=True):
-            own = _SIZES[code]
-            larger = np.maximum(own, _SIZES)
-            ratios = np.divide(np.minimum(own, _SIZES), larger, out=np.zeros_like(larger), where=larger > 0)
-            bounds.append(_shared_and_whole(ratios, np.sqrt(larger)))  # of the smaller set inside of the larger
-            if code:
-                unequal = np.arange(bits + 1, dtype=np.float32)
-                jaccard = np.minimum(np.maximum(1 - unequal * np.float32(2 / bits), 0), ratios[:, None])
-                weights = np.sqrt((own + _SIZES)[:, None] / (1 + jaccard))
-                self._parts.append(_shared_and_whole(jaccard, weights).ravel())
-            else:
-                self._parts.append(bounds[-1])
-        self._bounds = [(high[:, None] + low).ravel() for low, high in zip(bounds[::2], bounds[1::2], strict=True)]
+        self._codes = one[_CODES]
+        self._parts = [_parts(code, bits) for code, bits in zip(self._codes, SKETCH_BITS, strict=True)]
+
+    @cached_property
+    def _bounds(self) -> list[NDArray[np.complex64]]:
+        """For each two aspects, by the size codes of both."""
+        bounds = [_within(code)[1] for code in self._codes]
+        return [(high[:, None] + low).ravel() for low, high in zip(bounds[::2], bounds[1::2], strict=True)]
 
     def bounds(self, pairs: NDArray[np.uint16]) -> NDArray[np.float32]:
         """(n,) how alike each can be at most, by its size codes (4, n) alone."""
@@ -221,6 +217,26 @@ class _Query:
             word += bits // 64
             sums += parts.take(places)
         return _quotients(sums)
+
+
+@lru_cache(maxsize=32)  # 8 MB: sizes repeat, as those of most behaviours are near each other
+def _parts(code: int, bits: int) -> NDArray[np.complex64]:
+    """What an aspect of this size adds, by the other's size and the number of unequal bits."""
+    ratios, bounds = _within(code)
+    if not code:
+        return bounds
+    unequal = np.arange(bits + 1, dtype=np.float32)
+    jaccard = np.minimum(np.maximum(1 - unequal * np.float32(2 / bits), 0), ratios[:, None])
+    weights = np.sqrt((_SIZES[code] + _SIZES)[:, None] / (1 + jaccard))
+    return _shared_and_whole(jaccard, weights).ravel()
+
+
+def _within(code: int) -> tuple[NDArray[np.float32], NDArray[np.complex64]]:
+    """The likeness of a set of this size and one of each size where one lies in the other, and what it adds."""
+    own = _SIZES[code]
+    larger = np.maximum(own, _SIZES)
+    ratios = np.divide(np.minimum(own, _SIZES), larger, out=np.zeros_like(larger), where=larger > 0)
+    return ratios, _shared_and_whole(ratios, np.sqrt(larger))
 
 
 def _shared_and_whole(jaccard: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.complex64]:

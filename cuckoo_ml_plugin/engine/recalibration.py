@@ -43,6 +43,7 @@ class Recalibration:
         self.model = model
         self.latest = model
         self._day = ""
+        self._found: tuple[str, NDArray[np.float64]] | None = None  # a day, and its reference that is not kept
         self._typical: dict[str, float] | None = None
 
     def of_day(self, store: Store, day: str, *, keep: bool = False) -> Model:
@@ -55,13 +56,19 @@ class Recalibration:
             reference = store.reference_of_day(fit, day)
             is_kept = keep or reference is not None
             if reference is None:
-                recent = list(each_sample_once(store.recent_before(fit, day, _MOST_READ)))
-                reference = reference_by(self.model, recent, store.sent_by_submitter)
+                reference = self._reference(store, fit, day)
                 if keep:
                     reference = store.keep_reference(fit, day, reference)
             self.latest = with_reference(self.model, reference) if len(reference) else self.model
             self._day = day if is_kept else ""
         return self.latest
+
+    def _reference(self, store: Store, fit: str, day: str) -> NDArray[np.float64]:
+        """The reference (r,) of a day; it rests on earlier days, so that one look at them is enough."""
+        if self._found is None or self._found[0] != day:
+            recent = list(each_sample_once(store.recent_before(fit, day, _MOST_READ)))
+            self._found = day, reference_by(self.model, recent, store.sent_by_submitter)
+        return self._found[1]
 
     def noted(self, finding: Finding, behaviour: Behaviour, analysis: str, sample: str) -> RecentAnalysis | None:
         """How unusual a scored analysis is, to be noted in the store; None where there is nothing to note.
