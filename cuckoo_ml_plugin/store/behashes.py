@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cuckoo_ml_plugin.behaviour.behash import behash as behash_of
 from cuckoo_ml_plugin.plumbing.times import utc_text
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
-from cuckoo_ml_plugin.store.database import Database, chunks, one_of
+from cuckoo_ml_plugin.store.database import Database, chunks, execute_for, one_of
 from cuckoo_ml_plugin.store.packed_behaviour import DamagedBlobError, unpack_joined
 from cuckoo_ml_plugin.store.tables import BEHASHES_LACK, analysis, behash, meta
 
@@ -30,6 +30,10 @@ _FROM: Final = (
     .order_by(_B.number)
     .limit(bindparam("most"))
 )
+_ADD: Final = {
+    is_sqlite: insert(behash).on_conflict_do_nothing(index_elements=["digest"])
+    for is_sqlite, insert in ((True, sqlite.insert), (False, postgresql.insert))
+}
 _PACKED: Final = select(analysis.c.digest, analysis.c.behaviour).where(
     analysis.c.number.in_(
         select(func.min(analysis.c.number)).where(one_of(analysis.c.digest)).group_by(analysis.c.digest)
@@ -180,9 +184,7 @@ class BehashStore:
         self._add(connection, list(rows.values()))
 
     def _add(self, connection: Connection, rows: Sequence[dict[str, object]]) -> None:
-        if rows:
-            insert: Any = sqlite.insert if self._db.is_sqlite else postgresql.insert
-            connection.execute(insert(behash).on_conflict_do_nothing(index_elements=["digest"]), rows)
+        execute_for(connection, _ADD[self._db.is_sqlite], rows)
 
 
 def digests_of(connection: Connection, names: Sequence[str]) -> set[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, or_, select
 
 from cuckoo_ml_plugin.plumbing.analysis_ids import Identity, Source, clean_id, host_ids, qualified_names
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
@@ -26,8 +26,13 @@ _COLUMNS = [
         "source_key", "source_path", "source_size", "source_mtime_ns",
     )
 ]  # fmt: skip
-_OF_RUNS: Final = select(*_COLUMNS).where(one_of(_A.run)).order_by(_A.number)
-_OF_FILES: Final = select(*_COLUMNS).where(one_of(_A.source_key)).order_by(_A.number)
+_AT_ONCE: Final = 150  # records that are looked up at once, by three values each: SQLite allows 999 in old builds
+_NO_HASH: Final = "-"  # with an empty list PostgreSQL would use none of the indexes
+_ANY_OF: Final = (
+    select(*_COLUMNS)
+    .where(or_(one_of(_A.run, "runs"), one_of(_A.source_key, "keys"), one_of(_A.analysis, "names")))
+    .order_by(_A.number)
+)
 _NAMED: Final = select(*_COLUMNS).where(one_of(_A.analysis))
 
 
@@ -73,12 +78,12 @@ class Claims:
         self._by_run: dict[str, list[str]] = {}
         self._by_key: dict[str, list[str]] = {}
         self._asked: set[str] = set()
-        runs = [record.identity.run for record in records if record.identity.run]
-        keys = [record.source.key for record in records if record.source]
-        for query, values in ((_OF_RUNS, runs), (_OF_FILES, keys)):
-            for batch in chunks(values):
-                self._read(connection.execute(query, {"values": batch}))
-        self._ask(record.analysis for record in records)
+        for batch in chunks(records, _AT_ONCE):
+            runs = [record.identity.run for record in batch if record.identity.run] or [_NO_HASH]
+            keys = [record.source.key for record in batch if record.source] or [_NO_HASH]
+            names = list(dict.fromkeys(record.analysis for record in batch))
+            self._asked.update(names)
+            self._read(connection.execute(_ANY_OF, {"runs": runs, "keys": keys, "names": names}))
         self.without_file: list[str] = []  # analyses whose file has become another run's
 
     def claim(self, record: AnalysisRecord) -> Claim:

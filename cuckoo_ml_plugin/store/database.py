@@ -22,7 +22,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count, islice
@@ -98,12 +98,18 @@ def chunks(values: Sequence[T], size: int = _IN_LIMIT) -> Iterator[list[T]]:
         yield chunk
 
 
-def one_of(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    """That a column has one of the values of the parameter ``values``.
+def one_of(column: ColumnElement[Any], parameter: str = "values") -> ColumnElement[bool]:
+    """That a column has one of the values of a parameter.
 
     It is for queries that are built once: building one takes several times as long as the database takes to answer it.
     """
-    return column.in_(bindparam("values", expanding=True))
+    return column.in_(bindparam(parameter, expanding=True))
+
+
+def execute_for(connection: Connection, statement: Any, rows: Sequence[Mapping[str, object]]) -> None:
+    """Execute a statement for each row; drivers take longer for many than for one, also where there is one of many."""
+    if rows:
+        connection.execute(statement, rows[0] if len(rows) == 1 else rows)
 
 
 class Database:

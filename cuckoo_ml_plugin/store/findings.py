@@ -13,7 +13,7 @@ from cuckoo_ml_plugin.plumbing.text import storable
 from cuckoo_ml_plugin.plumbing.times import now_text, utc_text
 from cuckoo_ml_plugin.report.labels import first_by_source
 from cuckoo_ml_plugin.store.between_refits.marks import Mark, is_newer
-from cuckoo_ml_plugin.store.database import Database, chunks, one_of
+from cuckoo_ml_plugin.store.database import Database, chunks, execute_for, one_of
 from cuckoo_ml_plugin.store.finding_record import MAX_SECTION, FindingRecord, ListedAnalysis, finite
 from cuckoo_ml_plugin.store.labels import labels_by_analysis
 from cuckoo_ml_plugin.store.overview import SAMPLE
@@ -43,7 +43,7 @@ class FindingStore:
         while batch := list(islice(remaining, _BATCH)):
             rows = [_row(record, moment) for record in batch]
             rows.sort(key=lambda row: str(row["analysis"]))  # in the order of the index: half the time at 100,000
-            self._db.write(lambda connection, rows=rows: connection.execute(statement, rows))  # type: ignore[misc]
+            self._db.write(lambda connection, rows=rows: execute_for(connection, statement, rows))  # type: ignore[misc]
             saved += len(batch)
         return saved
 

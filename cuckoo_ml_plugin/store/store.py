@@ -34,12 +34,12 @@ from cuckoo_ml_plugin.store.between_refits.births import BirthStore, drop_births
 from cuckoo_ml_plugin.store.between_refits.marks import Mark, MarkStore, is_newer, lower_marks
 from cuckoo_ml_plugin.store.between_refits.recent import RecentStore
 from cuckoo_ml_plugin.store.claims import Claim, Claims
-from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, one_of, parse_url
+from cuckoo_ml_plugin.store.database import PATIENCE, Database, chunks, execute_for, one_of, parse_url
 from cuckoo_ml_plugin.store.findings import FindingStore
 from cuckoo_ml_plugin.store.labels import LabelStore, labels_by_analysis
 from cuckoo_ml_plugin.store.overview import SAMPLE, ActivityStore, OverviewStore
 from cuckoo_ml_plugin.store.packed_behaviour import Counts
-from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, replace_scores, scores_by_analysis
+from cuckoo_ml_plugin.store.threat_scores import ThreatScoreStore, add_scores, drop_scores, scores_by_analysis
 from cuckoo_ml_plugin.store.upkeep import ErasureStore, SnapshotStore, erase_records
 
 T = TypeVar("T")
@@ -162,7 +162,7 @@ class Store(
         if written:
             before = digests_of(connection, [claim.analysis for claim, _ in written.values() if not claim.is_new])
             rows = [_row(claim, record, moment) for claim, record in written.values()]
-            connection.execute(self._db.upsert(_TABLE, ["analysis"]), rows)
+            execute_for(connection, self._db.upsert(_TABLE, ["analysis"]), rows)
             self._add_behashes(connection, latest.values(), moment)
             unshown = before - {record.packed.digest for record in latest.values()}
             if unshown:
@@ -177,10 +177,9 @@ class Store(
             for name, record in latest.items()
             for source, family in record.labels.items()
         ]
-        if labels:
-            connection.execute(self._db.upsert(schema.label, ["analysis", "source"]), labels)
-        old = set(replaced)
-        replace_scores(connection, {name: r.scores for name, r in latest.items() if r.scores or name in old})
+        execute_for(connection, self._db.upsert(schema.label, ["analysis", "source"]), labels)
+        drop_scores(connection, replaced)
+        add_scores(connection, {name: record.scores for name, record in latest.items()})
         self._note_files(connection, claims, records)
         return claims
 
@@ -202,11 +201,9 @@ class Store(
                 }
         for batch in chunks([key for key in readings if key not in copies]):
             connection.execute(delete(schema.copy).where(schema.copy.c.source_key.in_(batch)))
-        if copies:
-            connection.execute(self._db.upsert(schema.copy, ["source_key"]), list(copies.values()))
-        if readings:
-            rows = [{"source_key": key, "extraction": extraction} for key, extraction in readings.items()]
-            connection.execute(self._db.upsert(schema.reading, ["source_key"]), rows)
+        execute_for(connection, self._db.upsert(schema.copy, ["source_key"]), list(copies.values()))
+        rows = [{"source_key": key, "extraction": extraction} for key, extraction in readings.items()]
+        execute_for(connection, self._db.upsert(schema.reading, ["source_key"]), rows)
 
     def forget(self, analyses: Iterable[str]) -> int:
         """Remove analyses with all that is stored of them; returns how many there were. Raises StoreError.

@@ -11,12 +11,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, delete, exists, insert, select
 
 from cuckoo_ml_plugin.report.threat_scores import ThreatScore
-from cuckoo_ml_plugin.store.database import Database, chunks, one_of
+from cuckoo_ml_plugin.store.database import Database, chunks, execute_for, one_of
 from cuckoo_ml_plugin.store.tables import analysis, threat_score
 
 _T = threat_score.c
 _PAGE = 2_000  # analyses whose scores are read at once
 _OF_ANALYSES: Final = select(threat_score).where(one_of(_T.analysis))
+_INSERT: Final = insert(threat_score)
 _DELETE: Final = delete(threat_score).where(one_of(_T.analysis))
 
 
@@ -74,10 +75,14 @@ def scores_by_analysis(connection: Connection, names: Sequence[str]) -> dict[str
     return {name: sorted(unordered) for name, unordered in scores.items()}
 
 
-def replace_scores(connection: Connection, latest: Mapping[str, Sequence[ThreatScore]]) -> None:
-    """Store the scores of these analyses instead of older ones; of an indicator listed twice, the highest counts."""
-    for batch in chunks(list(latest)):
+def drop_scores(connection: Connection, names: Sequence[str]) -> None:
+    """Remove the scores of these analyses."""
+    for batch in chunks(names):
         connection.execute(_DELETE, {"values": batch})
+
+
+def add_scores(connection: Connection, latest: Mapping[str, Sequence[ThreatScore]]) -> None:
+    """Store the scores of analyses that have none; of an indicator listed twice, the highest counts."""
     best: dict[tuple[str, str, str, str], float] = {}
     for name, scores in latest.items():
         for provider, kind, indicator, score in scores:
@@ -87,5 +92,4 @@ def replace_scores(connection: Connection, latest: Mapping[str, Sequence[ThreatS
         {"analysis": name, "provider": provider, "kind": kind, "indicator": indicator, "score": score}
         for (name, provider, kind, indicator), score in best.items()
     ]
-    if rows:
-        connection.execute(insert(threat_score), rows)
+    execute_for(connection, _INSERT, rows)
