@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from support.browser import browser
@@ -15,8 +16,10 @@ from support.demo_home import DemoHome
 from support.missing_packages import missing
 from support.needs import skip_or_fail
 from support.paths import REPOSITORY
+from support.time_limits import unhurried
 from support.workers import by_file, transmittable
 
+from cuckoo_ml_plugin.settings import documented_settings
 from cuckoo_ml_samples import generate
 
 __all__ = ["browser", "missing"]  # here, so that all stories share one: two cannot run in a process
@@ -31,6 +34,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     report = yield
     return transmittable(report)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unhurried_homes() -> Iterator[None]:
+    """Homes that the tests make give a host's analysis and page the time that they take on a busy machine."""
+    settings = unhurried(documented_settings())
+    with mock.patch("cuckoo_ml_plugin.home.documented_settings", return_value=settings):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -277,8 +277,9 @@ root, report, task = sys.argv[1:4]
 sys.path.insert(0, root)
 os.chdir(root)
 try:
-    from cuckoo_ml_plugin.hosts.enrich import Enricher
-    Enricher.__init__.__kwdefaults__["patience"] = 300  # a busy machine may keep the store busy for longer than 5 s
+    from cuckoo_ml_plugin.hosts import enrich
+    enrich.Enricher.__init__.__kwdefaults__["patience"] = 300  # a busy machine may keep the store busy for longer
+    enrich.TIME_LIMIT = 300  # until the home's settings are read
 except ImportError:
     pass
 try:

@@ -134,8 +134,8 @@ class CapeNode:
         with self.at_work() as root:
             done = cuckoo_ml(root, "install", "--host", "cape", "--root", root, "--refit", "none")
             assert done.code == 0, done.err
-            settings = f"[store]\nurl = {store_url}\n[host]\nnode = {self.name}\nsignature = yes\n"
-            (self.home / "cuckooml.conf").write_text(settings, encoding="utf-8")
+            host = f"[host]\nnode = {self.name}\nsignature = yes\ntime_limit = {HANG}\n"
+            (self.home / "cuckooml.conf").write_text(f"[store]\nurl = {store_url}\n{host}", encoding="utf-8")
             central = self.mode == CENTRAL_MODE
             conf = root / "custom" / "conf"
             reporting = (
