@@ -85,8 +85,8 @@ class Site:
         try:
             return self._in_time(draw, seconds)
         except OverdueError:
-            limit = min(self._limit, seconds)
-            message = f"This page was not ready within {round(limit, 1):g} seconds: store or file system do not answer in time."
+            limit = round(min(self._limit, seconds), 1)
+            message = f"This page was not ready within {limit:g} seconds: store or file system do not answer in time."
             return self._problem(503, message, links)
         except ForbiddenError as error:
             return self._problem(403, str(error), links)
@@ -111,10 +111,10 @@ class Site:
         try:
             return self._in_time(draw, seconds)
         except OverdueError:
-            limit = min(self._limit, seconds)
-            _LOG.error("The panel was not ready within %.2g seconds", limit)
+            limit = round(min(self._limit, seconds), 1)
+            _LOG.error("The panel was not ready within %g seconds", limit)
             late = failed_section(
-                f"The panel was not ready within {round(limit, 1):g} seconds: store or file system do not answer in time."
+                f"The panel was not ready within {limit:g} seconds: store or file system do not answer in time."
                 " The finding is in the report."
             )
             return PanelView.of(late, None, None).html(self._look, template)
