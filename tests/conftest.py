@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from support.browser import browser
@@ -15,9 +16,11 @@ from support.demo_home import DemoHome
 from support.missing_packages import missing
 from support.needs import skip_or_fail
 from support.paths import REPOSITORY
+from support.time_limits import unhurried
 from support.workers import by_file, transmittable
 
-from cuckoo_ml_samples import generate
+from cuckoo_ml_plugin.settings import documented_settings
+from cuckoo_ml_samples import DemoCorpus, generate
 
 __all__ = ["browser", "missing"]  # here, so that all stories share one: two cannot run in a process
 
@@ -31,6 +34,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     report = yield
     return transmittable(report)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unhurried_homes() -> Iterator[None]:
+    """Homes that the tests make give a host's analysis and page the time that they take on a busy machine."""
+    settings = unhurried(documented_settings())
+    with mock.patch("cuckoo_ml_plugin.home.documented_settings", return_value=settings):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +68,18 @@ def riss(shared_data: Path) -> list[tuple[str, tuple[str, ...]]]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoHome:
     """A home that several stories ask; none may change it."""
     folder = tmp_path_factory.mktemp("demo")
-    corpus = generate(folder / "samples")  # as the demo command makes it
+    return fitted(folder, generate(folder / "samples"))  # as the demo command makes it
+
+
+@pytest.fixture(scope="session")
+def small_demo(tmp_path_factory: pytest.TempPathFactory) -> DemoHome:
+    """As ``demo`` with a fifth of the analyses, for stories that score all of them again; none may change it."""
+    folder = tmp_path_factory.mktemp("small")
+    return fitted(folder, generate(folder / "samples", analyses=60))
+
+
+def fitted(folder: Path, corpus: DemoCorpus) -> DemoHome:
+    """A home in the folder, with the corpus imported and a model fitted on it."""
     labels = folder / "labels.tsv"
     labels.write_text("".join(f"{name}\t{label}\n" for name, label in corpus.labels.items()), encoding="utf-8")
     for arguments in (("import", *corpus.import_paths, "--labels", labels), ("refit",)):

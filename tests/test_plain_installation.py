@@ -13,7 +13,7 @@ from support.demo_home import DemoHome
 from support.missing_packages import OPTIONAL, Missing, run_without
 
 from cuckoo_ml_plugin import Desk
-from cuckoo_ml_plugin.cli.program import cli
+from cuckoo_ml_plugin.cli.program import COMMANDS
 from cuckoo_ml_plugin.errors import MissingPackageError
 from cuckoo_ml_plugin.plumbing.commands import install_command
 from cuckoo_ml_plugin.plumbing.extras import requirement
@@ -58,7 +58,7 @@ def test_every_command_does_what_it_can(demo: DemoHome, own_demo: DemoHome, tabl
     ]
     table.with_suffix(".parquet").write_bytes(b"PAR1" + bytes(20) + b"PAR1")
     commands = [arguments for arguments, *_ in stories]
-    helps = [[name, "--help"] for name in cli.commands]
+    helps = [[name, "--help"] for name in COMMANDS]
     answers = run_without(OPTIONAL, own_demo.home, [*commands, *helps], tmp_path)
     written = {path.name for path in tmp_path.rglob("*")}
     for (arguments, code, file, package), done in zip(stories, answers, strict=False):

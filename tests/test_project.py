@@ -23,7 +23,7 @@ from support.paths import REPOSITORY
 
 import cuckoo_ml_plugin
 import cuckoo_ml_samples
-from cuckoo_ml_plugin.cli.program import cli
+from cuckoo_ml_plugin.cli.program import COMMANDS, cli
 from cuckoo_ml_plugin.web import pages
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")])
@@ -286,7 +286,8 @@ def test_the_licence_is_the_one_that_is_declared() -> None:
 def cli_commands() -> dict[str, click.Command]:
     """Every command of the command line by its full name, such as "models list"."""
     found: dict[str, click.Command] = {}
-    waiting = dict(cli.commands)
+    context = click.Context(cli)
+    waiting = {name: command for name in COMMANDS if (command := cli.get_command(context, name)) is not None}
     while waiting:
         name, command = waiting.popitem()
         if isinstance(command, click.Group):

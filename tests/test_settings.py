@@ -207,7 +207,10 @@ def test_whatever_the_file_holds_it_is_settings_or_one_sentence(
     assert "\n" not in message
 
 
-def test_a_new_home_gets_the_documented_file_and_an_edited_one_is_kept(tmp_path: Path) -> None:
+def test_a_new_home_gets_the_documented_file_and_an_edited_one_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cuckoo_ml_plugin.home.documented_settings", documented_settings)  # as it is outside of tests
     home = Home(tmp_path / "new" / "home").create()
     assert home.settings_file.read_text(encoding="utf-8") == CONF.read_text(encoding="utf-8")
     assert home.settings() == Settings()

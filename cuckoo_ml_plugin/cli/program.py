@@ -5,30 +5,52 @@ from __future__ import annotations
 import io
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import click
 
-from cuckoo_ml_plugin.cli.commands.ask import anomalies, births, clusters, compare, kin_, score, seen, similar
-from cuckoo_ml_plugin.cli.commands.assess import assess
-from cuckoo_ml_plugin.cli.commands.demo import demo
-from cuckoo_ml_plugin.cli.commands.export import export
-from cuckoo_ml_plugin.cli.commands.fit import models, refit
-from cuckoo_ml_plugin.cli.commands.hosts import doctor, install, uninstall
-from cuckoo_ml_plugin.cli.commands.import_ import import_
-from cuckoo_ml_plugin.cli.commands.pictures import atlas, plots
-from cuckoo_ml_plugin.cli.commands.refresh import refresh
-from cuckoo_ml_plugin.cli.commands.threat import threat_scores
-from cuckoo_ml_plugin.cli.commands.upkeep import backup, forget, restore, selftest
-from cuckoo_ml_plugin.cli.commands.worker import worker
-from cuckoo_ml_plugin.cli.console import safe_text, stderr
+from cuckoo_ml_plugin.cli.interruption import ending_at_once
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import ENVIRONMENT_VARIABLE, Home, default_home
 from cuckoo_ml_plugin.plumbing.ownership import become_owner, mending
 from cuckoo_ml_plugin.version import __version__
 
+_MODULES: Final = {
+    "ask": ("score", "similar", "seen", "compare", "clusters", "kin", "anomalies", "births"),
+    "assess": ("assess",),
+    "demo": ("demo",),
+    "export": ("export",),
+    "fit": ("refit", "models"),
+    "hosts": ("install", "uninstall", "doctor"),
+    "import_": ("import",),
+    "pictures": ("plots", "atlas"),
+    "refresh": ("refresh",),
+    "threat": ("threat-scores",),
+    "upkeep": ("forget", "backup", "restore", "selftest"),
+    "worker": ("worker",),
+}
+"""The commands of each module of ``commands``."""
+COMMANDS: Final = {command: module for module, commands in _MODULES.items() for command in commands}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Imports the command that is called, and no other: the store's library alone takes longer than a short command."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        with ending_at_once():
+            module = import_module(f"cuckoo_ml_plugin.cli.commands.{COMMANDS[cmd_name]}")
+        commands = [value for value in vars(module).values() if isinstance(value, click.Command)]
+        return next(command for command in commands if command.name == cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--home",
     type=click.Path(path_type=Path),
@@ -50,13 +72,6 @@ def cli(context: click.Context, home: Path | None, debug: bool) -> None:
         become_owner(context.obj.path)  # what root makes there belongs to the host's user
 
 
-for command in (
-    demo, import_, refit, score, similar, seen, compare, clusters, kin_, anomalies, births, assess, export, plots,
-    atlas, models, refresh, threat_scores, forget, backup, restore, install, uninstall, doctor, selftest, worker,
-):  # fmt: skip
-    cli.add_command(command)
-
-
 def run() -> None:
     """Run the command line and exit; errors of this package and of the system are shown as one sentence."""
     debug = "--debug" in sys.argv[1:]
@@ -68,10 +83,11 @@ def run() -> None:
         message = io.StringIO()
         error.show(file=message)  # repeats the arguments, which may be file names that a shell expanded
         for line in message.getvalue().splitlines():
-            stderr.print(safe_text(line, 2000), soft_wrap=True)
+            _say(line)
         sys.exit(2 if isinstance(error, click.UsageError) else 1)
     except (click.Abort, KeyboardInterrupt):
-        stderr.print(f"\nInterrupted{_left_behind(sys.argv[1:])}.", style="yellow", soft_wrap=True)
+        sys.stderr.write("\n")
+        _say(f"Interrupted{_left_behind(sys.argv[1:])}.", "yellow")
         sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
@@ -79,9 +95,15 @@ def run() -> None:
     except (CuckooMLError, OSError, MemoryError) as error:
         if debug:
             raise
-        stderr.print(safe_text(f"Error: {_error_text(error)}", 2000), style="red", soft_wrap=True)
+        _say(f"Error: {_error_text(error)}", "red")
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(text: str, style: str = "") -> None:
+    from cuckoo_ml_plugin.cli.console import safe_text, stderr
+
+    stderr.print(safe_text(text, 2000), style=style, soft_wrap=True)
 
 
 _MAKES_FILES_IN_HOME = frozenset({"demo", "forget", "import", "models", "refit", "threat-scores"})
@@ -98,7 +120,7 @@ _LEFT_BEHIND = {
 
 def _left_behind(arguments: list[str]) -> str:
     """What an interrupted command leaves behind, as the end of a sentence; empty for most commands."""
-    command = next((argument for argument in arguments if argument in cli.commands), "")
+    command = next((argument for argument in arguments if argument in COMMANDS), "")
     return f"; {_LEFT_BEHIND[command]}" if command in _LEFT_BEHIND else ""
 
 

@@ -68,8 +68,8 @@ def fit_rows(rows: Sequence[dict[str, float]]) -> ProviderFit:
 class _FittedProvider:
     """The trees of one provider, the mean error on held-back files, and the number of files."""
 
-    score: Any
-    spread: Any
+    score: _Boosted
+    spread: _Boosted
     allowed: float
     off: float
     files: int
@@ -88,7 +88,7 @@ def _fit_provider(X: Floats, number: int) -> _FittedProvider | None:
     # Papadopoulos, Gammerman and Vovk 2008).
     quotients = np.sort(off / np.maximum(_held_back(others, off), LEAST_OFF))
     rank = min(math.ceil((len(off) + 1) * (1 - _FALSE_ALARMS)), len(off))
-    score, spread = _boosting().fit(others, y), _boosting().fit(others, off)
+    score, spread = _boosted(others, y), _boosted(others, off)
     return _FittedProvider(score, spread, float(quotients[rank - 1]), float(off.mean()), len(rows))
 
 
@@ -97,20 +97,43 @@ def _held_back(X: Floats, y: Floats) -> Floats:
     predictions = np.empty(len(y))
     for fold in np.array_split(np.random.default_rng(SEED).permutation(len(y)), _FOLDS):
         rest = np.setdiff1d(np.arange(len(y)), fold)
-        predictions[fold] = _boosting().fit(X[rest], y[rest]).predict(X[fold])
+        predictions[fold] = _boosted(X[rest], y[rest]).predict(X[fold])
     return predictions
 
 
-def _boosting() -> Any:
-    from sklearn.ensemble import GradientBoostingRegressor
+@dataclass(frozen=True, slots=True)
+class _Boosted:
+    """A mean, and trees that each correct what those before it are off by."""
 
-    return GradientBoostingRegressor(
-        n_estimators=_TREES,
-        max_depth=_DEPTH,
-        learning_rate=_LEARNING_RATE,
-        min_samples_leaf=5,
-        random_state=SEED,
-    )
+    base: float
+    trees: list[Any]
+
+    def predict(self, X: Floats) -> Floats:
+        rows, predictions = X.astype(np.float32), np.full(len(X), self.base)
+        for tree in self.trees:
+            predictions += _LEARNING_RATE * tree.tree_.predict(rows)[:, 0]
+        return predictions
+
+
+def _boosted(X: Floats, y: Floats) -> _Boosted:
+    """Gradient boosting with squared errors, as scikit-learn's GradientBoostingRegressor.
+
+    That one examines each tree's data and parameters again, which takes several times as long as the trees of a few
+    hundred files. A refit fits thousands.
+    """
+    from sklearn import config_context
+    from sklearn.tree import DecisionTreeRegressor
+
+    rows, random = X.astype(np.float32), np.random.RandomState(SEED)
+    boosted = _Boosted(float(y.mean()), [])
+    predictions = np.full(len(y), boosted.base)
+    with config_context(skip_parameter_validation=True):
+        for _ in range(_TREES):
+            tree = DecisionTreeRegressor(max_depth=_DEPTH, min_samples_leaf=5, random_state=random)
+            tree.fit(rows, y - predictions, check_input=False)
+            predictions += _LEARNING_RATE * tree.tree_.predict(rows)[:, 0]
+            boosted.trees.append(tree)
+    return boosted
 
 
 def _as_arrays(names: list[str], fitted: dict[int, _FittedProvider]) -> ProviderModels:
@@ -124,8 +147,8 @@ def _as_arrays(names: list[str], fitted: dict[int, _FittedProvider]) -> Provider
     for number, provider in fitted.items():
         allowed[number] = provider.allowed
         for which, model in enumerate((provider.score, provider.spread)):
-            base[number, which] = float(np.ravel(model.init_.predict(np.zeros((1, len(names)))))[0])
-            for t, estimator in enumerate(model.estimators_[:, 0]):
+            base[number, which] = model.base
+            for t, estimator in enumerate(model.trees):
                 tree, place = estimator.tree_, (number, which, t)
                 inner = np.flatnonzero(tree.children_left >= 0)
                 features[place][inner] = tree.feature[inner]

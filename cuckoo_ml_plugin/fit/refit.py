@@ -1,4 +1,7 @@
-"""The refit, from the store to a published model, and the rollback to an older one; one at a time for each home."""
+"""The refit, from the store to a published model, and the rollback to an older one; one at a time for each home.
+
+What fits is imported when a model is fitted: a rollback, and a refit that is not due, need no scikit-learn.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -15,13 +18,6 @@ import numpy as np
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.model_lock import alone
 from cuckoo_ml_plugin.errors import ModelError, StoreError
-from cuckoo_ml_plugin.fit.corpus import Progress, read_corpus
-from cuckoo_ml_plugin.fit.fit_model import (
-    StageProgress,
-    fit_model,
-    require_enough,
-)
-from cuckoo_ml_plugin.fit.lineage import Lineage
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id, folder_in_force, list_models, prune, publish, write_model
 from cuckoo_ml_plugin.model.groups.clustering import NOISE
@@ -31,6 +27,11 @@ from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.settings import Settings
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
 from cuckoo_ml_plugin.store.store import Store
+
+if TYPE_CHECKING:
+    from cuckoo_ml_plugin.fit.corpus import Progress
+    from cuckoo_ml_plugin.fit.fit_model import StageProgress
+    from cuckoo_ml_plugin.fit.lineage import Lineage
 
 _BATCH: Final = 200  # findings of analyses outside the fit, each of which takes milliseconds
 
@@ -53,6 +54,9 @@ def refit(home: Home, store: Store, settings: Settings, progress: StageProgress 
         StoreError, ModelError, CuckooMLError: see :func:`~cuckoo_ml_plugin.fit.fit_model.fit_model`. The model before
             stays in force.
     """
+    from cuckoo_ml_plugin.fit.corpus import read_corpus
+    from cuckoo_ml_plugin.fit.fit_model import fit_model, require_enough
+
     tell_stage = progress or _ignore_stage
     with alone(home):
         store.fill_behashes()  # of a store that an earlier version wrote

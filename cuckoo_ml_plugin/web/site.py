@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.visibility import visible_section
@@ -22,6 +24,8 @@ from cuckoo_ml_plugin.web.render import PLAIN, PLAIN_DARK, Look, render
 from cuckoo_ml_plugin.web.request import ForbiddenError, Memory, NotFoundError, PageResponse, Reader, Request
 
 _PATIENCE = 3.0  # seconds that a page waits for a busy store
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,11 +82,11 @@ class Site:
             request = Request(self._opened(), links, self._look, dict(query), self._memory, reader)
             return pages.find_page(path)(request)
 
-        limit = min(self._limit, seconds)
         try:
-            return within(limit, draw, self._cut)
+            return self._in_time(draw, seconds)
         except OverdueError:
-            message = f"This page was not ready within {limit:.2g} seconds: store or file system do not answer in time."
+            limit = round(min(self._limit, seconds), 1)
+            message = f"This page was not ready within {limit:g} seconds: store or file system do not answer in time."
             return self._problem(503, message, links)
         except ForbiddenError as error:
             return self._problem(403, str(error), links)
@@ -104,19 +108,26 @@ class Site:
                 shown = visible_section(engine, section, analysis, reader.visible)
             return PanelView.of(shown, self._links(reader), engine).html(self._look, template)
 
-        limit = min(self._limit, seconds)
         try:
-            return within(limit, draw, self._cut)
+            return self._in_time(draw, seconds)
         except OverdueError:
-            _LOG.error("The panel was not ready within %.2g seconds", limit)
+            limit = round(min(self._limit, seconds), 1)
+            _LOG.error("The panel was not ready within %g seconds", limit)
             late = failed_section(
-                f"The panel was not ready within {limit:.2g} seconds: store or file system do not answer in time."
+                f"The panel was not ready within {limit:g} seconds: store or file system do not answer in time."
                 " The finding is in the report."
             )
             return PanelView.of(late, None, None).html(self._look, template)
         except Exception:
             _LOG.exception("The panel could not be drawn")
             return ""
+
+    def _in_time(self, draw: Callable[[], T], seconds: float) -> T:
+        """What is drawn, within the limit of the settings from the first time on. Raises OverdueError."""
+        began = time.monotonic()
+        if self._engine is None:
+            within(min(self._limit, seconds), self._opened)
+        return within(min(self._limit, seconds) - (time.monotonic() - began), draw, self._cut)
 
     def _links(self, reader: Reader | None) -> Links:
         return Links(self._addresses.base, self._addresses.analysis, self._storage, for_everything=reader is None)

@@ -46,12 +46,21 @@ def scores(home: Path, corpus_paths: list[Path]) -> list[dict[str, Any]]:
     return answers
 
 
-@pytest.fixture
-def refreshed(own_demo: DemoHome) -> DemoHome:
+@pytest.fixture(scope="module")
+def refreshed_once(demo: DemoHome, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with two models, and a whole section for each analysis."""
-    assert cuckoo_ml(own_demo.home, "refit").code == 0
-    assert cuckoo_ml(own_demo.home, "refresh").code == 0
-    return own_demo
+    home = tmp_path_factory.mktemp("refreshed") / "home"
+    shutil.copytree(demo.home, home, symlinks=True)
+    for command in ("refit", "refresh"):
+        assert cuckoo_ml(home, command).code == 0
+    return home
+
+
+@pytest.fixture
+def refreshed(demo: DemoHome, refreshed_once: Path, tmp_path: Path) -> DemoHome:
+    """A copy of that home."""
+    shutil.copytree(refreshed_once, tmp_path / "home", symlinks=True)
+    return DemoHome(demo.corpus, tmp_path / "home")
 
 
 def test_the_atlas_is_drawn_when_a_behaviour_has_no_analysis_left(own_demo: DemoHome, tmp_path: Path) -> None:
@@ -132,8 +141,8 @@ def test_a_host_that_runs_uses_the_edited_model_from_the_next_analysis_on(refres
     assert name not in [past["analysis"] for past in section["similar"]]
 
 
-def test_after_it_the_reports_of_the_host_are_refreshed(demo: DemoHome, tmp_path: Path) -> None:
-    storage = host_with_reports(demo, tmp_path)
+def test_after_it_the_reports_of_the_host_are_refreshed(small_demo: DemoHome, tmp_path: Path) -> None:
+    storage = host_with_reports(small_demo, tmp_path)
     home = storage / "cuckooml"
     assert cuckoo_ml(home, "refresh", "--reports").code == 0
     name, sha256 = most_mentioned(home)

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 from support import kills
 from support.command import cuckoo_ml
+from support.demo_home import DemoHome
 
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.store.store import Store
-from cuckoo_ml_samples import generate
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fitted(small_demo: DemoHome, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small home with two models and whole sections."""
-    folder = tmp_path_factory.mktemp("kills")
-    corpus = generate(folder / "samples", analyses=60)
-    for arguments in (("import", *corpus.import_paths), ("refit",), ("refit",), ("refresh",)):
-        done = cuckoo_ml(folder / "home", *arguments)
+    home = tmp_path_factory.mktemp("kills") / "home"
+    shutil.copytree(small_demo.home, home, symlinks=True)
+    for command in ("refit", "refresh"):
+        done = cuckoo_ml(home, command)
         assert done.code == 0, done.err
-    return folder / "home"
+    return home
 
 
 def killed_before(number: int, *arguments: object, home: Path) -> bool:

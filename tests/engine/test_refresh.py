@@ -24,16 +24,13 @@ from cuckoo_ml_plugin.store.store import Store
 
 
 @pytest.fixture
-def host(demo: DemoHome, tmp_path: Path) -> Path:
-    """A host's storage folder with some analyses, the home in it, and a model that is newer than all findings."""
+def host(small_demo: DemoHome, tmp_path: Path) -> Path:
+    """A host's storage folder with a dozen analyses, the home in it, and a model that is newer than all findings."""
     storage = tmp_path / "storage"
-    for sample in demo.corpus.fitted:
-        if "cape/storage" in str(sample.path):
-            shutil.copytree(sample.path.parents[1], storage / "analyses" / sample.name)
-        if len(list((storage / "analyses").glob("*"))) >= 12 if (storage / "analyses").exists() else False:
-            break
+    for sample in [sample for sample in small_demo.corpus.fitted if "cape/storage" in str(sample.path)][:12]:
+        shutil.copytree(sample.path.parents[1], storage / "analyses" / sample.name)
     home = storage / "cuckooml"
-    shutil.copytree(demo.home, home, symlinks=True)
+    shutil.copytree(small_demo.home, home, symlinks=True)
     return storage
 
 

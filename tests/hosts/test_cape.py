@@ -18,6 +18,7 @@ from support.cape_loader import make_cape
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 from support.paths import REPOSITORY
+from support.time_limits import HANG
 
 from cuckoo_ml_plugin.store.store import Store
 
@@ -150,7 +151,7 @@ def test_a_finding_is_a_signature_only_where_the_admin_asks_for_it(cape: Path, d
     without, _ = analyse(cape, cape_sample(demo))
     assert not ours(without)
     settings = home / "cuckooml.conf"
-    settings.write_text("[host]\nsignature = yes\n", encoding="utf-8")
+    settings.write_text(f"[host]\nsignature = yes\ntime_limit = {HANG}\n", encoding="utf-8")
     report = cape / "storage" / "analyses" / "7" / "reports" / "report.json"
     for _ in range(2):  # processed again, the report has it already
         written, seen = analyse(cape, report)

@@ -73,7 +73,7 @@ def test_a_finding_is_a_signature_only_where_the_admin_asks_for_it(taught: Cucko
     without = taught.process()
     assert not ours(without.report)
     settings = taught.home / "cuckooml.conf"
-    settings.write_text("[host]\nsignature = yes\n", encoding="utf-8")
+    settings.write_text(f"[host]\nsignature = yes\ntime_limit = {HANG}\n", encoding="utf-8")
     for _ in range(2):
         report = taught.process().report
         cluster = report["cuckooml"]["cluster"]

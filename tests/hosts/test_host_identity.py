@@ -13,6 +13,7 @@ import mongomock
 import pytest
 from support.command import cuckoo_ml
 from support.paths import REPOSITORY
+from support.time_limits import HANG
 
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.engine.refresh import DocumentChange
@@ -43,7 +44,8 @@ class Node:
     def __init__(self, name: str, folder: Path, store: Path) -> None:
         self.name = name
         self.home = Home(folder / name / "cuckooml").create()
-        self.home.settings_file.write_text(f"[store]\nurl = sqlite:///{store}\n[host]\nnode = {name}\n")
+        host = f"[host]\nnode = {name}\ntime_limit = {HANG}\n"
+        self.home.settings_file.write_text(f"[store]\nurl = sqlite:///{store}\n{host}")
         self.storage = folder / "CAPEv2" / "storage" / "analyses"  # the same path on every node
         self.enricher = Enricher(self.home.path)
 

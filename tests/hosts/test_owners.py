@@ -56,11 +56,11 @@ def install(cape: Path, *more: object) -> subprocess.CompletedProcess[str]:
     return command("install", "--host", "cape", "--root", cape, "--refit", "none", *more)
 
 
-def test_roots_commands_leave_a_home_that_its_user_can_go_on_with(cape: Path, demo: DemoHome) -> None:
+def test_roots_commands_leave_a_home_that_its_user_can_go_on_with(cape: Path, small_demo: DemoHome) -> None:
     assert install(cape).returncode == 0
     home, reports = cape / "custom/cuckooml", cape.parent / "reports"
     reports.mkdir()
-    for number, sample in enumerate(demo.corpus.analyses):
+    for number, sample in enumerate(small_demo.corpus.analyses):
         shutil.copy(sample.path, reports / f"{number}.json")
     reports.chmod(0o700)  # only root may read them
     done = command("--home", home, "import", reports)
@@ -95,12 +95,12 @@ def test_a_file_of_roots_in_the_way_is_named_with_the_command_that_mends_it(cape
 
 
 @pytest.fixture
-def reports(cape: Path, demo: DemoHome) -> list[Path]:
+def reports(cape: Path, small_demo: DemoHome) -> list[Path]:
     """The reports of the host, packed or not, of its user and of its group, with the demo's home for them."""
     assert install(cape).returncode == 0
     home = cape / "custom/cuckooml"
-    shutil.copytree(demo.home, home, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("home.id"))
-    samples = [sample for sample in demo.corpus.fitted if "cape/storage" in str(sample.path)][:3]
+    shutil.copytree(small_demo.home, home, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("home.id"))
+    samples = [sample for sample in small_demo.corpus.fitted if "cape/storage" in str(sample.path)][:3]
     paths = []
     for sample in samples:
         paths.append(cape / "storage/analyses" / sample.name / "reports" / "report.json")

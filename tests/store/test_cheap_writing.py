@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import Engine, event
 from support.demo_home import DemoHome
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
+from support.time_limits import HANG
 
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 from cuckoo_ml_plugin.store.store import Store
@@ -48,7 +49,7 @@ def test_an_analysis_opens_no_connection_and_is_at_most_two_transactions_that_wr
     home = own_demo.home
     if database == "postgresql":
         url = request.getfixturevalue("postgresql_url")
-        (home / "cuckooml.conf").write_text(f"[store]\nurl = {url}\n", encoding="utf-8")
+        (home / "cuckooml.conf").write_text(f"[store]\nurl = {url}\n[host]\ntime_limit = {HANG}\n", encoding="utf-8")
     results = json.loads(own_demo.corpus.new[0].path.read_text(encoding="utf-8"))
     with counted() as counts:
         enricher = Enricher(home)

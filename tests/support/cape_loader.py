@@ -273,12 +273,13 @@ class MongoDB(Report):
 
 DRIVER = """
 import json, os, sys
-root, report, task = sys.argv[1:4]
+root, reports, tasks = sys.argv[1:4]  # one on each line, as a process of CAPE's works off its queue
 sys.path.insert(0, root)
 os.chdir(root)
 try:
-    from cuckoo_ml_plugin.hosts.enrich import Enricher
-    Enricher.__init__.__kwdefaults__["patience"] = 300  # a busy machine may keep the store busy for longer than 5 s
+    from cuckoo_ml_plugin.hosts import enrich
+    enrich.Enricher.__init__.__kwdefaults__["patience"] = 300  # a busy machine may keep the store busy for longer
+    enrich.TIME_LIMIT = 300  # until the home's settings are read
 except ImportError:
     pass
 try:
@@ -289,22 +290,23 @@ except ImportError:
 from lib.cuckoo.core import plugins
 for name in sys.argv[4:]:
     plugins.import_plugin(name)
-with open(report, "rb") as file:
-    results = json.load(file)
-results.pop("cuckooml", None)
-results["statistics"] = {"processing": [], "signatures": [], "reporting": []}
-folder = os.path.join(root, "storage", "analyses", task)
-os.makedirs(folder, exist_ok=True)
-with open(os.path.join(folder, "analysis.conf"), "w") as file:
-    file.write("[analysis]\\n")
-signatures = results.pop("signatures", [])
-task = {"id": int(task), "options": "", "platform": "windows"}
-if plugins._modules.get("processing"):
-    plugins.RunProcessing(task, results).run()
-first = results.get("cuckooml")
-results["signatures"] = signatures
-errors = plugins.RunReporting(task, results).run()
-print(json.dumps({"first": first, "errors": errors, "statistics": results.get("statistics")}))
+for report, task in zip(reports.split("\\n"), tasks.split("\\n")):
+    with open(report, "rb") as file:
+        results = json.load(file)
+    results.pop("cuckooml", None)
+    results["statistics"] = {"processing": [], "signatures": [], "reporting": []}
+    folder = os.path.join(root, "storage", "analyses", task)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "analysis.conf"), "w") as file:
+        file.write("[analysis]\\n")
+    signatures = results.pop("signatures", [])
+    task = {"id": int(task), "options": "", "platform": "windows"}
+    if plugins._modules.get("processing"):
+        plugins.RunProcessing(task, results).run()
+    first = results.get("cuckooml")
+    results["signatures"] = signatures
+    errors = plugins.RunReporting(task, results).run()
+    print(json.dumps({"first": first, "errors": errors, "statistics": results.get("statistics")}))
 """
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from support.cape_analysis import MODULES, analyse
+from support.cape_analysis import MODULES, analyse_each
 from support.cape_loader import add_worker_modules, make_cape
 from support.command import cuckoo_ml
 from support.paths import REPOSITORY
@@ -134,8 +134,8 @@ class CapeNode:
         with self.at_work() as root:
             done = cuckoo_ml(root, "install", "--host", "cape", "--root", root, "--refit", "none")
             assert done.code == 0, done.err
-            settings = f"[store]\nurl = {store_url}\n[host]\nnode = {self.name}\nsignature = yes\n"
-            (self.home / "cuckooml.conf").write_text(settings, encoding="utf-8")
+            host = f"[host]\nnode = {self.name}\nsignature = yes\ntime_limit = {HANG}\n"
+            (self.home / "cuckooml.conf").write_text(f"[store]\nurl = {store_url}\n{host}", encoding="utf-8")
             central = self.mode == CENTRAL_MODE
             conf = root / "custom" / "conf"
             reporting = (
@@ -160,9 +160,10 @@ class CapeNode:
             if self.real:
                 self._run_queue(root, tasks)
                 return
+            shares = [share for share in (tasks[::2], tasks[1::2]) if share]
             with ThreadPoolExecutor(2) as pool:
-                for _, seen in pool.map(lambda task: self._analyse(root, task), tasks):
-                    assert seen["errors"] == 0
+                for share in pool.map(lambda share: self._analyse(root, share), shares):
+                    assert [seen["errors"] for seen in share] == [0] * len(share)
 
     def report(self, task: NodeTask, name: str = "report.json") -> dict[str, Any]:
         """A report file of a task."""
@@ -186,16 +187,20 @@ class CapeNode:
         ]  # fmt: skip
         self._run([PYTHON, "-W", "ignore", "-c", _ADD_TASKS], self.place, facts)
 
-    def _analyse(self, root: Path, task: NodeTask) -> tuple[dict[str, Any], Any]:
+    def _analyse(self, root: Path, tasks: Sequence[NodeTask]) -> list[Any]:
+        reports = {task.number: self._results_of(task) for task in tasks}
+        reporting = ("litereport", "mongodb", "centralstore")
+        modules = (*MODULES[1:], MODULES[0], *(f"modules.reporting.{name}" for name in reporting))
+        return analyse_each(root, reports, modules)
+
+    def _results_of(self, task: NodeTask) -> Path:
         known = task.known_as(self.mode)
         options = dict(part.split("=") for part in known["options"].split(",") if part)
         info = {"id": task.number, "started": task.started, "version": "2.5-CAPE", "category": "file",
                 "options": options, "custom": known["custom"]}  # fmt: skip
-        results = root.with_name(f"{self.name}-{task.number}.json")
+        results = self.root.with_name(f"{self.name}-{task.number}.json")
         results.write_text(json.dumps({"info": info, **task.recorded}), encoding="utf-8")
-        reporting = ("litereport", "mongodb", "centralstore")
-        modules = (*MODULES[1:], MODULES[0], *(f"modules.reporting.{name}" for name in reporting))
-        return analyse(root, results, task.number, modules)
+        return results
 
     def _run_queue(self, root: Path, tasks: Sequence[NodeTask]) -> None:
         self.add_tasks(tasks)

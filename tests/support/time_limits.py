@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Final
 
 HANG: Final = 300  # seconds
+
+
+def unhurried(settings: str) -> str:
+    """Settings with a time limit for an analysis and a page that only bounds hangs."""
+    return re.sub(r"(?m)^time_limit = .*", f"time_limit = {HANG}", settings)
 
 
 def wait_until(ready: Callable[[], bool], hang: float = HANG) -> bool:

@@ -1,8 +1,9 @@
-"""A host's process that runs our modules or draws our pages imports nothing that only fitting needs."""
+"""A host's process, and a command that fits nothing, import nothing that only fitting needs."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,15 @@ cape.enrich(results, 9001, folder, home)
 assert results["cuckooml"]["status"] == "scored", results["cuckooml"]
 """
 
+COMMAND = """
+from cuckoo_ml_plugin.cli import main
+sys.argv[1:] = ["--home", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end
+"""
+
 
 def imported(program: str, *arguments: object) -> set[str]:
     """The modules of a process of its own after a program."""
@@ -102,3 +112,18 @@ def test_the_face_of_our_package_in_cape_imports_nothing_but_the_standard_librar
         "cuckoo_ml_plugin.hosts.installation",
     }
     assert heavy(modules) == set()
+
+
+@pytest.mark.parametrize(
+    "command", [("refit", "--if-needed"), ("models", "rollback"), ("models", "list"), ("seen", "1")]
+)
+def test_a_command_that_fits_nothing_imports_nothing_that_only_fitting_needs(
+    own_demo: DemoHome, command: tuple[str, ...]
+) -> None:
+    if "rollback" in command:
+        shutil.copytree(own_demo.home / "models" / "current", own_demo.home / "models" / "20200101-000000-000-00000000")
+    assert heavy(imported(COMMAND, own_demo.home, *command)) == set()
+
+
+def test_help_on_the_installation_waits_for_no_library_of_the_store(tmp_path: Path) -> None:
+    assert "sqlalchemy" not in imported(COMMAND, tmp_path, "install", "--help")
