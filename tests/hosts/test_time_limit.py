@@ -14,7 +14,9 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,15 @@ def locked_table(url: str) -> Iterator[str]:
         connection.rollback()
 
 
+def waits_in_server(url: str) -> bool:
+    """Whether the server has a statement that waits for a lock."""
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        query = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return bool(connection.execute(query).fetchall())
+
+
 @contextlib.contextmanager
 def frozen_server(url: str) -> Iterator[str]:
     """The server and all its processes are stopped; the kernel goes on taking what is sent to them."""
@@ -138,6 +149,8 @@ def test_what_the_store_does_not_take_in_time_is_scored_and_stored_by_the_next_a
             assert "It waits in the home" in section["message"]
             assert section["counts"]
         assert len(waiting_in(home)) == 2
+        if kind == "locked table":
+            assert wait_until(lambda: not waits_in_server(store)), "the server itself ends what nobody waits for"
         assert Spool(Home(home)).store_hangs, "the next process need not find out again"
         late = enriched(Enricher(home), results_of(own_demo, 1), "804")
         assert "not stored" in late["message"]
@@ -164,6 +177,39 @@ def test_a_port_that_never_answers_ends_by_the_limit_too(own_demo: DemoHome) -> 
     told = cuckoo_ml(home, "import", own_demo.corpus.new[1].path)
     assert "1 analysis of the host that had waited for the store: stored." in told.err
     assert json.loads(stored(home / "store.db", "801"))["status"] == "scored"
+
+
+def socket_of_this_process(address: tuple[str, int]) -> socket.socket:
+    """A copy of the socket that has this address at our end."""
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(link).startswith("socket:"):
+                copy = socket.socket(fileno=os.dup(int(link.name)))
+                if copy.family == socket.AF_INET and copy.getsockname() == address:
+                    return copy
+                copy.close()
+    raise AssertionError("there is no such socket")
+
+
+def test_a_server_that_cannot_be_reached_keeps_no_thread(own_demo: DemoHome) -> None:
+    """Of one that is silent, the driver gives up the connection; of one that is gone from the network, the kernel."""
+    pytest.importorskip("psycopg")
+    before = set(threading.enumerate())
+    with socket.socket() as silent, ThreadPoolExecutor(1) as aside:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(16)
+        silent.settimeout(HANG)
+        home = with_settings(own_demo.home, f"postgresql+psycopg://u:p@127.0.0.1:{silent.getsockname()[1]}/db")
+        section = aside.submit(enriched, Enricher(home), results_of(own_demo, 0), "801")
+        connection, client = silent.accept()
+        with connection, socket_of_this_process(client) as ours:
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 0
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 10
+            section.result()
+            aside.shutdown()
+            seconds = 60  # the driver would wait for more than two minutes by itself
+            assert wait_until(lambda: set(threading.enumerate()) <= before, seconds)
 
 
 def test_a_file_system_that_does_not_answer_ends_by_the_limit(own_demo: DemoHome) -> None:
@@ -290,6 +336,7 @@ def test_pages_end_by_the_limit_with_a_message(
             assert "seconds" in page.html or "busy" in page.html
         panel = within(HANG, lambda: site.panel(section))
         assert panel
+        assert wait_until(lambda: not waits_in_server(postgresql_url)), "the server itself ends what nobody waits for"
     assert site.page("", {}).status == 200
 
 
@@ -298,11 +345,13 @@ def test_pages_of_a_frozen_server_end_by_the_limit(
     postgresql_url: str,  # noqa: F811
 ) -> None:
     home, section, site = home_and_site(own_demo, postgresql_url)
-    assert site.page("anomalies", {}).status == 200
+    other = Site(Home(home), LOOKS["cuckoo2"], Addresses("/cuckooml/", "/analysis/{}/"))
+    for its in (site, other):  # each keeps a connection, on which it will ask and never be answered
+        assert its.page("anomalies", {}).status == 200
     with frozen_server(postgresql_url):
         page = within(HANG, lambda: site.page("anomalies", {}))
         assert (page.status, f"was not ready within {LIMIT} seconds" in page.html) == (503, True)
-        assert within(HANG, lambda: site.panel(section)), "a panel without links, or a line that says why there is none"
+        assert within(HANG, lambda: other.panel(section)), "it has no links, or is a line that says why"
         header = {"look": "cuckoo2", "path": "anomalies", "seconds": 1.0}
         answer = within(HANG, lambda: OPERATIONS["page"](Resources(home), header, b""))
         assert answer["status"] == 503
