@@ -32,6 +32,7 @@ from support.time_limits import HANG, wait_until
 import cuckoo_ml_plugin.hosts.cuckoo2
 from cuckoo_ml_plugin.engine.arrivals import spool as spool_module
 from cuckoo_ml_plugin.engine.arrivals.spool import Spool
+from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.cape import analysis as cape
 from cuckoo_ml_plugin.hosts.enrich import Enricher
@@ -161,6 +162,15 @@ def test_what_the_store_does_not_take_in_time_is_scored_and_stored_by_the_next_a
     for task in ("802", "803", "804", "805"):
         assert json.loads(stored(store, task))["status"] == "scored"
     assert Store.open(store).of_tasks(["802"])[0].node == "here"
+
+
+@pytest.mark.parametrize("kind", ["locked SQLite", "locked table"])
+def test_a_wait_for_a_lock_leaves_time_to_say_so(own_demo: DemoHome, kind: str, request: pytest.FixtureRequest) -> None:
+    url, hang = hangs(kind, own_demo.home, request)
+    with Store.open(url) as store:
+        with hang(), pytest.raises(StoreError, match="another process kept it locked"):
+            within(12, lambda: store.forget(["801"]))
+        assert wait_until(lambda: store.forget(["801"]) == 0), "the store goes on"
 
 
 def test_a_port_that_never_answers_ends_by_the_limit_too(own_demo: DemoHome) -> None:
@@ -360,13 +370,15 @@ def test_pages_of_a_frozen_server_end_by_the_limit(
 
 def test_threads_that_hang_do_not_add_up() -> None:
     silent, other = socket.socketpair()
+    begun: list[bool] = []
     with silent, other:
         for _ in range(MOST_LEFT_BEHIND):
             with pytest.raises(OverdueError):
                 within(0.01, lambda: silent.recv(1))
         with pytest.raises(OverdueError):
-            within(HANG, lambda: silent.recv(1))
+            within(HANG, lambda: begun.append(True))
         silent.shutdown(socket.SHUT_RDWR)
+    assert not begun
     assert wait_until(_works)
 
 
