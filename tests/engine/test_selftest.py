@@ -102,6 +102,10 @@ def world_writable_folder(home: Path) -> None:
     (home / "models").chmod(0o777)
 
 
+def file_of_another_user(home: Path) -> None:
+    os.chown(home / "models" / str(current_id(home / "models")) / "model.json", os.geteuid() + 4321, -1)
+
+
 def fitted_long_ago(home: Path) -> None:
     folder = home / "models" / str(current_id(home / "models"))
     write_facts(folder, facts_of(folder) | {"fitted_at": "2020-01-01T00:00:00+00:00"})
@@ -128,6 +132,13 @@ def waiting_in_spool(home: Path) -> None:
         (finding_of_no_cluster_put_into_one, "findings", "failed", r"stored findings differ .* refit, which"),
         (findings_of_another_model, "findings", "warning", r"of 100 findings are of another model; run .* refresh$"),
         (world_writable_folder, "permissions", "failed", r"models: writable by every user; run chmod -R o-w"),
+        pytest.param(
+            file_of_another_user,
+            "permissions",
+            "failed",
+            r"model\.json.* sudo chown",
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away"),
+        ),
         (fitted_long_ago, "refit", "warning", r"days ago; check that a timer runs .* refit --if-needed$"),
         (unreadable_in_spool, "spool", "failed", r"1 file in .* cannot be read"),
         (waiting_in_spool, "spool", "warning", r"1 analysis in .* wait.* to be stored"),
