@@ -8,10 +8,12 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from support.command import Done, cuckoo_ml
 from support.demo_home import DemoHome
+from support.model_facts import facts_of, write_facts
 
 from cuckoo_ml_plugin.model.folder import current_id
 
@@ -100,6 +102,15 @@ def world_writable_folder(home: Path) -> None:
     (home / "models").chmod(0o777)
 
 
+def file_of_another_user(home: Path) -> None:
+    os.chown(home / "models" / str(current_id(home / "models")) / "model.json", os.geteuid() + 4321, -1)
+
+
+def fitted_long_ago(home: Path) -> None:
+    folder = home / "models" / str(current_id(home / "models"))
+    write_facts(folder, facts_of(folder) | {"fitted_at": "2020-01-01T00:00:00+00:00"})
+
+
 def unreadable_in_spool(home: Path) -> None:
     (home / "spool").mkdir(mode=0o700)
     (home / "spool" / f"{1:020d}-{'0' * 16}.unreadable").write_bytes(b"?")
@@ -121,6 +132,14 @@ def waiting_in_spool(home: Path) -> None:
         (finding_of_no_cluster_put_into_one, "findings", "failed", r"stored findings differ .* refit, which"),
         (findings_of_another_model, "findings", "warning", r"of 100 findings are of another model; run .* refresh$"),
         (world_writable_folder, "permissions", "failed", r"models: writable by every user; run chmod -R o-w"),
+        pytest.param(
+            file_of_another_user,
+            "permissions",
+            "failed",
+            r"model\.json.* sudo chown",
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away"),
+        ),
+        (fitted_long_ago, "refit", "warning", r"days ago; check that a timer runs .* refit --if-needed$"),
         (unreadable_in_spool, "spool", "failed", r"1 file in .* cannot be read"),
         (waiting_in_spool, "spool", "warning", r"1 analysis in .* wait.* to be stored"),
     ],
@@ -136,6 +155,17 @@ def test_each_damage_is_named_with_what_to_do(
     assert re.search(said, message(done, check)), message(done, check)
     healthy = {name for name, its_state in states(done).items() if its_state == "ok"}
     assert {"disk", "refit"} - {check} <= healthy | ({"refit"} if damage is flipped_byte else set())
+
+
+@pytest.mark.parametrize(("free", "state", "code"), [(2**29, "warning", 1), (2**20, "failed", 2)])
+def test_a_disk_that_is_nearly_full_is_named_with_what_to_do(
+    demo: DemoHome, monkeypatch: pytest.MonkeyPatch, free: int, state: str, code: int
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: mock.Mock(free=free))
+    done = cuckoo_ml(demo.home, "selftest", "--json")
+    assert (done.code, done.json["state"]) == (code, state)
+    assert states(done) == dict.fromkeys(CHECKS, "ok") | {"disk": state}
+    assert re.search(r" GB free; free space, or run .* models prune$", message(done, "disk"))
 
 
 def test_what_a_refit_is_said_to_mend_it_mends(own_demo: DemoHome) -> None:

@@ -16,6 +16,8 @@ from support.cape_loader import make_cape
 from support.command import Done, cuckoo_ml
 from support.old_installation import install_the_old_way
 
+from cuckoo_ml_plugin.engine.model_lock import alone
+from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.installation.installer import InstallError, Site, install, uninstall
 from cuckoo_ml_plugin.hosts.installation.pieces import Block
 from cuckoo_ml_plugin.plumbing.files import UNFINISHED
@@ -232,6 +234,21 @@ def test_a_home_that_is_a_link_is_purged_with_what_it_leads_to(cape: Path) -> No
     assert not disk.exists()
 
 
+def test_a_home_whose_models_are_being_changed_is_not_purged(cape: Path) -> None:
+    run("install", cape)
+    home = Home(cape / "custom/cuckooml")
+    home.spool.mkdir()
+    (home.spool / "an analysis").write_text("that waits to be stored")
+    with alone(home):
+        before = files(cape)
+        done = run("uninstall", cape, "--purge")
+        assert done.code == 1
+        assert "another command is at work on its models" in done.err
+        assert files(cape) == before
+    assert run("uninstall", cape, "--purge").code == 0
+    assert not home.path.exists()
+
+
 def test_lines_between_two_blocks_of_ours_stay(tmp_path: Path) -> None:
     path, site = tmp_path / "reporting.conf", Site("cape", tmp_path, tmp_path / "home")
     path.write_text("[first]\n")
@@ -436,6 +453,19 @@ def test_doctor_names_what_is_wrong_and_the_remedy(cape: Path) -> None:
     (cape / "custom/cuckooml/store.db").write_bytes(b"nothing of ours" * 100)
     assert "is not an SQLite database" in str(checks()["store"]["said"])
     assert run("doctor", cape).code == 1
+
+
+def test_doctor_says_what_selftest_finds(cape: Path) -> None:
+    def tested() -> dict[str, Any]:
+        return next(check for check in run("doctor", cape, "--json").json if check["check"] == "selftest")
+
+    run("install", cape)
+    assert tested()["ok"]
+    models = cape / "custom/cuckooml/models"
+    models.mkdir(exist_ok=True)
+    models.chmod(0o777)
+    assert not tested()["ok"]
+    assert f"permissions: {models}: writable by every user; run chmod" in tested()["said"]
 
 
 def test_an_environment_without_cuckoo_is_an_error(cuckoo2: tuple[Path, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -15,10 +16,13 @@ from typing import Any
 import pytest
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
+from support.model_facts import facts_of, write_facts
 from support.paths import REPOSITORY
 
 from cuckoo_ml_plugin.store.store import Store
 
+MEMORY = "memfd:cuckoo-ml-model"
+SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 PROGRAM = "import sys; sys.argv[0] = 'cuckoo-ml'; from cuckoo_ml_plugin.cli import main; main()"
 
 
@@ -42,7 +46,7 @@ class Worker:
     def shared_memory(self) -> set[str]:
         """The model's memory by its inode, as it is mapped."""
         lines = Path(f"/proc/{self.process.pid}/maps").read_text(encoding="utf-8").splitlines()
-        return {line.split()[4] for line in lines if "memfd:cuckoo-ml-model" in line}
+        return {line.split()[4] for line in lines if MEMORY in line}
 
 
 @contextmanager
@@ -119,6 +123,31 @@ def test_workers_score_as_before_whatever_becomes_of_the_models_files(
         else:
             assert later["status"] == "failed"
             assert "model.json: cannot be read" in later["message"]
+
+
+@pytest.mark.parametrize("is_sealed", [True, False], ids=["of other content", "that can be changed"])
+def test_memory_of_the_models_name_is_not_used_where_it_is(own_demo: DemoHome, is_sealed: bool) -> None:
+    """Whoever runs as the same user may make such memory: with what he likes, or to change it when it is in use."""
+    report, folder = own_demo.corpus.new[0].path.read_bytes(), (own_demo.home / "models" / "current").resolve()
+    facts = facts_of(folder)
+    facts["arrays"]["clustering.labels"]["note"] = str(own_demo.home)  # so that no other process has this model
+    write_facts(folder, facts)
+    with working(own_demo.home) as worker:
+        worker.section(report)
+        before = worker.section(report)
+        [place] = {path for path in Path(f"/proc/{worker.process.pid}/fd").iterdir() if MEMORY in os.readlink(path)}
+        name, content = os.readlink(place).removeprefix("/memfd:").removesuffix(" (deleted)"), place.read_bytes()
+    made = os.memfd_create(name, os.MFD_ALLOW_SEALING)
+    try:
+        os.write(made, bytes(len(content)) if is_sealed else content)
+        if is_sealed:
+            fcntl.fcntl(made, fcntl.F_ADD_SEALS, SEALS)
+        with working(own_demo.home) as worker:
+            worker.section(report)
+            assert worker.section(report) == before
+            assert worker.shared_memory().isdisjoint({str(os.fstat(made).st_ino)})
+    finally:
+        os.close(made)
 
 
 def test_workers_go_on_while_a_backup_is_restored_over_their_home(own_demo: DemoHome, tmp_path: Path) -> None:

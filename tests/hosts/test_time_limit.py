@@ -14,7 +14,9 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from support.time_limits import HANG, wait_until
 import cuckoo_ml_plugin.hosts.cuckoo2
 from cuckoo_ml_plugin.engine.arrivals import spool as spool_module
 from cuckoo_ml_plugin.engine.arrivals.spool import Spool
+from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.hosts.cape import analysis as cape
 from cuckoo_ml_plugin.hosts.enrich import Enricher
@@ -97,6 +100,20 @@ def locked_table(url: str) -> Iterator[str]:
         connection.rollback()
 
 
+def working_threads() -> list[threading.Thread]:
+    """The threads that do work within a limit, or were left behind."""
+    return [thread for thread in threading.enumerate() if thread.name == "cuckoo-ml"]
+
+
+def waits_in_server(url: str) -> bool:
+    """Whether the server has a statement that waits for a lock."""
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        query = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return bool(connection.execute(query).fetchall())
+
+
 @contextlib.contextmanager
 def frozen_server(url: str) -> Iterator[str]:
     """The server and all its processes are stopped; the kernel goes on taking what is sent to them."""
@@ -138,6 +155,8 @@ def test_what_the_store_does_not_take_in_time_is_scored_and_stored_by_the_next_a
             assert "It waits in the home" in section["message"]
             assert section["counts"]
         assert len(waiting_in(home)) == 2
+        assert wait_until(lambda: not working_threads()), "what was given up has ended, in the server as well"
+        assert kind != "locked table" or wait_until(lambda: not waits_in_server(store))
         assert Spool(Home(home)).store_hangs, "the next process need not find out again"
         late = enriched(Enricher(home), results_of(own_demo, 1), "804")
         assert "not stored" in late["message"]
@@ -148,6 +167,15 @@ def test_what_the_store_does_not_take_in_time_is_scored_and_stored_by_the_next_a
     for task in ("802", "803", "804", "805"):
         assert json.loads(stored(store, task))["status"] == "scored"
     assert Store.open(store).of_tasks(["802"])[0].node == "here"
+
+
+@pytest.mark.parametrize("kind", ["locked SQLite", "locked table"])
+def test_a_wait_for_a_lock_leaves_time_to_say_so(own_demo: DemoHome, kind: str, request: pytest.FixtureRequest) -> None:
+    url, hang = hangs(kind, own_demo.home, request)
+    with Store.open(url) as store:
+        with hang(), pytest.raises(StoreError, match="another process kept it locked"):
+            within(12, lambda: store.forget(["801"]))
+        assert wait_until(lambda: store.forget(["801"]) == 0), "the store goes on"
 
 
 def test_a_port_that_never_answers_ends_by_the_limit_too(own_demo: DemoHome) -> None:
@@ -164,6 +192,37 @@ def test_a_port_that_never_answers_ends_by_the_limit_too(own_demo: DemoHome) -> 
     told = cuckoo_ml(home, "import", own_demo.corpus.new[1].path)
     assert "1 analysis of the host that had waited for the store: stored." in told.err
     assert json.loads(stored(home / "store.db", "801"))["status"] == "scored"
+
+
+def socket_of_this_process(address: tuple[str, int]) -> socket.socket:
+    """A copy of the socket that has this address at our end."""
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(link).startswith("socket:"):
+                copy = socket.socket(fileno=os.dup(int(link.name)))
+                if copy.family == socket.AF_INET and copy.getsockname() == address:
+                    return copy
+                copy.close()
+    raise AssertionError("there is no such socket")
+
+
+def test_a_server_that_cannot_be_reached_keeps_no_thread(own_demo: DemoHome) -> None:
+    """Of one that is silent, the driver gives up the connection; of one that is gone from the network, the kernel."""
+    pytest.importorskip("psycopg")
+    with socket.socket() as silent, ThreadPoolExecutor(1) as aside:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(16)
+        silent.settimeout(HANG)
+        home = with_settings(own_demo.home, f"postgresql+psycopg://u:p@127.0.0.1:{silent.getsockname()[1]}/db")
+        section = aside.submit(enriched, Enricher(home), results_of(own_demo, 0), "801")
+        connection, client = silent.accept()
+        with connection, socket_of_this_process(client) as ours:
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 0
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 10
+            section.result()
+            seconds = 60  # the driver would wait for more than two minutes by itself
+            assert wait_until(lambda: not working_threads(), seconds)
 
 
 def test_a_file_system_that_does_not_answer_ends_by_the_limit(own_demo: DemoHome) -> None:
@@ -290,6 +349,7 @@ def test_pages_end_by_the_limit_with_a_message(
             assert "seconds" in page.html or "busy" in page.html
         panel = within(HANG, lambda: site.panel(section))
         assert panel
+        assert wait_until(lambda: not waits_in_server(postgresql_url)), "the server itself ends what nobody waits for"
     assert site.page("", {}).status == 200
 
 
@@ -298,11 +358,13 @@ def test_pages_of_a_frozen_server_end_by_the_limit(
     postgresql_url: str,  # noqa: F811
 ) -> None:
     home, section, site = home_and_site(own_demo, postgresql_url)
-    assert site.page("anomalies", {}).status == 200
+    other = Site(Home(home), LOOKS["cuckoo2"], Addresses("/cuckooml/", "/analysis/{}/"))
+    for its in (site, other):  # each keeps a connection, on which it will ask and never be answered
+        assert its.page("anomalies", {}).status == 200
     with frozen_server(postgresql_url):
         page = within(HANG, lambda: site.page("anomalies", {}))
         assert (page.status, f"was not ready within {LIMIT} seconds" in page.html) == (503, True)
-        assert within(HANG, lambda: site.panel(section)), "a panel without links, or a line that says why there is none"
+        assert within(HANG, lambda: other.panel(section)), "it has no links, or is a line that says why"
         header = {"look": "cuckoo2", "path": "anomalies", "seconds": 1.0}
         answer = within(HANG, lambda: OPERATIONS["page"](Resources(home), header, b""))
         assert answer["status"] == 503
@@ -311,13 +373,15 @@ def test_pages_of_a_frozen_server_end_by_the_limit(
 
 def test_threads_that_hang_do_not_add_up() -> None:
     silent, other = socket.socketpair()
+    begun: list[bool] = []
     with silent, other:
         for _ in range(MOST_LEFT_BEHIND):
             with pytest.raises(OverdueError):
                 within(0.01, lambda: silent.recv(1))
         with pytest.raises(OverdueError):
-            within(HANG, lambda: silent.recv(1))
+            within(HANG, lambda: begun.append(True))
         silent.shutdown(socket.SHUT_RDWR)
+    assert not begun
     assert wait_until(_works)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
 import shutil
 import sqlite3
+import tempfile
+import threading
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from support.command import cuckoo_ml
+from support.time_limits import wait_until
 
 from cuckoo_ml_plugin.behaviour.extract import EXTRACTION
 from cuckoo_ml_plugin.intake import import_reports as import_reports_module
@@ -90,6 +95,48 @@ def test_the_error_for_a_gzip_bomb_states_the_limit(
     done = cuckoo_ml(tmp_path / "home", "import", bomb, good)
     assert done.code == 0
     assert "bomb.json.gz unpacks to more than 2 MB" in done.out
+
+
+def is_waited_for(lock: IO[bytes]) -> bool:
+    """Whether a process waits for the lock of a file."""
+    number = os.fstat(lock.fileno()).st_ino
+    lines = Path("/proc/locks").read_text(encoding="utf-8").splitlines()
+    return any("->" in line and f":{number} " in line for line in lines)
+
+
+def test_a_worker_reads_what_is_large_only_while_no_other_worker_does(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another has the turn from the beginning, and gives it back only once a worker of the import waits for it."""
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (reports / "small.json").write_bytes(good.read_bytes())
+    (reports / "large.json").write_bytes(good.read_bytes() + b" " * 65 * 2**20)
+    make, has_ended = tempfile.NamedTemporaryFile, threading.Event()
+    others: list[threading.Thread] = []
+    waited: list[bool] = []
+
+    def hold(turn: IO[bytes]) -> None:
+        with turn:
+            assert wait_until(lambda: is_waited_for(turn) or has_ended.is_set())
+            waited.append(not has_ended.is_set())
+
+    def made(*args: Any, **options: Any) -> Any:
+        file = make(*args, **options)
+        if options.get("prefix") == "cuckoo-ml-import-":
+            turn = open(file.name, "rb")  # noqa: SIM115  # the thread closes it
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            others.append(threading.Thread(target=hold, args=(turn,), daemon=True))
+            others[0].start()
+        return file
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", made)
+    done = cuckoo_ml(tmp_path / "home", "import", reports, "--jobs", 2, "--json")
+    has_ended.set()
+    for other in others:
+        other.join()
+    assert waited == [True]
+    assert done.json["read"] == 2, done.err
 
 
 def test_an_import_without_any_readable_file_fails(tmp_path: Path) -> None:

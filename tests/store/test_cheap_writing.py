@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 from support.demo_home import DemoHome
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 from support.time_limits import HANG
@@ -21,16 +21,30 @@ from cuckoo_ml_plugin.hosts.enrich import Enricher
 from cuckoo_ml_plugin.store.store import Store
 
 
+def waits_for_disk(connection: Connection) -> bool:
+    """Whether a commit on this connection ends only when it is on the disk."""
+    raw = connection.connection.dbapi_connection
+    assert raw is not None
+    question = "PRAGMA synchronous" if connection.dialect.name == "sqlite" else "SHOW synchronous_commit"
+    cursor = raw.cursor()
+    cursor.execute(question)
+    [answer] = cursor.fetchone() or [None]
+    cursor.close()
+    return answer not in (1, "off")  # 1: NORMAL, which in WAL waits only where the log is written into the store
+
+
 @contextmanager
 def counted() -> Iterator[Counter[str]]:
-    """How many connections are opened, and how many transactions write."""
+    """How many connections are opened, how many transactions write, and how many of these wait for the disk."""
     counts: Counter[str] = Counter()
 
     def connected(*_: Any) -> None:
         counts["connections"] += 1
 
-    def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        counts["writes"] += statement == "BEGIN IMMEDIATE" or "pg_advisory_xact_lock" in statement
+    def executed(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement == "BEGIN IMMEDIATE" or "pg_advisory_xact_lock" in statement:
+            counts["writes"] += 1
+            counts["waits for the disk"] += waits_for_disk(connection)
 
     listeners: list[tuple[str, Callable[..., None]]] = [("connect", connected), ("before_cursor_execute", executed)]
     for name, listener in listeners:
@@ -62,7 +76,8 @@ def test_an_analysis_opens_no_connection_and_is_at_most_two_transactions_that_wr
             section = enricher.enrich(results | {"info": results["info"] | {"id": number}}, f"80{number}")
             assert (section["status"], section["message"]) == ("scored", "")
         assert counts["connections"] == 0
-        assert counts["writes"] <= 2 * 5
+        assert 0 < counts["writes"] <= 2 * 5
+        assert counts["waits for the disk"] == 0
         if database == "sqlite":  # its removal would write all of it into the store, and wait for the disk
             assert (home / "store.db-wal").stat().st_ino == log
 

@@ -87,6 +87,8 @@ def uninstall(
     may_read = os.geteuid() == site.root.stat().st_uid  # the host's user can write the notes
     units = unit_dir or (Path(noted_units) if noted_units and may_read else schedule.UNIT_FOLDER)
     site = replace(site, units=units)
+    if purge and not dry_run:
+        home_place.refuse_purge_if_busy(site)
     steps = installer.uninstall(_pieces(site), site, dry_run=dry_run, force=force)
     if site.package is not None and not dry_run:
         sharing.remove_user(site.package, site.root, site.files)

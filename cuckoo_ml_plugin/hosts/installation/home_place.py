@@ -24,7 +24,7 @@ _FILES: Final = (
     "cuckooml.conf", "home.id", error_log.FILE, OLD_NAME,
     *(f"store.db{end}" for end in ("", "-wal", "-shm", "-journal")),
 )  # fmt: skip
-_FOLDERS: Final = ("models", "demo")
+_FOLDERS: Final = ("models", "spool", "demo")
 _PRIVATE: Final = 0o027  # what others, and the group when it writes, may not do with a home
 
 
@@ -63,6 +63,15 @@ def links_to_home(site: Site) -> list[Path]:
     """The links that moves have left where the home was."""
     with site.files.acting(site.usual):
         return [path for path in site.earlier if leads_to(path, site.home)]
+
+
+def refuse_purge_if_busy(site: Site) -> None:
+    """Raises BusyError while another command changes the models of the home: a purge would leave it in parts.
+
+    It is asked before anything is removed, so that the same command can be repeated.
+    """
+    with site.files.acting(site.usual):
+        refuse_if_busy(Home(site.home.resolve()))
 
 
 def purge(site: Site) -> None:
