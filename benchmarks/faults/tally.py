@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +10,21 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Until ``count`` tries or ``seconds`` are over, whichever comes first."""
+    """Until ``count`` tries or ``seconds`` are over or the file ``stop`` is there, whichever comes first."""
 
     count: int
     seconds: float
+    stop: Path
 
     def begun(self) -> Clock:
         """The budget from this moment on."""
-        return Clock(self.count, time.monotonic() + self.seconds)
+        now = time.monotonic()
+        return Clock(self.count, now, now + self.seconds, self.stop)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the run was interrupted."""
+        return self.stop.exists()
 
 
 @dataclass(slots=True)
@@ -24,11 +32,13 @@ class Clock:
     """What is left of a budget."""
 
     left: int
+    began: float
     ends: float
+    stop: Path
 
     def take(self, most: int) -> int:
         """How many of the next ``most`` tries may be made; 0 when the budget is used up."""
-        if time.monotonic() >= self.ends:
+        if time.monotonic() >= self.ends or self.stop.exists():
             return 0
         taken = min(most, self.left)
         self.left -= taken
@@ -75,8 +85,19 @@ class Tally:
     def fail(self, note: str) -> None:
         """Note an answer that is none; of the notes the first five are kept."""
         self.wrong += 1
+        self.remark(note)
+
+    def remark(self, note: str) -> None:
+        """Note what is to be known of the numbers."""
         if note not in self.notes and len(self.notes) < 5:
             self.notes.append(note[:300])
+
+
+def show_progress(name: str, tally: Tally, clock: Clock) -> None:
+    """Say on one line what came of a fault until now."""
+    rate = tally.tried / max(time.monotonic() - clock.began, 0.001)
+    numbers = f"{tally.tried:,} tried, {tally.lost:,} lost, {tally.wrong:,} wrong, {tally.late:,} late, {rate:,.2f}/s"
+    print(f"\r{name}: {numbers}  ", end="", file=sys.stderr, flush=True)
 
 
 def resident(pid: int | str = "self") -> float:
