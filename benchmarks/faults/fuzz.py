@@ -64,7 +64,7 @@ def fuzz(home: Path, corpus: Path, budget: Budget, late: float, jobs: int) -> Ta
         accepted, first = 0, count(step=_SLICE)
         while True:
             while len(running) < 2 * jobs and (taken := clock.take(_SLICE)):
-                running.add(pool.submit(_slice, next(first), taken))
+                running.add(pool.submit(_slice, next(first), taken, clock.ends))
             if not running:
                 break
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -89,11 +89,11 @@ def _begin(home: Path, corpus: Path, budget: Budget, late: float) -> None:
     _process[:] = [_Process(HostileReports(corpus), Engine(Home(home)), Enricher(home), file, budget, late)]
 
 
-def _slice(first: int, number: int) -> tuple[Tally, int]:
-    """The tally of some reports, and how many of them were stored."""
+def _slice(first: int, number: int, ends: float) -> tuple[Tally, int]:
+    """The tally of some reports until a moment, and how many of them were stored."""
     process, tally, stored = _process[0], Tally(), 0
     for report in range(first, first + number):
-        if process.budget.is_stopped:
+        if report > first and (process.budget.is_stopped or time.monotonic() >= ends):
             break
         tally.tried += 1
         start = time.perf_counter()
