@@ -96,7 +96,7 @@ def planned(
     def in_postgresql() -> Tally:
         url, why = homes.database("writers")
         if not url:
-            tally = Tally()
+            tally = Tally(scope="left out")
             tally.remark(f"left out, because {why}")
             return tally
         return writers(homes.copy("writers-pg", url), corpus, budgets["writers"], late, options.writers)
@@ -134,10 +134,14 @@ def show(done: list[tuple[str, float, Tally]]) -> None:
         table.add_column(column, justify="right")
     for name, seconds, tally in done:
         numbers = (f"{tally.tried:,}", f"{tally.lost:,}", f"{tally.wrong:,}", f"{tally.late:,}")
-        table.add_row(name, *numbers, f"{tally.longest:.2f}", f"{tally.growth:.0f}", f"{seconds:,.0f}")
+        shown = f"{name} ({tally.scope})" if tally.scope else name
+        table.add_row(shown, *numbers, f"{tally.longest:.2f}", f"{tally.growth:.0f}", f"{seconds:,.0f}")
     console = Console(width=100)
     console.print(table)
     for name, _, tally in done:
+        if tally.unscored:
+            text = f"{name}: {tally.unscored:,} answered in time without a score, for lack of time; kept, then stored"
+            console.print(text, markup=False)
         for note in tally.notes:
             console.print(f"{name}: {note}", markup=False)
 

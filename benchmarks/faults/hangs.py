@@ -83,6 +83,8 @@ def hangs(folder: Path, homes: Homes, corpus: Path, budget: Budget, limit: float
     missed = [name for name, times in tried.items() if not times]
     if missed:
         tally.remark(f"the time was not enough for: {', '.join(missed)}")
+    made = sum(map(bool, tried.values()))
+    tally.scope = f"{made} of {len(WAYS)} ways" if made < len(WAYS) else ""
     for name, way in ways.items():
         lost = tally.lost
         count_lost(way.home, way.numbers, tally)

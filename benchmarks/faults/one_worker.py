@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.faults.results import ManyResults
-from benchmarks.faults.stored import count_lost
+from benchmarks.faults.stored import count_lost, judge
 from benchmarks.faults.tally import Budget, Tally, resident, show_progress
 
 
@@ -33,10 +33,8 @@ def one_worker(home: Path, corpus: Path, budget: Budget, late: float) -> Tally:
             if not line:
                 tally.fail(f"the worker ended with {worker.wait()}")
                 break
-            section = (json.loads(line).get("result") or {}).get("section") or {}
             answered.append(number)
-            if section.get("status") not in ("scored", "no_behaviour"):
-                tally.fail(str(section.get("message") or line[:200]))
+            judge((json.loads(line).get("result") or {}).get("section") or {"message": line[:200]}, tally)
             if tally.tried == max(200, budget.count // 10):
                 size_then = resident(worker.pid)
             if tally.tried % 100 == 0:

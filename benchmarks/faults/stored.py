@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.faults.results import sha256
 from benchmarks.faults.tally import Tally
@@ -16,6 +17,15 @@ from cuckoo_ml_plugin.hosts.enrich import Enricher
 WAITS: Final = "waits in the home"
 """What a section says of an analysis that is kept for later."""
 _PATIENCE: Final = 120.0  # seconds without any progress, after which what waits counts as lost
+
+
+def judge(section: Mapping[str, Any], tally: Tally) -> None:
+    """Count an answer that is none, and one without a score: where time was short, an analysis that waits is right."""
+    status, message = section.get("status"), str(section.get("message"))
+    if status == "failed" and WAITS in message and "unexpected" not in message:
+        tally.unscored += 1
+    elif status not in ("scored", "no_behaviour") or "unexpected" in message:
+        tally.fail(f"{status}: {message}")
 
 
 def drain(home: Path) -> int:

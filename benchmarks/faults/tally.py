@@ -54,18 +54,22 @@ class Tally:
         lost: analyses that were reported as stored and are gone, or were accepted and never stored.
         wrong: answers that are no answer: crashes, unexpected exceptions, sections that break their contract.
         late: answers after the limit.
+        unscored: answers in time that have no score for lack of time, to analyses that wait to be stored.
         longest: seconds of the slowest answer.
         growth: megabytes by which the process that grew most grew, from the first tenth of its tries to the end.
         notes: what the numbers do not say, each once.
+        scope: which part of the fault was tried, where it was not all.
     """
 
     tried: int = 0
     lost: int = 0
     wrong: int = 0
     late: int = 0
+    unscored: int = 0
     longest: float = 0.0
     growth: float = 0.0
     notes: list[str] = field(default_factory=list)
+    scope: str = ""
 
     def add(self, other: Tally) -> None:
         """Add the tries of another part."""
@@ -73,6 +77,7 @@ class Tally:
         self.lost += other.lost
         self.wrong += other.wrong
         self.late += other.late
+        self.unscored += other.unscored
         self.longest = max(self.longest, other.longest)
         self.growth = max(self.growth, other.growth)
         self.notes += [note for note in other.notes if note not in self.notes][: max(0, 5 - len(self.notes))]

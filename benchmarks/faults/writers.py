@@ -12,7 +12,7 @@ from queue import Empty
 from typing import Any, Final
 
 from benchmarks.faults.results import ManyResults
-from benchmarks.faults.stored import count_lost
+from benchmarks.faults.stored import count_lost, judge
 from benchmarks.faults.tally import Budget, Tally, resident, show_progress
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 
@@ -87,5 +87,4 @@ def _write_one(
         return
     tally.answered(time.perf_counter() - start, late)
     answered.append(number)
-    if section["status"] == "failed" or "unexpected" in section["message"]:
-        tally.fail(section["message"])
+    judge(section, tally)
