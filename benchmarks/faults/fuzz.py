@@ -7,6 +7,7 @@ with the store, and one goes through a host's process, which stores it: these co
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.faults.hostile_reports import HostileReports
-from benchmarks.faults.tally import Budget, Tally, resident
+from benchmarks.faults.stored import WAITS, drain
+from benchmarks.faults.tally import Budget, Tally, resident, show_progress
 from cuckoo_ml_plugin.behaviour.extract import extract
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import ReportError
@@ -30,7 +32,6 @@ from cuckoo_ml_plugin.report.labels import best_label, labels_of
 from cuckoo_ml_plugin.report.report import read_report
 from cuckoo_ml_plugin.store.store import Store
 
-LIMIT: Final = 10.0  # seconds, the default of [host] time_limit
 _SLICE: Final = 200  # reports that a process takes at once
 _HOST, _WHOLE = 0, 50  # which of a hundred reports go through a host's process, and with the store
 STATUSES: Final = ("scored", "no_behaviour", "no_model", "failed")
@@ -44,6 +45,8 @@ class _Process:
     engine: Engine
     enricher: Enricher
     file: Path
+    budget: Budget
+    late: float
     slices: int = 0
     size_then: float = 0.0
 
@@ -51,17 +54,17 @@ class _Process:
 _process: list[_Process] = []
 
 
-def fuzz(home: Path, corpus: Path, budget: Budget, jobs: int) -> Tally:
+def fuzz(home: Path, corpus: Path, budget: Budget, late: float, jobs: int) -> Tally:
     """Score reports ``0, 1, ...`` in ``jobs`` processes; a process that dies is a wrong answer, and ends the run."""
     tally, clock = Tally(), budget.begun()
     stored_before = _stored(home)
     context = get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(home, corpus)) as pool:
+    with ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(home, corpus, budget, late)) as pool:
         running: set[Future[tuple[Tally, int]]] = set()
         accepted, first = 0, count(step=_SLICE)
         while True:
             while len(running) < 2 * jobs and (taken := clock.take(_SLICE)):
-                running.add(pool.submit(_slice, next(first), taken))
+                running.add(pool.submit(_slice, next(first), taken, clock.ends))
             if not running:
                 break
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -73,21 +76,25 @@ def fuzz(home: Path, corpus: Path, budget: Budget, jobs: int) -> Tally:
                     return tally
                 tally.add(part)
                 accepted += stored
-            print(f"\rfuzz: {tally.tried:,} reports, {tally.wrong:,} wrong", end="", file=sys.stderr, flush=True)
+            show_progress("fuzz", tally, clock)
     print(file=sys.stderr)
+    drain(home)
     tally.lost += max(0, accepted - (_stored(home) - stored_before))
     return tally
 
 
-def _begin(home: Path, corpus: Path) -> None:
+def _begin(home: Path, corpus: Path, budget: Budget, late: float) -> None:
+    logging.disable()  # what is wrong stands in the sections
     file = home.parent / f"fuzz-{os.getpid()}.json"
-    _process[:] = [_Process(HostileReports(corpus), Engine(Home(home)), Enricher(home), file)]
+    _process[:] = [_Process(HostileReports(corpus), Engine(Home(home)), Enricher(home), file, budget, late)]
 
 
-def _slice(first: int, number: int) -> tuple[Tally, int]:
-    """The tally of some reports, and how many of them were stored."""
+def _slice(first: int, number: int, ends: float) -> tuple[Tally, int]:
+    """The tally of some reports until a moment, and how many of them were stored."""
     process, tally, stored = _process[0], Tally(), 0
     for report in range(first, first + number):
+        if report > first and (process.budget.is_stopped or time.monotonic() >= ends):
+            break
         tally.tried += 1
         start = time.perf_counter()
         try:
@@ -97,7 +104,7 @@ def _slice(first: int, number: int) -> tuple[Tally, int]:
                 _file_door(process, report, tally)
         except Exception as error:  # what escapes would have ended the host's analysis, or the command
             tally.fail(f"report {report}: {type(error).__name__}: {error}")
-        tally.answered(time.perf_counter() - start, LIMIT)
+        tally.answered(time.perf_counter() - start, process.late)
     process.slices += 1
     if process.slices == 10:  # by then caches and pools are filled
         process.size_then = resident()
@@ -120,12 +127,12 @@ def _file_door(process: _Process, report: int, tally: Tally) -> None:
 
 
 def _host_door(process: _Process, report: int, tally: Tally) -> bool:
-    """Whether the analysis was stored."""
+    """Whether the analysis was stored, or waits to be."""
     results = process.reports.results(report)
     process.enricher.counts(results)
     section = process.enricher.enrich(results, str(10**9 + report), f"/fuzz/{report}/report.json")
     _check(report, section, tally)
-    return section["status"] in ("scored", "no_behaviour") and not section["message"]
+    return section["status"] in ("scored", "no_behaviour") and (not section["message"] or WAITS in section["message"])
 
 
 def _check(report: int, section: dict[str, Any], tally: Tally) -> None:

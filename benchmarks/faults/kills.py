@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from benchmarks.faults.tally import Budget, Tally
+from benchmarks.faults.tally import Budget, Tally, show_progress
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.store.store import Store
@@ -27,43 +27,48 @@ COMMANDS: Final[tuple[tuple[str, ...], ...]] = (
 _LONGEST: Final = 20.0  # seconds after which even a command that is still at work is killed
 
 
-def kills(folder: Path, home: Path, corpus: Path, budget: Budget) -> Tally:
+def kills(folder: Path, home: Path, corpus: Path, budget: Budget, late: float) -> Tally:
     """Kill commands, one after another, on a copy of a home that is never repaired by hand.
 
-    ``corpus``: where the home's reports are. Each command is run to its end once, so that its kills are spread over all
-    of its time; and once more after its last kill, when it must end well.
+    ``corpus``: where the home's reports are. Before its first kill each command is run to its end, so that its kills
+    are spread over all of its time; and once more after the last kill, when it must end well.
     """
-    work = _prepared(folder, home, corpus)
-    rng, tally, lasts = Random(0), Tally(), {}
-    for command in COMMANDS:
-        start = time.monotonic()
-        done = subprocess.run(work.command(command), capture_output=True, check=False)
-        lasts[command] = min(time.monotonic() - start, _LONGEST)
-        if done.returncode:
-            tally.fail(
-                f"{' '.join(command)} ends with {done.returncode}: {done.stderr[-200:].decode(errors='replace')}"
-            )
+    work = _prepared(folder, home, corpus, late)
+    rng, tally = Random(0), Tally()
+    lasts: dict[tuple[str, ...], float] = {}
     clock = budget.begun()
     while clock.take(1):
         command = COMMANDS[tally.tried % len(COMMANDS)]
+        if command not in lasts:
+            start = time.monotonic()
+            _run_to_the_end(work, command, "", tally)
+            lasts[command] = min(time.monotonic() - start, _LONGEST)
         tally.tried += 1
         before = work.stored()
         _killed(work.command(command), rng.random() * lasts[command])
         work.check(before, command, tally)
-        print(f"\rkills: {tally.tried:,}", end="", file=sys.stderr, flush=True)
+        show_progress("kills", tally, clock)
     print(file=sys.stderr)
-    for command in COMMANDS:
-        done = subprocess.run(work.command(command), capture_output=True, check=False)
-        if done.returncode:
-            tally.fail(f"afterwards {' '.join(command)}: {done.stderr[-200:].decode(errors='replace')}")
+    for command in lasts:
+        if budget.is_stopped:
+            tally.remark("interrupted before each command was run once more")
+            break
+        _run_to_the_end(work, command, "afterwards ", tally)
     return tally
+
+
+def _run_to_the_end(work: _Work, command: tuple[str, ...], when: str, tally: Tally) -> None:
+    done = subprocess.run(work.command(command), capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr[-200:].decode(errors="replace")
+        tally.fail(f"{when}{' '.join(command)} ends with {done.returncode}: {said}")
 
 
 class _Work:
     """A home, and what stands for the names in :data:`COMMANDS`."""
 
-    def __init__(self, home: Path, folder: Path, report: Path) -> None:
-        self.home, self._report = home, report
+    def __init__(self, home: Path, folder: Path, report: Path, late: float) -> None:
+        self.home, self._report, self._late = home, report, late
         with Store.open(home / "store.db") as store:
             names = [stored.analysis for stored in store.analyses_in_order()]
         self._forgettable = names[-40:]
@@ -100,14 +105,14 @@ class _Work:
                 tally.notes.append(f"{' '.join(command)}: {sorted(missing)[:3]} are gone")
             start = time.perf_counter()
             finding = Engine(Home(self.home)).score_file(self._report, "killed")
-            tally.answered(time.perf_counter() - start, 10.0)
+            tally.answered(time.perf_counter() - start, self._late)
             if finding.status != "scored":
                 tally.fail(f"{' '.join(command)}: {finding.status}: {finding.message}")
         except Exception as error:
             tally.fail(f"{' '.join(command)}: {type(error).__name__}: {error}")
 
 
-def _prepared(folder: Path, home: Path, corpus: Path) -> _Work:
+def _prepared(folder: Path, home: Path, corpus: Path, late: float) -> _Work:
     copy = folder / "home"
     shutil.copytree(home, copy, symlinks=True)
     (folder / "out").mkdir()
@@ -115,7 +120,7 @@ def _prepared(folder: Path, home: Path, corpus: Path) -> _Work:
     shutil.copytree(corpus / "new", folder / "new")
     report = folder / "scored.json"
     shutil.copyfile(new[0], report)
-    return _Work(copy, folder, report)
+    return _Work(copy, folder, report, late)
 
 
 def _killed(command: list[str], seconds: float) -> None:

@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 from benchmarks.faults.results import ManyResults
-from benchmarks.faults.tally import Budget, Tally, resident
-from benchmarks.faults.writers import missing
+from benchmarks.faults.stored import count_lost, judge
+from benchmarks.faults.tally import Budget, Tally, resident, show_progress
 
 
-def one_worker(home: Path, corpus: Path, budget: Budget, limit: float) -> Tally:
+def one_worker(home: Path, corpus: Path, budget: Budget, late: float) -> Tally:
     """Send one request after another through the pipe, as Cuckoo's modules do."""
     command = [sys.executable, "-m", "cuckoo_ml_plugin", "--home", str(home), "worker"]
-    tally, clock, results, stored, size_then = Tally(), budget.begun(), ManyResults(corpus), [], 0.0
+    tally, clock, results, answered, size_then = Tally(), budget.begun(), ManyResults(corpus), [], 0.0
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
         assert worker.stdin is not None
         assert worker.stdout is not None
@@ -29,21 +29,18 @@ def one_worker(home: Path, corpus: Path, budget: Budget, limit: float) -> Tally:
             worker.stdin.write(json.dumps(header).encode() + b"\n" + body)
             worker.stdin.flush()
             line = worker.stdout.readline()
-            tally.answered(time.perf_counter() - start, limit)
+            tally.answered(time.perf_counter() - start, late)
             if not line:
                 tally.fail(f"the worker ended with {worker.wait()}")
                 break
-            section = (json.loads(line).get("result") or {}).get("section") or {}
-            if section.get("status") in ("scored", "no_behaviour"):
-                stored.append(number)
-            else:
-                tally.fail(str(section.get("message") or line[:200]))
+            answered.append(number)
+            judge((json.loads(line).get("result") or {}).get("section") or {"message": line[:200]}, tally)
             if tally.tried == max(200, budget.count // 10):
                 size_then = resident(worker.pid)
-            if tally.tried % 500 == 0:
-                print(f"\rworker: {tally.tried:,} analyses", end="", file=sys.stderr, flush=True)
+            if tally.tried % 100 == 0:
+                show_progress("worker", tally, clock)
         tally.growth = resident(worker.pid) - size_then if size_then and worker.poll() is None else 0.0
         worker.stdin.close()
     print(file=sys.stderr)
-    tally.lost = missing(home, stored)
+    count_lost(home, answered, tally)
     return tally

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
 from multiprocessing import get_context
 from pathlib import Path
 
+from benchmarks.faults.homes import run
 from benchmarks.faults.results import ManyResults
-from benchmarks.faults.tally import Budget, Tally
+from benchmarks.faults.tally import Budget, Tally, show_progress
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 
 
-def restores(folder: Path, home: Path, corpus: Path, budget: Budget, limit: float) -> Tally:
+def restores(folder: Path, home: Path, corpus: Path, budget: Budget, late: float) -> Tally:
     """A process scores while the same content is restored, and while all files of its model are cut off in place."""
     backup, stop = folder / "restores.tar.gz", folder / "restores.stop"
     run(home, "backup", backup)
     context = get_context("spawn")
     answers = context.Queue()
-    scoring = context.Process(target=_score, args=(home, corpus, stop, limit, answers))
+    scoring = context.Process(target=_score, args=(home, corpus, stop, late, answers))
     scoring.start()
     tally, clock = Tally(), budget.begun()
     while clock.take(1) and scoring.is_alive():
@@ -32,7 +34,7 @@ def restores(folder: Path, home: Path, corpus: Path, budget: Budget, limit: floa
             run(home, "restore", "--force", backup)
         except subprocess.CalledProcessError as error:
             tally.fail(error.stderr[-300:])
-        print(f"\rrestores: {tally.tried:,}", end="", file=sys.stderr, flush=True)
+        show_progress("restores", tally, clock)
     print(file=sys.stderr)
     stop.touch()
     died = False
@@ -48,19 +50,14 @@ def restores(folder: Path, home: Path, corpus: Path, budget: Budget, limit: floa
     return tally
 
 
-def run(home: Path, *arguments: object) -> None:
-    """Run a command. Raises CalledProcessError."""
-    command = [sys.executable, "-m", "cuckoo_ml_plugin", "--home", str(home), *map(str, arguments)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-
-
-def _score(home: Path, corpus: Path, stop: Path, limit: float, answers: object) -> None:
+def _score(home: Path, corpus: Path, stop: Path, late: float, answers: object) -> None:
+    logging.disable()  # what is wrong stands in the sections
     results, enricher, tally, number = ManyResults(corpus), Enricher(home), Tally(), 0
     while not stop.exists():
         number += 1
         start = time.perf_counter()
         section = enricher.enrich(results[number % 40], str(10**8 + number % 40), None)
-        tally.answered(time.perf_counter() - start, limit)
+        tally.answered(time.perf_counter() - start, late)
         if "unexpected" in section["message"]:
             tally.fail(section["message"])
     answers.put(tally)  # type: ignore[attr-defined]

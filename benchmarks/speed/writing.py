@@ -134,16 +134,11 @@ def databases(kinds: Sequence[str], folder: Path) -> Iterator[dict[str, str]]:
         yield urls
 
 
-def new_database(url: str, name: str) -> str:
-    """The URL of an empty database."""
-    if not url:
-        return ""
-    import psycopg
+def new_database(server: str, name: str) -> str:
+    """The URL of an empty database; "" for SQLite."""
+    from support.postgresql import new_database
 
-    with psycopg.connect(host=url.partition("?host=")[2], user="tester", dbname="postgres", autocommit=True) as server:
-        server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
-        server.execute(f'CREATE DATABASE "{name}"'.encode())
-    return url.format(database=name)
+    return new_database(server, name) if server else ""
 
 
 @dataclass

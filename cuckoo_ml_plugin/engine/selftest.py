@@ -23,9 +23,10 @@ from cuckoo_ml_plugin.model.folder import current_id, folder_in_force, read_mode
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.commands import shell_command
 from cuckoo_ml_plugin.plumbing.text import counted
+from cuckoo_ml_plugin.plumbing.time_limit import OverdueError, within
 from cuckoo_ml_plugin.store.database import parse_url
 from cuckoo_ml_plugin.store.finding_record import FindingRecord
-from cuckoo_ml_plugin.store.inspection import inspect_store
+from cuckoo_ml_plugin.store.inspection import damage_of_server, inspect_store
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -33,7 +34,8 @@ FAILED: Final = "failed"
 STATES: Final = (OK, WARNING, FAILED)  # a state's place is the exit code of the command
 
 _FINDINGS: Final = 100
-_SECONDS: Final = 30.0  # for the check of the store's file, and as long again for the findings
+_SECONDS: Final = 30.0  # for the check of the store's file or tables, and as long again for the findings
+_LONGEST: Final = 120.0  # seconds of a check: a server or a file system may not answer at all
 OLD_DAYS: Final = 30
 _LITTLE_DISK: Final = 2**30
 _NO_DISK: Final = 100 * 2**20
@@ -62,7 +64,9 @@ def self_checks(home: Home, *, untouched: bool = False) -> Iterator[SelfCheck]:
 
 def _checked(name: str, check: Callable[[Home], tuple[str, str]], home: Home) -> SelfCheck:
     try:
-        return SelfCheck(name, *check(home))
+        return SelfCheck(name, *within(_LONGEST, lambda: check(home)))
+    except OverdueError:
+        return SelfCheck(name, FAILED, f"did not end within {_LONGEST:.0f} s: see that server and file system answer.")
     except (CuckooMLError, OSError) as error:
         return SelfCheck(name, FAILED, str(error))
     except Exception as error:  # a damaged home may raise anything, and the other checks are still to be made
@@ -70,7 +74,7 @@ def _checked(name: str, check: Callable[[Home], tuple[str, str]], home: Home) ->
 
 
 def _store(home: Home) -> tuple[str, str]:
-    """Whether the database can be read, has its tables and, as a file, is undamaged in itself."""
+    """Whether the database can be read, has its tables and is undamaged, as far as SQLite or the server can tell."""
     location = home.store_url(home.settings())
     url = parse_url(location)
     name, note = url.render_as_string(), ""
@@ -89,6 +93,15 @@ def _store(home: Home) -> tuple[str, str]:
             return FAILED, (
                 f"{name}: is damaged ({damage}); restore a backup ({restore}), or move it away and import the reports"
                 " again."
+            )
+    else:
+        damage = damage_of_server(location, _SECONDS)
+        if damage is None:
+            note = f"; {name} could not be checked whole within {_SECONDS:.0f} s: PostgreSQL's pg_amcheck does that"
+        elif damage:
+            return FAILED, (
+                f"{name}: is damaged ({damage}); an index is made again by REINDEX INDEX, and rows come back from a"
+                " backup of the database (pg_dump) or an import of the reports."
             )
     state = inspect_store(location, None)
     if not state.exists:
@@ -140,7 +153,7 @@ def _findings(home: Home) -> tuple[str, str]:
 
     A day's recalibration moves anomaly scores, and analyses stored since then the similar ones: neither is compared.
     """
-    engine = Engine(home)
+    engine = Engine(home, patience=_SECONDS)
     model = engine.model()
     if model is None:
         return OK, "none without a model"

@@ -16,16 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, func, inspect, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, Table, create_engine, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from cuckoo_ml_plugin.errors import StoreError
 from cuckoo_ml_plugin.store.database import Database, parse_url
-from cuckoo_ml_plugin.store.tables import analysis, finding
+from cuckoo_ml_plugin.store.tables import analysis, current_version, finding, stored_version, tables
 
 _LARGEST_COPY: Final = 2**30  # bytes; of a larger store what is in its log is left out
 _ATTEMPTS: Final = 5  # at reading a store while others write it
+_STATEMENT: Final = 30.0  # seconds that a server may take for one answer
+_CANCELLED: Final = "57014"  # PostgreSQL: the statement took longer than its limit
+_MOST_NAMED: Final = 3  # damages
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def inspect_store(location: str, model: str | None) -> StoreState:
         try:
             with engine.connect() as connection:
                 connection.execute(text("SET default_transaction_read_only = on"))
+                connection.execute(text(f"SET statement_timeout = {int(_STATEMENT * 1000)}"))
                 tables = inspect(connection).has_table(analysis.name)
                 may = text("SELECT has_table_privilege(:name, 'INSERT')")
                 writable = not tables or bool(connection.execute(may, {"name": analysis.name}).scalar())
@@ -62,7 +66,7 @@ def inspect_store(location: str, model: str | None) -> StoreState:
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{name}: is not an SQLite database, or is damaged ({error}); move it away.") from error
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        reason = _reason(error)
         if "not a database" in reason:
             raise StoreError(
                 f"{name}: is not an SQLite database; move it away and import the reports again."
@@ -136,6 +140,124 @@ def _reader(file: Path) -> Iterator[Engine]:
         )
         stack.callback(engine.dispose)
         yield engine
+
+
+def damage_of_server(location: str, seconds: float) -> str | None:
+    """What is wrong with the tables of a store in PostgreSQL, "" for nothing; None if the time was not enough.
+
+    Tables, columns and indexes are there, each row can be read with all that is in it, each index is valid and leads to
+    as many rows as the table has, and the server has met no page with a wrong checksum. Nothing is locked that a writer
+    needs. Raises StoreError where the server cannot be asked.
+    """
+    url, end = parse_url(location), time.monotonic() + seconds
+    engine = Database(url).engine
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(f"SET statement_timeout = {int(seconds * 1000)}"))
+            if not inspect(connection).has_table(analysis.name):
+                return ""
+            damages = _missing_parts(connection) if stored_version(connection) == current_version() else []
+            present = set(inspect(connection).get_table_names())
+            for table in tables.sorted_tables:
+                if table.name in present and len(damages) < _MOST_NAMED:
+                    damages += _damages_of_table(connection, table, end)
+            failures = text("SELECT checksum_failures FROM pg_stat_database WHERE datname = current_database()")
+            if count := connection.execute(failures).scalar():
+                damages.append(f"the server met {count:,} pages with a wrong checksum")
+            return "; ".join(damages[:_MOST_NAMED])
+    except SQLAlchemyError as error:
+        if _is_cancelled(error):
+            return None
+        name = url.render_as_string(hide_password=True)
+        raise StoreError(f"The store {name} cannot be read ({_reason(error)}).") from error
+    finally:
+        engine.dispose()
+
+
+def _missing_parts(connection: Connection) -> list[str]:
+    """The tables, columns and indexes that a store of this version lacks; an index is known by its columns."""
+    missing = []
+    inspector = inspect(connection)
+    present = set(inspector.get_table_names())
+    for table in tables.sorted_tables:
+        if table.name not in present:
+            missing.append(f"the table {table.name} is missing")
+            continue
+        columns = {column["name"] for column in inspector.get_columns(table.name)}
+        missing += [
+            f"the column {column.name} of {table.name} is missing" for column in table.c if column.name not in columns
+        ]
+        indexed = {columns for _, columns, _ in _indexes(connection, table)}
+        wanted = [index.columns.keys() for index in table.indexes]
+        wanted += [[column.name] for column in table.c if column.unique]
+        wanted.append(table.primary_key.columns.keys())
+        missing += [
+            f"the index of {table.name} on {', '.join(columns)} is missing"
+            for columns in wanted
+            if tuple(columns) not in indexed
+        ]
+    return missing
+
+
+def _indexes(connection: Connection, table: Table) -> list[tuple[str, tuple[str, ...], bool]]:
+    """Name and columns of each index, and whether the server keeps it and may use it."""
+    query = text(
+        "SELECT c.relname, ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY k(number, place)"
+        " JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place),"
+        " i.indisvalid AND i.indisready FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+        " WHERE i.indrelid = CAST(:name AS regclass) ORDER BY c.relname"
+    )
+    return [(row[0], tuple(row[1]), row[2]) for row in connection.execute(query, {"name": table.name})]
+
+
+def _damages_of_table(connection: Connection, table: Table, end: float) -> list[str]:
+    """What is wrong with the rows of a table, and with its indexes. Raises SQLAlchemyError when the time is over."""
+    damages = []
+    connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")  # all counts are of one moment
+    what = f"the table {table.name} cannot be read"
+    try:
+        _use(connection, end, seqscan=True)
+        read = f"SELECT count(*), count(md5(CAST(t.* AS text))) FROM {table.name} t"  # each value is looked at
+        rows = connection.exec_driver_sql(read).one()[0]
+        _use(connection, end, seqscan=False)
+        for name, columns, is_valid in _indexes(connection, table):
+            if not is_valid:
+                damages.append(f"the index {name} is invalid")
+                continue
+            what = f"the index {name} cannot be read"
+            order = ", ".join(f'"{column}"' for column in columns)
+            query = f"SELECT count(*) FROM (SELECT 1 FROM {table.name} ORDER BY {order} OFFSET 0) AS entries"
+            plan = connection.exec_driver_sql(f"EXPLAIN {query}").scalars()
+            if not any(f" using {name} " in line for line in plan):
+                continue
+            entries = connection.exec_driver_sql(query).scalar_one()
+            if entries != rows:
+                damages.append(f"the index {name} leads to {entries:,} of {rows:,} rows")
+    except DBAPIError as error:
+        if _is_cancelled(error) or error.connection_invalidated:
+            raise
+        damages.append(f"{what}: {_reason(error)}")
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK")
+    return damages
+
+
+def _use(connection: Connection, end: float, *, seqscan: bool) -> None:
+    """Let the next statements read a table by itself, or by an index, as long as the time is not over."""
+    limit = max(int((end - time.monotonic()) * 1000), 1)
+    ways = {"seqscan": seqscan, "indexscan": not seqscan, "indexonlyscan": not seqscan}
+    ways |= {"bitmapscan": False, "sort": False, "incremental_sort": False}
+    settings = "".join(f"SET LOCAL enable_{name} = {'on' if use else 'off'};" for name, use in ways.items())
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit}; {settings}")
+
+
+def _is_cancelled(error: SQLAlchemyError) -> bool:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == _CANCELLED
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
 
 
 def _may_write(path: Path) -> bool:

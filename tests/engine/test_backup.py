@@ -21,9 +21,13 @@ from typing import Any
 import pytest
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
+from support.hangs import locked_sqlite
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 
-from cuckoo_ml_plugin.engine.archive.backup import HEADER, MANIFEST
+from cuckoo_ml_plugin.engine.archive.backup import FORMAT, HEADER, MANIFEST
+from cuckoo_ml_plugin.engine.arrivals.spool import Spool
+from cuckoo_ml_plugin.home import Home
+from cuckoo_ml_plugin.hosts.enrich import Enricher
 from cuckoo_ml_plugin.model.folder import current_id
 from cuckoo_ml_plugin.store.analysis_record import AnalysisRecord
 from cuckoo_ml_plugin.store.packed_behaviour import pack
@@ -122,6 +126,61 @@ def test_a_backup_replaces_a_backup_and_nothing_else(own_demo: DemoHome, backup:
     size = inside.stat().st_size
     assert cuckoo_ml(own_demo.home, "backup", inside).code == 0
     assert inside.stat().st_size < 1.1 * size, "a backup in the home does not hold the one before"
+
+
+def waits(demo: DemoHome, number: int, task: str) -> None:
+    """Let an analysis wait for the store, as it does while another program keeps it."""
+    results = json.loads(demo.corpus.new[number].path.read_text(encoding="utf-8"))
+    with locked_sqlite(demo.home):
+        section = Enricher(demo.home, patience=0.1).enrich(results, task, f"/nowhere/{task}/reports/report.json")
+    assert "It waits in the home" in section["message"]
+
+
+def tasks(home: Path) -> set[str]:
+    with Store.open(home / "store.db") as store:
+        return {stored.task for stored in store.of_tasks(["801", "802", "803"])}
+
+
+def test_what_waits_to_be_stored_is_in_the_backup_and_is_stored_after_a_restore(
+    own_demo: DemoHome, tmp_path: Path
+) -> None:
+    waits(own_demo, 0, "801")
+    made = cuckoo_ml(own_demo.home, "backup", tmp_path / "home.tar.gz", "--json")
+    assert made.json["waiting"] == 1
+    assert "1 analysis" in cuckoo_ml(own_demo.home, "backup", tmp_path / "home.tar.gz").out
+    new = tmp_path / "new"
+    done = cuckoo_ml(new, "restore", tmp_path / "home.tar.gz")
+    assert done.code == 0, done.err
+    assert "To be stored by the next analysis or refit: 1 analysis." in done.out
+    [file] = Spool(Home(new)).waiting()
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert cuckoo_ml(new, "refit", "--if-needed").code == 0
+    assert tasks(new) == {"801"}
+    assert Spool(Home(new)).waiting() == []
+
+
+def test_what_waits_in_a_home_that_is_restored_over_waits_on_in_the_restored_one(
+    own_demo: DemoHome, tmp_path: Path
+) -> None:
+    home = own_demo.home
+    waits(own_demo, 0, "801")
+    assert cuckoo_ml(home, "backup", tmp_path / "home.tar.gz").code == 0
+    assert cuckoo_ml(home, "refit", "--if-needed").code == 0
+    waits(own_demo, 1, "802")
+    done = cuckoo_ml(home, "restore", tmp_path / "home.tar.gz", "--force", "--json")
+    assert done.code == 0, done.err
+    assert done.json["waiting"] == 2, "that of the backup and that of the home"
+    results = json.loads(own_demo.corpus.new[2].path.read_text(encoding="utf-8"))
+    assert "not stored" not in Enricher(home).enrich(results, "803", None)["message"]
+    assert cuckoo_ml(home, "refit", "--if-needed").code == 0
+    assert tasks(home) == {"801", "802", "803"}
+    assert Spool(Home(home)).waiting() == []
+
+
+def test_a_backup_in_which_nothing_waits_is_one_that_earlier_versions_restore(backup: Path) -> None:
+    with tarfile.open(backup) as archive:
+        header = json.loads(archive.extractfile(HEADER).read())  # type: ignore[union-attr]
+    assert header["format"] == 1
 
 
 def test_workers_write_and_refits_publish_while_a_backup_is_taken(own_demo: DemoHome, tmp_path: Path) -> None:
@@ -240,6 +299,8 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "an absolute path": (lambda: _members(_header(), _text("/etc/passwd", b"x")), "is no file of a home"),
     "a path through a model": (lambda: _members(_header(), _text("models/../../x", b"x")), "is no file of a home"),
     "a model in the place of the link": (lambda: _members(_header(), _text("models/current/x", b"")), "no file of a"),
+    "no analysis that waits": (lambda: _members(_header(), _text("spool/x", b"x")), "is no file of a home"),
+    "a file in the place of the spool": (lambda: _members(_header(), _text("spool", b"x")), "is no file of a home"),
     "a hidden file": (lambda: _members(_header(), _text(".bashrc", b"x")), "is no file of a home"),
     "a link": (lambda: _members(_header(), _special("store.db", tarfile.SYMTYPE, "/etc/shadow")), "no plain file"),
     "a hard link": (lambda: _members(_header(), _special("store.db", tarfile.LNKTYPE, "/etc/shadow")), "no plain file"),
@@ -252,7 +313,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "another archive": (lambda: _members(_text("readme", b"x")), "no backup of cuckoo-ml"),
     "no archive": (lambda: b"%PDF-1.7 and so on", "no backup of cuckoo-ml"),
     "nothing": (lambda: b"", "no backup of cuckoo-ml"),
-    "a newer format": (lambda: _members(_header(format=2, version="9.9")), "written by a newer cuckoo-ml-plugin (9.9)"),
+    "a newer format": (
+        lambda: _members(_header(format=FORMAT + 1, version="9.9")),
+        "written by a newer cuckoo-ml-plugin (9.9)",
+    ),
     "no manifest": (lambda: _members(_header(), _text("cuckooml.conf", b"")), "its manifest is missing"),
     "a file that is not listed": (
         lambda: _members(_header(), _text("a", b""), _manifest({})),

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 from support.command import Done, cuckoo_ml
 from support.demo_home import DemoHome
+from support.hangs import locked_table
 from support.model_facts import facts_of, write_facts
+from support.postgresql import new_database, postgresql_server  # noqa: F401 -- a fixture
 
+from cuckoo_ml_plugin.engine import selftest
+from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
+from cuckoo_ml_plugin.store import inspection
 
 CHECKS = ["store", "model", "findings", "disk", "permissions", "refit", "spool"]
 
@@ -184,3 +191,111 @@ def test_a_single_altered_finding_is_found_in_a_home_of_few(own_demo: DemoHome) 
     done = cuckoo_ml(own_demo.home, "selftest", "--json")
     assert done.code == 2
     assert message(done, "findings").startswith("1 of ")
+
+
+# -- a store in PostgreSQL ---------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def filled_database(demo: DemoHome, postgresql_server: str, tmp_path_factory: pytest.TempPathFactory) -> str:  # noqa: F811
+    """The name of a database with the demo's analyses and findings, of which each story has a copy."""
+    home = tmp_path_factory.mktemp("filled") / "home"
+    shutil.copytree(demo.home, home, symlinks=True)
+    use_store(home, new_database(postgresql_server, "filled"))
+    assert cuckoo_ml(home, "import", *demo.corpus.import_paths).code == 0
+    assert cuckoo_ml(home, "refresh").code == 0
+    return "filled"
+
+
+@pytest.fixture
+def home_on_server(own_demo: DemoHome, postgresql_server: str, filled_database: str) -> Path:  # noqa: F811
+    """The demo's home with its store in PostgreSQL."""
+    use_store(own_demo.home, new_database(postgresql_server, "own", filled_database))
+    return own_demo.home
+
+
+def use_store(home: Path, url: str) -> None:
+    (home / "cuckooml.conf").write_text(f"[store]\nurl = {url}\n", encoding="utf-8")
+
+
+def on_server(home: Path, *statements: str) -> list[tuple[Any, ...]]:
+    """The rows that the last statement returns."""
+    import psycopg
+
+    url = Home(home).settings().store.url.replace("+psycopg", "")
+    rows: list[tuple[Any, ...]] = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement.encode())
+            rows = cursor.fetchall() if cursor.description else []
+    return rows
+
+
+def dropped_index(home: Path) -> None:
+    on_server(home, "DROP INDEX ix_cuckooml_finding_cluster")
+
+
+def invalid_index(home: Path) -> None:
+    on_server(home, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_cuckooml_analysis_task'::regclass")
+
+
+def index_that_lacks_a_row(home: Path) -> None:
+    ready = "UPDATE pg_index SET indisready = {} WHERE indexrelid = 'ix_cuckooml_label_family'::regclass"
+    add = "INSERT INTO cuckooml_label SELECT analysis, 'another', 'family' FROM cuckooml_label LIMIT 1"
+    on_server(home, ready.format("false"))
+    on_server(home, add)
+    on_server(home, ready.format("true"))
+
+
+def dropped_table(home: Path) -> None:
+    on_server(home, "DROP TABLE cuckooml_threat_score")
+
+
+def overwritten_page(home: Path) -> None:
+    """A copy of the database by its files, of which the server has nothing in memory, and in one a page is garbage."""
+    url = Home(home).settings().store.url
+    name = re.findall(r"/([^/?]*)\?", url)[-1]
+    server = url.replace(f"/{name}?", "/{database}?")
+    copy = new_database(server, "damaged", name, "FILE_COPY")
+    [(path,)] = on_server(home, "SELECT pg_relation_filepath('cuckooml_finding')")
+    [(number,)] = on_server(home, "SELECT oid FROM pg_database WHERE datname = 'damaged'")
+    folder = Path(url.partition("?host=")[2]) / "data" / "base" / str(number)
+    with (folder / Path(path).name).open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * 8192)
+    use_store(home, copy)
+
+
+def test_a_healthy_store_in_postgresql_is_ok(home_on_server: Path) -> None:
+    done = cuckoo_ml(home_on_server, "selftest", "--json")
+    assert states(done) == dict.fromkeys(CHECKS, "ok"), done.out
+    assert message(done, "findings") == "100 stored findings agree with a fresh scoring"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (dropped_index, r"the index of cuckooml_finding on cluster, probability is missing"),
+        (invalid_index, r"the index ix_cuckooml_analysis_task is invalid"),
+        (index_that_lacks_a_row, r"ix_cuckooml_label_family leads to (\S+) of (?!\1 )\S+ rows\); .*REINDEX INDEX"),
+        (dropped_table, r"the table cuckooml_threat_score is missing"),
+        (overwritten_page, r"the table cuckooml_finding cannot be read: invalid page in block 1 .*pg_dump"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)
+def test_each_damage_of_a_store_in_postgresql_is_named(
+    home_on_server: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    damage(home_on_server)
+    done = cuckoo_ml(home_on_server, "selftest", "--json")
+    assert (done.code, states(done)["store"]) == (2, "failed"), done.out
+    assert re.search(said, message(done, "store")), message(done, "store")
+
+
+def test_a_table_that_another_program_keeps_is_not_waited_for_without_end(
+    home_on_server: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selftest, "_SECONDS", 0.5)
+    monkeypatch.setattr(inspection, "_STATEMENT", 0.5)
+    with locked_table(Home(home_on_server).settings().store.url):
+        done = cuckoo_ml(home_on_server, "selftest", "--json")
+    assert (done.code, states(done)["store"]) == (2, "failed")
+    assert "statement timeout" in message(done, "store")

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,13 +21,14 @@ from typing import Any
 
 import pytest
 from support.command import cuckoo_ml
-from support.cuckoo2 import python2
+from support.cuckoo2 import our_command, python2
+from support.cuckoo2_client import CuckooProcess, client
 from support.demo_home import DemoHome
+from support.hangs import frozen_server, locked_sqlite, locked_table, silent_port, unanswering_file
 from support.paths import REPOSITORY
 from support.postgresql import postgresql_server, postgresql_url  # noqa: F401 -- fixtures
 from support.time_limits import HANG, wait_until
 
-import cuckoo_ml_plugin.hosts.cuckoo2
 from cuckoo_ml_plugin.engine.arrivals import spool as spool_module
 from cuckoo_ml_plugin.engine.arrivals.spool import Spool
 from cuckoo_ml_plugin.errors import StoreError
@@ -42,7 +41,6 @@ from cuckoo_ml_plugin.store.store import Store
 from cuckoo_ml_plugin.web.render import LOOKS
 from cuckoo_ml_plugin.web.site import Addresses, Site
 
-CLIENT = Path(cuckoo_ml_plugin.hosts.cuckoo2.__file__).with_name("client.py")
 LIMIT = 5  # seconds; a busy machine scores in a small part of it
 
 
@@ -75,31 +73,6 @@ def stored(store: str | Path, task: str) -> str:
     return record.section if record else ""
 
 
-@contextlib.contextmanager
-def locked_sqlite(home: Path) -> Iterator[str]:
-    """Another process writes, and does not end."""
-    program = (
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
-        " c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", program, str(home / "store.db")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "locked\n"
-        yield ""
-        process.kill()
-
-
-@contextlib.contextmanager
-def locked_table(url: str) -> Iterator[str]:
-    import psycopg
-
-    with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        connection.execute("LOCK TABLE cuckooml_analysis IN ACCESS EXCLUSIVE MODE")
-        yield url
-        connection.rollback()
-
-
 def working_threads() -> list[threading.Thread]:
     """The threads that do work within a limit, or were left behind."""
     return [thread for thread in threading.enumerate() if thread.name == "cuckoo-ml"]
@@ -114,23 +87,9 @@ def waits_in_server(url: str) -> bool:
         return bool(connection.execute(query).fetchall())
 
 
-@contextlib.contextmanager
-def frozen_server(url: str) -> Iterator[str]:
-    """The server and all its processes are stopped; the kernel goes on taking what is sent to them."""
-    folder = Path(url.partition("?host=")[2])
-    server = int((folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
-    children = subprocess.run(["pgrep", "-P", str(server)], capture_output=True, text=True, check=True).stdout
-    processes = [server, *map(int, children.split())]
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
-    try:
-        yield url
-    finally:
-        for process in processes:
-            os.kill(process, signal.SIGCONT)
-
-
-def hangs(kind: str, home: Path, request: pytest.FixtureRequest) -> tuple[str, Callable[[], Any]]:
+def hangs(
+    kind: str, home: Path, request: pytest.FixtureRequest
+) -> tuple[str, Callable[[], contextlib.AbstractContextManager[None]]]:
     """The URL of a store, and what makes it hang."""
     if kind == "locked SQLite":
         return f"sqlite:///{home / 'store.db'}", lambda: locked_sqlite(home)
@@ -180,10 +139,8 @@ def test_a_wait_for_a_lock_leaves_time_to_say_so(own_demo: DemoHome, kind: str, 
 
 def test_a_port_that_never_answers_ends_by_the_limit_too(own_demo: DemoHome) -> None:
     pytest.importorskip("psycopg")
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen(16)
-        home = with_settings(own_demo.home, f"postgresql+psycopg://u:p@127.0.0.1:{silent.getsockname()[1]}/db")
+    with silent_port() as url:
+        home = with_settings(own_demo.home, url)
         section = enriched(Enricher(home), results_of(own_demo, 0), "801")
         assert section["status"] == "scored"
         assert "that did not end within" in section["message"]
@@ -227,14 +184,11 @@ def test_a_server_that_cannot_be_reached_keeps_no_thread(own_demo: DemoHome) -> 
 
 def test_a_file_system_that_does_not_answer_ends_by_the_limit(own_demo: DemoHome) -> None:
     home = with_settings(own_demo.home)
-    facts = (home / "models" / "current").resolve() / "model.json"
-    facts.rename(facts.with_suffix(".kept"))
-    os.mkfifo(facts)  # nobody ever writes into it
-    section = enriched(Enricher(home), results_of(own_demo, 0), "801")
+    with unanswering_file((home / "models" / "current").resolve() / "model.json"):
+        section = enriched(Enricher(home), results_of(own_demo, 0), "801")
     assert section["status"] == "failed"
     assert f"time limit of {LIMIT} seconds" in section["message"]
     assert section["counts"], "the counts need no home"
-    facts.with_suffix(".kept").replace(facts)
     assert Enricher(home).store_waiting() == 1
     assert json.loads(stored(home / "store.db", "801"))["status"] == "scored"
 
@@ -393,35 +347,19 @@ def _works() -> bool:
 
 
 FROZEN = """#!/bin/sh
-echo >> "$2/started"
 kill -STOP $$
-"""
-CUCKOO = """
-import imp, json, sys
-sys.dont_write_bytecode = True
-client = imp.load_source("client", sys.argv[1])
-home, worker, timeout = sys.argv[2], sys.argv[3], int(sys.argv[4])
-client._settings = lambda: (worker, home, timeout, home + "/log")
-for task in sys.argv[5:]:
-    results = json.load(open(home + "/results.json"))
-    client.enrich(results, task, "/nowhere/%s/reports/report.json" % task)
-    print(json.dumps(results["cuckooml"]))
 """
 
 
 def test_a_request_of_cuckoo_waits_where_the_worker_is_frozen(own_demo: DemoHome, tmp_path: Path) -> None:
     home = with_settings(own_demo.home, limit=HANG)
-    shutil.copy(own_demo.corpus.new[0].path, home / "results.json")
     frozen = tmp_path / "frozen"
     frozen.write_text(FROZEN, encoding="utf-8")
     frozen.chmod(0o755)
 
     def process(worker: Path, timeout: int, *tasks: str) -> list[dict[str, Any]]:
-        command = [python2(), "-c", CUCKOO, str(CLIENT), str(home), str(worker), str(timeout), *tasks]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANG)
-        subprocess.run(["pkill", "-KILL", "-f", str(frozen)], check=False)  # it cannot notice that its host is gone
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        with CuckooProcess(python2(), home, worker, timeout) as cuckoo:
+            return [within(HANG, partial(cuckoo.enrich, results_of(own_demo, 0), task)) for task in tasks]
 
     first, second, third = process(frozen, LIMIT, "801", "802", "803")
     for section in (first, second, third):
@@ -432,18 +370,22 @@ def test_a_request_of_cuckoo_waits_where_the_worker_is_frozen(own_demo: DemoHome
     assert "was not waited for" in third["message"]
     assert [stat.S_IMODE(path.stat().st_mode) for path in waiting_in(home)] == [0o600] * 3
 
-    worker = tmp_path / "worker"
-    worker.write_text(
-        f'#!/bin/sh\nPYTHONPATH={REPOSITORY} exec {sys.executable} -m cuckoo_ml_plugin "$@"\n', encoding="utf-8"
-    )
-    worker.chmod(0o755)
-    [section] = process(worker, HANG, "804")
+    [section] = process(our_command(tmp_path), HANG, "804")
     assert section["status"] == "scored", section["message"]
     assert wait_until(lambda: not waiting_in(home) or not Enricher(home).store_waiting())
     assert {row.task for row in Store.open(home / "store.db").of_tasks(["801", "802", "803", "804"])} == {
         "801", "802", "803", "804"
     }  # fmt: skip
     assert json.loads(stored(home / "store.db", "801"))["status"] == "scored"
+
+
+def test_cuckoo_leaves_a_part_of_the_time_for_ending_its_worker_and_keeping_the_request() -> None:
+    module, waited = client(), []
+    module._settings = lambda: ("cuckoo-ml", "/home", LIMIT, "/log")  # type: ignore[attr-defined]
+    module._ask_within = lambda header, body, seconds, start: waited.append(seconds)  # type: ignore[attr-defined]
+    for share in (module.COUNTS_SHARE, 1.0):
+        module._ask({}, b"", "801", share)
+    assert max(waited) < LIMIT
 
 
 def test_the_worker_stores_in_its_idle_time(own_demo: DemoHome) -> None:
@@ -458,8 +400,6 @@ def test_the_worker_stores_in_its_idle_time(own_demo: DemoHome) -> None:
 
 
 def test_client_and_home_agree_on_the_spool() -> None:
-    from support.cuckoo2_client import client
-
     module = client()
     assert Home(Path("/home")).spool.name == module.SPOOL
     assert (module.MOST_WAITING, module.MOST_WAITING_BYTES) == (spool_module.MOST_FILES, spool_module.MOST_BYTES)

@@ -28,8 +28,8 @@ ENVIRONMENTS = REPOSITORY / ".venv-cuckoo2"  # made once, a minute; not in git
 RECORDED = "210"
 
 
-def python2() -> str:
-    """A Python 2.7 that runs; skips where there is none."""
+def find_python2() -> str | None:
+    """A Python 2.7 that runs, None where there is none."""
     candidates = [
         shutil.which("python2.7"),
         *map(str, (Path.home() / ".pyenv" / "versions").glob("2.7*/bin/python2.7")),
@@ -37,7 +37,15 @@ def python2() -> str:
     for python in filter(None, candidates):
         if subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0:
             return str(python)
-    skip_or_fail("there is no Python 2.7 (python2.7 on PATH, or one of pyenv's) for Cuckoo 2.0.7")
+    return None
+
+
+def python2() -> str:
+    """A Python 2.7 that runs; skips where there is none."""
+    python = find_python2()
+    if python is None:
+        skip_or_fail("there is no Python 2.7 (python2.7 on PATH, or one of pyenv's) for Cuckoo 2.0.7")
+    return python
 
 
 def environment() -> Path:

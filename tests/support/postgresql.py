@@ -63,6 +63,23 @@ def running_server(programs: Path) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def new_database(server: str, name: str, template: str = "", strategy: str = "WAL_LOG") -> str:
+    """The URL of a database on a server that :func:`running_server` started, new and empty or a copy of another.
+
+    Who is connected to the other one loses the connection. ``strategy``: how PostgreSQL copies.
+    """
+    import psycopg
+
+    with psycopg.connect(
+        host=server.partition("?host=")[2], user="tester", dbname="postgres", autocommit=True
+    ) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [template])
+        source = f'TEMPLATE "{template}" STRATEGY {strategy}' if template else ""
+        connection.execute(f'CREATE DATABASE "{name}" {source}'.encode())
+    return server.format(database=name)
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a running server, to be formatted with ``database``; skips, with a reason, where none is installed."""
@@ -77,11 +94,4 @@ def postgresql_server() -> Iterator[str]:
 @pytest.fixture
 def postgresql_url(postgresql_server: str, request: pytest.FixtureRequest) -> str:
     """The URL of an empty database of the test's own."""
-    import psycopg
-
-    name = f"test_{abs(hash(request.node.nodeid)):x}"
-    folder = postgresql_server.partition("?host=")[2]
-    with psycopg.connect(host=folder, user="tester", dbname="postgres", autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
-    return postgresql_server.format(database=name)
+    return new_database(postgresql_server, f"test_{abs(hash(request.node.nodeid)):x}")

@@ -31,7 +31,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @pass_existing_home
 def backup(home: Home, file: Path, as_json: bool) -> None:
-    """Write the home into FILE (a gzipped tar): settings, store, all models; safe while the host works."""
+    """Write the home into FILE (a gzipped tar): settings, store, models, what waits; safe while the host works."""
     from cuckoo_ml_plugin.engine.archive.backup import back_up
 
     with progress_bar("Copying") as update_bar:
@@ -40,12 +40,15 @@ def backup(home: Home, file: Path, as_json: bool) -> None:
         stderr.print(safe_text(note, 600), style="yellow", soft_wrap=True)
     if as_json:
         print_json({"file": str(file), "files": made.files, "bytes": made.size, "models": made.models,
-                    "current": made.current, "store": made.store, "notes": made.notes})  # fmt: skip
+                    "waiting": made.waiting, "current": made.current, "store": made.store,
+                    "notes": made.notes})  # fmt: skip
         return
     models = "1 model" if made.models == 1 else f"{made.models} models"
     store = "the store" if made.store == "sqlite" else "without the rows of the store"
+    waiting = f"; waiting to be stored: {counted(made.waiting, 'analysis', 'analyses')}" if made.waiting else ""
     stdout.print(
-        safe_text(f"{file}: {made.files} files ({made.size:,} bytes unpacked), {store}, {models}.", 600), soft_wrap=True
+        safe_text(f"{file}: {made.files} files ({made.size:,} bytes unpacked), {store}, {models}{waiting}.", 600),
+        soft_wrap=True,
     )
 
 
@@ -64,10 +67,13 @@ def restore(home: Home, file: Path, force: bool, as_json: bool) -> None:
         stderr.print(safe_text(note, 600), style="yellow", soft_wrap=True)
     aside = str(made.aside) if made.aside else None
     if as_json:
-        print_json({"home": str(home.path), "made_at": made.made_at, "files": made.files, "current": made.current,
-                    "aside": aside, "notes": made.notes})  # fmt: skip
+        print_json({"home": str(home.path), "made_at": made.made_at, "files": made.files, "waiting": made.waiting,
+                    "current": made.current, "aside": aside, "notes": made.notes})  # fmt: skip
         return
     stdout.print(safe_text(f"{home.path}: restored as it was at {made.made_at}.", 600), soft_wrap=True)
+    if made.waiting:
+        waiting = counted(made.waiting, "analysis", "analyses")
+        stdout.print(f"To be stored by the next analysis or refit: {waiting}.", soft_wrap=True)
     if aside:
         stdout.print(safe_text(f"The home that was there is now {aside}.", 600), soft_wrap=True)
 

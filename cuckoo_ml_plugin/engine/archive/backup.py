@@ -1,8 +1,10 @@
-"""A backup of a home as one file: a gzipped tar of settings, store and models, taken while the host works.
+"""A backup of a home as one file: a gzipped tar of settings, store, models and what waits to be stored.
 
-The first member says what the file is, the last one is the manifest: size and SHA-256 of every other member. A file
-that was cut off therefore has no manifest. The store is a copy as of one moment. A model is never changed once it is
-written, so its files need no lock, and one that a refit removes meanwhile is left out whole.
+It is taken while the host works. The first member says what the file is, the last one is the manifest: size and SHA-256
+of every other member. A file that was cut off therefore has no manifest. The store is a copy as of one moment. What
+waits in the spool is copied before it: an analysis that is stored meanwhile is then in both, and storing it again
+changes nothing, while the other order could miss it. A model is never changed once it is written, so its files need no
+lock, and one that a refit removes meanwhile is left out whole.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from cuckoo_ml_plugin.engine.arrivals.spool import Spool
 from cuckoo_ml_plugin.engine.engine import Engine
 from cuckoo_ml_plugin.errors import CuckooMLError
 from cuckoo_ml_plugin.home import Home
@@ -31,11 +34,14 @@ from cuckoo_ml_plugin.model.folder import CURRENT, current_id, folder_in_force
 from cuckoo_ml_plugin.plumbing.files import UNFINISHED, replacing
 from cuckoo_ml_plugin.version import __version__
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+_WITHOUT_SPOOL: Final = 1
+"""The format of a file in which nothing waits: versions before the spool was kept restore it, too."""
 HEADER: Final = "cuckoo-ml-backup.json"
 MANIFEST: Final = "manifest.json"
 STORE: Final = "store.db"
 MODELS: Final = "models"
+SPOOL: Final = "spool"
 CHUNK: Final = 2**20
 _LEVEL: Final = 3  # most of a model does not shrink at any level
 _LARGEST_LOOSE_FILE: Final = 64 * 2**20  # settings, install.json and logs are small; a larger file is not ours
@@ -46,11 +52,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class Backup:
-    """What a backup holds; ``store`` is sqlite, or postgresql for one whose rows it does not hold."""
+    """What a backup holds.
+
+    Attributes:
+        waiting: the analyses that wait to be stored.
+        store: sqlite, or postgresql for one whose rows it does not hold.
+    """
 
     files: int = 0
     size: int = 0
     models: int = 0
+    waiting: int = 0
     current: str | None = None
     store: str = "sqlite"
     notes: list[str] = field(default_factory=list)
@@ -77,8 +89,12 @@ def back_up(home: Home, file: Path, progress: Progress | None = None) -> Backup:
             writer = _Writer(archive, made, progress)
             made_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             made.store = "sqlite" if store.is_in_home else "postgresql"
-            header = {"format": FORMAT, "version": __version__, "made_at": made_at, "store": made.store}
+            spool = Spool(home)
+            waiting = [*spool.waiting(), *spool.unreadable()]
+            number = FORMAT if waiting else _WITHOUT_SPOOL
+            header = {"format": number, "version": __version__, "made_at": made_at, "store": made.store}
             writer.add_text(HEADER, header)
+            _add_spool(spool, waiting, writer)
             copy = staging / STORE
             if store.is_in_home:
                 store.snapshot(copy)
@@ -156,7 +172,7 @@ def _add_loose_files(home: Home, writer: _Writer, file: Path) -> None:
     with ExitStack() as stack:
         folder = _opened_folder(home.path, stack, follow=True)
         for name in sorted(os.listdir(folder)):
-            if name.startswith((".", STORE)) or name in (HEADER, MANIFEST, MODELS) or not is_file_name(name):
+            if name.startswith((".", STORE)) or name in (HEADER, MANIFEST, MODELS, SPOOL) or not is_file_name(name):
                 continue
             content = _opened_file(name, folder)
             if content is None:
@@ -165,6 +181,21 @@ def _add_loose_files(home: Home, writer: _Writer, file: Path) -> None:
                 beside = home.path / name
                 if os.fstat(content.fileno()).st_size <= _LARGEST_LOOSE_FILE and not is_backup(beside):
                     writer.add(name, content)
+
+
+def _add_spool(spool: Spool, files: list[Path], writer: _Writer) -> None:
+    """What waits to be stored, and what nobody could read; a file that is gone meanwhile is in the store."""
+    if not files:
+        return
+    with ExitStack() as stack:
+        folder = _opened_folder(spool.folder, stack)
+        for file in files:
+            content = _opened_file(file.name, folder)
+            if content is not None:
+                with content:
+                    writer.plan(os.fstat(content.fileno()).st_size)
+                    writer.add(f"{SPOOL}/{file.name}", content)
+                    writer.made.waiting += not spool.is_unreadable(file)
 
 
 def _add_models(home: Home, writer: _Writer) -> None:

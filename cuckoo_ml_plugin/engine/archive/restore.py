@@ -2,6 +2,8 @@
 
 A backup may come from a stranger. Only plain files with the names of a home are taken; links, devices, paths that lead
 elsewhere, files without end and archives in other forms are refused before anything is changed.
+
+What waits in the spool of a home that is there was never stored, so it waits on in the restored one, too.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ from cuckoo_ml_plugin.engine.archive.backup import (
     HEADER,
     MANIFEST,
     MODELS,
+    SPOOL,
     STORE,
     is_file_name,
     staging_folder,
 )
+from cuckoo_ml_plugin.engine.arrivals.spool import Spool, is_spool_name
 from cuckoo_ml_plugin.engine.model_lock import alone, refuse_if_busy
 from cuckoo_ml_plugin.errors import CuckooMLError, ModelError, SettingsError
 from cuckoo_ml_plugin.home import Home
@@ -47,17 +51,24 @@ _LARGEST_TEXT: Final = 64 * 2**20  # bytes of header and manifest
 _LARGEST_RATIO: Final = 200  # of unpacked to packed bytes; a store with many empty pages reaches a tenth of it
 _ALWAYS_ALLOWED: Final = 256 * 2**20  # unpacked bytes, whatever the ratio
 _ASIDE: Final = "before-restore"
+_SPOOL_SECONDS: Final = 10.0  # for another process to end storing what waits; one whose store hangs is not waited for
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(slots=True)
 class Restored:
-    """What was restored; ``aside``: where the home is that was there before."""
+    """What was restored.
+
+    Attributes:
+        waiting: the analyses that wait in it, from the backup and from the home that was there.
+        aside: where the home is that was there before.
+    """
 
     made_at: str = ""
     files: int = 0
     current: str | None = None
+    waiting: int = 0
     aside: Path | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -108,6 +119,7 @@ def restore(home: Home, file: Path, *, force: bool = False, progress: Progress |
                     restored = _unpack(file, packed, staging, progress)
                     _examine(file, staging, restored)
                 _put_in_place(home, target, staging, restored, owner)
+                restored.waiting = Spool(home).count()
     except OSError as error:
         raise CuckooMLError(
             f"{error.filename or target}: the backup cannot be restored ({error.strerror or error}); the home is as it"
@@ -226,9 +238,11 @@ def _refuse_member(member: tarfile.TarInfo, unpacked: dict[str, tuple[int, str]]
     parts = member.name.split("/")
     is_loose = len(parts) == 1
     of_model = len(parts) == 3 and parts[0] == MODELS and parts[1] != CURRENT
+    of_spool = len(parts) == 2 and parts[0] == SPOOL and is_spool_name(parts[1])
     if member.issparse() or member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         raise _HostileError(f"{member.name[:100]!r} in it is a link, a device or another thing that is no plain file")
-    if not (is_loose or of_model) or not all(map(is_file_name, parts)) or parts == [MODELS]:
+    known = (is_loose and member.name not in (MODELS, SPOOL)) or of_model or of_spool
+    if not known or not all(map(is_file_name, parts)):
         raise _HostileError(f"{member.name[:100]!r} in it is no file of a home")
     if member.name in unpacked or manifest is not None:
         raise _HostileError(f"{member.name[:100]!r} in it comes twice, or after the manifest")
@@ -245,7 +259,8 @@ def _write(path: Path, part: Any, told: Callable[[], None]) -> tuple[int, str]:
     """Write one file, which must not be there; its size and SHA-256."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640), "wb") as file:
+    mode = 0o600 if path.parent.name == SPOOL else 0o640
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), "wb") as file:
         while chunk := part.read(CHUNK):
             digest.update(chunk)
             size += len(chunk)
@@ -296,7 +311,19 @@ def _put_in_place(home: Home, target: Path, staging: Path, restored: Restored, o
                 (staging / _INSTALLED).unlink(missing_ok=True)
                 shutil.copyfile(installed, staging / _INSTALLED)
             staging.chmod(target.stat().st_mode & 0o7777)
+            waiting = Spool(Home(target))
+            stack.enter_context(waiting.alone(_SPOOL_SECONDS))  # else one might be stored there and removed here
+            Spool(Home(staging)).take_over(waiting)
         aside = _free(target.with_name(f"{target.name}.{_ASIDE}"))
         move_folder(staging, aside)
         exchange_folders(aside, target)
         restored.aside = aside
+    late = Spool(Home(aside))
+    try:
+        with acting_as(owner.st_uid, owner.st_gid):
+            Spool(Home(target)).take_over(late)  # what came to wait until the exchange
+    except OSError as error:
+        restored.notes.append(
+            f"What waits in {late.folder} could not be copied into the restored home ({error.strerror}): copy its files"
+            f" into {home.spool}."
+        )

@@ -35,6 +35,11 @@ _HANGS: Final = "store-does-not-answer"
 _LOCK: Final = ".lock"
 
 
+def is_spool_name(name: str) -> bool:
+    """Whether a file of the spool may have this name."""
+    return _NAME.fullmatch(name) is not None
+
+
 class SpoolError(CuckooMLError):
     """The analysis cannot be kept in the spool; the message says why."""
 
@@ -62,7 +67,7 @@ class Spool:
 
     def waiting(self) -> list[Path]:
         """The files that wait to be stored, the oldest first."""
-        return sorted(path for path in self._files() if path.suffix != f".{UNREADABLE}")
+        return sorted(path for path in self._files() if not self.is_unreadable(path))
 
     def count(self) -> int:
         """How many analyses wait."""
@@ -70,7 +75,12 @@ class Spool:
 
     def unreadable(self) -> list[Path]:
         """The files that nobody could read."""
-        return sorted(path for path in self._files() if path.suffix == f".{UNREADABLE}")
+        return sorted(filter(self.is_unreadable, self._files()))
+
+    @staticmethod
+    def is_unreadable(file: Path) -> bool:
+        """Whether a file of the spool is one that nobody could read."""
+        return file.suffix == f".{UNREADABLE}"
 
     def take_over(self, other: Spool) -> None:
         """Let what waits in another spool wait here; it stays there, and storing it twice changes nothing.
@@ -78,8 +88,12 @@ class Spool:
         Raises OSError.
         """
         for file in other.waiting():
+            try:
+                content = file.read_bytes()
+            except FileNotFoundError:  # it is stored by now
+                continue
             self._make()
-            replace_file(self.folder / file.name, file.read_bytes(), owner_of_folder=True, mode=0o600)
+            replace_file(self.folder / file.name, content, owner_of_folder=True, mode=0o600)
 
     def set_aside(self, file: Path) -> None:
         """Keep a file that cannot be read from being read again."""
@@ -88,7 +102,7 @@ class Spool:
 
     def _files(self) -> list[Path]:
         try:
-            return [Path(entry.path) for entry in os.scandir(self.folder) if _NAME.fullmatch(entry.name)]
+            return [Path(entry.path) for entry in os.scandir(self.folder) if is_spool_name(entry.name)]
         except OSError:
             return []
 
@@ -98,18 +112,31 @@ class Spool:
             self.folder.mkdir(mode=0o700, exist_ok=True)
 
     @contextmanager
-    def alone(self) -> Iterator[bool]:
-        """Whether this process is the one that empties the spool; the others leave it to that one."""
-        status = self.folder.stat()
+    def alone(self, patience: float = 0.0) -> Iterator[bool]:
+        """Whether this process is the one that empties the spool; the others leave it to that one.
+
+        ``patience``: seconds that another process may take to end it. Where there is no spool, nothing is locked.
+        """
+        try:
+            status = self.folder.stat()
+        except FileNotFoundError:
+            yield False
+            return
         with acting_as(status.st_uid, status.st_gid):  # so that the lock is not root's
             lock = (self.folder / _LOCK).open("a")
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
+            until = time.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    if time.monotonic() < until:
+                        time.sleep(0.05)
+                        continue
+                    yield False
+                    return
+                yield True
                 return
-            yield True
 
     @property
     def store_hangs(self) -> bool:

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 10  # seconds for both stages of one analysis together
 COUNTS_SHARE = 0.5  # the share of TIMEOUT that the processing stage may take
+WAITING_SHARE = 0.9  # of TIMEOUT for waiting for the worker: then there is time to end it and to keep the request
 MOMENT = 0.2  # the share of the time in which a new worker must answer, where the one before it did not in time
 MAX_CALLS = 5000000  # of one process; Cuckoo's own limits lie far below
 MAX_TRACED = 100000  # of one analysis on Linux, the calls that are sent with their arguments
@@ -346,7 +347,7 @@ def _plain(value):
 
 # -- the worker --------------------------------------------------------------------------------------------------------
 
-_budgets = {}  # task id -> seconds left for its requests
+_budgets = {}  # task id -> seconds left for waiting for its requests
 _current = None  # the worker of this process
 _owner = None  # the pid that _current and _lock belong to
 _lock = threading.Lock()
@@ -381,12 +382,13 @@ def _ask(header, body, task_id, share):
     command, home, timeout, log_path = _settings()
     if len(_budgets) > 1000:  # of analyses that were never reported
         _budgets.clear()
-    seconds = min(_budgets.get(task_id, timeout), share * timeout)
+    left = _budgets.get(task_id, WAITING_SHARE * timeout)
+    seconds = min(left, share * timeout)
     began = _now()
     try:
         return _ask_within(header, body, seconds, (command, home, log_path))
     finally:
-        _budgets[task_id] = max(_budgets.get(task_id, timeout) - (_now() - began), 0)
+        _budgets[task_id] = max(left - (_now() - began), 0)
 
 
 def _ask_within(header, body, seconds, start, starting=0):
