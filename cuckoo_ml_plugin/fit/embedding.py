@@ -126,7 +126,7 @@ def _weighted(known: csr_matrix, weights: NDArray[np.float32], kinds: NDArray[np
         rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         groups = rows * len(told) + kind_of[weighted.indices[starts[0] : starts[-1]]]
         squares = np.bincount(groups, data * data, minlength=(len(starts) - 1) * len(told))
-        data *= balance(squares, exponent)[groups]
+        data *= balance(np.asarray(squares, np.float64), exponent)[groups]
         filled = np.flatnonzero(np.diff(starts))
         norms = np.sqrt(np.add.reduceat(data * data, starts[filled] - starts[0])) if len(filled) else np.zeros(0)
         lengths = np.ones(len(starts) - 1)

@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.behaviour.likeness import likenesses
 
-MANY = 1_000_000
+MANY = 500_000
 """The fewest pairs for which the loop is compiled."""
 _BLOCK = 65_536  # pairs that a thread counts at a time
 
