@@ -15,6 +15,7 @@ from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT, likenesses
 from cuckoo_ml_plugin.fit.groups.alike import aspect_sizes
 from cuckoo_ml_plugin.fit.groups.neighbour_graph import nearest_of_all
+from cuckoo_ml_plugin.fit.groups.pair_likeness import MANY, likeness_of_many
 from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS, of_one_source, unusualness
 from cuckoo_ml_plugin.model.embedding import Embedding
 
@@ -62,6 +63,12 @@ class WeightedTokens:
             lost: (m, u) tokens that would not be known without the query; the candidates do not have them either.
         """
         found = np.zeros(candidates.shape)
+        if lost is None and candidates.size >= MANY:
+            query, place = np.nonzero(candidates >= 0)
+            found[query, place] = likeness_of_many(
+                queries, self.sizes_of(queries), self.tokens, self.sizes, self.aspects, query, candidates[query, place]
+            )
+            return found
         block = max(1, min(_BLOCK, _MARKS // max(queries.shape[1], 1)))
         for start in range(0, queries.shape[0], block):
             part = slice(start, start + block)

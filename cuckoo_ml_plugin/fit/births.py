@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cuckoo_ml_plugin.behaviour.likeness import likenesses
 from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.settings import SEED
@@ -33,12 +34,19 @@ def birth_likeness(model: Model) -> float | None:
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], np.arange(len(sizes) + 1))
     nearest: NDArray[np.float64] = np.zeros(len(points))
+    marks = np.zeros(model.columns, np.int64)
     for place, point in enumerate(points.tolist()):
         cluster = labels[point]
         fellows = order[starts[cluster] : starts[cluster + 1]]
         fellows = fellows[fellows != point]
         closeness = vectors[fellows] @ vectors[point]
+        if len(fellows) > _NEAREST:  # sorting all of a large cluster takes longer than all the rest
+            least = np.partition(closeness, len(fellows) - _NEAREST)[len(fellows) - _NEAREST]
+            fellows, closeness = fellows[closeness >= least], closeness[closeness >= least]
         fellows = fellows[np.argsort(-closeness, kind="stable")[:_NEAREST]]
+        columns = model.rows.columns_of(point)
         own = model.rows.sizes_of(np.array([point]))[0]
-        nearest[place] = model.rows.similarities(model.rows.columns_of(point), own, fellows, model.columns).max()
+        marks[columns] = 1
+        nearest[place] = likenesses(own, model.rows.sizes_of(fellows), model.rows.sums(marks, fellows)).max()
+        marks[columns] = 0
     return round(float(np.quantile(nearest, LEAST)), 4)

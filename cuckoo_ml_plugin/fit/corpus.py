@@ -126,16 +126,29 @@ class _Row(NamedTuple):
     by_analyst: bool
 
 
+class _Numbers(dict[bytes, int]):
+    """A number for each token, in the order in which they are asked for: a token in many behaviours is hashed once."""
+
+    def __missing__(self, token: bytes) -> int:
+        self[token] = number = len(self)
+        return number
+
+
 @dataclass(slots=True)
 class _Part:
-    """One range of the store, as a worker process returns it."""
+    """One range of the store, as a worker process returns it.
+
+    ``tokens`` holds the tokens of each distinct behaviour by their numbers, which ``hashes`` and ``kinds`` (u,) are in
+    the order of; ``counts`` (a, c) the count features of each analysis, whose columns ``count_names`` names.
+    """
 
     rows: list[_Row] = field(default_factory=list)
-    counts: list[dict[str, int | float]] = field(default_factory=list)
+    counts: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    count_names: tuple[str, ...] = ()
     digests: list[str] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    hashes: list[NDArray[np.uint64]] = field(default_factory=list)
-    kinds: list[NDArray[np.uint8]] = field(default_factory=list)
+    tokens: list[NDArray[np.int32]] = field(default_factory=list)
+    hashes: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    kinds: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
     damaged: list[str] = field(default_factory=list)
     baseline: set[bytes] = field(default_factory=set)  # tokens that a machine showed when no sample ran
 
@@ -165,7 +178,8 @@ def read_corpus(store: Store, progress: Progress | None = None) -> Corpus:
 def _read(store: Store, limits: OrderRange, progress: Progress | None = None, total: int = 0) -> _Part:
     part = _Part()
     digests: set[str] = set()
-    kind_ids = {kind.encode(): index for index, kind in enumerate(KINDS)}
+    numbers = _Numbers()
+    counts_of: list[dict[str, int | float]] = []
     behaviours = store.iter_behaviours(
         limits, with_behaviour_only=False, on_damaged=lambda stored, _: part.damaged.append(stored.analysis)
     )
@@ -176,17 +190,19 @@ def _read(store: Store, limits: OrderRange, progress: Progress | None = None, to
                 part.baseline.update(tokens)
             continue
         part.rows.append(_row_of(stored))
-        part.counts.append(counts)
+        counts_of.append(counts)
         if stored.digest not in digests:
             digests.add(stored.digest)
             tokens = joined.split(b"\n") if joined else []
             part.digests.append(stored.digest)
-            part.lengths.append(len(tokens))
-            kinds = (kind_ids.get(token.partition(b":")[0], _UNKNOWN_KIND) for token in tokens)
-            part.hashes.append(token_hashes(tokens))
-            part.kinds.append(np.fromiter(kinds, np.uint8, len(tokens)))
+            part.tokens.append(np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens)))
         if progress and len(part.rows) % 200 == 0:
             progress(len(part.rows), total)
+    kind_ids = {kind.encode(): index for index, kind in enumerate(KINDS)}
+    kinds = (kind_ids.get(token.partition(b":")[0], _UNKNOWN_KIND) for token in numbers)
+    part.hashes = token_hashes(numbers)
+    part.kinds = np.fromiter(kinds, np.uint8, len(numbers))
+    part.counts, part.count_names = _count_matrix(counts_of)
     return part
 
 
@@ -207,22 +223,20 @@ def _row_of(stored: StoredAnalysis) -> _Row:
 
 
 def _assemble(parts: list[_Part]) -> Corpus:
-    distinct: dict[str, tuple[int, NDArray[np.uint64], NDArray[np.uint8]]] = {}
+    vocabulary, first = np.unique(_joined([part.hashes for part in parts], np.uint64), return_index=True)
+    kinds = _joined([part.kinds for part in parts], np.uint8)[first]
+    distinct: dict[str, NDArray[np.int32]] = {}
     for part in parts:
-        for digest, length, hashes, kinds in zip(part.digests, part.lengths, part.hashes, part.kinds, strict=True):
-            distinct.setdefault(digest, (length, hashes, kinds))
+        columns_of = np.searchsorted(vocabulary, part.hashes).astype(np.int32)
+        for digest, numbers in zip(part.digests, part.tokens, strict=True):
+            if digest not in distinct:
+                distinct[digest] = columns_of[numbers]
     digests = sorted(distinct)
     point_by_digest = {digest: point for point, digest in enumerate(digests)}
-    lengths = [distinct[digest][0] for digest in digests]
-    kept_hashes = [distinct[digest][1] for digest in digests]
-    kept_kinds = [distinct[digest][2] for digest in digests]
-    occurrences = np.concatenate(kept_hashes) if kept_hashes else np.zeros(0, np.uint64)
-    vocabulary, first, columns = np.unique(occurrences, return_index=True, return_inverse=True)
-    kinds_of_all = np.concatenate(kept_kinds) if kept_kinds else np.zeros(0, np.uint8)
+    lengths = [len(distinct[digest]) for digest in digests]
+    columns = _joined([distinct[digest] for digest in digests], np.int32)
     starts = np.concatenate([[0], np.cumsum(np.array(lengths, np.int64))]).astype(np.int64)
-    tokens = csr_matrix(
-        (np.ones(len(occurrences), np.float32), columns.astype(np.int32), starts), shape=(len(lengths), len(vocabulary))
-    )
+    tokens = csr_matrix((np.ones(len(columns), np.float32), columns, starts), shape=(len(lengths), len(vocabulary)))
     tokens.sort_indices()
     unordered = [row for part in parts for row in part.rows]
     order = sorted(
@@ -231,13 +245,11 @@ def _assemble(parts: list[_Part]) -> Corpus:
     )
     rows = [unordered[i] for i in order]
     voices = voices_of([row.sample for row in rows], [row.submitter for row in rows], [row.day for row in rows])
-    counts_of = [counts for part in parts for counts in part.counts]
     point_of = np.array([point_by_digest[row.digest] for row in rows], np.int64)
     background = machine_background(tokens, point_of, [row.machine for row in rows], voices)
     background |= np.isin(vocabulary, token_hashes(sorted({token for part in parts for token in part.baseline})))
-    kinds = kinds_of_all[first]
     background |= kinds == CODES["task"]  # of the task, not of the sample
-    counts, names = _count_matrix([counts_of[i] for i in order])
+    counts, names = _joined_counts(parts)
     return Corpus(
         analyses=[row.analysis for row in rows],
         sha256=[row.sha256 for row in rows],
@@ -250,12 +262,16 @@ def _assemble(parts: list[_Part]) -> Corpus:
         hashes=vocabulary,
         kinds=kinds,
         background=background,
-        counts=counts,
+        counts=counts[order],
         count_names=names,
         damaged=sorted(name for part in parts for name in part.damaged),
         voices=voices,
         by_analyst=np.array([row.by_analyst for row in rows], np.bool_),
     )
+
+
+def _joined(arrays: list[NDArray[Any]], kind: type[np.generic]) -> NDArray[Any]:
+    return np.concatenate(arrays) if arrays else np.zeros(0, kind)
 
 
 def machine_background(
@@ -296,4 +312,16 @@ def _count_matrix(counts: list[dict[str, Any]]) -> tuple[NDArray[np.float64], tu
     matrix = np.full((len(counts), len(names)), np.nan)
     for column, name in enumerate(names):
         matrix[:, column] = [analysis_counts.get(name, np.nan) for analysis_counts in counts]
+    return matrix, names
+
+
+def _joined_counts(parts: list[_Part]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Counts (N, c) of the analyses of all parts, and the names of the columns."""
+    names = tuple(sorted({name for part in parts for name in part.count_names}))
+    matrix = np.full((sum(len(part.rows) for part in parts), len(names)), np.nan)
+    start = 0
+    for part in parts:
+        columns = [names.index(name) for name in part.count_names]
+        matrix[start : start + len(part.rows), columns] = part.counts
+        start += len(part.rows)
     return matrix, names

@@ -16,6 +16,7 @@ VOCABULARY = 250_000
 """The most tokens that a model knows, the commonest: a model of d dimensions takes about d megabytes."""
 SVD_ROWS = 20_000
 """The most behaviours from which the directions are computed; a larger corpus is sampled with a seed."""
+_ROWS = 8_192  # behaviours that are weighted at a time
 FEW = 64
 """The most behaviours for which the decomposition is exact: a randomised one needs more of them than directions."""
 
@@ -115,17 +116,23 @@ def project_all(
 
 def _weighted(known: csr_matrix, weights: NDArray[np.float32], kinds: NDArray[np.uint8], exponent: float) -> csr_matrix:
     """(n, v) rows of unit length: tokens weighted, kinds balanced."""
-    weighted = known.astype(np.float64) @ diags(weights.astype(np.float64))
-    weighted = weighted.tocsr()
-    kinds = TOLD_TOGETHER[kinds]
-    for kind in np.unique(kinds):
-        columns = (kinds == kind).astype(np.float64)
-        squares = np.asarray(weighted.multiply(weighted) @ columns).ravel()
-        entries = kinds[weighted.indices] == kind
-        rows = np.repeat(np.arange(known.shape[0]), np.diff(weighted.indptr))[entries]
-        weighted.data[entries] *= balance(squares, exponent)[rows]
-    norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
-    return (diags(np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)) @ weighted).tocsr()
+    weighted = known.astype(np.float64).sorted_indices()
+    weighted.data *= weights.astype(np.float64)[weighted.indices]
+    weighted.eliminate_zeros()
+    told, kind_of = np.unique(TOLD_TOGETHER[kinds], return_inverse=True)
+    for start in range(0, known.shape[0], _ROWS):
+        starts = weighted.indptr[start : start + _ROWS + 1].astype(np.int64)
+        data = weighted.data[starts[0] : starts[-1]]  # a view: what is multiplied is in place
+        rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        groups = rows * len(told) + kind_of[weighted.indices[starts[0] : starts[-1]]]
+        squares = np.bincount(groups, data * data, minlength=(len(starts) - 1) * len(told))
+        data *= balance(np.asarray(squares, np.float64), exponent)[groups]
+        filled = np.flatnonzero(np.diff(starts))
+        norms = np.sqrt(np.add.reduceat(data * data, starts[filled] - starts[0])) if len(filled) else np.zeros(0)
+        lengths = np.ones(len(starts) - 1)
+        lengths[filled] = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        data *= lengths[rows]
+    return weighted
 
 
 def _directions(rows: csr_matrix, dimensions: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,11 @@ from cuckoo_ml_plugin.model.model import ClusterFacts, Model
 from cuckoo_ml_plugin.model.neighbours import NeighbourIndex
 from cuckoo_ml_plugin.model.providers import ProviderModels
 from cuckoo_ml_plugin.model.token_rows import TokenRows
-from cuckoo_ml_plugin.plumbing.hashes import token_hash
+from cuckoo_ml_plugin.plumbing.hashes import token_hashes
 from cuckoo_ml_plugin.plumbing.sources import ONLY_FROM, kind_of_source
 from cuckoo_ml_plugin.plumbing.text import counted
 from cuckoo_ml_plugin.settings import SEED, Settings
+from cuckoo_ml_plugin.store.analysis_record import StoredAnalysis
 from cuckoo_ml_plugin.store.store import Store
 
 StageProgress = Callable[[str, str], None]
@@ -51,6 +53,7 @@ StageProgress = Callable[[str, str], None]
 NOVELTY_DIMENSIONS = 32
 _EXAMPLES_PER_CLUSTER = 5
 _EVIDENCE_PER_CLUSTER = 15
+_CLUSTERS_AT_ONCE = 100  # whose examples are read from the store together
 
 
 def require_enough(analyses: int, settings: Settings) -> None:
@@ -330,11 +333,24 @@ def _cluster_facts(
     corpus: Corpus, model: Model, lineage: Lineage, labels: NDArray[np.int64], store: Store | None
 ) -> list[ClusterFacts]:
     facts = []
-    for cluster, (briefly, members) in enumerate(_group_facts(corpus, lineage, labels)):
-        kin = int(model.kin.labels[corpus.point_of[members[0]]])
-        evidence = _evidence_of_cluster(corpus, model, cluster, members, store) if store else []
-        facts.append(replace(briefly, evidence=evidence, kin=model.kins[kin].id if kin != NO_KIN else None))
+    groups = _group_facts(corpus, lineage, labels)
+    for first in range(0, len(lineage.ids), _CLUSTERS_AT_ONCE):
+        batch = list(islice(groups, _CLUSTERS_AT_ONCE))
+        examples = [_examples(corpus, model, members) for _, members in batch]
+        names = [corpus.analyses[i] for of_cluster in examples for i in of_cluster]
+        stored = store.get_many(names, behaviours=True) if store else {}
+        for cluster, ((briefly, members), of_cluster) in enumerate(zip(batch, examples, strict=True), first):
+            kin = int(model.kin.labels[corpus.point_of[members[0]]])
+            shown = [stored[name] for i in of_cluster if (name := corpus.analyses[i]) in stored]
+            evidence = _evidence_of_cluster(corpus, model, cluster, len(members), shown) if store else []
+            facts.append(replace(briefly, evidence=evidence, kin=model.kins[kin].id if kin != NO_KIN else None))
     return facts
+
+
+def _examples(corpus: Corpus, model: Model, members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The surest members of a cluster, from whose behaviour its evidence has its words."""
+    certainties = model.clustering.certainties[corpus.point_of[members]]
+    return members[np.argsort(-certainties, kind="stable")[:_EXAMPLES_PER_CLUSTER]]
 
 
 def _kin_facts(corpus: Corpus, lineage: Lineage, labels: NDArray[np.int64]) -> list[ClusterFacts]:
@@ -371,20 +387,17 @@ def _group_facts(
 
 
 def _evidence_of_cluster(
-    corpus: Corpus, model: Model, cluster: int, members: NDArray[np.int64], store: Store
+    corpus: Corpus, model: Model, cluster: int, size: int, examples: list[StoredAnalysis]
 ) -> list[Evidence]:
-    """The strongest tokens of a cluster. Their text comes from its surest members, as a model knows only hashes."""
-    certainties = model.clustering.certainties[corpus.point_of[members]]
-    surest = members[np.argsort(-certainties, kind="stable")[:_EXAMPLES_PER_CLUSTER]]
+    """The strongest tokens of a cluster of some size. Their text comes from examples, as a model knows only hashes."""
     words: dict[int, str] = {}
-    for i in surest:
-        stored = store.get(corpus.analyses[i])
-        if stored is not None:
-            words.update({token_hash(token): token for token in stored.unpack()[0]})
-    strongest = model.frequencies.strongest(cluster, len(members), len(corpus.analyses), model.embedding)
+    for stored in examples:
+        tokens = stored.unpack()[0]
+        words.update(zip(token_hashes([token.encode() for token in tokens]).tolist(), tokens, strict=True))
+    strongest = model.frequencies.strongest(cluster, size, len(corpus.analyses), model.embedding)
     columns = np.array([c for c in strongest if int(model.embedding.hashes[c]) in words], np.int64)
     tokens = [words[int(model.embedding.hashes[c])] for c in columns]
-    in_cluster = model.frequencies.in_cluster(cluster, columns) / max(len(members), 1)
+    in_cluster = model.frequencies.in_cluster(cluster, columns) / max(size, 1)
     in_corpus = model.frequencies.corpus[columns] / len(corpus.analyses)
     places = np.arange(len(tokens))
     return cluster_evidence(

@@ -20,7 +20,6 @@ from cuckoo_ml_plugin.engine.model_lock import alone
 from cuckoo_ml_plugin.errors import ModelError, StoreError
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id, folder_in_force, list_models, prune, publish, write_model
-from cuckoo_ml_plugin.model.groups.clustering import NOISE
 from cuckoo_ml_plugin.model.groups.kin import NO_KIN
 from cuckoo_ml_plugin.model.model import Model
 from cuckoo_ml_plugin.plumbing.text import counted
@@ -162,27 +161,39 @@ def save_findings(store: Store, model: Model, settings: Settings) -> int:
     Those that have one of this model already, from before a kill or from a host, keep it.
     """
     scores = model.fitted_scores
-    threshold = settings.anomaly.threshold
     calibrated = model.detector.is_calibrated
-    clustering = model.clustering
     repeats = np.diff(model.members.starts) > 1
+    anomalous = calibrated & (scores >= settings.anomaly.threshold) & ~repeats
+    cluster_ids = [*(cluster.id for cluster in model.clusters), None]  # the last: of NOISE and NO_KIN, which are -1
+    kin_ids = [*(kin.id for kin in model.kins), None]
     done = store.scored_by(model.id)
+    of_points = list(
+        zip(
+            (cluster_ids[label] for label in model.clustering.labels.tolist()),
+            model.clustering.probabilities.tolist(),
+            model.clustering.outlier_scores.tolist(),
+            scores.tolist() if calibrated else [None] * len(repeats),
+            anomalous.tolist(),
+            (kin_ids[label] for label in model.kin.labels.tolist()),
+            np.where(model.kin.labels == NO_KIN, 0.0, model.kin.certainties).tolist(),
+            strict=True,
+        )
+    )
 
     def records() -> Iterator[FindingRecord]:
         for point, member in model.members.all():
             if member.analysis in done:
                 continue
-            cluster = int(clustering.labels[point])
-            kin, kin_probability = model.kin.of_point(point)
+            cluster, probability, outlier_score, score, is_anomalous, kin, kin_probability = of_points[point]
             yield FindingRecord(
                 analysis=member.analysis,
                 model=model.id,
-                cluster=model.clusters[cluster].id if cluster != NOISE else None,
-                probability=float(clustering.probabilities[point]),
-                outlier_score=float(clustering.outlier_scores[point]),
-                anomaly_score=float(scores[point]) if calibrated else None,
-                anomalous=calibrated and bool(scores[point] >= threshold and not repeats[point]),
-                kin=model.kins[kin].id if kin != NO_KIN else None,
+                cluster=cluster,
+                probability=probability,
+                outlier_score=outlier_score,
+                anomaly_score=score,
+                anomalous=is_anomalous,
+                kin=kin,
                 kin_probability=kin_probability,
             )
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuckoo_ml_plugin.model.arrays import ModelPart, Shape
+
+_AT_ONCE = 1_024  # analyses that are decoded at a time where all are
 
 
 class Member(NamedTuple):
@@ -82,9 +85,14 @@ class Members(ModelPart):
 
     def all(self) -> Iterator[tuple[int, Member]]:
         """The number of its behaviour and the analysis, for each analysis."""
-        for point in range(len(self.starts) - 1):
-            for member in self.of_point(point):
-                yield point, member
+        points = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        for first in range(0, len(self), _AT_ONCE):
+            bounds = self.offsets[first : first + _AT_ONCE + 1].tolist()
+            text = self.text[bounds[0] : bounds[-1]].tobytes()
+            lines = [text[start - bounds[0] : end - bounds[0]] for start, end in pairwise(bounds)]
+            entries = json.loads(b"[" + b",".join(lines) + b"]")
+            for point, entry in zip(points[first : first + _AT_ONCE].tolist(), entries, strict=True):
+                yield point, Member(*entry)
 
     def without(self, is_gone: Callable[[Member], bool]) -> Members | None:
         """All but some analyses, whose behaviours stay; None where none of them is here."""

@@ -30,7 +30,20 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import URL, ColumnElement, Connection, Table, bindparam, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    literal,
+    make_url,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -391,6 +404,30 @@ class Database:
     def upsert(self, table: Table, keys: list[str]) -> Any:
         """An INSERT that replaces the row with the same keys."""
         return _upsert(self.is_sqlite, table, tuple(keys))
+
+    def upsert_many(
+        self, connection: Connection, table: Table, keys: list[str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Insert many rows, of all columns each, or replace those with the same keys: a few statements for all.
+
+        PostgreSQL gets each column as one array. SQLite's driver gets the values as they are, which must be of types
+        that it knows: preparing each row takes SQLAlchemy longer than it takes SQLite to write it.
+        """
+        names = [column.name for column in table.columns]
+        columns = [[row[name] for row in rows] for name in names]
+        if self.is_sqlite:
+            compiled = self.upsert(table, keys).compile(dialect=connection.dialect)
+            places = [names.index(name) for name in compiled.positiontup]
+            connection.exec_driver_sql(str(compiled), list(zip(*(columns[place] for place in places), strict=True)))
+            return
+        arrays = [
+            literal(values, postgresql.ARRAY(Text() if isinstance(column.type, Text) else column.type))
+            for column, values in zip(table.columns, columns, strict=True)
+        ]
+        incoming = func.unnest(*arrays).table_valued(*names).render_derived()
+        statement = postgresql.insert(table).from_select(names, select(*(incoming.c[name] for name in names)))
+        changed = {name: statement.excluded[name] for name in names if name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""

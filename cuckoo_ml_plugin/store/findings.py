@@ -21,6 +21,7 @@ from cuckoo_ml_plugin.store.tables import analysis, finding, meta
 
 _MODEL = "findings"  # key in the table meta
 _BATCH = 5_000  # findings in one transaction, 0.1 s, so that other writers wait briefly during a refit
+_FEW = 100  # findings that are stored a row at a time
 _SHOWN = (analysis.c.sha256, analysis.c.target, analysis.c.analysed_at, analysis.c.stored_at)
 _STORED = finding.c.analysis == analysis.c.analysis
 _OF_ANALYSES: Final = select(finding).where(one_of(finding.c.analysis))
@@ -43,7 +44,12 @@ class FindingStore:
         while batch := list(islice(remaining, _BATCH)):
             rows = [_row(record, moment) for record in batch]
             rows.sort(key=lambda row: str(row["analysis"]))  # in the order of the index: half the time at 100,000
-            self._db.write(lambda connection, rows=rows: execute_for(connection, statement, rows))  # type: ignore[misc]
+            if len(rows) < _FEW:
+                self._db.write(lambda connection, rows=rows: execute_for(connection, statement, rows))  # type: ignore[misc]
+            else:
+                self._db.write(
+                    lambda connection, rows=rows: self._db.upsert_many(connection, finding, ["analysis"], rows)  # type: ignore[misc]
+                )
             saved += len(batch)
         return saved
 

@@ -155,6 +155,41 @@ def test_the_corpus_is_read_in_the_order_people_count_whatever_the_database_sort
             assert [stored.analysis for part in ranges for stored in store.analyses_in_order(part)] == expected
 
 
+def test_thousands_of_findings_are_stored_as_one_after_another_would_be(location: str) -> None:
+    names = [f"{number}é" for number in range(6_000)]
+    first = [FindingRecord(name, "m1", None, None, None, None, False) for name in names]
+    later = [
+        FindingRecord(
+            name,
+            "m2\x00\ud800",
+            f"c{n % 7}" if n % 3 else None,
+            float("nan") if n % 5 == 0 else n / 10,
+            float("inf") if n % 6 == 0 else 0.1,
+            0.5,
+            n % 2 == 0,
+            '{"text": "{é} [\\"]"}' if n % 4 else "",
+            "2026-01-02T03:04:05Z",
+            "k1" if n % 2 else None,
+            0.25,
+        )
+        for n, name in enumerate(names)
+    ]
+    with Store.open(location) as store:
+        store.put([record(name) for name in names[:200]])
+        assert store.save_findings(first) == len(names)
+        assert store.save_findings(later) == len(names)
+        together = store.findings_of(names)
+        assert len(together) == len(names)
+        for finding in later[:20]:  # one at a time, as a host stores them
+            assert store.save_findings([finding]) == 1
+        assert store.findings_of(names) == together
+        assert {finding.model for finding in together.values()} == {together[names[0]].model}
+        assert together[names[0]].probability is None
+        assert together[names[1]].probability == 0.1
+        assert together[names[1]].section == later[1].section
+        assert [listed.finding.analysis for listed in store.anomalies(limit=2)] == [names[0], names[2]]
+
+
 def test_findings_are_kept_listed_and_counted(location: str) -> None:
     before = datetime.now(timezone.utc) - timedelta(seconds=1)
     with Store.open(location) as store:

@@ -67,13 +67,18 @@ def _apart(
     within = labels[first] == labels[second]
     near = within & (distances <= epsilon - MARGIN)
     parts = _components(len(labels), first[near], second[near])
-    olds = majorities(parts, counts, before)[parts]
     # A part without an analysis of the model before goes with the nearest part that has one.
-    for i in np.lexsort((second, first, distances)):
-        a, b = first[i], second[i]
-        if within[i] and (olds[a] == NOISE) != (olds[b] == NOISE):
-            known, unknown = (a, b) if olds[a] != NOISE else (b, a)
-            olds[parts == parts[unknown]] = olds[known]
+    old_of = majorities(parts, counts, before)
+    a, b = parts[first], parts[second]
+    undecided = np.flatnonzero(within & (a != b) & ((old_of[a] == NOISE) | (old_of[b] == NOISE)))
+    nearest = undecided[np.lexsort((second[undecided], first[undecided], distances[undecided]))]
+    olds_of = old_of.tolist()
+    for one, other in zip(a[nearest].tolist(), b[nearest].tolist(), strict=True):
+        if olds_of[one] == NOISE:
+            olds_of[one] = olds_of[other]
+        elif olds_of[other] == NOISE:
+            olds_of[other] = olds_of[one]
+    olds = np.array(olds_of, np.int64)[parts]
     inside = labels != NOISE
     pairs = np.stack([labels, olds], axis=1)[inside]
     groups = np.full(len(labels), NOISE)

@@ -1,8 +1,9 @@
-"""Exact nearest neighbours of all points, and from their graph a spanning tree of many points.
+"""The nearest neighbours of all points, and from their graph a spanning tree of many points.
 
-The graph joins each point to its nearest. Within each connected group of the graph the minimum spanning tree under
-mutual reachability is exact. Boruvka rounds over ``REPRESENTATIVES`` members of each group then join the groups, so
-only the distances at which whole groups meet may differ from the true tree.
+The neighbours are exact up to ``EXACT_NEIGHBOURS`` points, and nearly so beyond (``neighbour_cells``). The graph joins
+each point to its nearest. Within each connected group of the graph the minimum spanning tree under mutual reachability
+is exact. Boruvka rounds over ``REPRESENTATIVES`` members of each group then join the groups, so only the distances at
+which whole groups meet may differ from the true tree.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from sklearn.neighbors import NearestNeighbors
 
+from cuckoo_ml_plugin.fit.groups.neighbour_cells import nearest_by_cells
+
+EXACT_NEIGHBOURS = 16_000
+"""The most points whose neighbours are searched for among all others."""
 NEIGHBOURS = 16
 REPRESENTATIVES = 24
 OTHERS = 8
@@ -28,10 +33,15 @@ Floats = NDArray[np.floating[Any]]
 
 
 def nearest_of_all(vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Numbers and distances (n, min(k, n)) of each point's nearest points, nearest first, itself included."""
+    """Numbers and distances (n, min(k, n)) of each point's nearest points, nearest first, itself included.
+
+    They are exact up to ``EXACT_NEIGHBOURS`` points.
+    """
     k = min(k, len(vectors))
     if k == 0:
         return np.zeros((0, 0), np.int64), np.zeros((0, 0))
+    if len(vectors) > EXACT_NEIGHBOURS:
+        return nearest_by_cells(vectors, k)
     search = NearestNeighbors(n_neighbors=k, algorithm="brute", n_jobs=1).fit(vectors)
     distances, numbers = search.kneighbors(vectors)
     # Products in float32 cannot tell 1e-4 from 0, so the distances to these neighbours are computed again.
