@@ -58,8 +58,9 @@ def refreshed_once(demo: DemoHome, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def refreshed(demo: DemoHome, refreshed_once: Path, tmp_path: Path) -> DemoHome:
-    """A copy of that home."""
+    """A copy of that home, in use: its store has the files beside it that a process keeps."""
     shutil.copytree(refreshed_once, tmp_path / "home", symlinks=True)
+    assert cuckoo_ml(tmp_path / "home", "refresh").code == 0
     return DemoHome(demo.corpus, tmp_path / "home")
 
 
