@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from functools import cache
+from inspect import cleandoc
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -344,6 +345,8 @@ def json_schema() -> dict[str, Any]:
     _, components = msgspec.json.schema_components([Finding], ref_template="#/$defs/{name}")
     for component in components.values():
         component["required"] = list(component["properties"])
+        if "description" in component:  # the same in every Python: from 3.13 on, docstrings have no indentation
+            component["description"] = cleandoc(component["description"])
         component["additionalProperties"] = False
         for value in component["properties"].values():
             value.pop("default", None)  # reading has defaults; writing leaves no field out
