@@ -99,6 +99,7 @@ class Enricher:
         self._settings_time: int | None = None
         self._tenants_noted: bool | None = None
         self._limit = TIME_LIMIT
+        self._allowed = TIME_LIMIT  # the limit of the analysis at hand, whose host may wait less
         self._spent = 0.0  # seconds of the analysis at hand, in its processing stage
         self._until = 0.0  # when the time of the analysis at hand is over, of time.monotonic()
 
@@ -342,8 +343,8 @@ class Enricher:
 
     def _begin(self, began: float, seconds: float) -> None:
         """Let the time of an analysis have begun at a moment; ``seconds``: how long its host waits."""
-        limit = min(self._limit, seconds)
-        self._until = began + (1.0 - _END_SHARE) * limit
+        self._allowed = min(self._limit, seconds)
+        self._until = began + (1.0 - _END_SHARE) * self._allowed
 
     def _left(self) -> float:
         return max(self._until - time.monotonic(), 0.0)
@@ -354,7 +355,7 @@ class Enricher:
 
     def _at_the_end(self, work: Callable[[], T]) -> T:
         """Do what follows the section, in half of the share for it each. Raises OverdueError."""
-        return within(max(self._left(), _END_SHARE / 2 * self._limit), work)
+        return within(max(self._left(), _END_SHARE / 2 * self._allowed), work)
 
     def _give_up(self, engine: Engine) -> None:
         engine.cut()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -20,7 +21,8 @@ from support.demo_home import DemoHome
 from support.model_facts import facts_of, write_facts
 
 from cuckoo_ml_plugin.engine.engine import Engine
-from cuckoo_ml_plugin.engine.model_lock import alone
+from cuckoo_ml_plugin.engine.model_lock import alone, refuse_if_busy
+from cuckoo_ml_plugin.errors import BusyError
 from cuckoo_ml_plugin.fit import refit as refits
 from cuckoo_ml_plugin.home import Home
 from cuckoo_ml_plugin.model.folder import current_id
@@ -64,6 +66,26 @@ def test_who_is_refused_hears_who_is_at_work_and_a_refits_folder_stays(own_demo:
         holder.kill()
     assert cuckoo_ml(home, "models", "prune").code == 0
     assert not unfinished.exists()
+
+
+def test_the_lock_is_that_of_the_home_which_a_restore_has_just_put_there(
+    own_demo: DemoHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, lock = Home(own_demo.home), fcntl.flock
+    exchanged: list[bool] = []
+
+    def exchange_and_lock(file: Any, how: int) -> None:
+        """The home is exchanged after the lock's file was opened and before it is locked."""
+        if not exchanged:
+            exchanged.append(True)
+            home.path.rename(tmp_path / "before")
+            shutil.copytree(tmp_path / "before", home.path, symlinks=True)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", exchange_and_lock)
+    with alone(home), pytest.raises(BusyError):
+        refuse_if_busy(home)
+    refuse_if_busy(home)
 
 
 def test_a_killed_refit_goes_on_with_its_findings_where_it_was(own_demo: DemoHome) -> None:
