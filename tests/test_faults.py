@@ -20,7 +20,7 @@ from benchmarks.faults.stored import count_lost
 from benchmarks.faults.tally import Tally
 from cuckoo_ml_plugin.hosts.enrich import Enricher
 
-FAULTS = ("fuzz", "kills", "writers", "worker", "restores", "hangs")
+FAULTS = {"fuzz", "kills", "writers, SQLite", "worker", "restores", "hangs"}
 FEW = ("--jobs", "1", "--writers", "2", "--postgresql", "no")  # its stories with PostgreSQL are in test_time_limit.py
 
 
@@ -44,18 +44,16 @@ def rows(table: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in cells}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_tried_for_a_moment_loses_nothing(home: Path, fault: str) -> None:
-    with harness(home, fault, "--seconds", "1", "--limit", "5", "--late", str(HANG)) as run:
+def test_each_fault_tried_for_a_moment_loses_nothing(home: Path) -> None:
+    with harness(home, "--seconds", "1", "--limit", "5", "--late", str(HANG)) as run:
         out, err = run.communicate(timeout=HANG)
     told = rows(out.decode())
     assert run.returncode == 0, out.decode() + err.decode()
-    assert sum(int(cells[0]) for row, cells in told.items() if row.startswith(fault)) > 0
+    assert {fault for fault in FAULTS if any(row.startswith(fault) and int(told[row][0]) for row in told)} == FAULTS
     assert {row: cells[1:4] for row, cells in told.items()} == {row: ["0", "0", "0"] for row in told}
 
 
-@pytest.mark.parametrize("stopping", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_fault_is_in_the_table_with_what_it_has_done(home: Path, stopping: signal.Signals) -> None:
+def test_an_interrupted_fault_is_in_the_table_with_what_it_has_done(home: Path) -> None:
     with harness(home, "writers", "restores", "--seconds", str(HANG), "--late", str(HANG)) as run:
         assert run.stderr is not None
         told = b""
@@ -63,7 +61,7 @@ def test_an_interrupted_fault_is_in_the_table_with_what_it_has_done(home: Path, 
             part = os.read(run.stderr.fileno(), 4096)
             assert part, told
             told += part
-        os.killpg(run.pid, stopping)  # as a terminal does: to the children, too
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the children, too
         out, err = run.communicate(timeout=HANG)
     table = rows(out.decode())
     assert list(table) == ["writers, SQLite (interrupted)"], "what follows is not begun"

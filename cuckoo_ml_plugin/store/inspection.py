@@ -29,6 +29,11 @@ _ATTEMPTS: Final = 5  # at reading a store while others write it
 _STATEMENT: Final = 30.0  # seconds that a server may take for one answer
 _CANCELLED: Final = "57014"  # PostgreSQL: the statement took longer than its limit
 _MOST_NAMED: Final = 3  # damages
+_WAYS: Final = (
+    "'enable_seqscan', 'enable_indexscan', 'enable_indexonlyscan', 'enable_bitmapscan', 'enable_sort',"
+    " 'enable_incremental_sort'"
+)
+"""The ways in which PostgreSQL may read a table in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +166,10 @@ def damage_of_server(location: str, seconds: float) -> str | None:
             for table in tables.sorted_tables:
                 if table.name in present and len(damages) < _MOST_NAMED:
                     damages += _damages_of_table(connection, table, end)
-            failures = text("SELECT checksum_failures FROM pg_stat_database WHERE datname = current_database()")
+            failures = text(  # a column from PostgreSQL 12 on
+                "SELECT CAST(to_jsonb(d) ->> 'checksum_failures' AS bigint) FROM pg_stat_database d"
+                " WHERE datname = current_database()"
+            )
             if count := connection.execute(failures).scalar():
                 damages.append(f"the server met {count:,} pages with a wrong checksum")
             return "; ".join(damages[:_MOST_NAMED])
@@ -217,7 +225,7 @@ def _damages_of_table(connection: Connection, table: Table, end: float) -> list[
     what = f"the table {table.name} cannot be read"
     try:
         _use(connection, end, seqscan=True)
-        read = f"SELECT count(*), count(md5(CAST(t.* AS text))) FROM {table.name} t"  # each value is looked at
+        read = f"SELECT count(*), count(hashtext(CAST(t.* AS text))) FROM {table.name} t"  # each value is looked at
         rows = connection.exec_driver_sql(read).one()[0]
         _use(connection, end, seqscan=False)
         for name, columns, is_valid in _indexes(connection, table):
@@ -246,10 +254,12 @@ def _damages_of_table(connection: Connection, table: Table, end: float) -> list[
 def _use(connection: Connection, end: float, *, seqscan: bool) -> None:
     """Let the next statements read a table by itself, or by an index, as long as the time is not over."""
     limit = max(int((end - time.monotonic()) * 1000), 1)
-    ways = {"seqscan": seqscan, "indexscan": not seqscan, "indexonlyscan": not seqscan}
-    ways |= {"bitmapscan": False, "sort": False, "incremental_sort": False}
-    settings = "".join(f"SET LOCAL enable_{name} = {'on' if use else 'off'};" for name, use in ways.items())
-    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit}; {settings}")
+    used = "'enable_seqscan'" if seqscan else "'enable_indexscan', 'enable_indexonlyscan'"
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit}")
+    connection.exec_driver_sql(
+        f"SELECT set_config(name, CASE WHEN name IN ({used}) THEN 'on' ELSE 'off' END, true) FROM pg_settings"
+        f" WHERE name IN ({_WAYS})"  # an older server does not have all of them
+    )
 
 
 def _is_cancelled(error: SQLAlchemyError) -> bool:
