@@ -2,7 +2,7 @@
 
 Points lie in cells around pivots that are drawn with a seed (inverted lists: Jégou, Douze & Schmid, TPAMI 2011). First,
 the points of a cell are compared with those of the ``PROBES`` cells whose means are nearest to its own, all at a time:
-that finds 994 of 1,000 neighbours on perturbed RISS (100,000 points, 48 dimensions, 65 neighbours). The missing ones
+that finds about 98 of 100 neighbours on perturbed RISS (100,000 points, 48 dimensions, 65 neighbours). The missing ones
 would merge clusters that only just part. So each point is then compared with every other cell that may hold a nearer
 point: by the triangle inequality, none is nearer than the distance to the mean less the cell's radius. The neighbours
 are exact, as far as single precision tells, but for points (1 of 100 there) with more than ``MOST`` points in such
