@@ -2,8 +2,8 @@
 
 The neighbours are exact up to ``EXACT_NEIGHBOURS`` points, and but for a few beyond (``neighbour_cells``). The graph
 joins each point to its nearest. Within each connected group of the graph the minimum spanning tree under mutual
-reachability is exact. Boruvka rounds over ``REPRESENTATIVES`` members of each group then join the groups, so only the distances at
-which whole groups meet may differ from the true tree.
+reachability is exact. Boruvka rounds over ``REPRESENTATIVES`` members of each group then join the groups, so only the
+distances at which whole groups meet may differ from the true tree.
 """
 
 from __future__ import annotations
