@@ -15,7 +15,7 @@ from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT, likenesses
 from cuckoo_ml_plugin.fit.groups.alike import aspect_sizes
 from cuckoo_ml_plugin.fit.groups.neighbour_graph import nearest_of_all
-from cuckoo_ml_plugin.fit.groups.pair_likeness import MANY, likeness_of_many
+from cuckoo_ml_plugin.fit.groups.pair_likeness import are_many, likeness_of_many
 from cuckoo_ml_plugin.model.anomaly import NEIGHBOURS, of_one_source, unusualness
 from cuckoo_ml_plugin.model.embedding import Embedding
 
@@ -63,7 +63,7 @@ class WeightedTokens:
             lost: (m, u) tokens that would not be known without the query; the candidates do not have them either.
         """
         found = np.zeros(candidates.shape)
-        if lost is None and candidates.size >= MANY:
+        if lost is None and are_many(candidates.size):
             query, place = np.nonzero(candidates >= 0)
             found[query, place] = likeness_of_many(
                 queries, self.sizes_of(queries), self.tokens, self.sizes, self.aspects, query, candidates[query, place]

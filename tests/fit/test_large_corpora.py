@@ -11,8 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from support.command import cuckoo_ml
 from support.demo_home import DemoHome
 
-from cuckoo_ml_plugin.fit import anomaly
-from cuckoo_ml_plugin.fit.groups import alike, neighbour_cells, neighbour_graph
+from cuckoo_ml_plugin.fit.groups import neighbour_cells, neighbour_graph, pair_likeness
 from cuckoo_ml_plugin.fit.groups.clustering import fit_clustering
 from cuckoo_ml_plugin.fit.groups.neighbour_graph import nearest_of_all
 from cuckoo_ml_plugin.model.model import Model
@@ -22,8 +21,7 @@ from cuckoo_ml_plugin.settings import Settings
 @pytest.fixture
 def every_corpus_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbour_graph, "EXACT_NEIGHBOURS", 20)
-    for module in (alike, anomaly):
-        monkeypatch.setattr(module, "MANY", 1)
+    monkeypatch.setattr(pair_likeness, "MANY", 1)
 
 
 def variants(points: int, kinds: int, seed: int = 5) -> NDArray[np.float32]:

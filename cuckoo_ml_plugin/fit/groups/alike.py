@@ -19,7 +19,7 @@ from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.behaviour.likeness import ASPECT_NUMBERS, NO_ASPECT, likenesses
 from cuckoo_ml_plugin.fit.corpus import Corpus
 from cuckoo_ml_plugin.fit.groups.neighbour_graph import Neighbours, nearest_of_all, sorted_neighbours
-from cuckoo_ml_plugin.fit.groups.pair_likeness import MANY, likeness_of_many
+from cuckoo_ml_plugin.fit.groups.pair_likeness import are_many, likeness_of_many
 from cuckoo_ml_plugin.model.groups.clustering import CANDIDATES, mixed_distances
 
 _BLOCK = 4_000_000  # tokens of pairs in memory at a time
@@ -58,7 +58,7 @@ class AspectTokens:
         self, first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]]
     ) -> NDArray[np.float64]:
         """The likeness (p,) of pairs of behaviours, given by their numbers (p,)."""
-        if len(first) >= MANY:
+        if are_many(len(first)):
             return likeness_of_many(self.tokens, self.sizes, self.tokens, self.sizes, self.aspects, first, second)
         low, high = np.minimum(first, second), np.maximum(first, second)
         pairs, of_pair = np.unique(low.astype(np.int64) * len(self.sizes) + high, return_inverse=True)

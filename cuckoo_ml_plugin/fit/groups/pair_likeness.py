@@ -1,7 +1,7 @@
 """The likeness of millions of pairs of behaviours, by a loop that is compiled: what sparse matrices give, and quicker.
 
 The tokens of a behaviour are marked in a table, and of each of its candidates the marked tokens are counted. For fewer
-than ``MANY`` pairs, compiling (a second) takes longer than it saves.
+than ``MANY`` pairs, compiling (a second or two) takes longer than it saves.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from scipy.sparse import csr_matrix
 from cuckoo_ml_plugin.behaviour.kinds import ASPECTS
 from cuckoo_ml_plugin.behaviour.likeness import likenesses
 
-MANY = 500_000
-"""The fewest pairs for which the loop is compiled."""
+MANY = 1_000_000
+"""The fewest pairs for which the loop is compiled; once it is, it serves a tenth of them."""
 _BLOCK = 65_536  # pairs that a thread counts at a time
 
 Integers = NDArray[np.integer[Any]]
+
+
+def are_many(pairs: int) -> bool:
+    """Whether so many pairs are compared sooner by :func:`likeness_of_many` than by sparse matrices."""
+    return pairs >= (MANY // 10 if _compiled.cache_info().currsize else MANY)
 
 
 def likeness_of_many(
