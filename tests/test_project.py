@@ -273,7 +273,7 @@ def test_coverage_has_a_floor_only_where_all_tests_run(
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:
-    assert "CUCKOO_ML_REQUIRE=1 python3 dev.py test" in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
+    assert 'CUCKOO_ML_REQUIRE=1 "$newest" dev.py test' in (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def test_the_licence_is_the_one_that_is_declared() -> None:

@@ -115,7 +115,7 @@ def test_the_face_of_our_package_in_cape_imports_nothing_but_the_standard_librar
 
 
 @pytest.mark.parametrize(
-    "command", [("refit", "--if-needed"), ("models", "rollback"), ("models", "list"), ("seen", "1")]
+    "command", [("refit", "--if-needed"), ("models", "rollback"), ("models", "list"), ("clusters",)]
 )
 def test_a_command_that_fits_nothing_imports_nothing_that_only_fitting_needs(
     own_demo: DemoHome, command: tuple[str, ...]
