@@ -16,9 +16,11 @@ def ending_at_once() -> Iterator[None]:
     replaceable = threading.current_thread() is threading.main_thread() and handler is signal.default_int_handler
     if replaceable:
         signal.signal(signal.SIGINT, _exit_at_once)
-    yield
-    if replaceable:
-        signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        if replaceable:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _exit_at_once(*_: object) -> None:
